@@ -1,0 +1,1 @@
+"""Detectors: one file each, found by walking this package. See CONTRIBUTING.md for the recipe."""

@@ -1,0 +1,26 @@
+"""Replay Workbench: open an incident, see what went wrong and why, step through it, fork it safely, hand in a report.
+
+    import workbench as wb
+    bench = wb.open("incident.db")
+
+Importing this is cheap: what needs sqlmodel, polars, plotly or langgraph is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.bench import Bench, RecordedRun, compare, open
+
+__all__ = ["Bench", "RecordedRun", "__version__", "compare", "open"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names from `workbench.bench` on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    from workbench import bench  # noqa: PLC0415  # the lazy import is the point
+
+    return getattr(bench, name)

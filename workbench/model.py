@@ -1,0 +1,507 @@
+"""The values everything else passes around: frozen, comparable, free of storage and display.
+
+Collectors yield `Span`, `Checkpoint`, `Conversation` and `Skip`. Normalisation turns the first three into a `Run` of `Step`s.
+Detectors read a `Run` and yield `Finding`s. A fork yields a `Receipt` and another `Run`; two runs make a `Comparison`.
+
+Times are UTC nanoseconds since 1970 (`*_ns`), money is US dollars (`*_usd`). `None` always means *not recorded*, never zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Json = Any
+"""Whatever `json.loads` can return. Trace content is data: nothing here is ever imported, unpickled or evaluated."""
+
+StepKind = Literal["model", "tool", "human", "node", "retrieval"]
+Status = Literal["ok", "error", "interrupted", "running", "cancelled"]
+Joined = Literal["exact", "inferred", "none"]
+Severity = Literal["info", "warning", "error"]
+EffectClass = Literal["read-only", "effect", "unknown"]
+Cause = Literal["first", "retry", "resume", "model"]
+
+
+class Value(BaseModel):
+    """Base of all values: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def canonical(value: Json) -> str:
+    """JSON text that is the same for equal values: sorted keys, no spaces, no ASCII escapes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def digest(value: Json) -> str:
+    """SHA-256 of the canonical JSON text, as 64 hex digits: the address of a payload in the store."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# ---- what collectors yield
+
+
+class SpanEvent(Value):
+    """Something that happened at one moment of a span, such as an `exception`."""
+
+    name: str
+    at_ns: int | None = None
+    attributes: dict[str, Json] = {}
+
+
+class Span(Value):
+    """One timed operation, with OpenTelemetry's fields and its attributes untouched.
+
+    Ids are lower-case hex (32 digits for a trace, 16 for a span). The parent may be missing: spans arrive late, out of order, incomplete.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None = None
+    name: str
+    start_ns: int | None = None
+    end_ns: int | None = None
+    status: Literal["unset", "ok", "error"] = "unset"
+    status_message: str = ""
+    attributes: dict[str, Json] = {}
+    events: tuple[SpanEvent, ...] = ()
+    scope: str | None = None
+    resource: dict[str, Json] = {}
+
+
+class Write(Value):
+    """One value a LangGraph task wrote to one channel. `note` says why the value is absent (encrypted, refused, too deep)."""
+
+    task_id: str
+    task_path: str = ""
+    node: str | None = None
+    idx: int
+    channel: str
+    value: Json = None
+    note: str | None = None
+
+
+class Checkpoint(Value):
+    """State of a LangGraph thread after a super-step: ids, lineage and the writes of the tasks that started from it.
+
+    The full state stays in the database it came from and is fetched per step. `namespace` is "" for the root graph, else
+    `node:task_id` segments joined by `|`. `step` is -1 for an input and is not unique after a fork: follow the parents.
+    """
+
+    thread_id: str
+    namespace: str = ""
+    checkpoint_id: str
+    parent_checkpoint_id: str | None = None
+    step: int | None = None
+    source: str | None = None
+    created_ns: int | None = None
+    metadata: dict[str, Json] = {}
+    writes: tuple[Write, ...] = ()
+    note: str | None = None
+
+
+class Tokens(Value):
+    """Token counts as recorded; each is None where the source says nothing."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+    def __add__(self, other: Tokens) -> Tokens:
+        """Sum field by field; not recorded plus a number is that number."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return Tokens(**{key: theirs[key] if mine[key] is None else mine[key] + (theirs[key] or 0) for key in mine})
+
+
+class ToolCall(Value):
+    """A call of a tool as the model asked for it. `arguments` is None where they were lost or are no JSON object (then `raw` has the text)."""
+
+    name: str
+    arguments: dict[str, Json] | None = None
+    call_id: str | None = None
+    raw: str | None = None
+
+
+class Message(Value):
+    """One chat message. `confidence` (0 to 1) comes with its source: token log-probabilities, the model's own word, or an evaluator."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    error: str | None = None
+    reasoning: str | None = None
+    confidence: float | None = None
+    confidence_source: Literal["logprobs", "self-report", "evaluation"] | None = None
+    at_ns: int | None = None
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+
+
+class Conversation(Value):
+    """One run logged as chat messages and nothing else. A step's index is its message's index."""
+
+    run_id: str
+    conversation_id: str | None = None
+    agent: str | None = None
+    started_ns: int | None = None
+    messages: tuple[Message, ...] = ()
+    tools: tuple[str, ...] | None = None
+    metadata: dict[str, Json] = {}
+
+
+class Skip(Value):
+    """Something a collector could not use: where it stands, why, and how many such. Skips are counted and shown, never swallowed."""
+
+    place: str
+    reason: str
+    count: int = 1
+
+
+Record = Span | Checkpoint | Conversation | Skip
+
+
+class Reading(Value):
+    """What the conventions make of one span. `provenance` names, for each field that was found, the convention and the attribute."""
+
+    kind: Literal["model", "tool", "retrieval", "embedding", "agent", "node", "other"] = "other"
+    conversation_id: str | None = None
+    agent: str | None = None
+    node: str | None = None
+    namespace: str | None = None
+    """LangGraph's `langgraph_checkpoint_ns`: `node:task_id` segments, the last of which is the task the span ran in."""
+    model: str | None = None
+    messages: tuple[Message, ...] = ()
+    output: Message | None = None
+    tools: tuple[str, ...] | None = None
+    tool_name: str | None = None
+    call_id: str | None = None
+    arguments: dict[str, Json] | None = None
+    result: Json = None
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+    error: str | None = None
+    interrupted: bool = False
+    provenance: dict[str, str] = {}
+
+
+# ---- a run and its steps
+
+
+class Decision(Value):
+    """What the model chose. `selected` is empty for a plain answer; `alternatives` are the tools offered, None where that was not recorded."""
+
+    selected: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] | None = None
+    confidence: float | None = None
+    confidence_source: str | None = None
+    reasoning: str | None = None
+
+
+class Step(Value):
+    """One move of a run that one can stop at: a model call, a tool call, a person's word or a graph node, with the checkpoint in force.
+
+    `checkpoint_id` is the state the step started from, `task_id` the LangGraph task it ran in, `namespace` the checkpoint namespace of that
+    checkpoint, `depth` how many subgraphs deep. `invocation` counts the times the run was started or resumed, from 0.
+    `joined` says how a span found its task: exactly by task id, inferred by ids or time, or not at all (also: no span).
+    """
+
+    index: int
+    kind: StepKind
+    name: str
+    node: str | None = None
+    depth: int = 0
+    invocation: int = 0
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    status: Status = "ok"
+    error: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    namespace: str | None = None
+    checkpoint_id: str | None = None
+    task_id: str | None = None
+    joined: Joined = "none"
+    model: str | None = None
+    messages: tuple[Message, ...] = ()
+    """What a model call was given, oldest first."""
+    output: Message | None = None
+    """What a model call answered, or what a person said."""
+    tool_call: ToolCall | None = None
+    result: Json = None
+    decision: Decision | None = None
+    changes: dict[str, Json] = {}
+    """Channels of the state this step's task wrote, before reducers."""
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds from start to end; None where either was not recorded."""
+        return None if self.started_ns is None or self.ended_ns is None else (self.ended_ns - self.started_ns) / 1e6
+
+    def at(self, path: str) -> Json:
+        """The value at a JSON path such as `$.tool_call.arguments.flight` or `$.messages[0].content`. KeyError names the missing part."""
+        value: Json = self.model_dump(mode="json")
+        for part in path.removeprefix("$").replace("[", ".[").split(".")[1:]:
+            try:
+                value = value[int(part[1:-1])] if part.startswith("[") else value[part]
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise KeyError(f"step {self.index} has no {path}: {part} is missing") from None
+        return value
+
+
+class Change(Value):
+    """What a fork changed: `tool_result` replaces one tool call's result, `state` overlays channels of the state before the step."""
+
+    kind: Literal["none", "tool_result", "state"] = "none"
+    value: Json = None
+
+
+class Run(Value):
+    """One execution, an interrupted trace and its resumes joined. A fork points at its parent and the step it left it at."""
+
+    run_id: str
+    conversation_id: str | None = None
+    agent: str | None = None
+    root_name: str | None = None
+    status: Status = "ok"
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    steps: tuple[Step, ...] = ()
+    span_count: int = 0
+    agents: tuple[str, ...] = ()
+    embedding_calls: int = 0
+    tools: tuple[str, ...] | None = None
+    """Every tool offered to the agent, None where that was not recorded."""
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    metadata: dict[str, Json] = {}
+    forked_from: str | None = None
+    forked_at_step: int | None = None
+    change: Change | None = None
+
+    def step(self, index: int) -> Step:
+        """The step with this index (chat logs leave gaps). LookupError names the range and the nearest step."""
+        if (found := self._by_index.get(index)) is not None:
+            return found
+        if not self.steps:
+            raise LookupError(f"run {self.run_id} has no steps")
+        nearest = min(self.steps, key=lambda step: abs(step.index - index))
+        first, last = self.steps[0].index, self.steps[-1].index
+        raise LookupError(f"run {self.run_id} has no step {index}: steps go from {first} to {last}, the nearest is {nearest.index} ({nearest.name})")
+
+    @cached_property
+    def _by_index(self) -> dict[int, Step]:
+        return {step.index: step for step in self.steps}
+
+    def of_kind(self, kind: StepKind) -> Iterator[Step]:
+        """The steps of one kind, in time order."""
+        return (step for step in self.steps if step.kind == kind)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Sum over the recorded model calls."""
+        return sum((step.tokens for step in self.of_kind("model")), Tokens())
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Sum of the recorded costs; None where none was recorded."""
+        costs = [step.cost_usd for step in self.steps if step.cost_usd is not None]
+        return sum(costs) if costs else None
+
+    @property
+    def joins(self) -> dict[Joined, int]:
+        """How many steps that have a span joined their checkpoint exactly, by inference, or not at all."""
+        spans = [step.joined for step in self.steps if step.span_id]
+        return {quality: spans.count(quality) for quality in ("exact", "inferred", "none")}
+
+    @property
+    def outcome(self) -> str:
+        """What the run came to, in a word or the agent's last words: its final answer, else its status and last error."""
+        if self.status == "ok":
+            answers = [step.output.content for step in self.of_kind("model") if step.output and step.output.content and not step.output.tool_calls]
+            return answers[-1] if answers else "ended without an answer"
+        errors = [step.error for step in self.steps if step.status == "error" and step.error]
+        return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
+
+
+# ---- what detectors yield
+
+
+class Evidence(Value):
+    """A pointer to the very value a statement rests on, with the hash it had when it was cited."""
+
+    run_id: str
+    step: int
+    path: str
+    sha256: str
+    says: str
+
+    @classmethod
+    def cite(cls, run: Run, step: int, path: str, says: str) -> Evidence:
+        """Point at one value of one step. KeyError or LookupError when it is not there: evidence is never made up."""
+        return cls(run_id=run.run_id, step=step, path=path, sha256=digest(run.step(step).at(path)), says=says)
+
+
+Capability = Literal["idempotency", "state persistence", "human escalation", "cost control", "observability", "security"]
+
+
+class Finding(Value):
+    """A semantic failure a detector saw: where, how sure (`score`, 0 to 1), the numbers, the evidence, and what would refute it.
+
+    `step` is None when the finding is about the whole run. `capability` names the item of the production checklist it bears on;
+    `refute` says what to change in a fork to put it to the test.
+    """
+
+    detector: str
+    run_id: str
+    severity: Severity
+    score: float
+    step: int | None
+    message: str
+    numbers: dict[str, float | int | str] = {}
+    evidence: tuple[Evidence, ...] = ()
+    capability: Capability
+    refute: str = ""
+
+    @property
+    def finding_id(self) -> str:
+        """Twelve hex digits, the same whenever the same thing is found again."""
+        return digest(self.model_dump(mode="json"))[:12]
+
+
+class NotEvaluated(Value):
+    """A detector that could not judge a run, and what the run lacks. Silence is never "all is well"."""
+
+    detector: str
+    run_id: str
+    why: str
+
+
+# ---- effects, forks, comparisons
+
+
+class Effect(Value):
+    """One attempted side effect. `key` is its business key: the tool with the arguments that make it the same act, idempotency key left out."""
+
+    tool: str
+    key: str
+    idempotency_key: str | None = None
+    step: int
+    arguments: dict[str, Json] | None = None
+    outcome: Literal["done", "unknown", "failed", "prevented"] = "done"
+    """`unknown`: it timed out or broke off, so it may well have happened. `prevented`: a fork put a result in its place."""
+    cause: Cause = "first"
+    guessed: bool = True
+
+
+class Interaction(Value):
+    """One recorded answer: what was asked (kind, name, node path without task ids, canonical arguments) and what came back."""
+
+    kind: Literal["model", "tool", "human"]
+    name: str
+    node_path: str
+    arguments: Json
+    result: Json
+    error: str | None = None
+    step: int
+
+
+class Cassette(Value):
+    """The recorded interactions of a run in recorded order, and the steps for which no answer was captured."""
+
+    version: Literal[1] = 1
+    run_id: str
+    interactions: tuple[Interaction, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class CallCounts(Value):
+    """How the calls of a re-run were answered. `blocked` is what the fence or the sandbox stopped, `halted` what had no recording."""
+
+    served: int = 0
+    live: int = 0
+    blocked: int = 0
+    halted: int = 0
+
+
+class CallRecord(Value):
+    """One call a re-run made, and how it was answered. `says` explains a halt (nearest recording, what differs) or a block."""
+
+    kind: str
+    name: str
+    node_path: str = ""
+    answer: Literal["served", "edited", "live", "blocked", "halted"]
+    arguments: Json = None
+    from_step: int | None = None
+    says: str = ""
+
+
+class EffectCount(Value):
+    """How often one effect was attempted in the original and in the fork."""
+
+    tool: str
+    key: str
+    original: int
+    fork: int
+
+
+class Receipt(Value):
+    """What a fork was asked, what ran, what was served, what was stopped. Green only when nothing was halted or blocked and the parent is intact."""
+
+    run_id: str
+    parent_run_id: str
+    forked_at_step: int
+    change: Change
+    live: tuple[str, ...] = ()
+    graph: str
+    calls: CallCounts
+    records: tuple[CallRecord, ...] = ()
+    effects: tuple[EffectCount, ...] = ()
+    outcome: str
+    isolation: str
+    parent_sha256: dict[str, str] = {}
+    """Hash of each recorded database before the fork; `parent_intact` says that it was the same afterwards."""
+    parent_intact: bool = True
+    prefix_sha256: str = ""
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Nothing was halted or blocked, and the recording is byte-identical."""
+        return self.calls.halted == 0 and self.calls.blocked == 0 and self.parent_intact
+
+
+class Aligned(Value):
+    """One row of a comparison: the steps that stand side by side and the fields in which they differ."""
+
+    relation: Literal["same", "changed", "added", "removed"]
+    left: int | None = None
+    right: int | None = None
+    differs: tuple[str, ...] = ()
+
+
+class Comparison(Value):
+    """Two runs aligned step by step, with their effects and what each came to."""
+
+    left: Run
+    right: Run
+    rows: tuple[Aligned, ...]
+    effects: tuple[EffectCount, ...]
+
+    @property
+    def first_divergence(self) -> Aligned | None:
+        """The first row that is not the same on both sides."""
+        return next((row for row in self.rows if row.relation != "same"), None)

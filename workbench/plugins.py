@@ -1,0 +1,126 @@
+"""Finds collectors and detectors: every module of the packages `collectors` and `detectors`, and every entry point of those groups.
+
+A plugin is one module. A collector has `accepts(source)`, `collect(source)` and `EXAMPLES`; it may have `state(path, thread_id, namespace,
+checkpoint_id)`. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`. Its docstring is its documentation. Whatever is missing or has
+another shape is an error that names file and line: a plugin that silently isn't there would look like "all is well".
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar, cast
+
+from workbench.model import Finding, Json, NotEvaluated, Record, Run
+from workbench.source import Source
+
+T = TypeVar("T")
+
+
+class PluginError(TypeError):
+    """A plugin that doesn't have the shape of one. The message begins with file and line."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A small input for a collector: a file name, its bytes, and how many records of each kind it yields, such as `{"Span": 2}`."""
+
+    name: str
+    content: bytes
+    yields: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Collector:
+    """A collector module, checked."""
+
+    name: str
+    doc: str
+    accepts: Callable[[Source], bool]
+    collect: Callable[[Source], Iterable[Record]]
+    examples: tuple[Example, ...]
+    state: Callable[[Path, str, str, str], dict[str, Json]] | None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector module, checked."""
+
+    name: str
+    doc: str
+    detect: Callable[[Run], Iterable[Finding | NotEvaluated]]
+    fires_on: tuple[Run, ...]
+    quiet_on: tuple[Run, ...]
+
+
+@cache
+def collectors() -> dict[str, Collector]:
+    """All collectors by name, in alphabetical order."""
+    return {name: _collector(name, module) for name, module in _modules("collectors")}
+
+
+@cache
+def detectors() -> dict[str, Detector]:
+    """All detectors by name, in alphabetical order."""
+    return {name: _detector(name, module) for name, module in _modules("detectors")}
+
+
+def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:
+    found: dict[str, ModuleType] = {}
+    package = importlib.import_module(group)
+    for info in pkgutil.iter_modules(package.__path__):
+        found[info.name.replace("_", "-")] = importlib.import_module(f"{group}.{info.name}")
+    for entry in importlib.metadata.entry_points(group=f"workbench.{group}"):
+        module = entry.load()
+        if entry.name in found:
+            raise PluginError(f"{_where(module)}: the name {entry.name} is taken by {_where(found[entry.name])}")
+        found[entry.name] = module
+    return iter(sorted(found.items()))
+
+
+def _collector(name: str, module: ModuleType) -> Collector:
+    examples = _tuple_of(module, "EXAMPLES", Example)
+    state = _function(module, "state", ["path", "thread_id", "namespace", "checkpoint_id"]) if hasattr(module, "state") else None
+    return Collector(name, _doc(module), _function(module, "accepts", ["source"]), _function(module, "collect", ["source"]), examples, state)
+
+
+def _detector(name: str, module: ModuleType) -> Detector:
+    for heading in ("Why it matters:", "What to do:"):
+        if heading not in _doc(module):
+            raise PluginError(f"{_where(module)}: the docstring has no paragraph {heading!r}")
+    fires_on, quiet_on = _tuple_of(module, "FIRES_ON", Run), _tuple_of(module, "QUIET_ON", Run)
+    return Detector(name, _doc(module), _function(module, "detect", ["run"]), fires_on, quiet_on)
+
+
+def _doc(module: ModuleType) -> str:
+    if not module.__doc__:
+        raise PluginError(f"{_where(module)}: no docstring; it is the plugin's documentation")
+    return inspect.cleandoc(module.__doc__)
+
+
+def _function(module: ModuleType, name: str, parameters: list[str]) -> Callable[..., Json]:
+    function = getattr(module, name, None)
+    if not inspect.isfunction(function):
+        raise PluginError(f"{_where(module)}: no function {name}({', '.join(parameters)})")
+    if list(inspect.signature(function).parameters) != parameters:
+        line = inspect.getsourcelines(function)[1]
+        raise PluginError(f"{_where(module, line)}: {name}{inspect.signature(function)} should take ({', '.join(parameters)})")
+    return cast("Callable[..., Json]", function)
+
+
+def _tuple_of(module: ModuleType, name: str, kind: type[T]) -> tuple[T, ...]:
+    values = getattr(module, name, None)
+    if not isinstance(values, tuple) or not values or not all(isinstance(value, kind) for value in values):
+        raise PluginError(f"{_where(module)}: {name} should be a tuple of at least one {kind.__name__}")
+    return values
+
+
+def _where(module: ModuleType, line: int = 1) -> str:
+    return f"{module.__file__}:{line}"

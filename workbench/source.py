@@ -1,0 +1,109 @@
+"""One input file: its first bytes to recognise it by, bounded reading, and read-only databases. The user's file is never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import lzma
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, cast
+
+HEAD_BYTES = 4096
+MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024 * 1024
+OPENERS: dict[bytes, Callable[[Path, str], object]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+class SourceError(ValueError):
+    """A file that can't be read as what it claims to be. The message names the file, the place and what would be right."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file someone asked us to ingest. Compression (gzip, xz) is seen through by its magic bytes, whatever the file is called."""
+
+    path: Path
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first 4096 bytes after decompression; empty for an empty file. Raises SourceError when they can't be decompressed."""
+        with self.open() as stream:
+            try:
+                return stream.read(HEAD_BYTES)
+            except (OSError, EOFError, lzma.LZMAError) as error:
+                raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
+
+    @cached_property
+    def compressed(self) -> bool:
+        """Whether the file starts with the magic bytes of gzip or xz."""
+        with self.path.open("rb") as stream:
+            return stream.read(6).startswith(tuple(OPENERS))
+
+    def open(self) -> IO[bytes]:
+        """The content as a binary stream, decompressed."""
+        with self.path.open("rb") as stream:
+            magic = stream.read(6)
+        opener = next((opener for prefix, opener in OPENERS.items() if magic.startswith(prefix)), None)
+        return cast("IO[bytes]", opener(self.path, "rb") if opener else self.path.open("rb"))
+
+    def read(self) -> bytes:
+        """The whole content. SourceError past one gibibyte: such a file belongs in a line-by-line format."""
+        with self.open() as stream:
+            try:
+                content = stream.read(MAX_FILE_BYTES + 1)
+            except (OSError, EOFError, lzma.LZMAError) as error:
+                raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
+        if len(content) > MAX_FILE_BYTES:
+            raise SourceError(f"{self.path}: more than {MAX_FILE_BYTES:,} bytes in one document; split it, or export it as JSON lines")
+        return content
+
+    def lines(self) -> Iterator[tuple[int, bytes | SourceError]]:
+        """Each line with its number from 1, without its end; blank lines are passed over.
+
+        A line over 64 MiB comes as a SourceError in its place, and so does the point where a compressed file breaks off: the lines before it stand.
+        """
+        with self.open() as stream:
+            number = 0
+            while True:
+                number += 1
+                try:
+                    line = stream.readline(MAX_LINE_BYTES + 1)
+                except (OSError, EOFError, lzma.LZMAError) as error:
+                    yield number, SourceError(f"{self.path}:{number}: cut off or damaged: {error}")
+                    return
+                if not line:
+                    return
+                if len(line) > MAX_LINE_BYTES:
+                    yield number, SourceError(f"{self.path}:{number}: a line of more than {MAX_LINE_BYTES:,} bytes")
+                    while line and not line.endswith(b"\n"):
+                        line = stream.readline(MAX_LINE_BYTES)
+                    continue
+                if line.strip():
+                    yield number, line.rstrip(b"\r\n")
+
+
+@contextlib.contextmanager
+def readonly(path: Path) -> Iterator[sqlite3.Connection]:
+    """A SQLite database opened so that neither it nor its folder changes, even when it is in write-ahead mode.
+
+    Opened immutable where nothing is being written; where a journal lies beside it, a private copy (with its journal) is read instead.
+    """
+    journals = [path.with_name(path.name + ending) for ending in ("-wal", "-journal")]
+    live = [journal for journal in journals if journal.exists() and journal.stat().st_size]
+    with contextlib.ExitStack() as stack:
+        if live:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="workbench-")))
+            for part in (path, *live):
+                shutil.copyfile(part, folder / part.name)
+            uri = f"{(folder / path.name).as_uri()}"
+        else:
+            uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        connection = stack.enter_context(contextlib.closing(sqlite3.connect(uri, uri=True)))
+        connection.execute("PRAGMA query_only = 1")
+        yield connection
