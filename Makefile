@@ -1,0 +1,52 @@
+# Two commands matter: `make test` and `make demo`. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.done
+
+.DEFAULT_GOAL := test
+.PHONY: test demo lab setup chromium lint types contracts check record screenshots lock clean
+
+test: setup chromium lint types contracts  ## all that CI does
+	$(BIN)/python -m pytest -n 2
+
+demo: setup  ## load the recorded incidents, detect, report, and say where to look
+	$(BIN)/workbench demo
+
+lab: setup  ## open JupyterLab on the first notebook
+	$(BIN)/workbench lab
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+chromium:  ## the browser tests need one; without root they skip, loudly
+	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	  || echo "Chromium is missing and can't be installed here: the browser tests will be SKIPPED"
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+record: setup  ## record the sample incidents anew
+	$(BIN)/python -m sample_traces.record
+
+screenshots: setup chromium  ## make README's pictures anew
+	REFRESH_SCREENSHOTS=1 $(BIN)/python -m pytest -m browser tests/browser
+
+lock: setup  ## write the versions in use to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' > constraints.txt
+
+clean:
+	rm -rf $(VENV) workbench.db* report.html

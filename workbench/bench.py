@@ -1,0 +1,330 @@
+"""What a person holds in a notebook: a bench over one store, its runs, their forks, and comparisons.
+
+Everything here is thin: it finds the run, calls the part that does the work, and shows the result as static text and HTML.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import collection, detection
+from workbench.collection import Summary
+from workbench.comparison import compare as compare_runs
+from workbench.comparison import count_effects
+from workbench.effects import effects_of
+from workbench.model import Change, Comparison, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
+from workbench.replay.forking import ForkError, fork
+from workbench.report import Report, comparison_report, run_report, save, static, store_report
+from workbench.source import Source
+from workbench.store import Origin, Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from workbench.widgets import Stepper
+
+NOTHING = object()
+"""Stands for "not given" where None is a value one may want to give."""
+
+
+def open(path: str | os.PathLike[str] = "workbench.db") -> Bench:
+    """Open a store, making it where there is none. StoreError when the file is something else, or was made by a newer workbench."""
+    return Bench(Store.open(Path(path)))
+
+
+def compare(left: RecordedRun | Run, right: RecordedRun | Run) -> Compared:
+    """Two runs side by side, usually a run and its fork."""
+    return Compared(left, right)
+
+
+class Bench:
+    """A store and what one does with it: ingest, list, detect, look at a run, report."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def __repr__(self) -> str:
+        return f"Bench({str(self.store.path)!r}, {len(self.store.run_ids())} runs)"
+
+    def close(self) -> None:
+        """Let go of the store's file."""
+        self.store.close()
+
+    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Path, int, int], None] | None = None) -> Ingested:
+        """Read files and folders of spans, checkpoints and chat logs into the store. What is already there is left as it is."""
+        return Ingested(collection.ingest(self.store, [Path(path) for path in paths], progress=progress))
+
+    def detect(self, *, progress: Callable[[str, int, int], None] | None = None) -> Detected:
+        """Examine what has not been examined; returns every finding of the store, the gravest first."""
+        done = detection.detect(self.store, progress=progress)
+        return Detected(self._findings(), [one for _, lacks in self.store.examined().values() for one in lacks], done)
+
+    def runs(self) -> pl.DataFrame:
+        """One row a run; the columns are described in `workbench.frames`."""
+        from workbench.frames import runs_frame  # noqa: PLC0415  # polars takes a third of a second to import
+
+        return runs_frame(list(self.store.runs()))
+
+    def findings(self) -> pl.DataFrame:
+        """One row a finding of the runs examined so far, the gravest first."""
+        from workbench.frames import findings_frame  # noqa: PLC0415  # as above
+
+        return findings_frame(self._findings())
+
+    def run(self, run_id: str) -> RecordedRun:
+        """One run, by its id or an unambiguous start of it. RunNotFoundError names the nearest."""
+        return RecordedRun(self, self.store.run(run_id))
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """A report over the whole store; written to `path` (.html, .md or .json) when one is given."""
+        examined = self.store.examined()
+        findings, lacks = self._findings(), [one for _, not_evaluated in examined.values() for one in not_evaluated]
+        return _saved(store_report(list(self.store.runs()), findings, lacks), path)
+
+    def verify(self) -> list[str]:
+        """Re-hash the store and follow its references; an empty list when all is well."""
+        return self.store.verify()
+
+    def _findings(self) -> list[Finding]:
+        return detection.ranked([one for findings, _ in self.store.examined().values() for one in findings])
+
+
+class RecordedRun:
+    """A run in a store: its steps, findings and states, and what one can do with it."""
+
+    def __init__(self, bench: Bench, run: Run) -> None:
+        self.bench = bench
+        self.run = run
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.run.run_id
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in time order."""
+        return self.run.steps
+
+    @property
+    def outcome(self) -> str:
+        """What the run came to."""
+        return self.run.outcome
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """Every side effect it attempted."""
+        return effects_of(self.run)
+
+    @cached_property
+    def _examined(self) -> tuple[list[Finding], list[NotEvaluated]]:
+        known = self.bench.store.examined()
+        return known[self.run_id] if self.run_id in known else detection.examine(self.run)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the detectors found in it, the gravest first."""
+        return detection.ranked(self._examined[0])
+
+    @property
+    def not_evaluated(self) -> list[NotEvaluated]:
+        """What they could not judge, and why."""
+        return self._examined[1]
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """For a fork: what was asked and what ran."""
+        return self.bench.store.receipt(self.run_id)
+
+    def step(self, index: int) -> Step:
+        """One step. LookupError names the range and the nearest."""
+        return self.run.step(index)
+
+    def state(self, index: int) -> dict[str, Json]:
+        """The full state before a step, fetched from the recorded database. LookupError says why there is none."""
+        return collection.state(self.bench.store, self.run, self.run.step(index))
+
+    def frame(self) -> pl.DataFrame:
+        """One row a step."""
+        from workbench.frames import steps_frame  # noqa: PLC0415  # polars takes a third of a second to import
+
+        return steps_frame(self.run)
+
+    def view(self, step: int | None = None) -> Stepper:
+        """The step-through widget, at the first bad step unless one is given."""
+        from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+
+        return Stepper(self.run, self.findings, state=self._state_of, step=step)
+
+    def _state_of(self, step: Step) -> dict[str, Json]:
+        return collection.state(self.bench.store, self.run, step)
+
+    def fork(
+        self,
+        at: int,
+        *,
+        tool_result: Any = NOTHING,
+        state: Any = NOTHING,
+        live: Collection[str] = (),
+        graph: str | None = None,
+        seconds: float = 120.0,
+    ) -> RecordedRun:
+        """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
+
+        `tool_result` takes the place of what the tool call at that step returned; `state` overlays channels of the state before it. Recorded
+        answers are served; what has none halts. `live=["model"]` lets the model think anew; tools never run. `graph` ("module:attribute") says
+        what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. ForkError says what can't be done.
+        """
+        change = _change(tool_result, state)
+        databases = self._databases()
+        self.run.step(at)
+        run_id, scratch = self._fork_id()
+        done = fork(
+            self.run,
+            at=at,
+            change=change,
+            databases=databases,
+            graph=graph or _graph_of(self.run.agent),
+            live=live,
+            run_id=run_id,
+            scratch=scratch,
+            seconds=seconds,
+        )
+        run = done.run.model_copy(update={"sources": (str(scratch),)})
+        store = self.bench.store
+        self._keep_states(scratch)
+        store.save_runs([run], prefix=done.prefix)
+        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run)}))
+        return self.bench.run(run_id)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """A report on this run; written to `path` (.html, .md or .json) when one is given."""
+        return _saved(run_report(self.run, self.findings, self.not_evaluated, self.receipt), path)
+
+    def __repr__(self) -> str:
+        return static.run_text(self.run, self.findings)
+
+    def _repr_html_(self) -> str:
+        return static.run_html(self.run, self.findings)
+
+    def _databases(self) -> list[Path]:
+        """The checkpoint databases this run was recorded in, those that are still there."""
+        found = []
+        for source in self.run.sources:
+            path = Path(source)
+            if path.exists() and (collector := collection.collector_of(Source(path))) and collector.state:
+                found.append(path)
+        return found
+
+    def _fork_id(self) -> tuple[str, Path]:
+        """The next free id, and the file in which the fork's own thread will stand, beside the store."""
+        taken = set(self.bench.store.run_ids())
+        run_id = next(one for one in (f"{self.run_id}~{number}" for number in range(1, len(taken) + 2)) if one not in taken)
+        folder = self.bench.store.path.with_name(self.bench.store.path.name + ".forks")
+        folder.mkdir(exist_ok=True)
+        return run_id, folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:16]}.sqlite"
+
+    def _keep_states(self, scratch: Path) -> None:
+        """Make the fork's own checkpoints known, so that one can step through its states too."""
+        source = Source(scratch)
+        collector = collection.collector_of(source)
+        if collector:
+            origin = Origin(scratch.resolve(), collection.sha256(scratch), collector.name)
+            self.bench.store.add(origin, collector.collect(source), lambda _: None)
+
+
+class Compared:
+    """Two runs aligned; shows what differs, the effects and both outcomes."""
+
+    def __init__(self, left: RecordedRun | Run, right: RecordedRun | Run) -> None:
+        self.left, self.right = left, right
+        self.comparison: Comparison = compare_runs(*(one.run if isinstance(one, RecordedRun) else one for one in (left, right)))
+
+    @property
+    def effects(self) -> dict[str, str]:
+        """How often each effect was attempted, such as `{"book_flight": "2 → 1"}`; by tool, all its keys together."""
+        totals: dict[str, list[int]] = {}
+        for one in self.comparison.effects:
+            counts = totals.setdefault(one.tool, [0, 0])
+            counts[0] += one.original
+            counts[1] += one.fork
+        return {tool: f"{before} → {after}" for tool, (before, after) in totals.items()}
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """A report on the comparison; written to `path` (.html, .md or .json) when one is given."""
+        left, right = ((one.findings if isinstance(one, RecordedRun) else detection.examine(one)[0]) for one in (self.left, self.right))
+        receipt = self.right.receipt if isinstance(self.right, RecordedRun) else None
+        return _saved(comparison_report(self.comparison, receipt, left, right), path)
+
+    def __repr__(self) -> str:
+        return static.comparison_text(self.comparison)
+
+    def _repr_html_(self) -> str:
+        return static.comparison_html(self.comparison)
+
+
+class Ingested:
+    """What came of an ingest, shown as text."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+
+    def __repr__(self) -> str:
+        files = sum(file.collector is not None for file in self.summary.files)
+        lines = [f"{files} files read, {len(self.summary.runs)} runs new or changed, {self.summary.skipped} skipped"]
+        lines += [f"  skipped {skip.count} × {skip.place}: {skip.reason}" for file in self.summary.files for skip in file.skips]
+        return "\n".join(lines)
+
+
+class Detected:
+    """Every finding of a store, shown as a table; `detection` says what was looked at just now."""
+
+    def __init__(self, findings: list[Finding], not_evaluated: list[NotEvaluated], done: detection.Detection) -> None:
+        self.findings, self.not_evaluated, self.detection = findings, not_evaluated, done
+
+    def __repr__(self) -> str:
+        return static.findings_text(self.findings)
+
+    def _repr_html_(self) -> str:
+        return static.findings_html(self.findings)
+
+
+def _change(tool_result: Any, state: Any) -> Change:
+    if tool_result is not NOTHING and state is not NOTHING:
+        raise ForkError("a fork changes one thing: give tool_result or state, not both, so that you know what made the difference")
+    if tool_result is not NOTHING:
+        return Change(kind="tool_result", value=tool_result)
+    if state is not NOTHING:
+        if not isinstance(state, Mapping):
+            raise ForkError(f"state should be a mapping from channel to value, not {type(state).__name__}")
+        return Change(kind="state", value=dict(state))
+    return Change()
+
+
+def _graph_of(agent: str | None) -> str:
+    """The graph that the user's own project names for this agent. A trace never says what to import."""
+    configured: dict[str, str] = {}
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        project = folder / "pyproject.toml"
+        if project.is_file():
+            configured = tomllib.loads(project.read_text("utf-8")).get("tool", {}).get("workbench", {}).get("graphs", {})
+            if agent in configured:
+                return configured[agent]
+            break
+    known = f"; it names {', '.join(configured)}" if configured else ""
+    raise ForkError(
+        f"which graph is the agent {agent!r}? Give graph='module:attribute' (--graph on the command line), "
+        f"or name it under [tool.workbench.graphs] in the pyproject.toml of the folder you work in{known}"
+    )
+
+
+def _saved(report: Report, path: str | os.PathLike[str] | None) -> Report:
+    if path is not None:
+        save(report, Path(path))
+    return report

@@ -1,0 +1,351 @@
+"""The command line: thin over `workbench.bench`. Prints tables for people, and JSON for scripts where `--json` is given.
+
+Exit status: 0 done, 1 done but with a fork that was halted or blocked, or a detector that failed, 2 could not be done (the reason is on standard error).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from workbench import bench as wb
+from workbench import summary
+from workbench.collection import IngestError
+from workbench.model import Finding, Json, Run, Step
+from workbench.plugins import PluginError
+from workbench.replay.forking import ForkError
+from workbench.report import ReportError
+from workbench.source import SourceError
+from workbench.store import StoreError
+
+KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, LookupError)
+SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
+STATUS = {
+    "ok": "[green]✓ ok[/]",
+    "error": "[red]✕ error[/]",
+    "interrupted": "[yellow]‖ waiting[/]",
+    "running": "[yellow]… unfinished[/]",
+    "cancelled": "cancelled",
+}
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_traces"
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Investigate what an AI agent did: ingest, detect, step, fork, report."
+)
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+StoreOption = Annotated[Path, typer.Option("--store", help="The store's file.", envvar="WORKBENCH_STORE")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+STORE = Path("workbench.db")
+
+
+@app.command()
+def ingest(paths: Annotated[list[Path], typer.Argument(help="Files or folders.")], store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Read spans, checkpoints and chat logs into a store."""
+    with _opened(store, create=True) as bench, _progress("reading", as_json) as progress:
+        done = bench.ingest(*paths, progress=progress)
+    if as_json:
+        _print_json(_ingested(done.summary))
+        return
+    table = _table("file", "collector", "records", "new", "skipped", title=None)
+    for file in done.summary.files:
+        records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
+        table.add_row(escape(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
+    out.print(table)
+    for skip in (skip for file in done.summary.files for skip in file.skips):
+        out.print(f"skipped {skip.count:,} × {escape(_short(skip.place))}: {escape(skip.reason.removeprefix(skip.place + ': '))}", style="yellow")
+    out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {escape(str(store))}")
+
+
+@app.command()
+def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """List the runs of a store."""
+    with _opened(store) as bench:
+        every = list(bench.store.runs())
+        found = {run_id: findings for run_id, (findings, _) in bench.store.examined().items()}
+    if as_json:
+        _print_json([summary.of_run(run) for run in every])
+        return
+    out.print(_runs_table(every, found))
+
+
+@app.command()
+def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Show one run, step by step."""
+    with _opened(store) as bench:
+        recorded = bench.run(run_id)
+        findings = recorded.findings
+    if as_json:
+        findings_json = [summary.of_finding(finding) for finding in findings]
+        _print_json(summary.of_run(recorded.run) | {"steps": [summary.of_step(step) for step in recorded.steps], "findings": findings_json})
+        return
+    joins = " · ".join(f"{count} {quality}" for quality, count in recorded.run.joins.items())
+    out.print(f"[bold]{escape(recorded.run_id)}[/]  {STATUS[recorded.run.status]}  {len(recorded.steps)} steps  joined spans: {joins}")
+    for note in recorded.run.notes:
+        out.print(f"note: {escape(note)}", style="yellow")
+    out.print(_steps_table(recorded.steps, findings))
+    _print_findings(findings)
+    out.print(f"outcome: {escape(recorded.outcome)}")
+
+
+@app.command()
+def detect(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Run the detectors over what they have not seen, and print every finding."""
+    with _opened(store) as bench, _progress("examining", as_json) as progress:
+        done = bench.detect(progress=progress)
+        examined = list(bench.store.examined())
+    if as_json:
+        for finding in done.findings:
+            _print_line(summary.of_finding(finding))
+        for lack in done.not_evaluated:
+            _print_line({"not_evaluated": lack.model_dump(mode="json")})
+        _print_line({"examined": examined})
+        _print_line({"timings": done.detection.seconds})
+    else:
+        _print_findings(done.findings)
+        out.print(f"{len(examined):,} runs examined, {len(done.findings):,} findings, {len(done.not_evaluated):,} not evaluated (workbench report tells why)")
+    for failure in done.detection.failures:
+        err.print(f"a detector failed: {escape(failure)}", style="red")
+    if done.detection.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fork(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    at: Annotated[int, typer.Option("--at", help="The step to fork at.")],
+    tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="JSON object: channels of the state to replace before the step.")] = None,
+    live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
+    graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="Stop the re-run after this long.")] = 120.0,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Re-run from a step with one thing changed and nothing real touched."""
+    given: dict[str, Json] = {}
+    if tool_result is not None:
+        given["tool_result"] = _parsed(tool_result, "--tool-result")
+    if state is not None:
+        given["state"] = _parsed(state, "--state")
+    with _opened(store) as bench:
+        parent = bench.run(run_id)
+        forked = parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, **given)
+        receipt = forked.receipt
+        if receipt is None:
+            raise LookupError(f"the fork {forked.run_id} left no receipt")
+        if as_json:
+            _print_json(summary.of_fork(receipt))
+        else:
+            out.print(wb.static.receipt_text(receipt), markup=False)
+            out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {store}", markup=False)
+    if not receipt.clean:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; without one, the whole store.")] = None,
+    against: Annotated[str | None, typer.Option("--against", help="Compare with this run, usually a fork.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A file ending in .html, .md or .json.")] = Path("report.html"),
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a report on a run, a comparison or the whole store."""
+    with _opened(store) as bench:
+        if run_id is None:
+            bench.report(output)
+        elif against is None:
+            bench.run(run_id).report(output)
+        else:
+            wb.compare(bench.run(run_id), bench.run(against)).report(output)
+    if as_json:
+        _print_json({"report": str(output), "bytes": output.stat().st_size})
+    else:
+        out.print(f"wrote {escape(str(output))}, {output.stat().st_size:,} bytes; it opens offline")
+
+
+@app.command()
+def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Re-hash everything in a store and follow its references."""
+    with _opened(store) as bench:
+        problems = bench.verify()
+    if as_json:
+        _print_json({"problems": problems})
+    else:
+        out.print("\n".join(problems) or "every payload has the hash it is stored under, and nothing is missing", markup=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def lab(
+    notebook: Annotated[Path | None, typer.Argument(help="The notebook to open.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab on a notebook, on this machine only."""
+    target = notebook or NOTEBOOKS / "01_double_booking.ipynb"
+    if not target.exists():
+        raise LookupError(
+            f"there is no notebook {target}; in {target.parent} there are {', '.join(sorted(p.name for p in target.parent.glob('*.ipynb'))) or 'none'}"
+        )
+    command = [sys.executable, "-m", "jupyterlab", str(target), "--ServerApp.ip=127.0.0.1", *([] if browser else ["--no-browser"])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603  # our own interpreter, and a path that exists
+
+
+@app.command()
+def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Load the recorded incidents that come with the workbench, detect, report, and say where to look."""
+    if not SAMPLES.is_dir():
+        raise LookupError(f"the recorded incidents are not in {SAMPLES}; run the demo from a checkout")
+    with _opened(store, create=True) as bench, _progress("working", as_json) as progress:
+        bench.ingest(SAMPLES, progress=progress)
+        findings = bench.detect(progress=progress).findings
+        every = list(bench.store.runs())
+        where = store.with_name("report.html")
+        bench.report(where)
+    if as_json:
+        _print_json(
+            {"runs": len(every), "findings": len(findings), "store": str(store), "report": str(where), "notebook": str(NOTEBOOKS / "01_double_booking.ipynb")}
+        )
+        return
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.run_id, []).append(finding)
+    out.print(_runs_table(every, found))
+    _print_findings(findings)
+    out.print(f"\n{len(every)} runs, {len(findings)} findings in {escape(str(store))}; the report is {escape(str(where))}, open it in any browser")
+    out.print("Investigate the first one in the notebook notebooks/01_double_booking.ipynb:\n")
+    out.print("    make lab", style="bold")
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on standard error and exit status 2."""
+    try:
+        app()
+    except KNOWN as error:
+        err.print(f"error: {error.args[0] if error.args else error}", style="red", markup=False)
+        raise SystemExit(2) from error
+
+
+# ---- what they share
+
+
+@contextmanager
+def _opened(store: Path, *, create: bool = False) -> Iterator[wb.Bench]:
+    bench = wb.Bench(wb.Store.open(store, create=create))
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+@contextmanager
+def _progress(verb: str, as_json: bool) -> Iterator[Callable[[Any, int, int], None]]:
+    """A bar on standard error while something long goes on, for people only."""
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(what: Any, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=escape(_short(what)))
+
+        yield update
+
+
+def _parsed(text: str, option: str) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} is no JSON: {error}; a text wants quotes of its own, like '\"text\"'") from error
+
+
+def _print_json(value: Json) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+def _print_line(value: Json) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+def _ingested(done: Any) -> Json:
+    files = [
+        {
+            "path": str(file.path),
+            "collector": file.collector,
+            "records": file.records,
+            "new": file.new,
+            "skips": [skip.model_dump() for skip in file.skips],
+        }
+        for file in done.files
+    ]
+    return {"files": files, "runs": done.runs, "skipped": done.skipped}
+
+
+def _short(path: Any) -> str:
+    """A path as one would type it from here."""
+    text = os.path.relpath(path) if isinstance(path, Path) else str(path)
+    return str(path) if text.startswith("..") else text
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in ("#", "steps", "records", "new", "skipped", "ms", "tokens") else "left", overflow="fold")
+    return table
+
+
+def _runs_table(every: list[Run], found: dict[str, list[Finding]]) -> Table:
+    table = _table("run", "agent", "status", "steps", "tokens", "joined", "findings")
+    for run in every:
+        joins = " · ".join(f"{count} {quality}" for quality, count in run.joins.items() if count) or "no spans"
+        findings = ", ".join(dict.fromkeys(finding.detector for finding in found.get(run.run_id, ()))) if run.run_id in found else "not examined"
+        tokens = run.tokens.total if run.tokens.total is not None else (run.tokens.input or 0) + (run.tokens.output or 0) or None
+        table.add_row(
+            escape(run.run_id),
+            escape(run.agent or "–"),
+            STATUS[run.status],
+            str(len(run.steps)),
+            "–" if tokens is None else f"{tokens:,}",
+            joins,
+            findings or "none",
+        )
+    return table
+
+
+def _steps_table(steps: tuple[Step, ...], findings: list[Finding]) -> Table:
+    marks = {finding.step for finding in findings}
+    table = _table("#", "kind", "name", "node", "status", "ms", "")
+    for step in steps:
+        mark = "[red]◆[/]" if step.index in marks else ""
+        took = "" if step.duration_ms is None else f"{step.duration_ms:,.0f}"
+        said = (step.error or (step.output.content if step.output else "") or (step.tool_call.raw if step.tool_call else "") or "")[:80].replace("\n", " ")
+        name = "  " * step.depth + step.name
+        table.add_row(str(step.index), step.kind, escape(name), escape(step.node or ""), STATUS[step.status], took, f"{mark} {escape(said)}")
+    return table
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    table = _table("severity", "finding", "run", "step", "")
+    for finding in findings:
+        where = "" if finding.step is None else str(finding.step)
+        table.add_row(SEVERITY[finding.severity], finding.detector, escape(finding.run_id), where, escape(finding.message))
+    out.print(table if findings else "no findings")
+
+
+if __name__ == "__main__":
+    main()

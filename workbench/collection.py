@@ -1,0 +1,157 @@
+"""Runs the collectors over files, stores what they yield, and derives the runs anew that it touches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from workbench.model import Json, Record, Run, Skip, Span, Step
+from workbench.normalise import from_conversation, normalise
+from workbench.plugins import Collector, collectors
+from workbench.semconv import read
+from workbench.source import Source, SourceError
+from workbench.store import Added, Group, Origin, Store
+
+BLOCK_BYTES = 1 << 20
+NOT_TRACES = frozenset(
+    {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
+)
+"""Files that stand beside traces in a folder; named alone they are tried all the same."""
+
+
+class IngestError(ValueError):
+    """A path that can't be ingested at all. The message says what would be right."""
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What came of one file."""
+
+    path: Path
+    collector: str | None
+    records: dict[str, int]
+    new: int
+    skips: tuple[Skip, ...]
+
+    @property
+    def skipped(self) -> int:
+        """How many things in it could not be used."""
+        return sum(skip.count for skip in self.skips)
+
+
+@dataclass
+class Summary:
+    """What came of one `ingest`: its files, the runs that are new or changed, and everything that was skipped."""
+
+    files: list[FileSummary] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+
+    @property
+    def skipped(self) -> int:
+        """How many things could not be used, over all files."""
+        return sum(file.skipped for file in self.files)
+
+
+def ingest(store: Store, paths: Iterable[Path], *, progress: Callable[[Path, int, int], None] | None = None) -> Summary:
+    """Read files and folders into the store; `progress(path, done, total)` is called before each file.
+
+    A file that no collector knows, or that breaks off, is a counted skip; the others are read. IngestError for a path that does not exist.
+    """
+    files = list(_files(paths))
+    summary, touched = Summary(), Added()
+    for number, path in enumerate(files):
+        if progress:
+            progress(path, number, len(files))
+        summary.files.append(_ingest_file(store, path, touched))
+    summary.runs = _derive(store, touched)
+    return summary
+
+
+def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
+    """The full state a step started from, fetched from the database it was recorded in. LookupError says why there is none."""
+    if step.checkpoint_id is None or run.conversation_id is None:
+        raise LookupError(f"step {step.index} of {run.run_id} has no checkpoint: its state was not recorded")
+    path, name = store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
+    if not path.exists():
+        raise LookupError(f"the state stands in {path}, which is not there any more; ingest it again from where it is now")
+    fetch = collectors()[name].state
+    if fetch is None:
+        raise LookupError(f"the collector {name} keeps no states")
+    return fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file() and _may_be_a_trace(one))
+        elif path.exists():
+            yield path
+        else:
+            beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = get_close_matches(path.name, beside, n=1)
+            raise IngestError(f"there is no {path}" + (f"; beside it is {near[0]}" if near else ""))
+
+
+def _may_be_a_trace(path: Path) -> bool:
+    return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
+
+
+def _ingest_file(store: Store, path: Path, touched: Added) -> FileSummary:
+    source = Source(path)
+    try:
+        collector = collector_of(source)
+    except (SourceError, OSError) as error:
+        return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))
+    if collector is None:
+        return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))
+    origin = Origin(path.resolve(), sha256(path), collector.name)
+    added = store.add(origin, _until_broken(collector, source), _conversation_of)
+    touched.traces |= added.traces
+    touched.threads |= added.threads
+    touched.conversations |= added.conversations
+    return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips))
+
+
+def collector_of(source: Source) -> Collector | None:
+    """The collector that accepts a file, None where none does."""
+    return next((collector for collector in collectors().values() if collector.accepts(source)), None)
+
+
+def _unknown(source: Source) -> str:
+    if not source.head:
+        return "the file is empty"
+    return f"no collector knows this format (it begins {source.head[:24]!r}); there are {', '.join(collectors())}"
+
+
+def _until_broken(collector: Collector, source: Source) -> Iterator[Record]:
+    """A collector's records; where the file turns out to be broken, a skip that says so ends them."""
+    try:
+        yield from collector.collect(source)
+    except SourceError as error:
+        yield Skip(place=str(source.path), reason=str(error))
+
+
+def _conversation_of(span: Span) -> str | None:
+    return read(span).conversation_id
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes."""
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _derive(store: Store, touched: Added) -> list[str]:
+    runs = [run for group in store.groups(touched.traces, touched.threads) for run in _runs_of(group)]
+    runs += [from_conversation(conversation).model_copy(update={"sources": (path,)}) for conversation, path in store.conversations(touched.conversations)]
+    return [run.run_id for run in runs if store.save_runs([run])]
+
+
+def _runs_of(group: Group) -> Sequence[Run]:
+    return [run.model_copy(update={"sources": group.paths}) for run in normalise(group.spans, group.checkpoints)]

@@ -1,0 +1,55 @@
+"""Numbered migrations. A store says in `user_version` which it has had; each that is missing runs in one transaction with its number.
+
+Never edit a migration that was released: add one. The tests build the first schema and migrate it to the newest.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+APPLICATION_ID = 0x57424348  # "WBCH": tells a workbench store from any other SQLite file
+
+
+class StoreError(RuntimeError):
+    """A store that can't be used: made by a newer workbench, or no store at all. Nothing in it was changed."""
+
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE payload (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE source (source_id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL, collector TEXT NOT NULL, UNIQUE (path, sha256))",
+        """CREATE TABLE skip (source_id INTEGER NOT NULL, place TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
+           PRIMARY KEY (source_id, place, reason))""",
+        # The ids alone are no key: a span that is sent again with an end, or with other content, is kept beside the first.
+        """CREATE TABLE span (seq INTEGER PRIMARY KEY, trace_id TEXT NOT NULL, span_id TEXT NOT NULL, conversation_id TEXT, start_ns INTEGER,
+           sha256 TEXT NOT NULL, source_id INTEGER NOT NULL, UNIQUE (trace_id, span_id, sha256))""",
+        "CREATE INDEX span_conversation ON span (conversation_id) WHERE conversation_id IS NOT NULL",
+        """CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, thread_id TEXT NOT NULL, namespace TEXT NOT NULL, checkpoint_id TEXT NOT NULL,
+           sha256 TEXT NOT NULL, source_id INTEGER NOT NULL, UNIQUE (thread_id, namespace, checkpoint_id, sha256))""",
+        "CREATE TABLE conversation (seq INTEGER PRIMARY KEY, run_id TEXT NOT NULL, sha256 TEXT NOT NULL, source_id INTEGER NOT NULL, UNIQUE (run_id, sha256))",
+        """CREATE TABLE run (seq INTEGER PRIMARY KEY, run_id TEXT NOT NULL, revision TEXT NOT NULL, started_ns INTEGER, status TEXT NOT NULL,
+           forked_from TEXT, sha256 TEXT NOT NULL)""",
+        "CREATE INDEX run_newest ON run (run_id, seq)",
+        "CREATE TABLE step (revision TEXT NOT NULL, position INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (revision, position)) WITHOUT ROWID",
+        """CREATE TABLE examination (seq INTEGER PRIMARY KEY, run_id TEXT NOT NULL, revision TEXT NOT NULL, fingerprint TEXT NOT NULL,
+           sha256 TEXT NOT NULL)""",
+        "CREATE INDEX examination_newest ON examination (run_id, seq)",
+        """CREATE TABLE finding (examination INTEGER NOT NULL, position INTEGER NOT NULL, run_id TEXT NOT NULL, detector TEXT NOT NULL,
+           severity TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (examination, position)) WITHOUT ROWID""",
+        "CREATE TABLE receipt (run_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID",
+    ),
+)
+VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: Connection, name: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+    """Bring a store to the newest version. StoreError, with nothing changed, for a newer store."""
+    version = connection.execute(text("PRAGMA user_version")).scalar_one()
+    if version > len(migrations):
+        raise StoreError(f"{name} was written by a newer workbench (store version {version}, this one knows {len(migrations)}); update replay-workbench")
+    for number, statements in enumerate(migrations[version:], start=version + 1):
+        for statement in statements:
+            connection.execute(text(statement))
+        connection.execute(text(f"PRAGMA user_version = {number}"))
+    if version < len(migrations):
+        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

@@ -1,0 +1,102 @@
+"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its canonical JSON.
+
+A step repeats nearly all messages of the step before it, so steps are packed: how many messages are kept, and the addresses of the new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlmodel import SQLModel
+
+from workbench.model import Json, Message, Step, Value, canonical
+from workbench.store.schema import PayloadRow
+
+IN_CLAUSE = 500
+PAYLOAD = SQLModel.metadata.tables[str(PayloadRow.__tablename__)]
+V = TypeVar("V", bound=Value)
+
+
+class Payloads:
+    """Payloads gathered for one batch: put values, get addresses, save them all at once."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, bytes] = {}
+
+    def put(self, value: Value) -> str:
+        """Gather a value; returns its address."""
+        return self.put_json(value.model_dump(mode="json"))
+
+    def put_json(self, value: Json) -> str:
+        """Gather JSON; returns its address."""
+        content = canonical(value).encode("utf-8", "surrogatepass")
+        address = hashlib.sha256(content).hexdigest()
+        self._content[address] = content
+        return address
+
+    def save(self, connection: Connection) -> None:
+        """Write what is not stored yet."""
+        rows = [{"sha256": address, "content": content} for address, content in self._content.items()]
+        if rows:
+            connection.execute(insert(PAYLOAD).on_conflict_do_nothing(), rows)
+
+
+def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json]]:
+    """Steps as JSON whose messages are addresses: how many of the step before are kept, and which are new."""
+    before: list[str] = []
+    for step in steps:
+        packed = step.model_dump(mode="json", exclude={"messages"}, exclude_defaults=True)
+        addresses = [payloads.put(message) for message in step.messages]
+        kept = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, addresses, strict=False)))
+        if addresses:
+            packed |= {"kept_messages": kept, "new_messages": addresses[kept:]}
+            before = addresses
+        yield packed
+
+
+def unpacked(connection: Connection, addresses: Sequence[str]) -> Iterator[Step]:
+    """The steps behind these addresses, their messages put together again; a message is loaded once."""
+    messages: dict[str, Message] = {}
+    before: list[str] = []
+    contents = _contents(connection, addresses)
+    for address in addresses:
+        packed = json.loads(contents[address])
+        kept, new = packed.pop("kept_messages", 0), packed.pop("new_messages", [])
+        step = Step.model_validate(packed)
+        if kept or new:
+            before = before[:kept] + new
+            unknown = [one for one in new if one not in messages]
+            messages |= zip(unknown, load(connection, Message, unknown), strict=True)
+            step = step.model_copy(update={"messages": tuple(messages[one] for one in before)})
+        yield step
+
+
+def _contents(connection: Connection, addresses: Iterable[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for batch in _batched(dict.fromkeys(addresses), IN_CLAUSE):
+        found |= {row.sha256: row.content for row in connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_(batch)))}
+    return found
+
+
+def _batched(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    rest = iter(values)
+    while batch := tuple(itertools.islice(rest, size)):
+        yield batch
+
+
+def load(connection: Connection, kind: type[V], addresses: Iterable[str]) -> Iterator[V]:
+    """The values behind these addresses, in their order."""
+    wanted = list(addresses)
+    contents = _contents(connection, wanted)
+    return (kind.model_validate_json(contents[address]) for address in wanted)
+
+
+def load_json(connection: Connection, address: str) -> Json:
+    """The JSON behind one address."""
+    return json.loads(_contents(connection, [address])[address])

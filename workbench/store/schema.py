@@ -1,0 +1,126 @@
+"""The tables. Rows never leave the store; everything else handles values of `workbench.model` or polars frames.
+
+`sha256` columns are addresses in `payload`, where equal content is stored once. Nothing is updated or deleted: a run that is derived anew gets
+a new revision, a detection its own examination, and the newest one counts.
+"""
+
+from __future__ import annotations
+
+from sqlmodel import Field, SQLModel
+
+
+class PayloadRow(SQLModel, table=True):
+    """Canonical JSON under the SHA-256 of its bytes."""
+
+    __tablename__ = "payload"
+    sha256: str = Field(primary_key=True)
+    content: bytes
+
+
+class SourceRow(SQLModel, table=True):
+    """A file that was ingested, as it was then."""
+
+    __tablename__ = "source"
+    source_id: int | None = Field(default=None, primary_key=True)
+    path: str
+    sha256: str
+    collector: str
+
+
+class SkipRow(SQLModel, table=True):
+    """What a collector could not use, and why."""
+
+    __tablename__ = "skip"
+    source_id: int = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    reason: str = Field(primary_key=True)
+    count: int
+
+
+class SpanRow(SQLModel, table=True):
+    """A span as it arrived. There is no foreign key to the parent: spans arrive late, out of order, incomplete. A changed span is another row."""
+
+    __tablename__ = "span"
+    seq: int | None = Field(default=None, primary_key=True)
+    trace_id: str
+    span_id: str
+    conversation_id: str | None
+    start_ns: int | None
+    sha256: str
+    source_id: int
+
+
+class CheckpointRow(SQLModel, table=True):
+    """A LangGraph checkpoint as it was read; one that gained writes since is another row."""
+
+    __tablename__ = "checkpoint"
+    seq: int | None = Field(default=None, primary_key=True)
+    thread_id: str
+    namespace: str
+    checkpoint_id: str
+    sha256: str
+    source_id: int
+
+
+class ConversationRow(SQLModel, table=True):
+    """A run that came as chat messages."""
+
+    __tablename__ = "conversation"
+    seq: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    sha256: str
+    source_id: int
+
+
+class RunRow(SQLModel, table=True):
+    """One revision of a run, derived from what was collected, or recorded by a fork."""
+
+    __tablename__ = "run"
+    seq: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    revision: str
+    started_ns: int | None
+    status: str
+    forked_from: str | None
+    sha256: str
+
+
+class StepRow(SQLModel, table=True):
+    """One step of one revision. A fork holds only its own steps: those before them are its parent's."""
+
+    __tablename__ = "step"
+    revision: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    sha256: str
+
+
+class ExaminationRow(SQLModel, table=True):
+    """A revision that was looked at by detectors; `fingerprint` names the detectors' code."""
+
+    __tablename__ = "examination"
+    seq: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    revision: str
+    fingerprint: str
+    sha256: str
+    """What could not be evaluated, and how long each detector took."""
+
+
+class FindingRow(SQLModel, table=True):
+    """One finding of one examination."""
+
+    __tablename__ = "finding"
+    examination: int = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    run_id: str
+    detector: str
+    severity: str
+    sha256: str
+
+
+class ReceiptRow(SQLModel, table=True):
+    """What a fork was asked and what ran."""
+
+    __tablename__ = "receipt"
+    run_id: str = Field(primary_key=True)
+    sha256: str

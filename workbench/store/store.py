@@ -1,0 +1,426 @@
+"""The store: append-only, content-addressed, one writer at a time, any number of readers."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+from workbench.model import Checkpoint, Conversation, Finding, Json, NotEvaluated, Receipt, Record, Run, Skip, Span, canonical
+from workbench.store import schema
+from workbench.store.migrations import APPLICATION_ID, VERSION, StoreError, migrate
+from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
+
+BATCH = 2_000
+BUSY_MS = 60_000
+
+
+def _table(row: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[str(row.__tablename__)]
+
+
+SOURCE, SKIP, SPAN, CHECKPOINT, CONVERSATION, RUN, STEP, EXAMINATION, FINDING, RECEIPT = map(
+    _table,
+    (
+        schema.SourceRow,
+        schema.SkipRow,
+        schema.SpanRow,
+        schema.CheckpointRow,
+        schema.ConversationRow,
+        schema.RunRow,
+        schema.StepRow,
+        schema.ExaminationRow,
+        schema.FindingRow,
+        schema.ReceiptRow,
+    ),
+)
+
+
+class RunNotFoundError(LookupError):
+    """No run of that id. The message names the nearest ones."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that records come from: its path, the hash of its bytes, the collector that reads it."""
+
+    path: Path
+    sha256: str
+    collector: str
+
+
+@dataclass
+class Added:
+    """What came of one file: records by kind, how many of them were new, what was skipped, and which runs have to be derived anew."""
+
+    records: dict[str, int] = field(default_factory=dict)
+    new: int = 0
+    skips: list[Skip] = field(default_factory=list)
+    traces: set[str] = field(default_factory=set)
+    threads: set[str] = field(default_factory=set)
+    conversations: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Group:
+    """All spans and checkpoints that belong together: one thread's, or one trace's. `paths` are the files they came from."""
+
+    spans: tuple[Span, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    paths: tuple[str, ...]
+
+
+class Store:
+    """A workbench store in one SQLite file. Open it with `Store.open`; close it, or use it as a context manager."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = True) -> Store:
+        """Open a store, creating or migrating it. StoreError says what is wrong with the file; it is then left as it was."""
+        if not create and not path.exists():
+            raise StoreError(f"there is no store {path}; `workbench ingest PATH --store {path}` makes one")
+        if not path.parent.is_dir():
+            raise StoreError(f"the folder {path.parent} of the store does not exist")
+        version = _version_of(path)
+        engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
+        store = cls(path, engine)
+        try:
+            if version != VERSION:
+                with store._writing() as connection:
+                    migrate(connection, str(path))
+        except DatabaseError as error:
+            raise StoreError(f"{path} can't be opened as a store: {error.orig}") from error
+        return store
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction that takes the write lock at once, so that two writers queue instead of failing halfway."""
+        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            yield connection
+
+    # ---- what came in
+
+    def add(self, origin: Origin, records: Iterable[Record], conversation_of: Callable[[Span], str | None]) -> Added:
+        """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new."""
+        added = Added()
+        with self._writing() as connection:
+            source_id = _source_id(connection, origin)
+            rest = iter(records)
+            while batch := list(itertools.islice(rest, BATCH)):
+                self._add_batch(connection, source_id, batch, conversation_of, added)
+            _put_skips(connection, source_id, added.skips)
+        return added
+
+    def _add_batch(self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added) -> None:
+        rows: dict[Table, list[dict[str, Json]]] = {SPAN: [], CHECKPOINT: [], CONVERSATION: []}
+        payloads = Payloads()
+        for record in batch:
+            added.records[type(record).__name__] = added.records.get(type(record).__name__, 0) + 1
+            if isinstance(record, Skip):
+                added.skips.append(record)
+            elif isinstance(record, Span):
+                rows[SPAN].append(_span_row(record, conversation_of(record)))
+            elif isinstance(record, Checkpoint):
+                rows[CHECKPOINT].append({key: getattr(record, key) for key in ("thread_id", "namespace", "checkpoint_id")})
+            else:
+                rows[CONVERSATION].append({"run_id": record.run_id})
+            if not isinstance(record, Skip):
+                rows[_table_of(record)][-1] |= {"sha256": payloads.put(record), "source_id": source_id}
+        payloads.save(connection)
+        for table, values in rows.items():
+            added.new += _insert(connection, table, values)
+        # A known span may come from a file that was cut off before its thread was known: what was touched is derived anew, new or not.
+        added.traces |= {row["trace_id"] for row in rows[SPAN]}
+        added.threads |= {row["thread_id"] for row in rows[CHECKPOINT]} | {row["conversation_id"] for row in rows[SPAN] if row["conversation_id"]}
+        added.conversations |= {row["run_id"] for row in rows[CONVERSATION]}
+
+    def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
+        """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
+        with self._engine.connect() as connection:
+            threads_left, traces_left = set(threads), set(traces)
+            for trace in sorted(traces_left):
+                named = _column(connection, select(SPAN.c.conversation_id).distinct().where(SPAN.c.trace_id == trace, SPAN.c.conversation_id.is_not(None)))
+                if len(named) == 1:
+                    threads_left.add(named[0])
+                else:
+                    yield self._group(connection, {trace}, None)
+            for thread in sorted(threads_left):
+                every = _column(connection, select(SPAN.c.trace_id).distinct().where(SPAN.c.conversation_id == thread))
+                group = self._group(connection, {trace for trace in every if self._is_of_one_thread(connection, trace)}, thread)
+                if group.spans or group.checkpoints:
+                    yield group
+
+    def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
+        return connection.execute(select(func.count(func.distinct(SPAN.c.conversation_id))).where(SPAN.c.trace_id == trace)).scalar_one() == 1
+
+    def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
+        span_rows = [row for trace in sorted(traces) for row in connection.execute(select(SPAN).where(SPAN.c.trace_id == trace).order_by(SPAN.c.seq))]
+        query = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == thread).order_by(CHECKPOINT.c.seq)
+        checkpoint_rows = list(connection.execute(query)) if thread is not None else []
+        newest_spans = {(row.trace_id, row.span_id): row for row in span_rows}.values()
+        newest_checkpoints = {(row.namespace, row.checkpoint_id): row for row in checkpoint_rows}.values()
+        used = {row.source_id for row in (*newest_spans, *newest_checkpoints)}
+        paths = _column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
+        return Group(
+            spans=tuple(load(connection, Span, (row.sha256 for row in newest_spans))),
+            checkpoints=tuple(load(connection, Checkpoint, (row.sha256 for row in newest_checkpoints))),
+            paths=tuple(paths),
+        )
+
+    def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
+        """The newest version of each of these conversations, with the path it came from."""
+        with self._engine.connect() as connection:
+            for run_id in sorted(run_ids):
+                query = select(CONVERSATION.c.sha256, SOURCE.c.path).join(SOURCE, SOURCE.c.source_id == CONVERSATION.c.source_id)
+                row = connection.execute(query.where(CONVERSATION.c.run_id == run_id).order_by(CONVERSATION.c.seq.desc()).limit(1)).one()
+                yield next(iter(load(connection, Conversation, [row.sha256]))), row.path
+
+    def checkpoint_source(self, thread_id: str, namespace: str, checkpoint_id: str) -> tuple[Path, str]:
+        """The database that holds a checkpoint's full state, and the collector that can read it. LookupError when no such checkpoint is known."""
+        where = (CHECKPOINT.c.thread_id == thread_id, CHECKPOINT.c.namespace == namespace, CHECKPOINT.c.checkpoint_id == checkpoint_id)
+        query = select(SOURCE.c.path, SOURCE.c.collector).join(CHECKPOINT, SOURCE.c.source_id == CHECKPOINT.c.source_id).where(*where)
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(CHECKPOINT.c.seq.desc()).limit(1)).first()
+        if row is None:
+            raise LookupError(f"no checkpoint {checkpoint_id} of thread {thread_id} in the store")
+        return Path(row.path), row.collector
+
+    # ---- runs
+
+    def save_runs(self, runs: Iterable[Run], *, prefix: int = 0) -> int:
+        """Store each run as its newest revision where it differs from the one that is there; returns how many did.
+
+        `prefix` is how many leading steps of a fork are its parent's: they are not stored again.
+        """
+        saved = 0
+        rest = iter(runs)
+        while batch := list(itertools.islice(rest, BATCH)):
+            with self._writing() as connection:
+                for run in batch:
+                    saved += self._save_run(connection, run, prefix)
+        return saved
+
+    def _save_run(self, connection: Connection, run: Run, prefix: int) -> bool:
+        payloads = Payloads()
+        steps = [payloads.put_json(step) for step in packed(run.steps[prefix:], payloads)]
+        header = run.model_dump(mode="json", exclude={"steps"}) | {"prefix": prefix}
+        revision = hashlib.sha256(canonical([header, steps]).encode("utf-8", "surrogatepass")).hexdigest()
+        newest = connection.execute(select(RUN.c.revision).where(RUN.c.run_id == run.run_id).order_by(RUN.c.seq.desc()).limit(1)).scalar()
+        if newest == revision:
+            return False
+        row = {"run_id": run.run_id, "revision": revision, "started_ns": run.started_ns, "status": run.status, "forked_from": run.forked_from}
+        row["sha256"] = payloads.put_json(header)
+        payloads.save(connection)
+        _insert(connection, STEP, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)])
+        connection.execute(RUN.insert(), [row])
+        return True
+
+    def run_ids(self) -> list[str]:
+        """All runs, oldest first; those without a time stand last."""
+        newest = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
+        with self._engine.connect() as connection:
+            return _column(connection, select(RUN.c.run_id).where(RUN.c.seq.in_(newest)).order_by(RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq))
+
+    def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
+        """These runs (all of them by default), whole, one at a time."""
+        with self._engine.connect() as connection:
+            for run_id in self.run_ids() if run_ids is None else run_ids:
+                yield self._run(connection, run_id)[0]
+
+    def run(self, run_id: str) -> Run:
+        """One run, by its id or by the start of it that no other run shares. RunNotFoundError names the nearest."""
+        return next(self.runs([self.resolve(run_id)]))
+
+    def resolve(self, run_id: str) -> str:
+        """The full id of a run, given it or an unambiguous start of it."""
+        known = self.run_ids()
+        if run_id in known:
+            return run_id
+        starts = [one for one in known if one.startswith(run_id)]
+        if run_id and len(starts) == 1:
+            return starts[0]
+        if not known:
+            raise RunNotFoundError(f"there is no run {run_id!r}: {self.path} holds none; `workbench ingest PATH --store {self.path}` adds some")
+        near = starts[:5] or get_close_matches(run_id, known, n=3, cutoff=0.3) or known[:3]
+        raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {'it could be any of' if starts else 'near it are'} {', '.join(near)}")
+
+    def _run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
+        row = connection.execute(select(RUN).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).one()
+        header = load_json(connection, row.sha256)
+        prefix = header.pop("prefix")
+        addresses = _column(connection, select(STEP.c.sha256).where(STEP.c.revision == row.revision).order_by(STEP.c.position))
+        steps = tuple(unpacked(connection, addresses))
+        if prefix:
+            steps = self._run(connection, row.forked_from)[0].steps[:prefix] + steps
+        return Run.model_validate(header | {"steps": ()}).model_copy(update={"steps": steps}), row.revision
+
+    # ---- findings and receipts
+
+    def unexamined(self, fingerprint: str) -> list[str]:
+        """The runs whose newest revision these detectors have not seen."""
+        newest = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
+        seen = select(EXAMINATION.c.revision).where(EXAMINATION.c.fingerprint == fingerprint)
+        query = select(RUN.c.run_id).where(RUN.c.seq.in_(newest), RUN.c.revision.not_in(seen)).order_by(RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq)
+        with self._engine.connect() as connection:
+            return _column(connection, query)
+
+    def save_examination(self, run_id: str, fingerprint: str, findings: Sequence[Finding], not_evaluated: Sequence[NotEvaluated]) -> None:
+        """Store what the detectors said of a run's newest revision."""
+        payloads = Payloads()
+        rows = [{"run_id": one.run_id, "detector": one.detector, "severity": one.severity, "sha256": payloads.put(one)} for one in findings]
+        lacks = payloads.put_json([one.model_dump(mode="json") for one in not_evaluated])
+        with self._writing() as connection:
+            payloads.save(connection)
+            revision = connection.execute(select(RUN.c.revision).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).scalar_one()
+            values = {"run_id": run_id, "revision": revision, "fingerprint": fingerprint, "sha256": lacks}
+            seq = connection.execute(EXAMINATION.insert().values(values)).lastrowid
+            _insert(connection, FINDING, [row | {"examination": seq, "position": number} for number, row in enumerate(rows)])
+
+    def examined(self) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
+        """For each examined run, the findings of its newest examination and what could not be evaluated."""
+        newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
+        result: dict[str, tuple[list[Finding], list[NotEvaluated]]] = {}
+        with self._engine.connect() as connection:
+            for row in list(connection.execute(select(EXAMINATION).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq))):
+                addresses = _column(connection, select(FINDING.c.sha256).where(FINDING.c.examination == row.seq).order_by(FINDING.c.position))
+                lacks = [NotEvaluated.model_validate(one) for one in load_json(connection, row.sha256)]
+                result[row.run_id] = (list(load(connection, Finding, addresses)), lacks)
+        return result
+
+    def save_receipt(self, receipt: Receipt) -> None:
+        """Store a fork's receipt."""
+        payloads = Payloads()
+        address = payloads.put(receipt)
+        with self._writing() as connection:
+            payloads.save(connection)
+            _insert(connection, RECEIPT, [{"run_id": receipt.run_id, "sha256": address}])
+
+    def receipt(self, run_id: str) -> Receipt | None:
+        """A fork's receipt; None for a run that is no fork."""
+        with self._engine.connect() as connection:
+            address = connection.execute(select(RECEIPT.c.sha256).where(RECEIPT.c.run_id == run_id)).scalar()
+            return None if address is None else next(iter(load(connection, Receipt, [address])))
+
+    def skips(self) -> list[tuple[str, Skip]]:
+        """Everything that was skipped, with the path it was in."""
+        query = select(SOURCE.c.path, SKIP).join(SKIP, SKIP.c.source_id == SOURCE.c.source_id).order_by(SOURCE.c.path, SKIP.c.place)
+        with self._engine.connect() as connection:
+            return [(row.path, Skip(place=row.place, reason=row.reason, count=row.count)) for row in connection.execute(query)]
+
+    def verify(self) -> list[str]:
+        """Re-hash every payload and follow every reference; returns what disagrees, nothing when all is well."""
+        with self._engine.connect() as connection:
+            known, problems = set(), []
+            for row in connection.execute(select(PAYLOAD)):
+                known.add(row.sha256)
+                actual = hashlib.sha256(row.content).hexdigest()
+                if actual != row.sha256:
+                    problems.append(f"payload {row.sha256[:12]}: its content hashes to {actual[:12]}")
+            for table in (SPAN, CHECKPOINT, CONVERSATION, RUN, STEP, EXAMINATION, FINDING, RECEIPT):
+                missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
+                problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
+            for address in _column(connection, select(STEP.c.sha256).distinct()):
+                if address in known:
+                    packed = load_json(connection, address)
+                    problems += [f"step {address[:12]}: message {one[:12]} is missing" for one in packed.get("new_messages", []) if one not in known]
+            problems += [f"SQLite: {line}" for line in connection.exec_driver_sql("PRAGMA integrity_check").scalars() if line != "ok"]
+        return problems
+
+
+# ---- rows
+
+
+def _table_of(record: Span | Checkpoint | Conversation) -> Table:
+    return SPAN if isinstance(record, Span) else CHECKPOINT if isinstance(record, Checkpoint) else CONVERSATION
+
+
+def _span_row(span: Span, conversation_id: str | None) -> dict[str, Json]:
+    return {"trace_id": span.trace_id, "span_id": span.span_id, "conversation_id": conversation_id, "start_ns": span.start_ns}
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]) -> int:
+    """Insert what is not there yet; returns how many rows that was."""
+    if not rows:
+        return 0
+    before = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]  # sqlite3's own counter; SQLAlchemy's rowcount is -1 here
+    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
+    return int(connection.connection.driver_connection.total_changes) - int(before)  # type: ignore[union-attr]
+
+
+def _source_id(connection: Connection, origin: Origin) -> int:
+    values = {"path": str(origin.path), "sha256": origin.sha256, "collector": origin.collector}
+    connection.execute(insert(SOURCE).values(values).on_conflict_do_nothing())
+    query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.sha256 == values["sha256"])
+    return int(connection.execute(query).scalar_one())
+
+
+def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:
+    counts: dict[tuple[str, str], int] = {}
+    for skip in skips:
+        counts[skip.place, skip.reason] = counts.get((skip.place, skip.reason), 0) + skip.count
+    _insert(connection, SKIP, [{"source_id": source_id, "place": place, "reason": reason, "count": n} for (place, reason), n in counts.items()])
+
+
+def _column(connection: Connection, query: Any) -> list[Any]:
+    return list(connection.execute(query).scalars())
+
+
+# ---- connections
+
+
+def _version_of(path: Path) -> int:
+    """The store version in a file's header, 0 for a new file; read as bytes, so that a file that is no store of ours is not touched."""
+    header = path.open("rb").read(100) if path.exists() else b""
+    if not header:
+        return 0
+    if not header.startswith(b"SQLite format 3\0"):
+        raise StoreError(f"{path} is no workbench store, nor any SQLite database; give another --store")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID and not _is_being_made(path):
+        raise StoreError(f"{path} is a SQLite database, but no workbench store; give another --store, or `workbench ingest {path}` to read it")
+    return int.from_bytes(header[60:64], "big")
+
+
+def _is_being_made(path: Path) -> bool:
+    """Whether the mark of a store stands in the write-ahead log alone, because another process made it just now."""
+    if not path.with_name(path.name + "-wal").exists():
+        return False
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_MS / 1000)) as connection:
+        application, tables = (connection.execute(query).fetchone()[0] for query in ("PRAGMA application_id", "SELECT count(*) FROM sqlite_master"))
+    return bool(application == APPLICATION_ID or tables == 0)
+
+
+def _configure(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun by us, see _begin
+    for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
