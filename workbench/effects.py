@@ -8,6 +8,7 @@ name the attempt (idempotency key, request id, timestamp) are left out.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from workbench.model import Cause, Effect, EffectClass, Json, Run, Step, canonical
 
@@ -23,15 +24,16 @@ READS = _words("""
 ACTS = _words("""
     book buy order purchase pay charge refund transfer send email mail message notify post publish submit create add insert update modify change
     edit set write delete remove cancel close approve reject issue schedule reserve invite share upload deploy restart execute grant revoke
-    withdraw deposit place call reply forward assign trigger merge commit push exchange return
+    withdraw deposit place call reply forward assign trigger merge commit push exchange return contact ask remind ping nudge escalate request
 """)
 IDEMPOTENCY_KEYS = re.compile(
     r"^(x[-_])?(idempotency[-_]?(key|token|id)|request[-_]?(id|key|token)|client[-_]?(request[-_]?)?token|dedup(e|lication)?[-_]?(id|key))$", re.IGNORECASE
 )
-ATTEMPT_ONLY = re.compile(r"^(timestamp|time|now|nonce|attempt|retry|retry[-_]?count|trace[-_]?id|sent[-_]?at|requested[-_]?at)$", re.IGNORECASE)
+ATTEMPT_ONLY = re.compile(r"^(timestamp|now|nonce|attempt|retry|retry[-_]?count|trace[-_]?id|sent[-_]?at|requested[-_]?at)$", re.IGNORECASE)
 UNKNOWN_OUTCOME = re.compile(
     r"timed?[\s_-]?out|deadline|connection (reset|aborted|closed|lost)|broken pipe|no (answer|response|reply)|gateway|\b50[234]\b|eof", re.IGNORECASE
 )
+SAYS_ERROR = re.compile(r"\W*(error|exception|failed|failure|traceback|fatal|timed?[\s_-]?out)\b(?!\W*(none|null|false|0\b))", re.IGNORECASE)
 
 
 def classify(tool: str) -> EffectClass:
@@ -56,24 +58,35 @@ def business_key(tool: str, arguments: dict[str, Json] | None) -> str:
     return f"{tool}({', '.join(f'{name}={canonical(value)}' for name, value in kept.items())})"
 
 
+def failure(step: Step) -> str | None:
+    """The error a tool call ended with: the recorded one, else a result that says it is one, as a tool in a chat log can only say it in words."""
+    if step.status == "error" or step.error:
+        return step.error or "failed"
+    result = step.result
+    if isinstance(result, dict):
+        said = result.get("error") or (result.get("message", "failed") if str(result.get("status")).lower() in {"error", "failed"} else None)
+        return str(said) if said else None
+    return result if isinstance(result, str) and SAYS_ERROR.match(result) else None
+
+
 def outcome_unknown(step: Step) -> bool:
     """Whether a tool call ended in a way that leaves open whether it took effect: timed out, broke off, or never came back."""
-    if step.status == "running":
-        return True
-    return step.status == "error" and bool(UNKNOWN_OUTCOME.search(step.error or ""))
+    return step.status == "running" or bool(UNKNOWN_OUTCOME.search(failure(step) or ""))
 
 
 def effects_of(run: Run) -> tuple[Effect, ...]:
     """Every attempted side effect of a run in time order, with the cause of each repetition.
 
-    A repetition is a `resume` when it stands in a later invocation, a `model` one when a model call lies between (the model asked again),
-    else a `retry` by the code around the tool. A call whose result a fork put in its place counts as prevented.
+    A repetition is a `resume` when it stands in a later invocation, a `model` one when a model call lies between (the model asked again,
+    or one that asked for both at once), else a `retry` by the code around the tool. A call whose result a fork put in its place counts as prevented.
     """
     found: list[Effect] = []
     last: dict[str, Step] = {}
-    for step in run.of_kind("tool"):
+    asking: Step | None = None
+    for step in run.steps:
+        asking = step if step.kind == "model" else asking
         name = step.tool_call.name if step.tool_call else step.name
-        if step.status == "interrupted" or classify(name) != "effect":
+        if step.kind != "tool" or step.status == "interrupted" or classify(name) != "effect":
             continue
         arguments = step.tool_call.arguments if step.tool_call else None
         key = business_key(name, arguments)
@@ -85,25 +98,34 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
                 step=step.index,
                 arguments=arguments,
                 outcome=_outcome(step),
-                cause=_cause(run, last.get(key), step),
+                cause=_cause(last.get(key), asking, step),
             )
         )
         last[key] = step
     return tuple(found)
 
 
-def _outcome(step: Step) -> str:
+def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
     if "edited" in step.notes:
         return "prevented"
     if outcome_unknown(step):
         return "unknown"
-    return "failed" if step.status == "error" else "done"
+    return "failed" if failure(step) else "done"
 
 
-def _cause(run: Run, before: Step | None, step: Step) -> Cause:
+def _cause(before: Step | None, asking: Step | None, step: Step) -> Cause:
     if before is None:
         return "first"
     if before.invocation != step.invocation:
         return "resume"
-    between = (other for other in run.of_kind("model") if before.index < other.index < step.index)
-    return "model" if any(between) else "retry"
+    if asking is None:
+        return "retry"
+    return "model" if asking.index > before.index or _asked_for(asking, step) > 1 else "retry"
+
+
+def _asked_for(asking: Step, step: Step) -> int:
+    """How many times one model call asked for the act of a step."""
+    if asking.output is None or step.tool_call is None:
+        return 0
+    wanted = business_key(step.tool_call.name, step.tool_call.arguments)
+    return sum(business_key(call.name, call.arguments) == wanted for call in asking.output.tool_calls)

@@ -1,0 +1,91 @@
+"""The same act attempted twice, although the first attempt was done or may have been: book_flight 1 → 2.
+
+Two calls are the same act when tool and identifying arguments agree and no idempotency key joins them. Quiet when the first clearly failed
+or a person asked anew in between.
+
+Why it matters: a time-out says nothing about whether the flight was booked. An agent that tries again without an idempotency key charges twice.
+What to do: give every external act an idempotency key made from stable identifiers; after a time-out, look up before trying again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from workbench.effects import effects_of, failure
+from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run
+from workbench.sketch import model, restart, sketch, tool, user
+from workbench.turns import asked_between, spoken
+
+SHOWN = 5
+
+
+def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
+    """One finding for each act attempted more than once, at its first repetition."""
+    effects = effects_of(run)
+    lost = [effect.tool for effect in effects if effect.arguments is None]
+    if lost or not any(run.of_kind("tool")):
+        why = f"arguments not recorded: {', '.join(sorted(set(lost)))}" if lost else "no tool calls recorded"
+        yield NotEvaluated(detector="duplicated-effect", run_id=run.run_id, why=why)
+    acts: dict[str, list[Effect]] = {}
+    for effect in effects:
+        if effect.arguments and effect.outcome != "prevented":
+            acts.setdefault(effect.key, []).append(effect)
+    heard = spoken(run)
+    for attempts in acts.values():
+        pairs = [(first, second) for first, second in pairwise(attempts) if _repeats(first, second) and not asked_between(heard, first.step, second.step)]
+        if pairs:
+            yield _finding(run, pairs)
+
+
+def _repeats(first: Effect, second: Effect) -> bool:
+    safe = first.idempotency_key is not None and first.idempotency_key == second.idempotency_key
+    return first.outcome in {"done", "unknown"} and not safe
+
+
+def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
+    first, second = next((pair for pair in pairs if _certain(*pair)), pairs[0])
+    before, unknown = run.step(first.step), first.outcome == "unknown"
+    ended = f"whose outcome is unknown ({failure(before) or 'it never came back'})" if unknown else "which was done"
+    key = "no idempotency key" if second.idempotency_key is None else f"idempotency key {second.idempotency_key} is not the first one's"
+    attempts = [pairs[0][0], *(again for _, again in pairs)]
+    certain = _certain(first, second)
+    return Finding(
+        detector="duplicated-effect",
+        run_id=run.run_id,
+        severity="error" if certain else "warning",
+        score=0.95 if certain else 0.6,
+        step=second.step,
+        message=f"{first.tool} 1 → {len(attempts)}: attempted again at step {second.step} after step {first.step}, {ended}; {key}; cause: {second.cause}",
+        numbers={"attempts": len(attempts), "first_step": first.step, "repeated_at": second.step, "cause": second.cause},
+        evidence=(
+            Evidence.cite(run, first.step, "$.error" if before.error else "$.result", "how the attempt before ended"),
+            *(Evidence.cite(run, act.step, "$.tool_call.arguments", f"arguments of {act.tool}") for act in attempts[:SHOWN]),
+        ),
+        capability="idempotency",
+        refute=f"Fork at step {second.step} with the first attempt's real result put in: if the agent then stops at one {first.tool}, the repetition did it.",
+    )
+
+
+def _certain(first: Effect, second: Effect) -> bool:
+    """The first may have happened unseen, or code repeated what was done: neither is a choice anyone made."""
+    return first.outcome == "unknown" or second.cause in {"retry", "resume"}
+
+
+BOOK = {"flight": "NH 11", "passenger": "Ada"}
+KEYED = BOOK | {"idempotency_key": "trip-7"}
+ASK = model(calls=(("book_flight", BOOK),))
+TIMED_OUT = tool("book_flight", BOOK, error="payment API timed out after 30 s")
+BOOKED = tool("book_flight", BOOK, {"booking": "B-1"})
+
+FIRES_ON = (
+    sketch(user("Book NH 11"), ASK, TIMED_OUT, ASK, BOOKED),
+    sketch(user("Book NH 11"), ASK, TIMED_OUT, BOOKED),
+    sketch(user("Book NH 11"), ASK, BOOKED, restart(ASK, BOOKED)),
+)
+QUIET_ON = (
+    sketch(user("Book NH 11"), ASK, tool("book_flight", KEYED, error="timed out"), tool("book_flight", KEYED, {"booking": "B-1"})),
+    sketch(user("Book NH 11"), ASK, tool("book_flight", BOOK, error="seat is taken"), ASK, BOOKED),
+    sketch(user("Book NH 11"), ASK, BOOKED, model("Booked."), user("The same again for my sister, please"), ASK, BOOKED),
+    sketch(user("Two flights"), ASK, BOOKED, tool("book_flight", BOOK | {"flight": "NH 12"}, {"booking": "B-2"})),
+)

@@ -1,0 +1,140 @@
+"""Every detector found by walking, held to one contract; and faults planted in clean runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from workbench.model import Finding, Run, Step, digest
+from workbench.plugins import Detector, detectors
+from workbench.sketch import model, restart, sketch, tool, user
+
+FOUND = detectors()
+EVERY = pytest.mark.parametrize("detector", FOUND.values(), ids=FOUND)
+
+
+def findings(detector: Detector, run: Run) -> list[Finding]:
+    return [finding for finding in detector.detect(run) if isinstance(finding, Finding)]
+
+
+@EVERY
+def test_detector_fires_on_its_examples(detector: Detector) -> None:
+    """A detector finds something in each run of FIRES_ON."""
+    for number, run in enumerate(detector.fires_on):
+        assert findings(detector, run), f"FIRES_ON[{number}]"
+
+
+@EVERY
+def test_detector_is_quiet_on_near_misses(detector: Detector) -> None:
+    """A detector finds nothing in any run of QUIET_ON."""
+    for number, run in enumerate(detector.quiet_on):
+        assert findings(detector, run) == [], f"QUIET_ON[{number}]"
+
+
+@EVERY
+def test_finding_is_well_formed(detector: Detector) -> None:
+    """A finding bears its detector's name, a step of the run, numbers, a way to refute it, and evidence whose hash verifies."""
+    for run in detector.fires_on:
+        for finding in findings(detector, run):
+            assert (finding.detector, finding.run_id) == (detector.name, run.run_id)
+            assert 0 <= finding.score <= 1
+            assert finding.step is not None
+            assert run.step(finding.step).index == finding.step
+            assert finding.message
+            assert finding.numbers
+            assert finding.refute
+            assert finding.evidence
+            assert all(digest(run.step(proof.step).at(proof.path)) == proof.sha256 for proof in finding.evidence)
+
+
+@EVERY
+def test_detector_says_when_it_could_not_judge(detector: Detector) -> None:
+    """On a run of mere talk a detector reports that it was not evaluated, and why."""
+    reports = list(detector.detect(sketch(user("Hello"), model("Hello!"))))
+    assert [report.detector for report in reports] == [detector.name]
+    assert not findings(detector, sketch(user("Hello"), model("Hello!")))
+
+
+@EVERY
+def test_detector_survives_odd_runs(detector: Detector) -> None:
+    """Runs without steps, times, arguments or results, and with results of any depth, raise nothing and convict nobody."""
+    deep: object = "bottom"
+    for _ in range(100):
+        deep = [deep]
+    bare = Step(index=0, kind="tool", name="book_flight")
+    odd = [
+        Run(run_id="empty"),
+        Run(run_id="bare", steps=(bare, bare.model_copy(update={"index": 7}))),
+        sketch(tool("look", {}, deep), tool("look", {}, "{[" * 50)),
+    ]
+    assert [finding for run in odd for finding in findings(detector, run)] == []
+
+
+def test_detectors_stay_quiet_on_each_others_near_misses() -> None:
+    """No detector convicts a run that another one's author drew as healthy, save where that run does hold the first one's fault."""
+    crossed = {(name, other) for name, one in FOUND.items() for other, drawn in FOUND.items() for run in drawn.quiet_on if findings(one, run)}
+    assert crossed <= {("runaway-loop", "waiting-ignored"), ("runaway-loop", "confidence-drift")}
+
+
+# ---- faults planted in clean runs
+
+
+def clean(seed: int, length: int = 12) -> list[Step]:
+    """A healthy run: distinct look-ups and acts, each asked for by the model, with confidences around a level."""
+    chance = random.Random(seed)
+    steps = [user("Please plan my trip")]
+    for number in range(length):
+        name = chance.choice(["search_flights", "get_weather", "send_email", "list_hotels", "book_train"])
+        asked = {"query": f"q{number}", "n": chance.randrange(9)}
+        level = min(1.0, max(0.0, chance.gauss(0.9, 0.03)))
+        steps += [model(calls=((name, asked),), confidence=level, tokens=50), tool(name, asked, {"answer": [number, chance.random()]})]
+    return [*steps, model("Your trip is planned.", confidence=0.9)]
+
+
+def plant_duplicate(steps: list[Step], at: int) -> list[Step]:
+    call = {"order": "O-7", "amount": 30}
+    asked = model(calls=(("charge_card", call),), confidence=0.9)
+    return [*steps[:at], asked, tool("charge_card", call, error="gateway timed out"), asked, tool("charge_card", call, "charged"), *steps[at:]]
+
+
+def plant_restart(steps: list[Step], at: int) -> list[Step]:
+    return [*steps[: at + 5], *restart(*steps)]
+
+
+def plant_follow_ups(steps: list[Step], at: int) -> list[Step]:
+    ask = [tool("send_message", {"to": "desk@hotel.example", "text": f"{n}?"}, "sent, no reply yet") for n in range(at + 3)]
+    return [*steps[:at], *ask, *steps[at:]]
+
+
+def plant_loop(steps: list[Step], at: int) -> list[Step]:
+    return [*steps[:at], *(tool("list_rooms", {"hotel": 1}, {"rooms": [], "took_ms": n}) for n in range(at + 4)), *steps[at:]]
+
+
+def plant_drift(steps: list[Step], at: int) -> list[Step]:
+    fallen = [step.model_copy(update={"decision": step.decision and step.decision.model_copy(update={"confidence": 0.5})}) for step in steps]
+    return [*steps[: at + 8], *fallen[at + 8 :]]
+
+
+PLANTED: dict[str, Callable[[list[Step], int], list[Step]]] = {
+    "confidence-drift": plant_drift,
+    "duplicated-effect": plant_duplicate,
+    "lost-progress": plant_restart,
+    "runaway-loop": plant_loop,
+    "waiting-ignored": plant_follow_ups,
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_fault_is_found(name: str) -> None:
+    """A fault planted in a clean run is found wherever it stands, in at least 99 of 100 runs."""
+    hits = sum(bool(findings(FOUND[name], sketch(*PLANTED[name](clean(seed), 1 + 2 * (seed % 5))))) for seed in range(100))
+    assert hits >= 99
+
+
+@EVERY
+def test_clean_runs_raise_no_alarm(detector: Detector) -> None:
+    """At most one clean run in a thousand is flagged."""
+    alarms = [seed for seed in range(1000) if findings(detector, sketch(*clean(seed, 4 + seed % 16)))]
+    assert len(alarms) <= 1
