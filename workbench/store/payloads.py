@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import SQLModel
@@ -94,7 +95,14 @@ def load(connection: Connection, kind: type[V], addresses: Iterable[str]) -> Ite
     """The values behind these addresses, in their order."""
     wanted = list(addresses)
     contents = _contents(connection, wanted)
-    return (kind.model_validate_json(contents[address]) for address in wanted)
+    return (_decoded(kind, contents[address]) for address in wanted)
+
+
+def _decoded(kind: type[V], content: bytes) -> V:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError:  # half a surrogate pair: what a model was made to say need not be valid Unicode, and pydantic's own parser refuses it
+        return kind.model_validate(json.loads(content))
 
 
 def load_json(connection: Connection, address: str) -> Json:

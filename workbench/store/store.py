@@ -397,7 +397,10 @@ def _column(connection: Connection, query: Any) -> list[Any]:
 
 def _version_of(path: Path) -> int:
     """The store version in a file's header, 0 for a new file; read as bytes, so that a file that is no store of ours is not touched."""
-    header = path.open("rb").read(100) if path.exists() else b""
+    if not path.exists():
+        return 0
+    with path.open("rb") as stream:
+        header = stream.read(100)
     if not header:
         return 0
     if not header.startswith(b"SQLite format 3\0"):

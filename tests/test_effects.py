@@ -1,0 +1,50 @@
+"""Effects: which calls change the world, which are the same act, and why one was repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench.effects import business_key, classify, effects_of, idempotency_key
+from workbench.sketch import model, restart, sketch, tool, user
+
+
+@pytest.mark.parametrize(
+    ("tool_name", "expected"),
+    [
+        ("book_flight", "effect"),
+        ("sendEmail", "effect"),
+        ("get_booking", "read-only"),
+        ("search_flights", "read-only"),
+        ("fetchOrder", "read-only"),
+        ("frobnicate", "unknown"),
+    ],
+)
+def test_a_tools_name_is_read_by_its_first_known_verb(tool_name: str, expected: str):
+    """The first verb that is known decides whether a tool acts or only looks."""
+    assert classify(tool_name) == expected
+
+
+def test_the_business_key_leaves_out_what_only_names_the_attempt():
+    """Two attempts of one act have one key, though their idempotency keys and times differ."""
+    one = business_key("pay", {"amount": 5, "idempotency_key": "a", "timestamp": 1})
+    assert one == business_key("pay", {"timestamp": 2, "amount": 5, "request_id": "b"}) == "pay(amount=5)"
+    assert idempotency_key({"Idempotency-Key": "k"}) == "k"
+    assert idempotency_key({"amount": 5}) is None
+
+
+def test_a_repetition_knows_its_cause():
+    """A retry by code, one the model asked for, and one after a restart are told apart."""
+    pay = tool("pay", {"amount": 5}, error="TimeoutError: no answer")
+    run = sketch(user("pay"), pay, pay, model("again"), pay, restart(pay))
+    assert [effect.cause for effect in effects_of(run)] == ["first", "retry", "model", "resume"]
+
+
+def test_an_outcome_is_unknown_after_a_time_out_and_prevented_by_a_fork():
+    """A time-out leaves open whether the effect happened; a result put in by a fork means that it did not."""
+    run = sketch(
+        tool("pay", {}, error="ReadTimeout: timed out"),
+        tool("pay", {}, error="ValueError: no such card"),
+        tool("pay", {}, "ok"),
+        tool("pay", {}, "ok", notes=("edited",)),
+    )
+    assert [effect.outcome for effect in effects_of(run)] == ["unknown", "failed", "done", "prevented"]

@@ -1,0 +1,242 @@
+"""The store keeps everything once, changes nothing, and says what is wrong with a file it can't use."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect
+from sqlmodel import SQLModel
+
+from workbench.model import Change, Checkpoint, Conversation, Finding, Message, NotEvaluated, Skip, Span, Write
+from workbench.sketch import model, sketch, tool, user
+from workbench.store import Origin, RunNotFoundError, Store, StoreError
+from workbench.store.migrations import APPLICATION_ID, MIGRATIONS, VERSION
+
+ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with Store.open(tmp_path / "workbench.db") as opened:
+        yield opened
+
+
+def span(number: int, **fields) -> Span:
+    return Span(**{"trace_id": f"{1:032x}", "span_id": f"{number:016x}", "name": f"span {number}", "start_ns": number, **fields})
+
+
+def thread_of(one: Span) -> str | None:
+    return one.attributes.get("thread")
+
+
+def count(store: Store, table: str) -> int:
+    with closing(sqlite3.connect(store.path)) as connection:
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+def test_adding_the_same_records_again_changes_nothing(store: Store):
+    """Re-ingesting a file adds no row and no payload."""
+    records = [span(1), span(2), Checkpoint(thread_id="t", checkpoint_id="c1"), Conversation(run_id="r"), Skip(place="f:3", reason="no JSON")]
+    first = store.add(ORIGIN, records, thread_of)
+    rows = {table: count(store, table) for table in ("payload", "span", "checkpoint", "conversation", "skip", "source")}
+    second = store.add(ORIGIN, records, thread_of)
+    assert (first.new, second.new) == (4, 0)
+    assert rows == {table: count(store, table) for table in rows}
+
+
+def test_a_span_that_arrives_again_with_its_end_replaces_the_one_without(store: Store):
+    """The newest version of a span counts, and the older one is kept."""
+    store.add(ORIGIN, [span(1)], thread_of)
+    store.add(ORIGIN, [span(1, end_ns=9)], thread_of)
+    (group,) = store.groups([f"{1:032x}"], [])
+    assert [one.end_ns for one in group.spans] == [9]
+    assert count(store, "span") == 2
+
+
+def test_spans_and_checkpoints_of_one_thread_are_one_group(store: Store):
+    """Two traces that name the same thread, and its checkpoints, belong together, whichever of them was touched."""
+    other = span(2, trace_id=f"{2:032x}", attributes={"thread": "t"})
+    store.add(ORIGIN, [span(1, attributes={"thread": "t"}), other, Checkpoint(thread_id="t", checkpoint_id="c1")], thread_of)
+    (group,) = store.groups([f"{1:032x}"], [])
+    assert {one.trace_id for one in group.spans} == {f"{1:032x}", f"{2:032x}"}
+    assert [one.checkpoint_id for one in group.checkpoints] == ["c1"]
+    assert group.paths == ("spans.jsonl",)
+
+
+def test_a_trace_that_names_two_threads_stays_by_itself(store: Store):
+    """Where a trace spans several threads, nothing is merged on a guess."""
+    store.add(ORIGIN, [span(1, attributes={"thread": "a"}), span(2, attributes={"thread": "b"})], thread_of)
+    groups = list(store.groups([f"{1:032x}"], []))
+    assert [len(group.spans) for group in groups] == [2]
+
+
+def test_a_failing_collector_leaves_nothing_behind(store: Store):
+    """A file is stored whole or not at all."""
+
+    def records():
+        yield span(1)
+        raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        store.add(ORIGIN, records(), thread_of)
+    assert count(store, "span") == count(store, "source") == count(store, "payload") == 0
+
+
+def test_a_run_comes_back_as_it_was(store: Store):
+    """Steps, messages, decisions and numbers survive the store unchanged."""
+    history = (Message(role="user", content="Book it"), Message(role="assistant", content="\ud800 half a surrogate"))
+    run = sketch(
+        user("Book it"), model("Yes", messages=history[:1], confidence=0.9), tool("book", {"a": 1}, {"id": 2}), model("Done", messages=history), tools=("book",)
+    )
+    assert store.save_runs([run]) == 1
+    assert store.run("sketch") == run
+    assert store.save_runs([run]) == 0
+
+
+def test_a_message_that_is_repeated_is_stored_once(store: Store):
+    """Fifty model calls that repeat their history store each message a single time."""
+    history = tuple(Message(role="user", content=f"message {number}") for number in range(50))
+    store.save_runs([sketch(*(model("ok", messages=history[: number + 1]) for number in range(50)))])
+    assert count(store, "payload") == 50 + 50 + 1  # messages, steps, the run
+
+
+def test_a_run_that_is_derived_anew_is_a_new_revision_and_the_old_one_stays(store: Store):
+    """Nothing is overwritten: the newest revision counts."""
+    store.save_runs([sketch(user("one"))])
+    store.save_runs([sketch(user("two"))])
+    assert store.run("sketch").steps[0].output.content == "two"
+    assert count(store, "run") == 2
+
+
+def test_a_fork_shares_its_parents_steps(store: Store):
+    """A fork stores its own steps only and reads the others from its parent."""
+    parent = sketch(user("go"), model("a"), tool("book", {}, 1), model("b"))
+    forked = parent.model_copy(
+        update={
+            "run_id": "sketch~1",
+            "forked_from": "sketch",
+            "forked_at_step": 2,
+            "change": Change(kind="tool_result", value=2),
+            "steps": parent.steps[:2] + parent.steps[3:],
+        }
+    )
+    store.save_runs([parent])
+    store.save_runs([forked], prefix=2)
+    assert store.run("sketch~1") == forked
+    assert count(store, "step") == 4 + 1
+
+
+def test_an_unknown_run_names_the_nearest(store: Store):
+    """A mistyped id is answered with what it could have been."""
+    store.save_runs([sketch(user("a"), run_id="booked-twice"), sketch(user("b"), run_id="budget-burned")])
+    assert store.resolve("book") == "booked-twice"
+    with pytest.raises(RunNotFoundError, match="booked-twice"):
+        store.run("boked-twice")
+    with pytest.raises(RunNotFoundError, match=r"any of booked-twice, budget-burned|any of budget-burned, booked-twice"):
+        store.run("b")
+
+
+def test_a_run_is_examined_again_only_when_it_or_the_detectors_change(store: Store):
+    """What was seen stays seen until its revision or the detectors' fingerprint differs."""
+    store.save_runs([sketch(user("one"))])
+    finding = Finding(detector="d", run_id="sketch", severity="error", score=1.0, step=0, message="m", capability="idempotency")
+    store.save_examination("sketch", "v1", [finding], [NotEvaluated(detector="e", run_id="sketch", why="no times")])
+    assert store.examined() == {"sketch": ([finding], [NotEvaluated(detector="e", run_id="sketch", why="no times")])}
+    assert store.unexamined("v1") == []
+    assert store.unexamined("v2") == ["sketch"]
+    store.save_runs([sketch(user("two"))])
+    assert store.unexamined("v1") == ["sketch"]
+
+
+def test_verify_finds_a_changed_payload_and_a_missing_one(store: Store):
+    """Tampering shows: a payload that was altered no longer has its hash, one that was removed is missed."""
+    store.save_runs([sketch(model("a", messages=(Message(role="user", content="hello"),)))])
+    assert store.verify() == []
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE payload SET content = CAST(replace(CAST(content AS TEXT), 'hello', 'hullo') AS BLOB)")
+    assert any("its content hashes to" in problem for problem in store.verify())
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DELETE FROM payload WHERE CAST(content AS TEXT) LIKE '%hullo%'")
+    assert any(problem.startswith("step") and "missing" in problem for problem in store.verify())
+
+
+def test_a_store_of_a_newer_version_is_refused_untouched(tmp_path: Path):
+    """A newer store is not opened, and not a byte of it changes."""
+    path = tmp_path / "new.db"
+    Store.open(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"newer workbench .store version {VERSION + 1}"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"not a database at all", "nor any SQLite database"), (None, "no workbench store; give another --store")])
+def test_a_file_that_is_no_store_is_refused_untouched(tmp_path: Path, content: bytes | None, says: str):
+    """Naming the wrong file as the store is an error that leaves the file as it is."""
+    path = tmp_path / "other.db"
+    if content is None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE checkpoints (x)")
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=says):
+        Store.open(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["other.db"]
+
+
+def test_the_first_schema_migrates_to_the_newest(tmp_path: Path):
+    """A store made by the first version opens, and has then the columns that the row classes name."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    Store.open(path).close()
+    engine = create_engine(f"sqlite:///{path}")
+    found = {table: {column["name"] for column in inspect(engine).get_columns(table)} for table in inspect(engine).get_table_names()}
+    engine.dispose()
+    assert found == {name: {column.name for column in table.columns} for name, table in SQLModel.metadata.tables.items()}
+
+
+def test_writers_queue_and_readers_read_meanwhile(tmp_path: Path):
+    """Eight threads with stores of their own write to one file at once; nothing is locked out, nothing is lost."""
+    path = tmp_path / "shared.db"
+    Store.open(path).close()
+
+    def write(number: int) -> int:
+        with Store.open(path) as mine:
+            store_new = mine.add(Origin(Path(f"{number}.jsonl"), f"{number:064x}", "otlp"), [span(number * 100 + k) for k in range(50)], thread_of).new
+            assert mine.run_ids() == []
+            return store_new
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(8))) == 400
+    with Store.open(path) as reader:
+        assert len(next(reader.groups([f"{1:032x}"], [])).spans) == 400
+        assert reader.verify() == []
+
+
+def test_a_checkpoint_that_gained_writes_counts_as_the_newest(store: Store):
+    """A thread that was read while it ran, and again later, shows its later writes."""
+    early = Checkpoint(thread_id="t", checkpoint_id="c1")
+    store.add(ORIGIN, [early], thread_of)
+    store.add(ORIGIN, [early.model_copy(update={"writes": (Write(task_id="k", idx=0, channel="x", value=1),)})], thread_of)
+    (group,) = store.groups([], ["t"])
+    assert [len(one.writes) for one in group.checkpoints] == [1]
+
+
+def test_importing_workbench_is_cheap():
+    """`import workbench` loads none of the large libraries."""
+    code = "import sys, workbench; print([m for m in ('plotly', 'langgraph', 'sqlmodel', 'polars', 'pydantic', 'ipywidgets') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
