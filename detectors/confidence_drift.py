@@ -46,14 +46,21 @@ def _path(step: Step) -> str:
 
 def _alarm(values: list[float]) -> int | None:
     """Where the sum of falls below the mean so far, each less an allowance for noise, passes the limit and the fall lasts; None if it never does."""
-    noise = max(LEAST_NOISE, 1.05 * median(abs(second - first) for first, second in pairwise(values)))
+    noise = _noise(values)
+    least = max(LEAST_FALL, 2 * noise)
     total = 0.0
     for number, value in enumerate(values):
         level = fmean(values[: max(number, LEVEL)])
         total = max(0.0, total + (level - value) / noise - ALLOWANCE)
-        if total > ALARM and fmean(values[:LEVEL]) - median(values[number:]) >= LEAST_FALL:
+        if total > ALARM and fmean(values[:LEVEL]) - median(values[number:]) >= least:
             return number
     return None
+
+
+def _noise(values: list[float]) -> float:
+    """Standard deviation around the trend, from how far the differences of neighbours lie from their median; 0.886 makes it exact for normal noise."""
+    moves = [second - first for first, second in pairwise(values)]
+    return max(LEAST_NOISE, 0.886 * fmean(abs(move - median(moves)) for move in moves))
 
 
 def _finding(run: Run, sure: list[Step], values: list[float], alarm: int) -> Finding:

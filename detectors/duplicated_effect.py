@@ -9,14 +9,16 @@ What to do: give every external act an idempotency key made from stable identifi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
 from workbench.effects import effects_of, failure
-from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run
+from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity
 from workbench.sketch import model, restart, sketch, tool, user
 from workbench.turns import asked_between, spoken
 
+OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
 SHOWN = 5
 
 
@@ -49,12 +51,12 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
     ended = f"whose outcome is unknown ({failure(before) or 'it never came back'})" if unknown else "which was done"
     key = "no idempotency key" if second.idempotency_key is None else f"idempotency key {second.idempotency_key} is not the first one's"
     attempts = [pairs[0][0], *(again for _, again in pairs)]
-    certain = _certain(first, second)
+    severity, score = _weight(first, second)
     return Finding(
         detector="duplicated-effect",
         run_id=run.run_id,
-        severity="error" if certain else "warning",
-        score=0.95 if certain else 0.6,
+        severity=severity,
+        score=score,
         step=second.step,
         message=f"{first.tool} 1 → {len(attempts)}: attempted again at step {second.step} after step {first.step}, {ended}; {key}; cause: {second.cause}",
         numbers={"attempts": len(attempts), "first_step": first.step, "repeated_at": second.step, "cause": second.cause},
@@ -65,6 +67,13 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
         capability="idempotency",
         refute=f"Fork at step {second.step} with the first attempt's real result put in: if the agent then stops at one {first.tool}, the repetition did it.",
     )
+
+
+def _weight(first: Effect, second: Effect) -> tuple[Severity, float]:
+    """How grave a repetition is. One that merely leaves the same state behind, such as cancelling twice, is only worth a hint."""
+    if OVERWRITES.search(first.tool.lower()):
+        return "info", 0.3
+    return ("error", 0.95) if _certain(first, second) else ("warning", 0.6)
 
 
 def _certain(first: Effect, second: Effect) -> bool:
