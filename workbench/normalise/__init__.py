@@ -1,0 +1,11 @@
+"""Turns what collectors yield into runs: spans and checkpoints of one execution joined, in steps one can stop at.
+
+spans ─ forest ─ joining ─ traced ┐
+                                  ├ written ─ timeline ─ Run
+checkpoints ─ lineage ─ ledger ───┘
+"""
+
+from workbench.normalise.assembly import normalise
+from workbench.normalise.chat import from_conversation
+
+__all__ = ["from_conversation", "normalise"]

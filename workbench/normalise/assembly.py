@@ -1,0 +1,132 @@
+"""Assembles runs from the spans and checkpoints of one thread or trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from workbench.model import Checkpoint, Json, Reading, Run, Span, Step
+from workbench.normalise.forest import Forest, Node
+from workbench.normalise.joining import Joiner, Place
+from workbench.normalise.ledger import INTERRUPT, Ledger
+from workbench.normalise.lineage import Lineage, split
+from workbench.normalise.outcome import status
+from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations
+from workbench.normalise.traced import nodes_without_steps, step_of, whole
+from workbench.normalise.written import Recorded
+from workbench.semconv import read
+
+AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
+UNNAMED_SERVICE = "unknown_service"
+SUFFIX_DIGITS = 8
+
+
+def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint]) -> list[Run]:
+    """The runs in the related spans and checkpoints of one thread or trace: usually one.
+
+    Several when one thread id covers checkpoint lineages that have nothing to do with each other; the first keeps the plain run id. Sources
+    are left for the caller to fill.
+    """
+    if not spans and not checkpoints:
+        return []
+    readings = {(span.trace_id, span.span_id): read(span) for span in spans}
+    lineages = split(spans, checkpoints, readings)
+    return [_run(lineage, number, readings) for number, lineage in enumerate(lineages)]
+
+
+def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
+    forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
+    steps = numbered(_steps(forest, ledger))
+    found = [node.reading for node in forest.nodes.values()]
+    thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
+    run_id = thread or next(node.span.trace_id for node in forest.nodes.values())
+    started, ended = _span_of_time(forest, ledger, steps)
+    return Run(
+        run_id=run_id if number == 0 else f"{run_id}~{(lineage.root or '').replace('-', '')[:SUFFIX_DIGITS]}",
+        conversation_id=thread,
+        agent=_agent(forest, ledger),
+        root_name=_root_name(forest),
+        status=status(forest, ledger, steps),
+        started_ns=started,
+        ended_ns=ended,
+        steps=steps,
+        span_count=len(forest.nodes),
+        agents=tuple(dict.fromkeys(reading.agent for reading in found if reading.agent)),
+        embedding_calls=forest.embeddings,
+        tools=_tools(found),
+        notes=tuple(_notes(lineage, ledger, number)),
+        metadata=_metadata(ledger),
+    )
+
+
+def _steps(forest: Forest, ledger: Ledger) -> list[Step]:
+    joiner = Joiner(ledger)
+    traced: list[Step] = []
+    places: dict[str, Place] = {}
+    for node in forest.calls:
+        reading = whole(forest.descriptions(node))
+        traced.append(step_of(node, reading, joiner.place(node, reading), forest))
+    for task_id, spans in forest.by_task.items():
+        places[task_id] = joiner.place(spans[0], spans[0].reading)
+    steps = Recorded(ledger, forest, traced).steps()
+    taken = {step.task_id for step in steps if step.task_id} | ledger.by_id.keys()
+    asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
+    steps += nodes_without_steps(forest, places, taken, pauses=not asked)
+    return with_invocations(with_arguments(with_changes(ordered(steps), ledger)), forest, ledger)
+
+
+def _span_of_time(forest: Forest, ledger: Ledger, steps: Iterable[Step]) -> tuple[int | None, int | None]:
+    spans = [node.span for node in forest.nodes.values()]
+    made = [one.created_ns for one in ledger.checkpoints]
+    starts = [time for time in (*(span.start_ns for span in spans), *made, *(step.started_ns for step in steps)) if time is not None]
+    ends = [time for time in (*(span.end_ns for span in spans), *made) if time is not None]
+    return min(starts, default=None), max(ends, default=None)
+
+
+def _agent(forest: Forest, ledger: Ledger) -> str | None:
+    """The root agent's name; else the service's, else what the graph's own metadata calls it."""
+    tops = _first(node.reading.agent for node in forest.tops)
+    agents = _first(node.reading.agent for node in forest.nodes.values())
+    services = _first(str(node.span.resource.get("service.name") or "") for node in forest.tops)
+    service = None if services is None or services.startswith(UNNAMED_SERVICE) else services
+    named = _first(str(one.metadata.get(key) or "") for one in ledger.checkpoints for key in AGENT_METADATA)
+    return tops or agents or service or named
+
+
+def _root_name(forest: Forest) -> str | None:
+    """The root span's name; where the root is plumbing (HTTP, RPC), that of the agent's own root below it."""
+    if not forest.tops:
+        return None
+    root = forest.tops[0]
+    if root.reading.kind != "other":
+        return root.span.name
+    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent" and not any(_is_agent(above) for above in forest.above(node))]
+    return agents[0].span.name if agents else root.span.name
+
+
+def _is_agent(node: Node) -> bool:
+    return node.reading.kind == "agent"
+
+
+def _tools(readings: Iterable[Reading]) -> tuple[str, ...] | None:
+    offered = [reading.tools for reading in readings if reading.tools is not None]
+    return tuple(dict.fromkeys(tool for tools in offered for tool in tools)) if offered else None
+
+
+def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:
+    for reason, count in Counter(one.note for one in ledger.checkpoints if one.note).items():
+        yield f"{reason}: {count} checkpoint{'s' if count > 1 else ''} not decoded" if "only" not in reason else f"{reason} of {count} checkpoints"
+    for reason, count in Counter(write.note for one in ledger.checkpoints for write in one.writes if write.note).items():
+        yield f"{reason}: {count} write{'s' if count > 1 else ''}"
+    if number:
+        yield f"this thread id has other checkpoints that don't descend from {lineage.root}: they are a run of their own"
+
+
+def _metadata(ledger: Ledger) -> dict[str, Json]:
+    """The user's own keys in the graph's metadata, as the first checkpoint has them."""
+    first = next(iter(ledger.roots), None)
+    return {key: value for key, value in first.metadata.items() if key not in ("source", "step", "parents", "thread_id")} if first else {}
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((value for value in values if value), None)

@@ -1,0 +1,147 @@
+"""The spans of a run as trees: who is under whom, and which spans are calls. Parents may be missing, late, or in a circle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from workbench.model import Reading, Span
+from workbench.normalise.lineage import Readings, task_of
+
+CALLS = frozenset(("model", "tool", "retrieval"))
+WALLS = frozenset(("tool", "agent", "retrieval"))
+"""A model call on the far side of one of these is another call, not the same one described again."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A span with what the conventions make of it."""
+
+    span: Span
+    reading: Reading
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Trace and span id."""
+        return self.span.trace_id, self.span.span_id
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in an error; a pause for a person is none."""
+        return not self.reading.interrupted and (self.span.status == "error" or self.reading.error is not None)
+
+
+class Forest:
+    """Spans, their parents and children."""
+
+    def __init__(self, spans: Sequence[Span], readings: Readings) -> None:
+        """Build the trees. Of a span given twice the one that has ended counts."""
+        unique: dict[tuple[str, str], Span] = {}
+        for span in spans:
+            key = span.trace_id, span.span_id
+            if key not in unique or unique[key].end_ns is None:
+                unique[key] = span
+        ordered = sorted(unique.values(), key=lambda span: (span.start_ns or 0, span.span_id))
+        self.nodes = {(span.trace_id, span.span_id): Node(span, readings[span.trace_id, span.span_id]) for span in ordered}
+        self.children: dict[tuple[str, str], list[Node]] = defaultdict(list)
+        for node in self.nodes.values():
+            if (parent := self.parent(node)) is not None:
+                self.children[parent.key].append(node)
+
+    def parent(self, node: Node) -> Node | None:
+        """The span above, None at the top or where it was not recorded."""
+        return self.nodes.get((node.span.trace_id, node.span.parent_span_id or ""))
+
+    def above(self, node: Node) -> Iterator[Node]:
+        """The spans above, nearest first; a circle is walked once."""
+        seen = {node.key}
+        current = self.parent(node)
+        while current is not None and current.key not in seen:
+            seen.add(current.key)
+            yield current
+            current = self.parent(current)
+
+    def below(self, node: Node) -> Iterator[Node]:
+        """The spans below, at any depth; a circle is walked once."""
+        seen, waiting = {node.key}, list(self.children[node.key])
+        while waiting:
+            current = waiting.pop()
+            if current.key not in seen:
+                seen.add(current.key)
+                yield current
+                waiting.extend(self.children[current.key])
+
+    @cached_property
+    def tops(self) -> list[Node]:
+        """The spans with nothing above them, oldest first; where a circle has no top, its oldest span."""
+        found = [node for node in self.nodes.values() if self.parent(node) is None]
+        traces = {node.span.trace_id for node in found}
+        for node in self.nodes.values():
+            if node.span.trace_id not in traces:
+                traces.add(node.span.trace_id)
+                found.append(node)
+        return sorted(found, key=lambda node: node.span.start_ns or 0)
+
+    @cached_property
+    def calls(self) -> list[Node]:
+        """The spans that are calls, each call once: of nested model spans the innermost, of nested spans of one tool the outermost."""
+        return [node for node in self.nodes.values() if node.reading.kind in CALLS and not self._repeats(node)]
+
+    @cached_property
+    def embeddings(self) -> int:
+        """How many embedding calls there are, each counted once."""
+        spans = [node for node in self.nodes.values() if node.reading.kind == "embedding"]
+        return sum(not any(below.reading.kind == "embedding" for below in self.below(node)) for node in spans)
+
+    def _repeats(self, node: Node) -> bool:
+        if node.reading.kind == "model":
+            return next(self.described_again(node), None) is not None
+        if node.reading.kind == "tool":
+            above = self.parent(node)
+            return above is not None and above.reading.kind == "tool" and _same_tool(above, node)
+        return False
+
+    def described_again(self, node: Node) -> Iterator[Node]:
+        """The model spans below a model span that describe the same call."""
+        seen, waiting = {node.key}, list(self.children[node.key])
+        while waiting:
+            current = waiting.pop()
+            if current.key in seen or current.reading.kind in WALLS:
+                continue
+            seen.add(current.key)
+            if current.reading.kind == "model":
+                yield current
+            waiting.extend(self.children[current.key])
+
+    def descriptions(self, node: Node) -> list[Reading]:
+        """All readings of one call, the call's own first: what its own span doesn't say, a wrapper may."""
+        if node.reading.kind == "tool":
+            inner = [child for child in self.children[node.key] if child.reading.kind == "tool" and _same_tool(node, child)]
+            return [node.reading, *(child.reading for child in inner)]
+        found = [node.reading]
+        for above in self.above(node):
+            if above.reading.kind in WALLS:
+                break
+            if above.reading.kind == "model" and len(list(self.described_again(above))) == 1:
+                found.append(above.reading)
+        return found
+
+    @cached_property
+    def by_task(self) -> dict[str, list[Node]]:
+        """The outermost spans of each LangGraph task, oldest first; a task that ran twice has two."""
+        found: dict[str, list[Node]] = defaultdict(list)
+        for node in self.nodes.values():
+            task = task_of(node.reading.namespace)
+            if task and not any(task_of(above.reading.namespace) == task for above in self.above(node)):
+                found[task].append(node)
+        return found
+
+
+def _same_tool(outer: Node, inner: Node) -> bool:
+    one, other = outer.reading, inner.reading
+    if one.call_id and other.call_id:
+        return one.call_id == other.call_id
+    same_arguments = one.arguments is None or other.arguments is None or one.arguments == other.arguments
+    return same_arguments and (one.tool_name or outer.span.name) == (other.tool_name or inner.span.name)

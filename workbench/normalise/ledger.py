@@ -1,0 +1,171 @@
+"""The checkpoints of one lineage, indexed: its tasks, what each wrote, and which checkpoints follow which."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from workbench import serde
+from workbench.model import Checkpoint, Json, Write
+from workbench.normalise.recorded import messages_in
+from workbench.tasks import NULL_TASK, START, TASKS, index_of_path
+
+INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
+SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))
+CONTROL = ("branch:", "start:", "__")
+RETURNED = "__return__"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One node's execution: the checkpoint it started from and what it wrote. `task_id` is None where only metadata tells of it."""
+
+    task_id: str | None
+    node: str | None
+    checkpoint: Checkpoint
+    writes: tuple[Write, ...]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that a subgraph in this task has, and that spans in this task carry."""
+        own = f"{self.node}:{self.task_id}"
+        return f"{self.checkpoint.namespace}|{own}" if self.checkpoint.namespace else own
+
+    @cached_property
+    def outputs(self) -> tuple[Write, ...]:
+        """What it wrote beside interrupts, resumes and errors: a task with any has finished."""
+        return tuple(write for write in self.writes if write.channel not in SIGNALS)
+
+    @cached_property
+    def messages(self) -> tuple[dict[str, Json], ...]:
+        """The LangChain messages it wrote, in order."""
+        return tuple(raw for write in self.outputs for raw in messages_in(write.value))
+
+    @cached_property
+    def changes(self) -> dict[str, Json]:
+        """Channels of the state it wrote, control channels left out. Several writes to one channel stand in a list."""
+        found: dict[str, list[Json]] = defaultdict(list)
+        for write in self.outputs:
+            if write.channel == RETURNED or not _is_control(write.channel, self.node):
+                found[write.channel].append(write.value)
+        return {channel: values[0] if len(values) == 1 else _together(values) for channel, values in found.items()}
+
+    def of(self, channel: str) -> list[Json]:
+        """The values of one channel; lists are opened, as interrupts and resumes are stored in them."""
+        return [item for write in self.writes if write.channel == channel for item in (write.value if isinstance(write.value, list) else [write.value])]
+
+    def wrote(self, channel: str) -> bool:
+        """Whether it wrote to a channel at all, decoded or not."""
+        return any(write.channel == channel for write in self.writes)
+
+
+def _is_control(channel: str, node: str | None) -> bool:
+    return channel.startswith(CONTROL) or channel == node
+
+
+def _together(values: list[Json]) -> list[Json]:
+    return [item for value in values for item in value] if all(isinstance(value, list) for value in values) else values
+
+
+class Ledger:
+    """All checkpoints of one lineage and of its subgraphs."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Index them; a checkpoint given twice counts once."""
+        unique = {(one.namespace, one.checkpoint_id): one for one in checkpoints}
+        self.checkpoints = sorted(unique.values(), key=lambda one: (one.created_ns or 0, one.namespace, one.step or 0, one.checkpoint_id))
+        self.tasks = [task for checkpoint in self.checkpoints for task in _tasks(checkpoint)]
+        self.by_id = {task.task_id: task for task in self.tasks if task.task_id}
+        self._in_namespace: dict[str, list[Checkpoint]] = defaultdict(list)
+        for checkpoint in self.checkpoints:
+            self._in_namespace[checkpoint.namespace].append(checkpoint)
+
+    @cached_property
+    def roots(self) -> list[Checkpoint]:
+        """The checkpoints of the root graph, oldest first."""
+        return self._in_namespace.get("", [])
+
+    @property
+    def head(self) -> Checkpoint | None:
+        """The newest checkpoint of the root graph: where the thread stands."""
+        return self.roots[-1] if self.roots else None
+
+    def parent(self, checkpoint: Checkpoint) -> Checkpoint | None:
+        """The checkpoint before, None at the beginning or where it was not kept."""
+        return next((one for one in self._in_namespace[checkpoint.namespace] if one.checkpoint_id == checkpoint.parent_checkpoint_id), None)
+
+    def next_ns(self, checkpoint: Checkpoint) -> float:
+        """When the checkpoint after this one was made, so when its tasks were done. Infinite where they never were."""
+        return self._next.get((checkpoint.namespace, checkpoint.checkpoint_id), math.inf)
+
+    @cached_property
+    def _next(self) -> dict[tuple[str, str], int]:
+        made = ((one.namespace, one.parent_checkpoint_id, one.created_ns) for one in reversed(self.checkpoints))
+        return {(namespace, parent): at for namespace, parent, at in made if parent is not None and at is not None}
+
+    def tasks_at(self, checkpoint: Checkpoint) -> list[Task]:
+        """The tasks that started from a checkpoint."""
+        return self._by_place.get((checkpoint.namespace, checkpoint.checkpoint_id), [])
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[Task]]:
+        found: dict[tuple[str, str], list[Task]] = defaultdict(list)
+        for task in self.tasks:
+            found[task.checkpoint.namespace, task.checkpoint.checkpoint_id].append(task)
+        return found
+
+    def in_force(self, namespace: str, at_ns: int | None) -> Checkpoint | None:
+        """The newest checkpoint of a namespace at a moment. None where it has none so early, or the moment is not known."""
+        found = self._in_namespace.get(namespace, [])
+        number = bisect_right(found, at_ns, key=lambda one: one.created_ns or 0) if at_ns is not None else 0
+        return found[number - 1] if number else None
+
+    def running(self, at_ns: int) -> Iterator[Task]:
+        """The tasks that may have been running at a moment, those of the deepest subgraphs first."""
+        for namespace in sorted(self._in_namespace, key=lambda one: -depth_of(one)):
+            checkpoint = self.in_force(namespace, at_ns)
+            yield from self.tasks_at(checkpoint) if checkpoint else ()
+
+    def packet(self, task: Task) -> Json:
+        """What a Send gave a task to work on. None for a task that was started otherwise, or where that can't be told."""
+        parent, index = self.parent(task.checkpoint), index_of_path(task.writes[0].task_path)
+        if parent is None or index is None:
+            return None
+        sent = [write.value for write in parent.writes if write.channel == TASKS]
+        return sent[index].get("arg") if index < len(sent) and serde.is_type(sent[index], "Send") else None
+
+    def inside(self, task: Task) -> list[Task]:
+        """The tasks of the subgraphs that ran in a task, at any depth."""
+        if task.task_id is None or not any(namespace.startswith(task.namespace) for namespace in self._in_namespace):
+            return []
+        return [other for other in self.tasks if other.checkpoint.namespace == task.namespace or other.checkpoint.namespace.startswith(f"{task.namespace}|")]
+
+    def answer(self, checkpoint: Checkpoint) -> list[Json]:
+        """What `Command(resume=…)` gave for a whole checkpoint, kept under the null task. Empty where nothing did."""
+        return [write.value for write in checkpoint.writes if write.task_id == NULL_TASK and write.channel == RESUME]
+
+
+def depth_of(namespace: str) -> int:
+    """How many subgraphs deep a checkpoint namespace is."""
+    return len(namespace.split("|")) if namespace else 0
+
+
+def _tasks(checkpoint: Checkpoint) -> Iterator[Task]:
+    """The tasks in the order of their paths, those that stopped last: the others finished before the graph did stop."""
+    grouped: dict[tuple[str, str | None], list[Write]] = defaultdict(list)
+    for write in checkpoint.writes:
+        if write.task_id != NULL_TASK:
+            grouped[write.task_id, write.node if not write.task_id else None].append(write)
+    tasks = [
+        Task(task_id or None, next((write.node for write in writes if write.node), None), checkpoint, tuple(writes)) for (task_id, _), writes in grouped.items()
+    ]
+    yield from sorted(tasks, key=lambda task: task.wrote(INTERRUPT) or task.wrote(ERROR))
+
+
+def is_start(task: Task) -> bool:
+    """Whether a task only put the input into the channels."""
+    return task.node == START

@@ -1,0 +1,76 @@
+"""What a run came to, read from where it stands: its last trace, and the head of its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.model import Status, Step
+from workbench.normalise.forest import Forest, Node
+from workbench.normalise.ledger import ERROR, Ledger, Task
+from workbench.normalise.traced import status_of
+from workbench.tasks import TASKS
+
+BRANCH = ("branch:to:", "start:")
+
+
+def status(forest: Forest, ledger: Ledger, steps: Sequence[Step]) -> Status:
+    """ok, interrupted (a person is waited for), error (and nothing went on after it), or running (it stops in the middle)."""
+    thread = _thread_status(ledger, steps)
+    trace = _trace_status(forest, ledger, steps)
+    if thread is None or trace is None:
+        return thread or trace or "ok"
+    if thread == "running" and trace != "running":
+        stopped_before_a_node = not ledger.tasks_at(ledger.head) if ledger.head else False
+        return "interrupted" if trace == "ok" and stopped_before_a_node else trace
+    return trace if thread == "ok" and trace in ("error", "running") else thread
+
+
+def _thread_status(ledger: Ledger, steps: Sequence[Step]) -> Status | None:
+    """How the thread stands: its newest checkpoint has no tasks left when the graph has finished. None without checkpoints."""
+    head = ledger.head
+    if head is None:
+        return "running" if ledger.checkpoints else None
+    tasks = ledger.tasks_at(head)
+    mine = {task.task_id for task in tasks}
+    if any(step.kind == "human" and step.status == "interrupted" and step.task_id in mine for step in steps):
+        return "interrupted"
+    if any(task.wrote(ERROR) and not task.outputs for task in tasks):
+        return "error"
+    waiting = _waiting(ledger)
+    return "running" if tasks or waiting else "ok"
+
+
+def _waiting(ledger: Ledger) -> bool:
+    """Whether the tasks before the head named nodes to run next, which then did not."""
+    head = ledger.head
+    before = ledger.parent(head) if head else None
+    named = [task for task in ledger.tasks_at(before) if _names_next(task)] if before else []
+    return bool(named)
+
+
+def _names_next(task: Task) -> bool:
+    return any(write.channel.startswith(BRANCH) or write.channel == TASKS for write in task.outputs)
+
+
+def _trace_status(forest: Forest, ledger: Ledger, steps: Sequence[Step]) -> Status | None:
+    """How the last trace ended, by its topmost spans. None without spans."""
+    if not forest.tops:
+        return None
+    last = forest.tops[-1].span.trace_id
+    tops = [node for node in forest.tops if node.span.trace_id == last]
+    if any(_open(step) for step in steps if step.trace_id == last) or (not ledger.checkpoints and any(_waits(step) for step in steps[-1:])):
+        return "interrupted"
+    statuses = {_status(node) for node in tops}
+    return next((one for one in ("running", "error", "interrupted") if one in statuses), "ok")
+
+
+def _open(step: Step) -> bool:
+    return step.kind == "human" and step.status == "interrupted"
+
+
+def _waits(step: Step) -> bool:
+    return step.status == "interrupted"
+
+
+def _status(node: Node) -> Status:
+    return status_of(node)

@@ -1,0 +1,71 @@
+"""The LangChain messages inside what a task wrote: which there are, and which a model itself made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workbench.messages import ROLES, fields_of, tool_call_of
+from workbench.model import Json, Message, ToolCall, canonical
+
+MODEL_RUN = ("lc_run-", "run-")
+MAX_NESTING = 6
+
+
+def messages_in(value: Json, depth: int = 0) -> Iterator[dict[str, Json]]:
+    """The messages in a value that was written to a channel: itself, in a list, or in the fields of a returned state."""
+    if is_message(value):
+        yield value
+    elif depth < MAX_NESTING and isinstance(value, list):
+        for item in value:
+            yield from messages_in(item, depth + 1)
+    elif depth < MAX_NESTING and isinstance(value, dict) and "$type" not in value:
+        for item in value.values():
+            yield from messages_in(item, depth + 1)
+
+
+def is_message(value: Json) -> bool:
+    """Whether a value is a LangChain message, by its type and content."""
+    return isinstance(value, dict) and "content" in value and value.get("type") in ROLES
+
+
+def spoken_in(value: Json) -> Iterator[dict[str, Json]]:
+    """The messages of an input, also in the short forms `["user", "hello"]` and `{"role": "user", "content": "hello"}`."""
+    if (fields := fields_of(value)) is not None and "content" in fields:
+        yield fields
+    elif isinstance(value, list):
+        for item in value:
+            yield from spoken_in(item)
+
+
+def by_model(raw: dict[str, Json]) -> bool:
+    """Whether a model made this message, rather than code that put text into one: only the former has an id of its run, usage or calls."""
+    if raw.get("type") != "ai":
+        return False
+    return bool(str(raw.get("id") or "").startswith(MODEL_RUN) or raw.get("usage_metadata") or raw.get("response_metadata") or raw.get("tool_calls"))
+
+
+def model_of(raw: dict[str, Json]) -> str | None:
+    """The model's name as its provider reported it."""
+    metadata = raw.get("response_metadata")
+    named = (metadata.get(key) for key in ("model_name", "model", "model_id")) if isinstance(metadata, dict) else ()
+    return next((name for name in named if isinstance(name, str) and name), None)
+
+
+def asked_of(packet: Json) -> ToolCall | None:
+    """The one call a tool node was sent to make: `[{"name": …, "args": …}]`, or with the state around it. None for any other packet."""
+    inner = packet.get("tool_call") if isinstance(packet, dict) else packet[0] if isinstance(packet, list) and len(packet) == 1 else None
+    return tool_call_of(inner) if isinstance(inner, dict) and "args" in inner else None
+
+
+def signature(raw: dict[str, Json]) -> str:
+    """What makes two messages without ids the same: type, content, the calls they ask for and the call they answer."""
+    calls = [call.get("id") for call in raw.get("tool_calls") or () if isinstance(call, dict)]
+    return canonical([raw.get("type"), raw.get("content"), raw.get("tool_call_id"), calls])
+
+
+def same_answer(one: Message | None, other: Message) -> bool:
+    """Whether two records of a model's answer are of the same answer: they ask for the same calls, or say the same."""
+    if one is None:
+        return False
+    ids = {call.call_id for call in one.tool_calls if call.call_id} & {call.call_id for call in other.tool_calls if call.call_id}
+    return bool(ids) or (bool(one.content) and one.content.strip() == other.content.strip() and len(one.tool_calls) == len(other.tool_calls))

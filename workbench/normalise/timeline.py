@@ -1,0 +1,134 @@
+"""Puts steps in order: in time, in invocations, with each task's changes on its last step and lost arguments found again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from workbench.model import Json, Step, ToolCall
+from workbench.normalise.forest import Forest
+from workbench.normalise.ledger import ERROR, Ledger
+
+LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
+
+
+def ordered(steps: Iterable[Step]) -> list[Step]:
+    """The steps by start; one whose start was not recorded stays behind the step it came after."""
+    placed: list[tuple[int, Step]] = []
+    last = 0
+    for step in steps:
+        last = last if step.started_ns is None else step.started_ns
+        placed.append((last, step))
+    return [step for _, step in sorted(placed, key=lambda pair: pair[0])]
+
+
+def numbered(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps with their index."""
+    return tuple(step.model_copy(update={"index": number}) for number, step in enumerate(steps))
+
+
+def with_changes(steps: Sequence[Step], ledger: Ledger) -> list[Step]:
+    """The steps with what each task wrote to the state, on the task's last step."""
+    last = {step.task_id or f"{step.node} {step.checkpoint_id}": number for number, step in enumerate(steps) if step.checkpoint_id}
+    changed = list(steps)
+    for task in ledger.tasks:
+        number = last.get(task.task_id or f"{task.node} {task.checkpoint.checkpoint_id}")
+        if number is not None and task.changes:
+            changed[number] = changed[number].model_copy(update={"changes": task.changes})
+    return changed
+
+
+def with_arguments(steps: Sequence[Step]) -> list[Step]:
+    """Tool steps with the arguments the model gave, and its call's id, where their own record lost them.
+
+    A call is answered by the nearest tool step after it with its id, else with its tool and the same arguments. Ids may repeat: the nearest
+    unanswered call wins.
+    """
+    open_calls: list[ToolCall] = []
+    found: list[Step] = []
+    for step in steps:
+        if step.kind == "model" and step.output is not None:
+            open_calls.extend(step.output.tool_calls)
+        if step.kind != "tool" or step.tool_call is None:
+            found.append(step)
+            continue
+        number = _asked(open_calls, step.tool_call)
+        if number is None:
+            found.append(step)
+            continue
+        asked = open_calls[number] if step.status == "interrupted" else open_calls.pop(number)
+        found.append(step.model_copy(update={"tool_call": _completed(step.tool_call, asked)}))
+    return found
+
+
+def _asked(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:
+    backwards = range(len(open_calls) - 1, -1, -1)
+    if call.call_id is not None:
+        return next((number for number in backwards if open_calls[number].call_id == call.call_id), None)
+    same = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
+    return same[-1] if same else None
+
+
+def _fits(asked: ToolCall, call: ToolCall) -> bool:
+    """Whether a call may be the one asked for: the same arguments, or the lone value of one whose name was lost."""
+    if call.arguments is not None:
+        return asked.arguments is None or all(call.arguments.get(name) == value for name, value in asked.arguments.items() if name in call.arguments)
+    return call.raw is None or asked.arguments is None or any(str(value) == call.raw for value in asked.arguments.values())
+
+
+def _completed(call: ToolCall, asked: ToolCall) -> ToolCall:
+    lost = call.arguments is None and asked.arguments is not None
+    fields: dict[str, Json] = {"arguments": asked.arguments, "raw": None} if lost else {}
+    return call.model_copy(update={**fields, "call_id": call.call_id or asked.call_id})
+
+
+# ---- invocations
+
+
+def with_invocations(steps: Sequence[Step], forest: Forest, ledger: Ledger) -> list[Step]:
+    """The steps with the count of starts and resumes before them.
+
+    Starts are: a trace (unless it is a lone call), an input or fork of the root graph. Two starts with no step between them are one: a trace
+    and the input it writes. Where no later trace shows the resume, an answered question or a repeated failure counts as one.
+    """
+    starts = sorted([*_traces(forest), *_inputs(ledger)])
+    last_trace = max(_traces(forest), default=0)
+    retried = {task.task_id for task in ledger.tasks if task.wrote(ERROR) and task.outputs}
+    found: list[Step] = []
+    count, used, fresh = 0, 0, True
+    for step in steps:
+        at = step.started_ns if step.started_ns is not None else 0
+        while used < len(starts) and starts[used] <= at:
+            used += 1
+            count, fresh = (count, True) if fresh else (count + 1, True)
+        found.append(step.model_copy(update={"invocation": count}))
+        fresh = fresh and step.name == "user"
+        if at > last_trace and not fresh and _ends_invocation(step, retried, found):
+            count, fresh = count + 1, True
+    return found
+
+
+def _ends_invocation(step: Step, retried: set[str | None], found: Sequence[Step]) -> bool:
+    """Whether the graph stopped at a step and was started again, as only checkpoints tell."""
+    if step.status == "error":
+        return step.task_id in retried
+    if step.kind != "human" or step.status != "ok" or step.tool_call is None:
+        return False
+    before = found[-2] if len(found) > 1 else None
+    return not (before and before.kind == "human" and before.tool_call and before.status == "ok")
+
+
+def _traces(forest: Forest) -> list[int]:
+    """When each trace began; a trace of nothing but one call at its top is part of a run, no start of one."""
+    tops = defaultdict(list)
+    for node in forest.tops:
+        tops[node.span.trace_id].append(node)
+    return [
+        min((node.span.start_ns for node in nodes if node.span.start_ns is not None), default=0)
+        for nodes in tops.values()
+        if any(node.reading.kind not in LONE_CALLS or node.span.parent_span_id for node in nodes)
+    ]
+
+
+def _inputs(ledger: Ledger) -> list[int]:
+    return [one.created_ns for one in ledger.roots if one.source in ("input", "fork") and one.created_ns is not None]

@@ -1,0 +1,231 @@
+"""Steps from what tasks wrote, merged with those their spans made: model answers, tool results, questions to a person, errors, nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from workbench import serde
+from workbench.messages import message_of
+from workbench.model import Json, Message, Step, ToolCall
+from workbench.normalise.forest import Forest, Node
+from workbench.normalise.joining import Place
+from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
+from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, signature, spoken_in
+from workbench.normalise.traced import PASSED_ON, QUESTION, decision_of, resumed_with, status_of, where
+
+UNNAMED = "task"
+
+
+class Recorded:
+    """Goes through the tasks of a ledger as they finished, so that a message a parent repeats after its subgraph is not taken for a new one."""
+
+    def __init__(self, ledger: Ledger, forest: Forest, traced: Sequence[Step]) -> None:
+        """Sort the traced steps by the task they ran in."""
+        self.ledger, self.forest = ledger, forest
+        self.by_task: dict[str, list[Step]] = {}
+        self.loose: list[Step] = []
+        for step in traced:
+            self.by_task.setdefault(step.task_id, []).append(step) if step.task_id else self.loose.append(step)
+        self.models_traced = any(step.kind == "model" for step in traced)
+        self._ids: set[str] = set()
+        self._asked_at: dict[str, int] = {}
+
+    def steps(self) -> list[Step]:
+        """All steps: each task's own, and the traced ones that ran in no recorded task."""
+        found: dict[int, list[Step]] = {}
+        for task in self.ledger.tasks:
+            for question in map(_interrupt_id, task.of(INTERRUPT)):
+                self._asked_at[question] = max(self._asked_at.get(question, 0), task.checkpoint.created_ns or 0)
+        for number, task in self._finished():
+            found[number] = list(self._said_by_user(task)) if is_start(task) else self._of_task(task)
+        rest = [step for steps in self.by_task.values() for step in steps]
+        return [step for number in sorted(found) for step in found[number]] + rest + self.loose
+
+    def _finished(self) -> list[tuple[int, Task]]:
+        """Number and task, in the order in which the tasks finished: what runs inside a task finishes before it."""
+        return sorted(
+            enumerate(self.ledger.tasks), key=lambda pair: (self.ledger.next_ns(pair[1].checkpoint), -depth_of(pair[1].checkpoint.namespace), pair[0])
+        )
+
+    def _of_task(self, task: Task) -> list[Step]:
+        steps = self.by_task.pop(task.task_id or "", [])
+        spans = self.forest.by_task.get(task.task_id or "", [])
+        for raw in self._fresh(task):
+            message = message_of(raw)
+            if message is not None and message.role == "assistant" and by_model(raw):
+                self._merge_answer(steps, task, raw, message, spans)
+            elif message is not None and message.role == "tool":
+                self._merge_result(steps, task, raw, message, spans)
+        humans = list(self._humans(task, spans))
+        steps = [*humans, *steps]
+        if task.wrote(ERROR) and not _ends_in_error(steps):
+            steps.append(self._failed(task, spans))
+        if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
+            steps.append(self._node(task, spans))
+        return steps
+
+    def _fresh(self, task: Task) -> list[dict[str, Json]]:
+        """The messages of a task that no task before it, and none of its subgraphs', had written."""
+        inside = {signature(raw) for other in self.ledger.inside(task) for raw in other.messages}
+        found = [raw for raw in task.messages if raw.get("id") not in self._ids and signature(raw) not in inside]
+        self._ids |= {str(raw["id"]) for raw in task.messages if raw.get("id")}
+        return found
+
+    def _merge_answer(self, steps: list[Step], task: Task, raw: dict[str, Json], message: Message, spans: Sequence[Node]) -> None:
+        models = [number for number, step in enumerate(steps) if step.kind == "model"]
+        found = next((number for number in models if same_answer(steps[number].output, message)), None)
+        if found is None and len(models) == 1 and steps[models[0]].output is None:
+            found = models[0]
+        if found is not None:
+            steps[found] = _answered(steps[found], raw, message)
+        elif not models and not (self.models_traced and spans):
+            step = self._plain(task, "model", model_of(raw) or "model", spans)
+            steps.append(_answered(step.model_copy(update={"model": model_of(raw)}), raw, message))
+
+    def _merge_result(self, steps: list[Step], task: Task, raw: dict[str, Json], message: Message, spans: Sequence[Node]) -> None:
+        tools = [number for number, step in enumerate(steps) if step.kind == "tool" and step.tool_call and step.status != "interrupted"]
+        same = [number for number in tools if (call := steps[number].tool_call) and call.call_id == message.tool_call_id]
+        unnamed = [number for number in tools if (call := steps[number].tool_call) and call.call_id is None and message.name in (None, call.name)]
+        content = raw.get("content")
+        result = content if isinstance(content, str | list) else message.content
+        if same or unnamed:
+            number = (same or unnamed)[-1 if same else 0]
+            steps[number] = _with_result(steps[number], result, message)
+        else:
+            name = message.name or "tool"
+            call = ToolCall(name=name, call_id=message.tool_call_id)
+            step = self._plain(task, "tool", name, spans).model_copy(update={"tool_call": call})
+            steps.append(_with_result(step, result, message))
+
+    # ---- people
+
+    def _said_by_user(self, task: Task) -> Iterator[Step]:
+        """What a person gave the graph; a subgraph's input is no person's word."""
+        if task.checkpoint.namespace:
+            return
+        for raw in (raw for write in task.outputs for raw in spoken_in(write.value)):
+            message, known = message_of(raw), raw.get("id")
+            if message is not None and message.role == "user" and known not in self._ids:
+                yield self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})
+            if known:
+                self._ids.add(str(known))
+
+    def _humans(self, task: Task, spans: Sequence[Node]) -> Iterator[Step]:
+        """A step for each question the task stopped to ask. Of questions before the last only the answers are kept."""
+        if not task.wrote(INTERRUPT):
+            return
+        questions, answers = task.of(INTERRUPT) or [None], task.of(RESUME)
+        finished = bool(task.outputs) or task.wrote(ERROR)
+        if not answers and not finished and len(questions) == 1:
+            answers = self.ledger.answer(task.checkpoint)
+            finished = bool(answers)
+        earlier = max(0, len(answers) - len(questions)) if finished else len(answers)
+        paused = [node for node in spans if node.reading.interrupted]
+        for number in range(earlier):
+            yield self._human(task, None, (answers[number],), paused[number : number + 1], spans)
+        for number, question in enumerate(questions):
+            answer = answers[earlier + number : earlier + number + 1] if finished else []
+            yield self._human(task, question, tuple(answer) or ((None,) if finished else ()), paused[earlier : earlier + 1], spans)
+
+    def _human(self, task: Task, question: Json, answer: tuple[Json, ...], paused: Sequence[Node], spans: Sequence[Node]) -> Step:
+        interrupt_id = _interrupt_id(question)
+        inside = bool(interrupt_id) and any(interrupt_id in map(_interrupt_id, other.of(INTERRUPT)) for other in self.ledger.inside(task))
+        value = question.get("value") if serde.is_type(question, "Interrupt") else question
+        waited = next(
+            (below.reading.tool_name for node in paused for below in self.forest.below(node) if below.reading.interrupted and below.reading.tool_name), None
+        )
+        step = self._plain(task, "human", "approval", paused)
+        fields: dict[str, Json] = {
+            "status": "ok" if answer else "interrupted",
+            "tool_call": ToolCall(name=waited or task.node or UNNAMED, arguments={QUESTION: value}, call_id=interrupt_id or None),
+            "result": answer[0] if answer else None,
+            "notes": (PASSED_ON,) if inside else (),
+        }
+        if paused:
+            later = next((node for node in spans if (node.span.start_ns or 0) >= (paused[0].span.end_ns or 0) and node.key != paused[0].key), None)
+            fields |= where(paused[0], _place(task)) | {"started_ns": paused[0].span.end_ns, "ended_ns": later.span.start_ns if later and answer else None}
+            if later and answer == (None,):
+                fields["result"] = resumed_with(self.forest, later)
+        elif interrupt_id and (at := self._asked_at.get(interrupt_id)):
+            fields["started_ns"] = at
+        return step.model_copy(update=fields)
+
+    # ---- everything else
+
+    def _failed(self, task: Task, spans: Sequence[Node]) -> Step:
+        text = next((str(value) for value in task.of(ERROR) if value is not None), "failed; what with is not decoded")
+        inside = any(other.wrote(ERROR) for other in self.ledger.inside(task))
+        failed = next((node for node in spans if node.failed), None)
+        asked = asked_of(self.ledger.packet(task)) if failed is None else None
+        if asked is not None:
+            return self._plain(task, "tool", asked.name, ()).model_copy(update={"status": "error", "error": text, "tool_call": asked})
+        step = self._node(task, [failed] if failed else ())
+        return step.model_copy(update={"status": "error", "error": text, "notes": (PASSED_ON,) if inside else ()})
+
+    def _node(self, task: Task, spans: Sequence[Node]) -> Step:
+        step = self._plain(task, "node", task.node or UNNAMED, spans)
+        if not spans:
+            return step
+        last = spans[-1]
+        name = task.node or last.reading.node
+        status = "ok" if task.outputs and status_of(last) == "running" else status_of(last)
+        return step.model_copy(update={"name": name or UNNAMED, "node": name, "status": status, "error": last.reading.error, **where(last, _place(task))})
+
+    def _plain(self, task: Task, kind: str, name: str, spans: Sequence[Node]) -> Step:
+        """A step that only the checkpoint tells of: it began when the checkpoint was there; how long it took was not recorded."""
+        created = task.checkpoint.created_ns
+        return Step(
+            index=0,
+            kind=kind,
+            name=name,
+            node=task.node,
+            depth=depth_of(task.checkpoint.namespace),
+            started_ns=spans[-1].span.start_ns if spans else created,
+            namespace=task.checkpoint.namespace,
+            checkpoint_id=task.checkpoint.checkpoint_id,
+            task_id=task.task_id,
+        )
+
+
+def _place(task: Task) -> Place:
+    return Place(task.task_id, task.checkpoint.namespace, task.checkpoint.checkpoint_id, task.node, "exact")
+
+
+def _ends_in_error(steps: Sequence[Step]) -> bool:
+    return bool(steps) and steps[-1].status == "error"
+
+
+def _interrupt_id(question: Json) -> str:
+    known = question.get("id") or question.get("interrupt_id") if isinstance(question, dict) else None
+    return str(known) if known else ""
+
+
+def _answered(step: Step, raw: dict[str, Json], message: Message) -> Step:
+    """A model step with what the state keeps of its answer: the calls as they were, and what the span did not record."""
+    before = step.output
+    output = message if before is None else before.model_copy(update=_better(before, message))
+    tools = step.decision.alternatives if step.decision else None
+    own_tokens = any(count is not None for count in step.tokens.model_dump().values())
+    return step.model_copy(
+        update={
+            "output": output,
+            "decision": decision_of(output, tools),
+            "model": step.model or model_of(raw),
+            "tokens": step.tokens if own_tokens else message.tokens,
+        }
+    )
+
+
+def _better(before: Message, message: Message) -> dict[str, Json]:
+    found: dict[str, Json] = {"tool_calls": message.tool_calls or before.tool_calls, "content": before.content or message.content}
+    if before.confidence is None:
+        found |= {"confidence": message.confidence, "confidence_source": message.confidence_source}
+    return found | {"reasoning": before.reasoning or message.reasoning}
+
+
+def _with_result(step: Step, result: Json, message: Message) -> Step:
+    """A tool step with the message its result became in the state. What the span says of an error stands."""
+    failed = step.status == "error" or message.error is not None
+    call = step.tool_call.model_copy(update={"call_id": step.tool_call.call_id or message.tool_call_id}) if step.tool_call else None
+    status = "error" if failed else "ok"
+    return step.model_copy(update={"result": result, "tool_call": call, "status": status, "error": step.error or message.error})

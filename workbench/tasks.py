@@ -1,0 +1,145 @@
+"""Which node a LangGraph task belongs to.
+
+A task's id is a hash of the checkpoint it starts from, its place and its node. Databases written before `langgraph-checkpoint-sqlite` 3.1.2
+store the id and no name, so the name is found by hashing the candidates until one fits (`langgraph.pregel._algo`, 0.2.60 to 1.2). A hash
+that fits is proof; where none does (0.2.0, encrypted Sends) weaker signs are read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+from xxhash import xxh3_128_hexdigest
+
+START = "__start__"
+PULL, PUSH, TASKS = "__pregel_pull", "__pregel_push", "__pregel_tasks"
+NULL_TASK = "00000000-0000-0000-0000-000000000000"
+SECONDS_1582_TO_1970 = 12_219_292_800
+MAX_SENDS = 1000
+MAX_TRIGGERS = 6
+MAX_CANDIDATES = 20_000
+TRIGGER = ("branch:to:", "start:")
+
+
+def task_id(checkpoint_id: str, *parts: str, version: int = 4) -> str:
+    """The id LangGraph gives a task: `parts` are namespace with node, step, node, `PULL` and its triggers or `PUSH` and its index.
+
+    ValueError when the checkpoint id is no UUID.
+    """
+    seed = uuid.UUID(checkpoint_id).bytes
+    text = "".join(parts).encode("utf-8", "surrogatepass")
+    digest = xxh3_128_hexdigest(seed + text) if version > 1 else sha1(seed + text, usedforsecurity=False).hexdigest()
+    return str(uuid.UUID(hex=digest[:32]))
+
+
+def created_ns(checkpoint_id: str) -> int | None:
+    """When a checkpoint was made: its id is a version 6 UUID, which begins with the time. None for any other id."""
+    try:
+        number = uuid.UUID(checkpoint_id).int
+    except ValueError:
+        return None
+    if (number >> 76) & 0xF != 6:  # noqa: PLR2004 - the version of a UUID with sortable time
+        return None
+    ticks = ((number >> 80) << 12) | ((number >> 64) & 0xFFF)
+    return max(0, ticks * 100 - SECONDS_1582_TO_1970 * 1_000_000_000)
+
+
+def node_of_path(task_path: str) -> str | None:
+    """The node that a `task_path` spells out: `~__pregel_pull, plan` is plan. None for a Send or a call, whose path has only numbers."""
+    return task_path.removeprefix(f"~{PULL}, ") if task_path.startswith(f"~{PULL}, ") else None
+
+
+def index_of_path(task_path: str) -> int | None:
+    """The number of the Send that a `task_path` spells out: `~__pregel_push, 0000000002, 0000000000` is 2."""
+    parts = task_path.removeprefix(f"~{PUSH}, ").split(", ")
+    return int(parts[0]) if task_path.startswith(f"~{PUSH}, ") and parts[0].isdigit() else None
+
+
+@dataclass
+class Naming:
+    """What is known about the nodes of one thread, and the search for the node of a task.
+
+    `known` maps task ids to nodes where a subgraph's namespace says so; `triggers` maps each node to the channels that may start it;
+    `channels` are further channels that may do so.
+    """
+
+    known: dict[str, str] = field(default_factory=dict)
+    triggers: dict[str, set[str]] = field(default_factory=dict)
+    channels: set[str] = field(default_factory=set)
+
+    def learn_namespace(self, namespace: str) -> None:
+        """Take task ids and nodes from `node:task_id|node:task_id`."""
+        for segment in namespace.split("|"):
+            node, _, task = segment.rpartition(":")
+            if node:
+                self.known[task] = node
+                self.triggers.setdefault(node, set())
+
+    def learn_nodes(self, nodes: Iterable[str]) -> None:
+        """Take names of nodes whose triggers are not known."""
+        for node in nodes:
+            self.triggers.setdefault(node, set())
+
+    def learn_channel(self, channel: str) -> None:
+        """Take a channel, and the node it starts where its name says so: `branch:to:plan`, `start:plan`, `branch:a:condition:plan`."""
+        self.channels.add(channel)
+        if channel.startswith(("branch:", "start:")):
+            prefix = next((prefix for prefix in TRIGGER if channel.startswith(prefix)), None)
+            node = channel.removeprefix(prefix) if prefix else channel.rpartition(":")[2]
+            self.triggers.setdefault(node, set()).add(channel)
+
+    def learn_seen(self, versions_seen: Mapping[str, Mapping[str, object]]) -> None:
+        """Take nodes and their triggers from a checkpoint's `versions_seen`."""
+        for node, seen in versions_seen.items():
+            if node != "__interrupt__":
+                self.triggers.setdefault(node, set()).update(seen)
+
+    def node(self, task: str, path: str, place: Place, sent: Sequence[str] = ()) -> str | None:
+        """The node of a task: from its path, a namespace, or a hash that fits. None where none of them says."""
+        found = node_of_path(path) or self.known.get(task) or self._by_hash(task, path, place, sent)
+        if found:
+            self.known[task] = found
+        return found
+
+    def _by_hash(self, task: str, path: str, place: Place, sent: Sequence[str]) -> str | None:
+        index = index_of_path(path)
+        if path and index is None:
+            return None
+        numbers = [index] if index is not None else range(min(len(sent), MAX_SENDS) if sent else 1)
+        names = list(dict.fromkeys([*sent, *self.triggers]))
+        pushed = ((name, (PUSH, str(number))) for name in names for number in numbers)
+        pulled = iter(()) if path else self._pulled()
+        candidates = itertools.islice(itertools.chain(pushed, pulled), MAX_CANDIDATES)
+        return next((name for name, ending in candidates if place.fits(task, name, ending)), None)
+
+    def _pulled(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield START, (PULL, START)
+        for name, triggers in self.triggers.items():
+            some = sorted(triggers)[:MAX_TRIGGERS]
+            for size in range(len(some), 0, -1):
+                yield from ((name, (PULL, *chosen)) for chosen in itertools.combinations(some, size))
+        for name in self.triggers:
+            yield from ((name, (PULL, channel)) for channel in sorted(self.channels))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a task starts: checkpoint, namespace, and the step it takes (one more than the checkpoint's)."""
+
+    checkpoint_id: str
+    namespace: str
+    step: int | None
+
+    def fits(self, task: str, name: str, ending: tuple[str, ...]) -> bool:
+        """Whether a task of this node, started here, has this id."""
+        if self.step is None:
+            return False
+        path = f"{self.namespace}|{name}" if self.namespace else name
+        try:
+            return any(task_id(self.checkpoint_id, path, str(self.step), name, *ending, version=version) == task for version in (4, 1))
+        except ValueError:
+            return False
