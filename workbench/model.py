@@ -186,11 +186,15 @@ class Reading(Value):
     tool_name: str | None = None
     call_id: str | None = None
     arguments: dict[str, Json] | None = None
+    raw_arguments: str | None = None
+    """What a tool was given, as recorded: where `arguments` is None it may be the lone value of an argument whose name was lost."""
     result: Json = None
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
     error: str | None = None
     interrupted: bool = False
+    handoff: bool = False
+    """The interrupt is another agent taking over, not a pause for a person."""
     provenance: dict[str, str] = {}
 
 

@@ -1,0 +1,183 @@
+"""Decoders and sources: how a value is taken out of a span's attributes, as convention files spell it.
+
+A source is an attribute and the decoders it goes through, first to last:
+
+    "session.id"                                    an attribute
+    "llm.input_messages.*"                          all attributes below, as the nested lists and objects they were flattened from
+    "event:gen_ai.input.messages"                   an attribute of the first event that has it
+    "@name", "@scope"                               the span's own name, its instrumentation scope
+    "metadata -> json -> get langgraph_node"        decoded, step by step; `DECODERS` lists them
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from workbench.documents import parse_json
+from workbench.messages import Fields, fields_of, message_of
+from workbench.model import Json, Span
+
+MAX_LITERAL_CHARACTERS = 1 << 20
+MAX_DIGITS = 9
+MAX_PATH = 40
+"""Dots in a flattened key beyond this many are part of its last name: no convention nests so deep, but a hostile key could."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value stands: an attribute (`before` is None), or what a decoder makes of the value before."""
+
+    text: str
+    before: Source | None
+    decode: Callable[[Json], Json]
+
+
+def _json(value: Json) -> Json:
+    """JSON text as its value; what is no text stays."""
+    return parse_json(value) if isinstance(value, str) else value
+
+
+def _python(value: Json) -> Json:
+    """The text of a Python literal as its value. Only literals: nothing is evaluated."""
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
+        return None
+    try:
+        return _plain(ast.literal_eval(value.strip()))
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"no Python literal: {error}") from None
+
+
+def _plain(value: Json) -> Json:
+    """A Python literal as JSON could hold it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(inner) for inner in value]
+    plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if plain else repr(value)
+
+
+def opened(value: Json) -> Json:
+    """Text that is a JSON object or list as that; any other text as it is, so that "42" stays text."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        try:
+            return parse_json(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _tool_message(value: Json) -> Json:
+    """The fields of a tool message in any dialect's envelope; None for anything else."""
+    fields = fields_of(value)
+    return fields if fields and fields["role"] == "tool" and "content" in fields else None
+
+
+def _failed(value: Json) -> Json:
+    """What a tool message says went wrong; None where its status is not "error"."""
+    message = message_of(value)
+    return message.error if message else None
+
+
+def _known(value: Json) -> Json:
+    """None for the word "unknown", with which some instrumentors say that they don't know."""
+    return None if isinstance(value, str) and value.strip().lower() in {"unknown", "none", ""} else value
+
+
+def _get(path: str) -> Callable[[Json], Json]:
+    """The value at a dotted path of keys and list indexes."""
+    parts = path.split(".")
+
+    def get(value: Json) -> Json:
+        for part in parts:
+            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    return get
+
+
+DECODERS: dict[str, Callable[[Json], Json]] = {
+    "json": _json,
+    "python": _python,
+    "opened": opened,
+    "tool message": _tool_message,
+    "failed": _failed,
+    "known": _known,
+}
+"""Decoders by name, beside `get PATH`. A ValueError of theirs means that this source has no value."""
+
+
+@cache
+def source_of(text: str) -> Source:
+    """A source from its text. ValueError for a decoder that isn't there."""
+    before, arrow, step = text.rpartition(" -> ")
+    if not arrow:
+        return Source(text, None, _origin(text))
+    decode = _get(step.removeprefix("get ")) if step.startswith("get ") else DECODERS.get(step)
+    if decode is None:
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, {', '.join(DECODERS)}")
+    return Source(text, source_of(before), decode)
+
+
+def _origin(text: str) -> Callable[[Span], Json]:
+    if text == "@name":
+        return lambda span: span.name
+    if text == "@scope":
+        return lambda span: span.scope
+    if text.startswith("event:"):
+        key = text.removeprefix("event:")
+        return lambda span: next((event.attributes[key] for event in span.events if key in event.attributes), None)
+    if text.endswith(".*"):
+        return lambda span: unflattened(span.attributes, text[:-1])
+    return lambda span: span.attributes.get(text)
+
+
+def unflattened(attributes: Fields, prefix: str) -> Json:
+    """The attributes below a prefix as nested objects; an object whose keys are all numbers is a list. None where there are none."""
+    root: Fields = {}
+    for key, value in attributes.items():
+        if key.startswith(prefix):
+            *path, last = key[len(prefix) :].split(".", MAX_PATH)
+            inside = root
+            for part in path:
+                deeper = inside.setdefault(part, {})
+                inside = deeper if isinstance(deeper, dict) else {}
+            inside[last] = value
+    return _listed(root) if root else None
+
+
+def _listed(value: Json) -> Json:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _listed(item) for key, item in value.items()}
+    return [inner[key] for key in sorted(inner, key=int)] if inner and all(key.isdecimal() and len(key) <= MAX_DIGITS for key in inner) else inner
+
+
+class Values:
+    """The values of one span's sources, each decoded once however many fields ask for it."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._seen: dict[str, Json] = {}
+
+    def of(self, source: Source) -> Json:
+        """A source's value; None where it isn't recorded or can't be decoded."""
+        if source.text not in self._seen:
+            self._seen[source.text] = self._decoded(source)
+        return self._seen[source.text]
+
+    def _decoded(self, source: Source) -> Json:
+        if source.before is None:
+            return source.decode(self._span)
+        before = self.of(source.before)
+        try:
+            return None if before is None else source.decode(before)
+        except ValueError:
+            return None  # hostile or cut-off text: the attribute stays readable on the span, and the next source is tried

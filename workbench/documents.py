@@ -1,0 +1,117 @@
+"""JSON out of untrusted files and attributes: one document or one a line, parsed without surprises."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from workbench.model import Json
+from workbench.source import Source, SourceError
+
+MAX_DEPTH = 200
+"""Deeper nesting than this is refused: no trace needs it, and every later reader of the value would have to survive it."""
+
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]')
+
+
+def parse_json(text: str | bytes) -> Json:
+    """The value a JSON text stands for, safe to store and to write again.
+
+    NaN, infinities and numbers past a double's range come as text, half a surrogate pair as U+FFFD.
+    ValueError for what is no JSON, no UTF-8, or nested deeper than `MAX_DEPTH`.
+    """
+    text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
+    return _whole_characters(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def json_documents(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
+    """Each JSON document of a file with the number of the line it starts in: one a line (JSON lines), else the whole file as one.
+
+    A line that can't be read comes as a SourceError in its place. A whole file that can't be read is raised as one.
+    """
+    lines = source.lines()
+    first = list(islice(lines, 2))
+    if not _one_a_line([line for _, line in first]):
+        yield 1, _whole_file(source)
+        return
+    for number, line in chain(first, lines):
+        try:
+            yield number, line if isinstance(line, SourceError) else parse_json(line)
+        except ValueError as error:
+            yield number, SourceError(f"{source.path}:{number}: no whole JSON document: {error}")
+
+
+def first_keys(head: bytes) -> frozenset[str]:
+    """The keys of the first object of a JSON text, be it the document itself or the first of a list, as far as its head shows them.
+
+    Empty for what is no JSON. Only keys of that object count, not those of objects inside it.
+    """
+    text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    outer = 1 if re.match(r"\[\s*\{", text) else 0
+    if not outer and not text.startswith("{"):
+        return frozenset()
+    depth, keys = 0, set()
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in "{[":
+            depth += 1
+        elif mark in "}]":
+            depth -= 1
+            if depth == outer:
+                break
+        elif depth == outer + 1 and token[2]:
+            keys.add(token[1])
+    return frozenset(keys)
+
+
+def _one_a_line(lines: list[bytes | SourceError]) -> bool:
+    """Whether the first lines look like JSON lines: the first is whole, or it is broken and the second is whole."""
+    whole = [isinstance(line, bytes) and (line.strip()[:1] + line.strip()[-1:]) in {b"{}", b"[]"} for line in lines]
+    broken_first = len(lines) == 2 and not (isinstance(lines[0], bytes) and lines[0].strip() == b"[")  # noqa: PLR2004  # the first two lines
+    return whole[:1] == [True] or (broken_first and whole[1])
+
+
+def _whole_file(source: Source) -> Json:
+    try:
+        return parse_json(source.read())
+    except SourceError:
+        raise
+    except ValueError as error:
+        raise SourceError(f"{source.path}: neither JSON lines nor one whole JSON document: {error}") from error
+
+
+def _finite(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite)
+
+
+def _check_depth(value: Json) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in (outer.values() if type(outer) is dict else outer) if type(inner) in (dict, list)]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _whole_characters(value: Json) -> Json:
+    """The value with every lone surrogate replaced: such text can't be encoded, so nothing could store or show it."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole_characters(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_whole_characters(key): _whole_characters(inner) for key, inner in value.items()}
+    return value

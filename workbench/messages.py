@@ -1,0 +1,339 @@
+"""Every shape in which a chat message is recorded, as one `Message`.
+
+OpenAI, LangChain (serialised three ways), OpenTelemetry GenAI parts, OpenInference's flattened form, Anthropic content blocks.
+A shape is told by its fields alone. What is no message is None; nothing is invented for a field that isn't there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from workbench.documents import parse_json
+from workbench.model import Json, Message, Tokens, ToolCall, canonical
+
+Fields = dict[str, Json]
+Role = Literal["system", "user", "assistant", "tool"]
+
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("system", "developer", "systemmessage"), "system"),
+    **dict.fromkeys(("user", "human", "humanmessage"), "user"),
+    **dict.fromkeys(("assistant", "ai", "model", "aimessage", "aimessagechunk"), "assistant"),
+    **dict.fromkeys(("tool", "function", "toolmessage", "functionmessage"), "tool"),
+}
+TEXT = frozenset({"text", "input_text", "output_text"})
+REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
+CALLS = frozenset({"tool_call", "tool_use"})
+RESPONSES = frozenset({"tool_call_response", "tool_result"})
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_NS = 86_400_000_000_000
+LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
+MAX_COUNT = 1 << 53
+
+
+def message_of(value: Json) -> Message | None:
+    """One message, or None for what has no role known here. Times outside 1970-01-02 to 2200 and negative counts are taken as not recorded."""
+    fields = fields_of(value)
+    return None if fields is None else _message(fields)
+
+
+def messages_of(value: Json) -> tuple[Message, ...] | None:
+    """All messages of a list, of the first of a batch of lists, or of one message. None unless every item is a message.
+
+    A message that carries the answers of several tools at once becomes one tool message for each.
+    """
+    items = value if isinstance(value, list) else [value]
+    if items and isinstance(items[0], list) and fields_of(items[0]) is None:
+        items = items[0]
+    every = [fields_of(item) for item in items]
+    known = [fields for fields in every if fields is not None]
+    return tuple(message for fields in known for message in _split(fields)) if len(known) == len(every) else None
+
+
+def answer_of(value: Json) -> Message | None:
+    """The message a model answered with: itself, the last of several, or the first choice inside a provider's or LangChain's response."""
+    if isinstance(value, dict):
+        for key in ("generations", "choices"):
+            if (first := _first(value.get(key))) is not None:
+                return _choice(first)
+    messages = messages_of(value)
+    return messages[-1] if messages else None
+
+
+def fields_of(value: Json) -> Fields | None:
+    """A message's own fields without the envelope, with a `role` known here; None for what is no message."""
+    if isinstance(value, list):
+        pair = len(value) == 2 and all(isinstance(part, str) for part in value)  # noqa: PLR2004  # LangChain's ("user", "hello")
+        value = {"role": value[0], "content": value[1]} if pair else None
+    if not isinstance(value, dict):
+        return None
+    if isinstance(inner := value.get("message"), dict) and "role" not in value:  # OpenInference: message.role
+        return fields_of(inner)
+    if isinstance(inner := value.get("kwargs"), dict) and isinstance(name := value.get("id"), list):  # LangChain's constructor
+        value = {"type": str(name[-1]) if name else "", **inner}
+    elif isinstance(inner := value.get("data"), dict) and "type" in value:  # LangChain's message_to_dict
+        value = {**inner, "type": value["type"]}
+    role = value.get("role", value.get("type"))
+    known = ROLES.get(role.lower()) if isinstance(role, str) else None
+    return {**value, "role": known} if known else None
+
+
+def tool_call_of(value: Json) -> ToolCall | None:
+    """A call as any of the dialects writes it; None without a name. Arguments that are no JSON object stay as text in `raw`."""
+    if not isinstance(value, dict):
+        return None
+    if isinstance(inner := value.get("tool_call"), dict):
+        value = inner
+    function = value.get("function")
+    inner = {**value, **function} if isinstance(function, dict) else value
+    name = inner.get("name") or inner.get("toolName") or (function if isinstance(function, str) else None)
+    if not isinstance(name, str):
+        return None
+    given = next((inner[key] for key in ("args", "arguments", "input") if key in inner), None)
+    call_id = inner.get("id") or inner.get("toolCallId") or inner.get("call_id")
+    arguments = arguments_of(given)
+    raw = None if arguments is not None or given is None else given if isinstance(given, str) else canonical(given)
+    return ToolCall(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
+
+
+def arguments_of(value: Json) -> Fields | None:
+    """Arguments as a JSON object, parsed from text where need be; None for anything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = parse_json(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def tokens_of(usage: Json) -> Tokens:
+    """Token counts from a usage object of LangChain, OpenAI or Anthropic."""
+    if not isinstance(usage, dict):
+        return Tokens()
+    details = [
+        inner
+        for key in ("input_token_details", "prompt_tokens_details", "output_token_details", "completion_tokens_details")
+        if isinstance(inner := usage.get(key), dict)
+    ]
+    spread = {**usage, **{key: count for inner in details for key, count in inner.items()}}
+    names = {
+        "input": ("input_tokens", "prompt_tokens"),
+        "output": ("output_tokens", "completion_tokens"),
+        "total": ("total_tokens",),
+        "cache_read": ("cache_read", "cached_tokens", "cache_read_input_tokens"),
+        "cache_write": ("cache_creation", "cache_write_tokens", "cache_creation_input_tokens"),
+        "reasoning": ("reasoning", "reasoning_tokens"),
+    }
+    return Tokens(**{field: next((count for key in keys if (count := count_of(spread.get(key))) is not None), None) for field, keys in names.items()})
+
+
+def tool_names(value: Json) -> tuple[str, ...] | None:
+    """The names in a list of tools offered: names themselves, or schemas in any dialect. None where nothing names one."""
+    names = [_tool_name(item) for item in _list(value)]
+    return tuple(name for name in names if name) or None
+
+
+def count_of(value: Json) -> int | None:
+    """A whole number from 0 up to 2**53, also from text; None for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 17:  # noqa: PLR2004  # 2**53 has 16 digits
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
+
+
+def amount_of(value: Json) -> float | None:
+    """A finite number from 0 up, also from text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
+    return float(value) if usable else None
+
+
+def time_ns(value: Json) -> int | None:
+    """Nanoseconds since 1970 from ISO 8601 text (UTC where it names no zone) or a Unix time in s, ms, µs or ns by its size.
+
+    None for what is neither, and for times outside 1970-01-02 to 2200: those are clocks that were never set.
+    """
+    found = None
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            found = (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1) * 1000
+        except (ValueError, OverflowError):
+            return None
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LATEST_NS:
+        scale = next((10**zeros for limit, zeros in ((1e11, 9), (1e14, 6), (1e17, 3)) if value < limit), 1)
+        found = int(value * scale)
+    return found if found is not None and DAY_NS <= found < LATEST_NS else None
+
+
+def _tool_name(item: Json) -> str | None:
+    """A tool's name, wherever its schema has it."""
+    for _ in range(4):  # the deepest dialect: tool, json_schema, function
+        if isinstance(item, str) and item.lstrip().startswith("{"):
+            item = arguments_of(item)
+        if isinstance(item, str) or not isinstance(item, dict):
+            return item if isinstance(item, str) else None
+        item = next((item[key] for key in ("name", "function", "tool", "json_schema", "toolSpec") if key in item), None)
+    return item if isinstance(item, str) else None
+
+
+def _message(fields: Fields) -> Message:
+    role: Role = fields["role"]
+    blocks = list(_blocks(fields))
+    content = "".join(_text(block) for block in blocks)
+    confidence, source = _confidence(fields, content) if role == "assistant" else (None, None)
+    call_id = fields.get("tool_call_id") or (_response_id(blocks, fields) if role == "tool" else None)
+    return Message(
+        role=role,
+        content=content,
+        tool_calls=_calls(fields, blocks),
+        tool_call_id=None if call_id is None else str(call_id),
+        name=fields["name"] if isinstance(fields.get("name"), str) and fields["name"] else None,
+        error=_error(fields, content),
+        reasoning=_reasoning(fields, blocks),
+        confidence=confidence,
+        confidence_source=source,
+        at_ns=time_ns(fields.get("timestamp")),
+        tokens=_tokens(fields),
+        cost_usd=amount_of(fields.get("cost_usd", fields.get("cost"))),
+    )
+
+
+def _split(fields: Fields) -> Iterator[Message]:
+    """One message for each tool response inside, and one for the rest where there is any."""
+    blocks = list(_blocks(fields))
+    responses = [block for block in blocks if _type(block) in RESPONSES]
+    rest = [block for block in blocks if _type(block) not in RESPONSES]
+    if not responses:
+        yield _message(fields)
+        return
+    for block in responses:
+        yield _message({"role": "tool", "content": [block], "name": fields.get("name")})
+    if rest:
+        yield _message({**fields, "parts": None, "contents": None, "content": rest})
+
+
+def _blocks(fields: Fields) -> Iterator[Json]:
+    """The blocks of a message's content, whichever field holds them, text as text."""
+    held = next((fields[key] for key in ("parts", "contents", "content") if fields.get(key) is not None), "")
+    for block in held if isinstance(held, list) else [held]:
+        inner = block.get("message_content") if isinstance(block, dict) else None
+        if isinstance(inner, dict):
+            yield inner
+        elif block not in (None, ""):
+            yield block
+
+
+def _type(block: Json) -> str:
+    return str(block.get("type", "")) if isinstance(block, dict) else ""
+
+
+def _text(block: Json) -> str:
+    """What a block says as text; for an image and its like only that it was there."""
+    if isinstance(block, str):
+        return block
+    if not isinstance(block, dict):
+        return canonical(block)
+    kind = _type(block)
+    if kind in REASONING or kind in CALLS:
+        return ""
+    said = next((block[key] for key in ("text", "response", "result", "content") if block.get(key) is not None), None)
+    if kind in TEXT or kind in RESPONSES or (not kind and said is not None):
+        return _said(said)
+    return f"[{kind}]" if kind else canonical(block)
+
+
+def _said(value: Json) -> str:
+    """A tool's answer as text: text, the text blocks of a list, else its JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in value):
+        return "".join(part["text"] for part in value)
+    return "" if value is None else canonical(value)
+
+
+def _calls(fields: Fields, blocks: list[Json]) -> tuple[ToolCall, ...]:
+    """The calls a message asks for: those in its own list, else those among its blocks."""
+    listed: Iterable[Json] = [*_list(fields.get("tool_calls")), *_list(fields.get("invalid_tool_calls"))]
+    if not listed and isinstance(additional := fields.get("additional_kwargs"), dict):
+        listed = _list(additional.get("tool_calls"))
+    if not listed and isinstance(fields.get("function_call"), dict):
+        listed = [fields["function_call"]]
+    listed = listed or [block for block in blocks if _type(block) in CALLS]
+    return tuple(call for item in listed if (call := tool_call_of(item)) is not None)
+
+
+def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
+    """What the model thought before it answered, where the provider lets it be seen."""
+    thought = [block.get(key) for block in blocks if _type(block) in REASONING for key in ("reasoning", "thinking", "text", "content", "reasoning_content")]
+    additional = fields.get("additional_kwargs")
+    sources = [fields, additional] if isinstance(additional, dict) else [fields]
+    thought += [source.get(key) for source in sources for key in ("reasoning_content", "reasoning")]
+    return "\n".join(text for text in thought if isinstance(text, str) and text) or None
+
+
+def _response_id(blocks: list[Json], fields: Fields) -> Json:
+    """Which call a tool message answers, where only its block or its own id says so."""
+    ids = [block.get("id") or block.get("tool_use_id") for block in blocks if _type(block) in RESPONSES]
+    return ids[0] if ids else fields.get("id")
+
+
+def _error(fields: Fields, content: str) -> str | None:
+    error = fields.get("error")
+    if isinstance(error, str) and error:
+        return error
+    failed = error is True or (isinstance(error, dict) and error) or (fields["role"] == "tool" and fields.get("status") == "error")
+    if not failed:
+        return None
+    return canonical(error) if isinstance(error, dict) else content or "failed"
+
+
+def _tokens(fields: Fields) -> Tokens:
+    metadata = fields.get("response_metadata")
+    recorded = metadata.get("token_usage", metadata.get("usage")) if isinstance(metadata, dict) else None
+    usage = next((usage for usage in (fields.get("usage_metadata"), fields.get("usage"), recorded) if isinstance(usage, dict)), None)
+    return tokens_of(usage) if usage else Tokens()
+
+
+def _confidence(fields: Fields, content: str) -> tuple[float | None, Literal["logprobs", "self-report"] | None]:
+    """How sure the model was: e to the mean log-probability of its tokens, else the number it gives itself in a JSON answer."""
+    metadata = fields.get("response_metadata")
+    recorded = fields.get("logprobs") or (metadata.get("logprobs") if isinstance(metadata, dict) else None)
+    tokens = recorded.get("content") if isinstance(recorded, dict) else None
+    logprobs = [
+        float(one) for token in _list(tokens) if isinstance(token, dict) and isinstance(one := token.get("logprob"), int | float) and -MAX_COUNT < one <= 0
+    ]
+    if logprobs:
+        return math.exp(sum(logprobs) / len(logprobs)), "logprobs"
+    said = (arguments_of(content) or {}).get("confidence")
+    if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1:
+        return float(said), "self-report"
+    return None, None
+
+
+def _choice(choice: Json) -> Message | None:
+    """The message of one generation (LangChain) or choice (OpenAI), with the log-probabilities that stand beside it."""
+    if not isinstance(choice, dict):
+        return None
+    info = choice.get("generation_info")
+    logprobs = choice.get("logprobs") or (info.get("logprobs") if isinstance(info, dict) else None)
+    fields = fields_of(choice.get("message")) or {"role": "assistant", "content": choice.get("text")}
+    return _message({"logprobs": logprobs, **fields})
+
+
+def _first(value: Json) -> Json:
+    """The first item of a list, or of the first list in it (LangChain's batches)."""
+    while isinstance(value, list):
+        value = value[0] if value else None
+    return value
+
+
+def _list(value: Json) -> Iterable[Json]:
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,277 @@
+"""Semantic conventions: what the attributes of a span mean, in the words of `workbench.model`.
+
+A convention is one file in `conventions/`, and no Python: how to recognise it, what kind of work a span is, and where each field of a `Reading`
+stands, as the sources of `workbench.decoders` spell it.
+
+Recognition is per span, since one trace mixes conventions. Of all conventions a span speaks, in order of rank, the first source with a value
+wins, and `provenance` says which it was.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from workbench.decoders import DECODERS, Source, Values, opened, source_of
+from workbench.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
+from workbench.model import Json, Message, Reading, Span, Tokens
+
+__all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "parse_convention", "read"]
+
+EXCEPTION_EVENT = "exception"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
+ERROR_TYPE = "error.type"
+
+NAMELESS = frozenset({"", "Exception", "_OTHER"})
+"""Error types that say nothing, so that a better name in the message is taken instead."""
+
+
+class ConventionError(ValueError):
+    """A convention file that isn't one. The message names the file, the entry and what would be right."""
+
+
+def read(span: Span) -> Reading:
+    """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
+    speaks = _spoken(span)
+    values = Values(span)
+    kind, provenance = _kind(speaks, values)
+    found: dict[str, Json] = {}
+    for convention in speaks:
+        for field, sources in convention.fields_of(kind):
+            if field in found:
+                continue
+            for source in sources:
+                if (value := FIELDS[field](values.of(source))) is not None:
+                    found[field] = value
+                    provenance[field] = f"{convention.name}: {source.text}"
+                    break
+    return _reading(kind, found, provenance, _failure(span))
+
+
+@cache
+def conventions() -> tuple[Convention, ...]:
+    """Every convention in `conventions/`, by rank. ConventionError names the file and the entry that can't be used."""
+    texts = [(entry.name, entry.read_text("utf-8")) for entry in files("workbench").joinpath("conventions").iterdir() if entry.name.endswith(".toml")]
+    return tuple(sorted((parse_convention(name, text) for name, text in texts), key=lambda convention: (convention.rank, convention.name)))
+
+
+# ---- fields
+
+
+def _text(value: Json) -> str | None:
+    return (value if isinstance(value, str) else str(value)) or None if isinstance(value, str | int | float) else None
+
+
+def _instructions(value: Json) -> Message | None:
+    """System instructions, recorded apart from the messages as text or parts."""
+    if not value or not isinstance(value, str | list):
+        return None
+    return message_of({"role": "system", "content": opened(value)})
+
+
+FIELDS: dict[str, Callable[[Json], Any]] = {
+    **dict.fromkeys(("conversation_id", "agent", "node", "namespace", "model", "tool_name", "call_id", "error"), _text),
+    "messages": lambda value: messages_of(value) or None if isinstance(value, list | dict) else None,
+    "instructions": _instructions,
+    "output": answer_of,
+    "tools": tool_names,
+    "arguments": arguments_of,
+    "raw_arguments": _text,
+    "result": lambda value: value,
+    **dict.fromkeys((f"tokens.{name}" for name in Tokens.model_fields), count_of),
+    "cost_usd": amount_of,
+}
+"""What a convention may map, and how a source's value becomes the field's. `instructions` goes in front of the messages."""
+
+
+def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
+    output: Message | None = found.get("output")
+    counts = output.tokens.model_dump(exclude_none=True) if output else {}
+    counts |= {field.removeprefix("tokens."): found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    instructions = found.pop("instructions", None)
+    messages = found.get("messages", ())
+    if instructions and not any(message.role == "system" for message in messages):
+        found["messages"] = (instructions, *messages)
+    if failure.error or failure.interrupted:
+        found["error"] = failure.error
+    return Reading(kind=kind, tokens=Tokens(**counts), interrupted=failure.interrupted, handoff=failure.handoff, provenance=provenance, **found)
+
+
+# ---- errors, interrupts and handoffs
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a span failed: an error's text, or that it only paused for a person, or handed over to another agent."""
+
+    error: str | None = None
+    interrupted: bool = False
+    handoff: bool = False
+
+
+def _failure(span: Span) -> Failure:
+    kind, message = _raised(span)
+    pauses, handoffs = _signals()
+    if kind in pauses or kind in handoffs:
+        return Failure(interrupted=True, handoff=kind in handoffs)
+    if span.status == "error" or (span.status == "unset" and ERROR_TYPE in span.attributes):
+        return Failure(error=": ".join(part for part in (kind, message) if part) or "failed, with no message recorded")
+    return Failure()
+
+
+def _raised(span: Span) -> tuple[str, str]:
+    """Type (without its module) and message of what the span raised; empty where nothing is recorded."""
+    event = next((event for event in reversed(span.events) if event.name == EXCEPTION_EVENT), None)
+    attributes = event.attributes if event else {}
+    kind = str(attributes.get(EXCEPTION_TYPE) or span.attributes.get(ERROR_TYPE) or "").rpartition(".")[2]
+    message = str(attributes.get(EXCEPTION_MESSAGE) or span.status_message or "").partition("Traceback (most recent call last)")[0].strip()
+    return _unwrapped(kind, message) if message else (kind, message)
+
+
+def _unwrapped(kind: str, message: str) -> tuple[str, str]:
+    """Type and message from a message that is itself the text of an exception: `ValueError('no such flight')`, `ValueError: no such flight`."""
+    shape = re.match(r"([A-Za-z_]\w*)(\(.*\)$|: )", message, re.DOTALL)
+    if not shape or (kind not in NAMELESS and shape[1] != kind):
+        return kind, message
+    if shape[2] == ": ":
+        return (shape[1], message[shape.end() :]) if shape[1].endswith(("Error", "Exception", "Interrupt")) else (kind, message)
+    try:
+        inside = DECODERS["python"](shape[2][1:-1])
+    except ValueError:
+        inside = None
+    return shape[1], inside if isinstance(inside, str) else shape[2][1:-1]
+
+
+@cache
+def _signals() -> tuple[frozenset[str], frozenset[str]]:
+    """Exception types that are a pause for a person, and those that are a handoff, of all conventions together."""
+    return frozenset(name for one in conventions() for name in one.interrupts), frozenset(name for one in conventions() for name in one.handoffs)
+
+
+# ---- conventions
+
+
+@dataclass(frozen=True)
+class KindRule:
+    """One rule for a span's kind: the kind a source's value stands for, or `kind` where a source has a value or two have the same."""
+
+    sources: tuple[Source, ...]
+    values: dict[str, str]
+    kind: str | None
+
+    def of(self, values: Values) -> str | None:
+        """The kind by this rule; None where it says nothing."""
+        found = [values.of(source) for source in self.sources]
+        if any(value is None for value in found):
+            return None
+        if self.kind is None:
+            return self.values.get(str(found[0]))
+        return self.kind if all(value == found[0] for value in found) else None
+
+
+@dataclass(frozen=True)
+class Convention:
+    """One convention, compiled from its file."""
+
+    name: str
+    rank: int
+    prefixes: tuple[str, ...]
+    scopes: tuple[str, ...]
+    kinds: tuple[KindRule, ...]
+    fields: dict[str, tuple[tuple[str, tuple[Source, ...]], ...]]
+    interrupts: tuple[str, ...]
+    handoffs: tuple[str, ...]
+
+    @property
+    def heads(self) -> frozenset[str]:
+        """The first segments of its prefixes."""
+        return frozenset(prefix.partition(".")[0] for prefix in self.prefixes)
+
+    def fields_of(self, kind: str) -> tuple[tuple[str, tuple[Source, ...]], ...]:
+        """The fields a span of this kind has, each with its sources in order."""
+        return self.fields.get(kind, self.fields["every"])
+
+
+def _spoken(span: Span) -> list[Convention]:
+    """The conventions of one span: those of which it has an attribute or the scope."""
+    heads = {key.partition(".")[0] for key in span.attributes}
+    scope = span.scope or ""
+    return [
+        convention
+        for convention, own in _by_heads()
+        if (own & heads and any(key.startswith(convention.prefixes) for key in span.attributes)) or (convention.scopes and scope.startswith(convention.scopes))
+    ]
+
+
+@cache
+def _by_heads() -> tuple[tuple[Convention, frozenset[str]], ...]:
+    return tuple((convention, convention.heads) for convention in conventions())
+
+
+def _kind(speaks: Iterable[Convention], values: Values) -> tuple[str, dict[str, str]]:
+    for convention in speaks:
+        for rule in convention.kinds:
+            if kind := rule.of(values):
+                return kind, {"kind": f"{convention.name}: {rule.sources[-1].text}"}
+    return "other", {}
+
+
+KINDS = frozenset({"model", "tool", "retrieval", "embedding", "agent", "node", "other"})
+SECTIONS = KINDS | {"every"}
+ENTRIES = SECTIONS | {"about", "rank", "prefixes", "scopes", "kind", "interrupts", "handoffs"}
+
+
+def parse_convention(name: str, text: str) -> Convention:
+    """A convention from the text of its file, called like the file without `.toml`. ConventionError names what is wrong with it."""
+    try:
+        return _compiled(name.removesuffix(".toml"), tomllib.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConventionError(f"conventions/{name}: {type(error).__name__}: {error}") from error
+
+
+def _compiled(name: str, content: Fields) -> Convention:
+    if unknown := content.keys() - ENTRIES:
+        raise ValueError(f"no entry {min(unknown)!r}; there are {', '.join(sorted(ENTRIES))}")
+    every = dict(_flat(content.get("every", {})))
+    return Convention(
+        name=name,
+        rank=content["rank"],
+        prefixes=tuple(content["prefixes"]),
+        scopes=tuple(content.get("scopes", ())),
+        kinds=tuple(_rule(rule) for rule in content.get("kind", ())),
+        fields={section: tuple(_merged(dict(_flat(content.get(section, {}))), every)) for section in SECTIONS},
+        interrupts=tuple(content.get("interrupts", ())),
+        handoffs=tuple(content.get("handoffs", ())),
+    )
+
+
+def _rule(rule: Fields) -> KindRule:
+    texts = rule.get("same") or [rule.get("has") or rule["source"]]
+    values = rule.get("values", {})
+    if wrong := {*values.values(), rule.get("is", "other")} - KINDS:
+        raise ValueError(f"no kind {min(wrong)!r}; there are {', '.join(sorted(KINDS))}")
+    return KindRule(tuple(source_of(text) for text in texts), values, rule.get("is"))
+
+
+def _flat(section: Fields, prefix: str = "") -> Iterator[tuple[str, tuple[Source, ...]]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif prefix + key not in FIELDS:
+            raise ValueError(f"no field {prefix + key!r}; there are {', '.join(FIELDS)}")
+        elif not isinstance(value, list):
+            raise ValueError(f"{prefix + key} should be a list of sources, found {value!r}")
+        else:
+            yield prefix + key, tuple(source_of(text) for text in value)
+
+
+def _merged(own: dict[str, tuple[Source, ...]], every: dict[str, tuple[Source, ...]]) -> Iterator[tuple[str, tuple[Source, ...]]]:
+    """A kind's own sources, and after them those every kind has."""
+    for field in own | every:
+        yield field, own.get(field, ()) + every.get(field, ())
