@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -119,8 +120,10 @@ class _Reader:
         self._count(depth)
         if isinstance(value, str):
             return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | int):
             return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
         if isinstance(value, dict):
             return self._object(value, depth)
         if isinstance(value, list | tuple):

@@ -12,7 +12,8 @@ from workbench.normalise.ledger import INTERRUPT, Ledger
 from workbench.normalise.lineage import Lineage, split
 from workbench.normalise.outcome import status
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations
-from workbench.normalise.traced import nodes_without_steps, step_of, whole
+from workbench.normalise.traced import step_of, whole
+from workbench.normalise.unrecorded import steps_of_spans_alone
 from workbench.normalise.written import Recorded
 from workbench.semconv import read
 
@@ -71,7 +72,7 @@ def _steps(forest: Forest, ledger: Ledger) -> list[Step]:
     steps = Recorded(ledger, forest, traced).steps()
     taken = {step.task_id for step in steps if step.task_id} | ledger.by_id.keys()
     asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
-    steps += nodes_without_steps(forest, places, taken, pauses=not asked)
+    steps += steps_of_spans_alone(forest, places, taken, pauses=not asked)
     return with_invocations(with_arguments(with_changes(ordered(steps), ledger)), forest, ledger)
 
 
@@ -97,7 +98,7 @@ def _root_name(forest: Forest) -> str | None:
     """The root span's name; where the root is plumbing (HTTP, RPC), that of the agent's own root below it."""
     if not forest.tops:
         return None
-    root = forest.tops[0]
+    root = next((node for node in forest.tops if node.span.parent_span_id is None), forest.tops[0])
     if root.reading.kind != "other":
         return root.span.name
     agents = [node for node in forest.nodes.values() if node.reading.kind == "agent" and not any(_is_agent(above) for above in forest.above(node))]

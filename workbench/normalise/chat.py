@@ -1,4 +1,7 @@
-"""A run from chat messages alone: each message but the system's is a step, with the message's number as its index."""
+"""A run from chat messages alone: each message but the system's is a step, with the message's number as its index.
+
+What a model was given are the messages before it, so the steps before; only system messages, which are no steps, stand in `Step.messages`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,17 @@ from workbench.normalise.traced import decision_of
 def from_conversation(conversation: Conversation) -> Run:
     """The run a conversation logs. A tool's message is joined to the call it answers: ids may repeat, the nearest unanswered call wins."""
     steps: list[Step] = []
+    instructions: list[Message] = []
     open_calls: list[ToolCall] = []
     for index, message in enumerate(conversation.messages):
+        if message.role == "system":
+            instructions.append(message)
+            continue
+        steps.append(_step(index, message, open_calls, conversation))
         if message.role == "assistant":
             open_calls.extend(message.tool_calls)
-        if message.role != "system":
-            steps.append(_step(index, message, open_calls, conversation))
+            steps[-1] = steps[-1].model_copy(update={"messages": tuple(instructions)})
+            instructions.clear()
     times = [step.started_ns for step in steps if step.started_ns is not None]
     return Run(
         run_id=conversation.run_id,
@@ -39,7 +47,6 @@ def _step(index: int, message: Message, open_calls: list[ToolCall], conversation
     return Step(
         kind="model",
         name=message.name or conversation.agent or "assistant",
-        messages=_given(index, conversation),
         output=message,
         decision=decision_of(message, conversation.tools),
         tokens=message.tokens,
@@ -61,8 +68,3 @@ def _answered(message: Message, open_calls: list[ToolCall]) -> ToolCall | None:
         return open_calls.pop(fitting[-1]) if fitting else None
     fitting = [number for number, call in enumerate(open_calls) if message.name in (None, call.name)]
     return open_calls.pop(fitting[0]) if fitting else None
-
-
-def _given(index: int, conversation: Conversation) -> tuple[Message, ...]:
-    """What the model was given: every message before its own."""
-    return conversation.messages[:index]

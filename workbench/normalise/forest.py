@@ -11,6 +11,9 @@ from workbench.model import Reading, Span
 from workbench.normalise.lineage import Readings, task_of
 
 CALLS = frozenset(("model", "tool", "retrieval"))
+Key = tuple[str, str]
+TOP: Key = ("", "")
+MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
 
@@ -23,7 +26,7 @@ class Node:
     reading: Reading
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Trace and span id."""
         return self.span.trace_id, self.span.span_id
 
@@ -38,51 +41,44 @@ class Forest:
 
     def __init__(self, spans: Sequence[Span], readings: Readings) -> None:
         """Build the trees. Of a span given twice the one that has ended counts."""
-        unique: dict[tuple[str, str], Span] = {}
+        unique: dict[Key, Span] = {}
         for span in spans:
             key = span.trace_id, span.span_id
             if key not in unique or unique[key].end_ns is None:
                 unique[key] = span
         ordered = sorted(unique.values(), key=lambda span: (span.start_ns or 0, span.span_id))
         self.nodes = {(span.trace_id, span.span_id): Node(span, readings[span.trace_id, span.span_id]) for span in ordered}
-        self.children: dict[tuple[str, str], list[Node]] = defaultdict(list)
+        self._parents = _without_circles({node.key: (node.span.trace_id, node.span.parent_span_id or "") for node in self.nodes.values()})
+        self.children: dict[Key, list[Node]] = defaultdict(list)
         for node in self.nodes.values():
             if (parent := self.parent(node)) is not None:
                 self.children[parent.key].append(node)
 
     def parent(self, node: Node) -> Node | None:
-        """The span above, None at the top or where it was not recorded."""
-        return self.nodes.get((node.span.trace_id, node.span.parent_span_id or ""))
+        """The span above, None at the top or where it was not recorded. A circle has its top where it was closed."""
+        return self.nodes.get(self._parents[node.key])
 
     def above(self, node: Node) -> Iterator[Node]:
-        """The spans above, nearest first; a circle is walked once."""
-        seen = {node.key}
+        """The spans above, nearest first; no tower is climbed beyond 500 floors."""
         current = self.parent(node)
-        while current is not None and current.key not in seen:
-            seen.add(current.key)
+        for _ in range(MAX_ANCESTORS):
+            if current is None:
+                return
             yield current
             current = self.parent(current)
 
     def below(self, node: Node) -> Iterator[Node]:
-        """The spans below, at any depth; a circle is walked once."""
-        seen, waiting = {node.key}, list(self.children[node.key])
+        """The spans below, at any depth."""
+        waiting = list(self.children[node.key])
         while waiting:
             current = waiting.pop()
-            if current.key not in seen:
-                seen.add(current.key)
-                yield current
-                waiting.extend(self.children[current.key])
+            yield current
+            waiting.extend(self.children[current.key])
 
     @cached_property
     def tops(self) -> list[Node]:
-        """The spans with nothing above them, oldest first; where a circle has no top, its oldest span."""
-        found = [node for node in self.nodes.values() if self.parent(node) is None]
-        traces = {node.span.trace_id for node in found}
-        for node in self.nodes.values():
-            if node.span.trace_id not in traces:
-                traces.add(node.span.trace_id)
-                found.append(node)
-        return sorted(found, key=lambda node: node.span.start_ns or 0)
+        """The spans with nothing above them, oldest first."""
+        return [node for node in self.nodes.values() if self.parent(node) is None]
 
     @cached_property
     def calls(self) -> list[Node]:
@@ -105,12 +101,11 @@ class Forest:
 
     def described_again(self, node: Node) -> Iterator[Node]:
         """The model spans below a model span that describe the same call."""
-        seen, waiting = {node.key}, list(self.children[node.key])
+        waiting = list(self.children[node.key])
         while waiting:
             current = waiting.pop()
-            if current.key in seen or current.reading.kind in WALLS:
+            if current.reading.kind in WALLS:
                 continue
-            seen.add(current.key)
             if current.reading.kind == "model":
                 yield current
             waiting.extend(self.children[current.key])
@@ -137,6 +132,22 @@ class Forest:
             if task and not any(task_of(above.reading.namespace) == task for above in self.above(node)):
                 found[task].append(node)
         return found
+
+
+def _without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
+    """The links from span to parent, less those that would lead back to where one came from."""
+    kept = dict(parents)
+    done: set[Key] = set()
+    for start in parents:
+        path: dict[Key, None] = {}
+        current = start
+        while current in kept and current not in done and current not in path:
+            path[current] = None
+            current = kept[current]
+        if current in path:
+            kept[current] = TOP
+        done.update(path)
+    return kept
 
 
 def _same_tool(outer: Node, inner: Node) -> bool:

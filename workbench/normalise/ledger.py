@@ -76,8 +76,8 @@ class Ledger:
 
     def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Index them; a checkpoint given twice counts once."""
-        unique = {(one.namespace, one.checkpoint_id): one for one in checkpoints}
-        self.checkpoints = sorted(unique.values(), key=lambda one: (one.created_ns or 0, one.namespace, one.step or 0, one.checkpoint_id))
+        self._by_key = {(one.namespace, one.checkpoint_id): one for one in checkpoints}
+        self.checkpoints = sorted(self._by_key.values(), key=lambda one: (one.created_ns or 0, one.namespace, one.step or 0, one.checkpoint_id))
         self.tasks = [task for checkpoint in self.checkpoints for task in _tasks(checkpoint)]
         self.by_id = {task.task_id: task for task in self.tasks if task.task_id}
         self._in_namespace: dict[str, list[Checkpoint]] = defaultdict(list)
@@ -96,7 +96,7 @@ class Ledger:
 
     def parent(self, checkpoint: Checkpoint) -> Checkpoint | None:
         """The checkpoint before, None at the beginning or where it was not kept."""
-        return next((one for one in self._in_namespace[checkpoint.namespace] if one.checkpoint_id == checkpoint.parent_checkpoint_id), None)
+        return self._by_key.get((checkpoint.namespace, checkpoint.parent_checkpoint_id or ""))
 
     def next_ns(self, checkpoint: Checkpoint) -> float:
         """When the checkpoint after this one was made, so when its tasks were done. Infinite where they never were."""
@@ -126,7 +126,7 @@ class Ledger:
 
     def running(self, at_ns: int) -> Iterator[Task]:
         """The tasks that may have been running at a moment, those of the deepest subgraphs first."""
-        for namespace in sorted(self._in_namespace, key=lambda one: -depth_of(one)):
+        for namespace in self._deepest_first:
             checkpoint = self.in_force(namespace, at_ns)
             yield from self.tasks_at(checkpoint) if checkpoint else ()
 
@@ -138,11 +138,22 @@ class Ledger:
         sent = [write.value for write in parent.writes if write.channel == TASKS]
         return sent[index].get("arg") if index < len(sent) and serde.is_type(sent[index], "Send") else None
 
+    @cached_property
+    def _deepest_first(self) -> list[str]:
+        return sorted(self._in_namespace, key=lambda namespace: -depth_of(namespace))
+
     def inside(self, task: Task) -> list[Task]:
         """The tasks of the subgraphs that ran in a task, at any depth."""
-        if task.task_id is None or not any(namespace.startswith(task.namespace) for namespace in self._in_namespace):
-            return []
-        return [other for other in self.tasks if other.checkpoint.namespace == task.namespace or other.checkpoint.namespace.startswith(f"{task.namespace}|")]
+        return self._inside.get(task.namespace, []) if task.task_id else []
+
+    @cached_property
+    def _inside(self) -> dict[str, list[Task]]:
+        found: dict[str, list[Task]] = defaultdict(list)
+        for task in self.tasks:
+            segments = task.checkpoint.namespace.split("|") if task.checkpoint.namespace else []
+            for count in range(1, len(segments) + 1):
+                found["|".join(segments[:count])].append(task)
+        return found
 
     def answer(self, checkpoint: Checkpoint) -> list[Json]:
         """What `Command(resume=…)` gave for a whole checkpoint, kept under the null task. Empty where nothing did."""

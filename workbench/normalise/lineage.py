@@ -12,7 +12,7 @@ Readings = Mapping[tuple[str, str], Reading]
 """What the conventions make of each span, by trace and span id."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Lineage:
     """Checkpoints that descend from one root, and the spans of the same execution. `root` is None for spans alone."""
 

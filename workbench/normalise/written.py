@@ -11,7 +11,8 @@ from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, signature, spoken_in
-from workbench.normalise.traced import PASSED_ON, QUESTION, decision_of, resumed_with, status_of, where
+from workbench.normalise.traced import PASSED_ON, decision_of, status_of, where
+from workbench.normalise.unrecorded import QUESTION, resumed_with
 
 UNNAMED = "task"
 

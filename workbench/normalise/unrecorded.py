@@ -1,0 +1,126 @@
+"""Steps that only spans tell of, where no checkpoint does: nodes, pauses for a person, failures that no call explains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from workbench.documents import parse_json
+from workbench.model import Json, Step, ToolCall
+from workbench.normalise.forest import CALLS, Forest, Node
+from workbench.normalise.joining import Place
+from workbench.normalise.ledger import depth_of
+from workbench.normalise.lineage import task_of
+from workbench.normalise.traced import status_of, where
+from workbench.semconv import DECODERS
+
+QUESTION = "question"
+INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=", re.DOTALL)
+COMMAND_TEXT = re.compile(r"Command\(resume=(.*?)(?:\)$|, (?:goto|update|graph)=)", re.DOTALL)
+COMMAND_FIELDS = frozenset(("resume", "goto"))
+MAX_NESTING = 4
+
+
+def steps_of_spans_alone(forest: Forest, places: Mapping[str, Place], taken: set[str], *, pauses: bool) -> Iterator[Step]:
+    """A step for each LangGraph task in `places` that has none yet (those that have are `taken`), for each pause, and for each lone failure."""
+    for task_id, spans in forest.by_task.items():
+        if task_id not in taken:
+            yield from _of_task(spans, places.get(task_id, Place(task_id)))
+    if pauses:
+        for node in forest.nodes.values():
+            if _paused(node) and not any(below.reading.interrupted for below in forest.below(node)):
+                yield _pause(node, forest)
+    yield from _failures(forest)
+
+
+def _of_task(spans: Sequence[Node], place: Place) -> Iterator[Step]:
+    for node in spans:
+        if node.reading.kind not in CALLS and not node.reading.interrupted:
+            name = place.node or node.reading.node or node.span.name
+            fields = where(node, place) | {"depth": depth_of(place.namespace or ""), "status": status_of(node), "error": node.reading.error}
+            yield Step(index=0, kind="node", name=name, node=name, **fields)
+
+
+def _failures(forest: Forest) -> Iterator[Step]:
+    """Failed spans below which nothing failed and which are no step otherwise, so that no error is lost."""
+    for node in forest.nodes.values():
+        lost = node.failed and node.reading.kind in ("agent", "node") and task_of(node.reading.namespace) is None
+        if lost and not any(below.failed for below in forest.below(node)):
+            fields = where(node, Place())
+            if any(below.reading.kind in CALLS for below in forest.below(node)):
+                fields["started_ns"] = node.span.end_ns  # it failed after all that it did, which is steps of its own
+            yield Step(index=0, kind="node", name=node.span.name, node=node.reading.node, status="error", error=node.reading.error, **fields)
+
+
+# ---- pauses
+
+
+def _paused(node: Node) -> bool:
+    return node.reading.interrupted and not node.reading.handoff
+
+
+def _pause(node: Node, forest: Forest) -> Step:
+    """The question a span stopped to ask, and whether a later span of the same task or call went past it."""
+    later = next((other for other in forest.nodes.values() if _goes_past(other, node)), None)
+    fields = where(node, Place(task_of(node.reading.namespace), None, None, node.reading.node))
+    fields |= {"started_ns": node.span.end_ns or node.span.start_ns, "ended_ns": later.span.start_ns if later else None}
+    if node.reading.kind in CALLS:
+        fields["span_id"] = None  # the call is a step of its own
+    return Step(
+        index=0,
+        kind="human",
+        name="approval",
+        node=node.reading.node,
+        status="ok" if later else "interrupted",
+        tool_call=ToolCall(name=node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: _asked(node)}),
+        result=resumed_with(forest, later) if later else None,
+        **fields,
+    )
+
+
+def _goes_past(other: Node, paused: Node) -> bool:
+    if other.key == paused.key or other.reading.interrupted or (other.span.start_ns or 0) < (paused.span.end_ns or 0):
+        return False
+    if task := task_of(paused.reading.namespace):
+        return task == task_of(other.reading.namespace)
+    if paused.reading.call_id:
+        return paused.reading.call_id == other.reading.call_id
+    return other.span.name == paused.span.name and other.span.trace_id != paused.span.trace_id
+
+
+def _asked(node: Node) -> Json:
+    """The question, from the text of the exception that LangGraph interrupts with. None where that was not recorded."""
+    texts = [str(event.attributes.get("exception.message") or "") for event in node.span.events] + [node.span.status_message]
+    found = next((found for text in texts if (found := INTERRUPT_TEXT.search(text))), None)
+    return _opened(found[1]) if found else None
+
+
+def resumed_with(forest: Forest, node: Node) -> Json:
+    """What `Command(resume=…)` brought, from the input recorded on the spans above the one that went on. None where it was not recorded."""
+    texts = (value for above in [node, *forest.above(node)] for value in above.span.attributes.values() if isinstance(value, str) and "resume" in value)
+    return next((answer for text in texts if (answer := _answer(text)) is not None), None)
+
+
+def _answer(text: str) -> Json:
+    if found := COMMAND_TEXT.search(text):
+        return _opened(found[1])
+    try:
+        return _resume_in(parse_json(text))
+    except ValueError:
+        return None  # an attribute that happens to hold the word, and no JSON
+
+
+def _resume_in(value: Json, depth: int = 0) -> Json:
+    """The answer in a Command written as JSON, alone or among the inputs."""
+    if not isinstance(value, dict) or depth > MAX_NESTING:
+        return None
+    if value.keys() >= COMMAND_FIELDS:
+        return value["resume"]
+    return next((answer for inner in value.values() if (answer := _resume_in(inner, depth + 1)) is not None), None)
+
+
+def _opened(text: str) -> Json:
+    try:
+        return DECODERS["python"](text)
+    except ValueError:
+        return text
