@@ -58,7 +58,6 @@ def _finished(steps: list[Step]) -> bool:
 def _finding(run: Run, redone: list[Step], before: list[Step], completed: int, start: Step) -> Finding:
     tokens, cost = spent(run, start.index, redone[-1].index)
     seconds = (redone[-1].ended_ns - start.started_ns) / 1e9 if redone[-1].ended_ns is not None and start.started_ns is not None else None
-    price = [f"{tokens:,} tokens" if tokens is not None else "", f"{seconds:,.1f} s" if seconds is not None else ""]
     numbers = {"redone_calls": len(redone), "completed_before": completed, "redone_tokens": tokens, "redone_usd": cost, "redone_seconds": seconds}
     names = ", ".join(f"{count} × {name}" for name, count in Counter(step.name for step in redone).items())
     return Finding(
@@ -68,7 +67,7 @@ def _finding(run: Run, redone: list[Step], before: list[Step], completed: int, s
         score=min(0.99, 0.8 + 0.2 * len(redone) / max(completed, 1)),
         step=redone[0].index,
         message=f"{len(redone)} of {completed} completed calls done once more after the restart at step {start.index} ({names}), with the same results"
-        + "".join(f"; {part}" for part in price if part),
+        + (f"; {tokens:,} tokens" if tokens is not None else ""),
         numbers={name: value for name, value in numbers.items() if value is not None},
         evidence=tuple(
             Evidence.cite(run, step.index, "$.result", says)

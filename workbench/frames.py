@@ -1,0 +1,178 @@
+"""Values as polars frames, for sorting, grouping and plotting. Every frame has its declared columns and dtypes, also when it is empty.
+
+Times are UTC with nanoseconds, durations milliseconds, money US dollars. Null means not recorded. Content that has no schema (arguments,
+results, numbers) is JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from workbench.calls import token_count
+from workbench.effects import effects_of
+from workbench.model import EffectCount, Finding, Json, NotEvaluated, Run, Step, canonical
+
+SEVERITY = pl.Enum(["info", "warning", "error"])
+"""Severities sort from the least to the gravest."""
+UTC = pl.Datetime("ns", "UTC")
+
+RUNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "run_id": pl.String,
+    "agent": pl.String,
+    "status": pl.String,  # ok, error, interrupted, running or cancelled
+    "outcome": pl.String,  # the final answer, else the status and the last error
+    "started": UTC,
+    "duration_ms": pl.Float64,  # from the first start to the last end, waiting for people included
+    "steps": pl.Int64,
+    "model_calls": pl.Int64,
+    "tool_calls": pl.Int64,
+    "effects": pl.Int64,  # attempted side effects, as `workbench.effects` counts them
+    "errors": pl.Int64,  # steps that ended with an error
+    "invocations": pl.Int64,  # how often it was started or resumed
+    "total_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
+    "conversation_id": pl.String,
+    "forked_from": pl.String,
+    "forked_at_step": pl.Int64,
+    "sources": pl.List(pl.String),
+}
+STEPS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "run_id": pl.String,
+    "step": pl.Int64,
+    "kind": pl.String,  # model, tool, human, node or retrieval
+    "name": pl.String,
+    "node": pl.String,
+    "depth": pl.Int64,  # how many subgraphs deep
+    "invocation": pl.Int64,  # 0 for the first start, one more for each restart or resume
+    "status": pl.String,
+    "error": pl.String,
+    "started": UTC,
+    "duration_ms": pl.Float64,
+    "model": pl.String,
+    "selected": pl.List(pl.String),  # the tools a model call asked for
+    "confidence": pl.Float64,
+    "text": pl.String,  # what a model or a person said
+    "tool": pl.String,
+    "arguments": pl.String,  # JSON
+    "result": pl.String,  # JSON
+    "input_tokens": pl.Int64,
+    "output_tokens": pl.Int64,
+    "total_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
+    "joined": pl.String,  # how the span found its checkpoint: exact, inferred or none
+    "checkpoint_id": pl.String,
+    "span_id": pl.String,
+}
+FINDINGS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "finding_id": pl.String,
+    "run_id": pl.String,
+    "step": pl.Int64,  # null where a finding is about the whole run
+    "detector": pl.String,
+    "severity": SEVERITY,
+    "score": pl.Float64,
+    "message": pl.String,
+    "capability": pl.String,  # the item of the production checklist it bears on
+    "numbers": pl.String,  # JSON
+    "evidence": pl.List(pl.Struct({"step": pl.Int64, "path": pl.String, "sha256": pl.String, "says": pl.String})),
+    "refute": pl.String,  # what to change in a fork to put it to the test
+}
+NOT_EVALUATED: dict[str, pl.DataType | type[pl.DataType]] = {"run_id": pl.String, "detector": pl.String, "why": pl.String}
+EFFECTS: dict[str, pl.DataType | type[pl.DataType]] = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
+
+
+def runs_frame(runs: Iterable[Run]) -> pl.DataFrame:
+    """One row a run, in the order given. The columns are `RUNS`."""
+    return pl.DataFrame([_run_row(run) for run in runs], schema=RUNS, orient="row")
+
+
+def steps_frame(run: Run) -> pl.DataFrame:
+    """One row a step of a run, in time order. The columns are `STEPS`."""
+    return pl.DataFrame([_step_row(run.run_id, step) for step in run.steps], schema=STEPS, orient="row")
+
+
+def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
+    """One row a finding, in the order given. The columns are `FINDINGS`."""
+    return pl.DataFrame([_finding_row(finding) for finding in findings], schema=FINDINGS, orient="row")
+
+
+def not_evaluated_frame(reports: Iterable[NotEvaluated]) -> pl.DataFrame:
+    """One row for each detector that could not judge a run, and why. The columns are `NOT_EVALUATED`."""
+    return pl.DataFrame([(report.run_id, report.detector, report.why) for report in reports], schema=NOT_EVALUATED, orient="row")
+
+
+def effects_frame(counts: Iterable[EffectCount]) -> pl.DataFrame:
+    """One row an effect, with how often the original and the fork attempted it. The columns are `EFFECTS`."""
+    return pl.DataFrame([(count.tool, count.key, count.original, count.fork) for count in counts], schema=EFFECTS, orient="row")
+
+
+def _run_row(run: Run) -> tuple[Json, ...]:
+    kinds = [step.kind for step in run.steps]
+    return (
+        run.run_id,
+        run.agent,
+        run.status,
+        run.outcome,
+        run.started_ns,
+        None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6,
+        len(kinds),
+        kinds.count("model"),
+        kinds.count("tool"),
+        len(effects_of(run)),
+        sum(step.status == "error" for step in run.steps),
+        len({step.invocation for step in run.steps}),
+        token_count(run.tokens),
+        run.cost_usd,
+        run.conversation_id,
+        run.forked_from,
+        run.forked_at_step,
+        list(run.sources),
+    )
+
+
+def _step_row(run_id: str, step: Step) -> tuple[Json, ...]:
+    decision, call = step.decision, step.tool_call
+    return (
+        run_id,
+        step.index,
+        step.kind,
+        step.name,
+        step.node,
+        step.depth,
+        step.invocation,
+        step.status,
+        step.error,
+        step.started_ns,
+        step.duration_ms,
+        step.model,
+        list(decision.selected) if decision else None,
+        decision.confidence if decision else None,
+        step.output.content if step.output else None,
+        call.name if call else None,
+        canonical(call.arguments) if call and call.arguments is not None else None,
+        None if step.result is None else canonical(step.result),
+        step.tokens.input,
+        step.tokens.output,
+        token_count(step.tokens),
+        step.cost_usd,
+        step.joined,
+        step.checkpoint_id,
+        step.span_id,
+    )
+
+
+def _finding_row(finding: Finding) -> tuple[Json, ...]:
+    return (
+        finding.finding_id,
+        finding.run_id,
+        finding.step,
+        finding.detector,
+        finding.severity,
+        finding.score,
+        finding.message,
+        finding.capability,
+        canonical(finding.numbers),
+        [proof.model_dump(exclude={"run_id"}) for proof in finding.evidence],
+        finding.refute,
+    )

@@ -1,0 +1,281 @@
+"""A report's content: the values it rests on, and the sections made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Literal
+
+from workbench import charts
+from workbench.calls import token_count
+from workbench.effects import effects_of
+from workbench.frames import findings_frame, steps_frame
+from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
+from workbench.report.claims import ORDER, findings_section, shown
+from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
+from workbench.report.forks import alignment_section, effect_word, effects_blocks, receipt_section
+from workbench.report.quantities import DASH, count, duration, line, moment, money, plural
+from workbench.report.steps import anchor, steps_section, steps_table
+
+FAILED_FIRST = {"error": 0, "interrupted": 1, "running": 1, "cancelled": 1, "ok": 2}
+MAX_RUNS = 2000
+OUTCOME_CHARS = 300
+
+
+class Listed(Value):
+    """One run in a store's report: its line of the table."""
+
+    run_id: str
+    agent: str | None
+    status: Status
+    outcome: str
+    started_ns: int | None
+    duration_ms: float | None
+    steps: int
+    effects: int
+    tokens: int | None
+    cost_usd: float | None
+    forked_from: str | None
+    forked_at_step: int | None
+
+
+class Report(Value):
+    """What a report rests on. A store's report keeps every run's line, and of the runs only the steps that findings name or cite."""
+
+    kind: Literal["run", "comparison", "store"]
+    title: str
+    runs: tuple[Run, ...] = ()
+    listed: tuple[Listed, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    comparison: Comparison | None = None
+    receipt: Receipt | None = None
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The report's sections, in reading order."""
+        return tuple({"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections}[self.kind](self))
+
+
+def run_report(run: Run, findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated], receipt: Receipt | None = None) -> Report:
+    """A report on one run; a fork's receipt goes with it."""
+    return Report(kind="run", title=f"Run {run.run_id}", runs=(run,), findings=tuple(findings), not_evaluated=tuple(not_evaluated), receipt=receipt)
+
+
+def comparison_report(
+    comparison: Comparison, receipt: Receipt | None = None, left_findings: Iterable[Finding] = (), right_findings: Iterable[Finding] = ()
+) -> Report:
+    """A report on two runs, usually a run and its fork."""
+    title = f"{comparison.left.run_id} against {comparison.right.run_id}"
+    return Report(kind="comparison", title=title, findings=(*left_findings, *right_findings), comparison=comparison, receipt=receipt)
+
+
+def store_report(runs: Iterable[Run], findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated]) -> Report:
+    """A report on all runs of a store. The runs are read once, one at a time."""
+    every = tuple(findings)
+    cited: dict[str, set[int]] = {}
+    for finding in shown(every):
+        steps = cited.setdefault(finding.run_id, set())
+        steps.update(proof.step for proof in finding.evidence)
+        steps.update(() if finding.step is None else (finding.step,))
+    kept, listed = [], []
+    for run in runs:
+        listed.append(_listed(run))
+        if run.run_id in cited:
+            kept.append(run.model_copy(update={"steps": tuple(step for step in run.steps if step.index in cited[run.run_id])}))
+    title = f"{plural(len(listed), 'run')}, {plural(len(every), 'finding')}"
+    return Report(kind="store", title=title, runs=tuple(kept), listed=tuple(listed), findings=every, not_evaluated=tuple(not_evaluated))
+
+
+def _listed(run: Run) -> Listed:
+    span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
+    return Listed(
+        run_id=run.run_id,
+        agent=run.agent,
+        status=run.status,
+        outcome=line(run.outcome, OUTCOME_CHARS),
+        started_ns=run.started_ns,
+        duration_ms=span,
+        steps=len(run.steps),
+        effects=len(effects_of(run)),
+        tokens=token_count(run.tokens),
+        cost_usd=run.cost_usd,
+        forked_from=run.forked_from,
+        forked_at_step=run.forked_at_step,
+    )
+
+
+def _run_sections(report: Report) -> Iterator[Section]:
+    (run,) = report.runs
+    yield Section("In short", (_verdict(report.findings), Facts(tuple(_about(run)))), "summary")
+    yield findings_section(report.findings, report.not_evaluated, {run.run_id: ("run", run)})
+    if report.receipt:
+        yield receipt_section(report.receipt)
+    yield Section("Side effects attempted", _effects(run), "effects")
+    plots = tuple(_plots(run, report.findings))
+    if plots:
+        yield Section("Course", plots, "course")
+    yield steps_section(run, report.findings)
+
+
+def _comparison_sections(report: Report) -> Iterator[Section]:
+    comparison = report.comparison
+    if comparison is None:
+        return
+    left, right = comparison.left, comparison.right
+    changed = [f"{one.tool} {effect_word(one)}" for one in comparison.effects if one.original != one.fork]
+    verdict = "; ".join(changed) if changed else "the same side effects were attempted"
+    words: Phrase = (Mark("effects", "changed" if changed else "quiet"), f" {verdict}")
+    outcome = Table(("", "original", "fork"), tuple(_beside(left, right)))
+    yield Section("In short", (Paragraph(words, "changed" if changed else ""), outcome), "summary")
+    yield Section("Side effects", effects_blocks(comparison.effects), "effects")
+    yield alignment_section(comparison)
+    if report.receipt:
+        yield receipt_section(report.receipt)
+    for prefix, run, title in (("left", left, "original"), ("right", right, "fork")):
+        mine = [finding for finding in report.findings if finding.run_id == run.run_id]
+        yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {title}", f"{prefix}-findings")
+        yield steps_section(run, mine, f"Steps of the {title}", prefix)
+
+
+def _store_sections(report: Report) -> Iterator[Section]:
+    places = {run.run_id: (f"run-{number}", run) for number, run in enumerate(report.runs)}
+    failed = sum(one.status == "error" for one in report.listed)
+    hit = len({one.run_id for one in report.findings})
+    words = f"{plural(len(report.listed), 'run')}, {failed:,} ended with an error, {hit:,} with findings: {_by_severity(report.findings)}."
+    yield Section("In short", (_verdict(report.findings), Paragraph((words,), "quiet"), *_findings_plot(report.findings)), "summary")
+    yield Section("Runs", (_runs_table(report),), "runs")
+    yield findings_section(report.findings, report.not_evaluated, places)
+    if places:
+        yield Section("Cited steps", tuple(_cited_steps(report.findings, places)), "cited-steps")
+
+
+def _by_severity(findings: Iterable[Finding]) -> str:
+    severities = [finding.severity for finding in findings]
+    return ", ".join(plural(severities.count(severity), noun) for severity, noun in (("error", "error"), ("warning", "warning"), ("info", "hint")))
+
+
+def _findings_plot(findings: tuple[Finding, ...]) -> tuple[Block, ...]:
+    if not findings:
+        return ()
+    return (Plot(charts.findings_by_run(findings_frame(findings)).to_plotly_json(), f"Findings by run: {_by_severity(findings)}."),)
+
+
+def _cited_steps(findings: Iterable[Finding], places: Mapping[str, tuple[str, Run]]) -> Iterator[Block]:
+    mine: dict[str, list[Finding]] = {}
+    for finding in shown(findings):
+        mine.setdefault(finding.run_id, []).append(finding)
+    for run_id, own in mine.items():
+        prefix, run = places[run_id]
+        yield Paragraph(("Steps that findings cite from ", Code(line(run_id, 80)), ":"))
+        yield steps_table(run, own, prefix)
+
+
+def _verdict(findings: Iterable[Finding]) -> Paragraph:
+    ranked = sorted(findings, key=lambda one: (ORDER[one.severity], -one.score))
+    if not ranked:
+        return Paragraph((Mark("no findings", "ok"), " Nothing was found by the detectors that could judge."), "ok")
+    worst, more = ranked[0], len(ranked) - 1
+    rest: Phrase = (f" And {plural(more, 'more finding')}.",) if more else ()
+    return Paragraph(
+        (Mark(worst.severity, worst.severity), " ", Link(worst.detector, f"finding-{worst.finding_id}"), f": {worst.message}.", *rest), worst.severity
+    )
+
+
+def _about(run: Run) -> Iterator[tuple[str, Phrase]]:
+    span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
+    kinds = [step.kind for step in run.steps]
+    joins = run.joins
+    yield "run", (Code(run.run_id), *((" · conversation ", Code(run.conversation_id)) if run.conversation_id else ()))
+    yield "agent", (run.agent or run.root_name or DASH,)
+    yield "status", (Mark(run.status, run.status),)
+    yield "outcome", (line(run.outcome, 1000),)
+    yield "when", (f"{moment(run.started_ns)}, {duration(span)}",)
+    yield "steps", (f"{count(len(kinds))}: {plural(kinds.count('model'), 'model call')}, {plural(kinds.count('tool'), 'tool call')}",)
+    yield "spent", (f"{count(token_count(run.tokens))} tokens, {money(run.cost_usd)}",)
+    if sum(joins.values()):
+        yield "joined", (f"{joins['exact']} of {plural(sum(joins.values()), 'span')} exactly, {joins['inferred']} inferred, {joins['none']} not",)
+    if run.forked_from:
+        yield "fork of", (Code(run.forked_from), f" at step {run.forked_at_step}")
+    yield "sources", (", ".join(line(source.rpartition("/")[2], 80) for source in run.sources) or DASH,)
+    if run.notes:
+        yield "notes", (line("; ".join(run.notes), 1000),)
+
+
+def _effects(run: Run) -> tuple[Block, ...]:
+    found = effects_of(run)
+    if not found:
+        return (Paragraph(("None that the names of the tools give away.",), "quiet"),)
+    rows = tuple(
+        Row(
+            (
+                (Link(str(one.step), anchor("run", one.step)),),
+                (line(one.key, 200),),
+                (Code(line(one.idempotency_key, 60)) if one.idempotency_key else "none",),
+                (Mark(one.outcome, {"done": "ok", "unknown": "warning", "failed": "error"}.get(one.outcome, "quiet")),),
+                (one.cause,),
+            )
+        )
+        for one in found[:MAX_RUNS]
+    )
+    return (Table(("step", "act", "idempotency key", "outcome", "cause"), rows, frozenset({"step"})),)
+
+
+def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:
+    steps, marks = steps_frame(run), findings_frame(findings)
+    sure = steps["confidence"].drop_nulls().to_list()
+    if sure:
+        yield Plot(
+            charts.confidence(steps, marks).to_plotly_json(), f"Confidence over {plural(len(sure), 'model call')}, from {sure[0]:.2f} to {sure[-1]:.2f}."
+        )
+    if steps["total_tokens"].drop_nulls().len():
+        yield Plot(charts.tokens(steps, marks).to_plotly_json(), f"{count(token_count(run.tokens))} tokens and {money(run.cost_usd)} by the last step.")
+
+
+def _beside(left: Run, right: Run) -> Iterator[Row]:
+    for name, say in (
+        ("run", lambda run: (Code(run.run_id),)),
+        ("outcome", lambda run: (line(run.outcome, 600),)),
+        ("status", lambda run: (Mark(run.status, run.status),)),
+        ("steps", lambda run: (count(len(run.steps)),)),
+        ("tokens", lambda run: (count(token_count(run.tokens)),)),
+        ("cost", lambda run: (money(run.cost_usd),)),
+    ):
+        before, after = say(left), say(right)
+        yield Row(((name,), before, after), "changed" if before != after and name in {"outcome", "status"} else "")
+
+
+def _runs_table(report: Report) -> Table:
+    found: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        found.setdefault(finding.run_id, []).append(finding)
+    ranked = sorted(report.listed, key=lambda one: (FAILED_FIRST[one.status], min((ORDER[it.severity] for it in found.get(one.run_id, [])), default=3)))
+    linked = {finding.finding_id for finding in shown(report.findings)}
+    rows = tuple(_runs_row(one, sorted(found.get(one.run_id, []), key=lambda it: ORDER[it.severity]), linked) for one in ranked[:MAX_RUNS])
+    left_out = len(ranked) - len(rows)
+    columns = ("status", "run", "agent", "started", "took", "steps", "effects", "tokens", "cost", "findings", "outcome")
+    caption = f"{plural(left_out, 'more run')}: `workbench runs` lists all." if left_out else ""
+    return Table(columns, rows, frozenset({"took", "steps", "effects", "tokens", "cost"}), caption)
+
+
+def _runs_row(one: Listed, findings: list[Finding], linked: set[str]) -> Row:
+    """A run's line; `linked` are the findings that the report shows in full."""
+    named = ((it, it.finding_id in linked) for it in findings[:5])
+    marks: Phrase = tuple(part for it, there in named for part in (Link(it.detector, f"finding-{it.finding_id}") if there else it.detector, " "))
+    fork: Phrase = (f" fork of {line(one.forked_from, 40)}",) if one.forked_from else ()
+    return Row(
+        (
+            (Mark(one.status, one.status),),
+            (Code(line(one.run_id, 60)), *fork),
+            (line(one.agent or DASH, 40),),
+            (moment(one.started_ns),),
+            (duration(one.duration_ms),),
+            (count(one.steps),),
+            (count(one.effects),),
+            (count(one.tokens),),
+            (money(one.cost_usd),),
+            marks or (DASH,),
+            (line(one.outcome, 160),),
+        ),
+        findings[0].severity if findings else ("error" if one.status == "error" else ""),
+    )
