@@ -30,6 +30,13 @@ CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}, "max_concurrency":
 FLIGHT = {"flight": "NH 204", "date": "2026-04-03", "passenger": "Ada", "fare_usd": 842}
 ITINERARY = ("send_itinerary", {"to": "ada@example.com", "flight": "NH 204", "date": "2026-04-03"})
 BOOKINGS = {"booked_twice": ["BK-1001", "BK-1002"], "healthy_booking": ["BK-1001"], "healthy_retry": ["BK-1001"]}
+DETECTOR = {
+    "booked_twice": "duplicated-effect",
+    "progress_lost": "lost-progress",
+    "followed_up_47_times": "waiting-ignored",
+    "budget_burned": "runaway-loop",
+    "quietly_wrong": "confidence-drift",
+}
 MAILS = {"followed_up_47_times": 47, "healthy_waiting": 1}
 
 
@@ -73,9 +80,8 @@ def booking_turn(*results: tuple[str, str, str]) -> list[AnyMessage]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_folder_is_complete(name: str) -> None:
-    """Each incident has its spans, checkpoints, story and notes, and no journal is left beside the database."""
-    present = {path.name for path in (HERE / name).iterdir()} - {"findings.txt"}
-    assert present == {"spans.otlp.jsonl", "checkpoints.sqlite", "incident.json", "README.md"}
+    """Each incident has its spans, checkpoints, story, notes and expected findings, and no journal is left beside the database."""
+    assert {path.name for path in (HERE / name).iterdir()} == {"spans.otlp.jsonl", "checkpoints.sqlite", "incident.json", "README.md", "findings.txt"}
     assert len((HERE / name / "README.md").read_text(encoding="utf-8").splitlines()) == 7
 
 
@@ -105,6 +111,13 @@ def test_ledger_says_what_was_done(name: str) -> None:
     ledger = incident(name)["ledger"]
     assert [act["booking_id"] for act in ledger if act["act"] == "book_flight"] == BOOKINGS.get(name, [])
     assert len([act for act in ledger if act["act"] == "send_followup"]) == MAILS.get(name, 0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_incident_has_its_one_finding(name: str) -> None:
+    """Each incident is found by its own detector and no other; the controls have no findings."""
+    lines = (HERE / name / "findings.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split("  ")[2] for line in lines if line != "no findings"] == ([DETECTOR[name]] if name in DETECTOR else [])
 
 
 def test_recordings_are_small() -> None:
@@ -220,8 +233,9 @@ def test_booking_is_made_though_its_answer_never_comes(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("name", ["booked_twice", "progress_lost"])
 def test_recording_again_gives_the_same(name: str, tmp_path: Path) -> None:
-    """A second recording has the same notes and ledger, and the same spans: ids, names, parents and tool arguments, in the same order."""
-    main([name, "--out", str(tmp_path), "--findings", "skip"])
+    """A second recording has the same notes, ledger and findings, and the same spans: ids, names, parents and tool arguments, in the same order."""
+    main([name, "--out", str(tmp_path)])
+    assert (tmp_path / name / "findings.txt").read_bytes() == (HERE / name / "findings.txt").read_bytes()
     assert incident(name, tmp_path) == incident(name)
 
     def shape(folder: Path) -> list[tuple[Any, ...]]:
