@@ -10,7 +10,6 @@ import base64
 import binascii
 import gzip
 import json
-import lzma
 import math
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeVar
@@ -24,7 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from workbench.documents import first_keys, json_documents
 from workbench.model import Json, Record, Skip, Span, SpanEvent
 from workbench.plugins import Example
-from workbench.source import MAX_LINE_BYTES, Source, SourceError
+from workbench.source import DAMAGED, MAX_LINE_BYTES, Source, SourceError
 
 Fields = dict[str, Json]
 Group = tuple[Json, str | None, Iterable[Json]]
@@ -126,7 +125,7 @@ def _prefixed(source: Source) -> Iterator[tuple[int, bytes | SourceError]]:
             try:
                 size = int.from_bytes(stream.read(PREFIX_BYTES), "big")
                 message = stream.read(min(size, MAX_LINE_BYTES))
-            except (OSError, EOFError, lzma.LZMAError) as error:
+            except DAMAGED as error:
                 yield offset, SourceError(f"cut off or damaged: {error}")
                 return
             if size:

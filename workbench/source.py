@@ -8,15 +8,18 @@ import lzma
 import shutil
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, cast
 
 HEAD_BYTES = 4096
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_FILE_BYTES = 1024 * 1024 * 1024
+DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
+"""What reading a file can raise that is cut off or damaged under its compression."""
 OPENERS: dict[bytes, Callable[[Path, str], object]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open}
 
 
@@ -36,7 +39,7 @@ class Source:
         with self.open() as stream:
             try:
                 return stream.read(HEAD_BYTES)
-            except (OSError, EOFError, lzma.LZMAError) as error:
+            except DAMAGED as error:
                 raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
 
     @cached_property
@@ -57,7 +60,7 @@ class Source:
         with self.open() as stream:
             try:
                 content = stream.read(MAX_FILE_BYTES + 1)
-            except (OSError, EOFError, lzma.LZMAError) as error:
+            except DAMAGED as error:
                 raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
         if len(content) > MAX_FILE_BYTES:
             raise SourceError(f"{self.path}: more than {MAX_FILE_BYTES:,} bytes in one document; split it, or export it as JSON lines")
@@ -74,7 +77,7 @@ class Source:
                 number += 1
                 try:
                     line = stream.readline(MAX_LINE_BYTES + 1)
-                except (OSError, EOFError, lzma.LZMAError) as error:
+                except DAMAGED as error:
                     yield number, SourceError(f"{self.path}:{number}: cut off or damaged: {error}")
                     return
                 if not line:
@@ -93,6 +96,7 @@ def readonly(path: Path) -> Iterator[sqlite3.Connection]:
     """A SQLite database opened so that neither it nor its folder changes, even when it is in write-ahead mode.
 
     Opened immutable where nothing is being written; where a journal lies beside it, a private copy (with its journal) is read instead.
+    SourceError for a file shorter than it says: SQLite would read the missing pages as zeros, and rows out of them that never were.
     """
     journals = [path.with_name(path.name + ending) for ending in ("-wal", "-journal")]
     live = [journal for journal in journals if journal.exists() and journal.stat().st_size]
@@ -103,7 +107,19 @@ def readonly(path: Path) -> Iterator[sqlite3.Connection]:
                 shutil.copyfile(part, folder / part.name)
             uri = f"{(folder / path.name).as_uri()}"
         else:
+            _check_whole(path)
             uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         connection = stack.enter_context(contextlib.closing(sqlite3.connect(uri, uri=True)))
         connection.execute("PRAGMA query_only = 1")
         yield connection
+
+
+def _check_whole(path: Path) -> None:
+    """Compare a database's size with the page count in its header, where that is valid (https://www.sqlite.org/fileformat.html, 1.3.7)."""
+    with path.open("rb") as stream:
+        header = stream.read(100)
+    number = partial(int.from_bytes, byteorder="big")
+    page, pages = number(header[16:18]) or 1, number(header[28:32])
+    wanted = (65536 if page == 1 else page) * pages
+    if header[24:28] == header[92:96] and path.stat().st_size < wanted:
+        raise SourceError(f"{path}: cut off: a database of {wanted:,} bytes by its header, found {path.stat().st_size:,}")
