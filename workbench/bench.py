@@ -211,7 +211,8 @@ class RecordedRun:
         return static.run_text(self.run, self.findings)
 
     def _repr_html_(self) -> str:
-        return static.run_html(self.run, self.findings)
+        receipt = self.receipt
+        return static.run_html(self.run, self.findings) + (static.receipt_html(receipt) if receipt else "")
 
     def _databases(self) -> list[Path]:
         """The checkpoint databases this run was recorded in, those that are still there."""
@@ -278,8 +279,7 @@ class Ingested:
     def __repr__(self) -> str:
         files = sum(file.collector is not None for file in self.summary.files)
         lines = [f"{files} files read, {len(self.summary.runs)} runs new or changed, {self.summary.skipped} skipped"]
-        lines += [f"  skipped {skip.count} × {skip.place}: {skip.reason}" for file in self.summary.files for skip in file.skips]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.summary.skips_told()])
 
 
 class Detected:

@@ -66,8 +66,8 @@ def ingest(paths: Annotated[list[Path], typer.Argument(help="Files or folders.")
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
         table.add_row(escape(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
     out.print(table)
-    for skip in (skip for file in done.summary.files for skip in file.skips):
-        out.print(f"skipped {skip.count:,} × {escape(_short(skip.place))}: {escape(skip.reason.removeprefix(skip.place + ': '))}", style="yellow")
+    for line in done.summary.skips_told():
+        out.print(escape(line), style="yellow")
     out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {escape(str(store))}")
 
 
@@ -203,7 +203,8 @@ def lab(
         raise LookupError(
             f"there is no notebook {target}; in {target.parent} there are {', '.join(sorted(p.name for p in target.parent.glob('*.ipynb'))) or 'none'}"
         )
-    command = [sys.executable, "-m", "jupyterlab", str(target), "--ServerApp.ip=127.0.0.1", *([] if browser else ["--no-browser"])]
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    command = [sys.executable, "-m", "jupyterlab", str(target), "--ServerApp.ip=127.0.0.1", *as_root, *([] if browser else ["--no-browser"])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603  # our own interpreter, and a path that exists
 
 

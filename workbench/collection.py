@@ -16,6 +16,7 @@ from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
 
 BLOCK_BYTES = 1 << 20
+PLACES_SHOWN = 3
 NOT_TRACES = frozenset(
     {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
 )
@@ -54,6 +55,13 @@ class Summary:
         """How many things could not be used, over all files."""
         return sum(file.skipped for file in self.files)
 
+    def skips_told(self) -> list[str]:
+        """One line for each reason: how many, where (the first three places), why."""
+        by_reason: dict[str, list[Skip]] = {}
+        for skip in (skip for file in self.files for skip in file.skips):
+            by_reason.setdefault(skip.reason.removeprefix(f"{skip.place}: "), []).append(skip)
+        return [f"skipped {sum(skip.count for skip in skips):,} × {reason} ({_places(skips)})" for reason, skips in by_reason.items()]
+
 
 def ingest(store: Store, paths: Iterable[Path], *, progress: Callable[[Path, int, int], None] | None = None) -> Summary:
     """Read files and folders into the store; `progress(path, done, total)` is called before each file.
@@ -81,6 +89,15 @@ def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     if fetch is None:
         raise LookupError(f"the collector {name} keeps no states")
     return fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
+
+
+def _places(skips: Sequence[Skip]) -> str:
+    shown = [_from_here(skip.place) for skip in skips[:PLACES_SHOWN]]
+    return ", ".join([*shown, f"and {len(skips) - len(shown):,} more places"] if len(skips) > len(shown) else shown)
+
+
+def _from_here(place: str) -> str:
+    return place.removeprefix(f"{Path.cwd()}/")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -123,7 +140,7 @@ def collector_of(source: Source) -> Collector | None:
 def _unknown(source: Source) -> str:
     if not source.head:
         return "the file is empty"
-    return f"no collector knows this format (it begins {source.head[:24]!r}); there are {', '.join(collectors())}"
+    return f"no collector knows this format; there are {', '.join(collectors())}"
 
 
 def _until_broken(collector: Collector, source: Source) -> Iterator[Record]:

@@ -1,0 +1,65 @@
+"""Detection: gravest first, and a detector that fails is reported while the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from workbench import detection
+from workbench.model import Finding, NotEvaluated, Run
+from workbench.plugins import Detector, PluginError, _detector
+from workbench.sketch import sketch, tool, user
+
+
+def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.MonkeyPatch):
+    """Its fault is a "not evaluated" with file and line, and the other detectors still speak."""
+
+    def broken(run: Run) -> Iterator[Finding]:
+        raise ZeroDivisionError("by zero")
+        yield
+
+    def fine(run: Run) -> Iterator[Finding]:
+        yield Finding(detector="fine", run_id=run.run_id, severity="info", score=0.5, step=0, message="m", capability="security")
+
+    both = {name: Detector(name, "", function, (), ()) for name, function in (("broken", broken), ("fine", fine))}
+    monkeypatch.setattr(detection, "detectors", lambda: both)
+    done = detection.Detection()
+    findings, lacks = detection.examine(sketch(user("hi")), done)
+    assert [finding.detector for finding in findings] == ["fine"]
+    assert isinstance(lacks[0], NotEvaluated)
+    assert "test_detection.py:" in lacks[0].why
+    assert "ZeroDivisionError" in done.failures[0]
+
+
+def test_an_unknown_detector_names_the_nearest():
+    """A mistyped detector name is answered with what it could have been."""
+    with pytest.raises(LookupError, match="duplicated-effect"):
+        detection.named("duplicate-effects")
+
+
+def test_a_malformed_plugin_is_an_error_with_file_and_line():
+    """A detector without the right function is an error that begins with its file, never a silent absence."""
+    import tests.malformed_detector as module  # noqa: PLC0415  # it is the input of this test
+
+    with pytest.raises(PluginError, match=r"malformed_detector\.py:\d+: detect\(run, flag\) should take \(run\)"):
+        _detector("malformed-detector", module)
+
+
+def test_findings_stand_gravest_first():
+    """An error stands before a warning, and of two errors the surer one first."""
+    made = [
+        Finding(detector=name, run_id="r", severity=severity, score=score, step=1, message="", capability="security")
+        for name, severity, score in (("a", "warning", 0.9), ("b", "error", 0.5), ("c", "error", 0.8))
+    ]
+    assert [finding.detector for finding in detection.ranked(made)] == ["c", "b", "a"]
+
+
+def test_a_step_cites_what_it_holds_and_nothing_else():
+    """Evidence points at a value that is there; a path that isn't is a KeyError naming the missing part."""
+    run = sketch(tool("book", {"flight": "NH 11"}))
+    assert run.step(0).at("$.tool_call.arguments.flight") == "NH 11"
+    with pytest.raises(KeyError, match="seat is missing"):
+        run.step(0).at("$.tool_call.arguments.seat")
+    with pytest.raises(LookupError, match="no step 9"):
+        run.step(9)
