@@ -136,7 +136,7 @@ def _raised(span: Span) -> tuple[str, str]:
 
 def _unwrapped(kind: str, message: str) -> tuple[str, str]:
     """Type and message from a message that is itself the text of an exception: `ValueError('no such flight')`, `ValueError: no such flight`."""
-    shape = re.match(r"([A-Za-z_]\w*)(\(.*\)$|: )", message, re.DOTALL)
+    shape = re.match(r"([A-Z]\w*)(\(.*\)$|: )", message, re.DOTALL)
     if not shape or (kind not in NAMELESS and shape[1] != kind):
         return kind, message
     if shape[2] == ": ":
