@@ -73,7 +73,7 @@ def _weight(first: Effect, second: Effect) -> tuple[Severity, float]:
     """How grave a repetition is. One that merely leaves the same state behind, such as cancelling twice, is only worth a hint."""
     if OVERWRITES.search(first.tool.lower()):
         return "info", 0.3
-    return ("error", 0.95) if _certain(first, second) else ("warning", 0.6)
+    return ("error", 0.98) if _certain(first, second) else ("warning", 0.6)
 
 
 def _certain(first: Effect, second: Effect) -> bool:

@@ -64,7 +64,7 @@ def _finding(run: Run, redone: list[Step], before: list[Step], completed: int, s
         detector="lost-progress",
         run_id=run.run_id,
         severity="error",
-        score=min(0.99, 0.8 + 0.2 * len(redone) / max(completed, 1)),
+        score=min(0.95, 0.75 + 0.2 * len(redone) / max(completed, 1)),
         step=redone[0].index,
         message=f"{len(redone)} of {completed} completed calls done once more after the restart at step {start.index} ({names}), with the same results"
         + (f"; {tokens:,} tokens" if tokens is not None else ""),

@@ -87,7 +87,7 @@ def _finding(run: Run, loop: Loop) -> Finding:
         detector="runaway-loop",
         run_id=run.run_id,
         severity="error" if loop.rounds >= MANY else "warning",
-        score=min(0.99, 0.5 + 0.05 * loop.rounds),
+        score=min(0.95, 0.5 + 0.05 * loop.rounds),
         step=first.index,
         message=f"{names}: {loop.rounds} times {same}, steps {loop.steps[0].index} to {last.index}; "
         + "; ".join([f"nothing new since step {first.index}", *filter(None, burned), f"could have been stopped at step {stop.index}"]),

@@ -112,7 +112,7 @@ def _finding(run: Run, wait: Wait) -> Finding:
         detector="waiting-ignored",
         run_id=run.run_id,
         severity="error" if count >= MANY else "warning",
-        score=min(0.99, 0.5 + 0.1 * count),
+        score=min(0.95, 0.5 + 0.1 * count),
         step=first.index,
         message=f"{count} further {'act' if count == 1 else 'acts'} towards {who} ({first.name}, steps {first.index} to {wait.acts[-1].index})"
         f" although step {since.index} ({since.name}) was waiting for an answer and nobody gave one",

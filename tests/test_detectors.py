@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import workbench
 from workbench.model import Finding, Run, Step, digest
 from workbench.plugins import Detector, detectors
 from workbench.sketch import model, restart, sketch, tool, user
 
 FOUND = detectors()
+SAMPLES = Path(__file__).parent.parent / "sample_traces"
 EVERY = pytest.mark.parametrize("detector", FOUND.values(), ids=FOUND)
 
 
@@ -138,3 +142,28 @@ def test_clean_runs_raise_no_alarm(detector: Detector) -> None:
     """At most one clean run in a thousand is flagged."""
     alarms = [seed for seed in range(1000) if findings(detector, sketch(*clean(seed, 4 + seed % 16)))]
     assert len(alarms) <= 1
+
+
+# ---- recorded incidents
+
+STORIES = {
+    "booked_twice": {"duplicated-effect"},
+    "progress_lost": {"lost-progress"},
+    "followed_up_47_times": {"waiting-ignored"},
+    "budget_burned": {"runaway-loop"},
+    "quietly_wrong": {"confidence-drift"},
+}
+RECORDED = sorted(path.parent.name for path in SAMPLES.glob("*/spans.otlp.jsonl"))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_run_has_its_own_fault_and_no_other(name: str, tmp_path: Path) -> None:
+    """Each recorded incident is found by the one detector made for it, and a healthy control by none."""
+    with contextlib.closing(workbench.open(tmp_path / "store.db")) as bench:
+        bench.ingest(SAMPLES / name)
+        assert {finding.detector for finding in bench.detect().findings} == STORIES.get(name, set())
+
+
+def test_every_story_is_recorded() -> None:
+    """Each of the five incidents is there, and healthy controls beside them."""
+    assert set(STORIES) < set(RECORDED)

@@ -83,7 +83,7 @@ def _figure(title: str, across: str, up: str) -> go.Figure:
         template="none",
         title={"text": title, "x": 0, "font": {"size": 14}},
         font={"color": INK, "size": 12},
-        height=260,
+        height=240,
         margin={"l": 60, "r": 60, "t": 40, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -18,7 +18,9 @@ SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
 UTC = pl.Datetime("ns", "UTC")
 
-RUNS: dict[str, pl.DataType | type[pl.DataType]] = {
+Schema = dict[str, pl.DataType | type[pl.DataType]]
+
+RUNS: Schema = {
     "run_id": pl.String,
     "agent": pl.String,
     "status": pl.String,  # ok, error, interrupted, running or cancelled
@@ -38,7 +40,7 @@ RUNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "forked_at_step": pl.Int64,
     "sources": pl.List(pl.String),
 }
-STEPS: dict[str, pl.DataType | type[pl.DataType]] = {
+STEPS: Schema = {
     "run_id": pl.String,
     "step": pl.Int64,
     "kind": pl.String,  # model, tool, human, node or retrieval
@@ -65,7 +67,7 @@ STEPS: dict[str, pl.DataType | type[pl.DataType]] = {
     "checkpoint_id": pl.String,
     "span_id": pl.String,
 }
-FINDINGS: dict[str, pl.DataType | type[pl.DataType]] = {
+FINDINGS: Schema = {
     "finding_id": pl.String,
     "run_id": pl.String,
     "step": pl.Int64,  # null where a finding is about the whole run
@@ -78,33 +80,46 @@ FINDINGS: dict[str, pl.DataType | type[pl.DataType]] = {
     "evidence": pl.List(pl.Struct({"step": pl.Int64, "path": pl.String, "sha256": pl.String, "says": pl.String})),
     "refute": pl.String,  # what to change in a fork to put it to the test
 }
-NOT_EVALUATED: dict[str, pl.DataType | type[pl.DataType]] = {"run_id": pl.String, "detector": pl.String, "why": pl.String}
-EFFECTS: dict[str, pl.DataType | type[pl.DataType]] = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
+NOT_EVALUATED: Schema = {"run_id": pl.String, "detector": pl.String, "why": pl.String}
+EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
 
 
 def runs_frame(runs: Iterable[Run]) -> pl.DataFrame:
     """One row a run, in the order given. The columns are `RUNS`."""
-    return pl.DataFrame([_run_row(run) for run in runs], schema=RUNS, orient="row")
+    return _frame([_run_row(run) for run in runs], RUNS)
 
 
 def steps_frame(run: Run) -> pl.DataFrame:
     """One row a step of a run, in time order. The columns are `STEPS`."""
-    return pl.DataFrame([_step_row(run.run_id, step) for step in run.steps], schema=STEPS, orient="row")
+    return _frame([_step_row(run.run_id, step) for step in run.steps], STEPS)
 
 
 def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
     """One row a finding, in the order given. The columns are `FINDINGS`."""
-    return pl.DataFrame([_finding_row(finding) for finding in findings], schema=FINDINGS, orient="row")
+    return _frame([_finding_row(finding) for finding in findings], FINDINGS)
 
 
 def not_evaluated_frame(reports: Iterable[NotEvaluated]) -> pl.DataFrame:
     """One row for each detector that could not judge a run, and why. The columns are `NOT_EVALUATED`."""
-    return pl.DataFrame([(report.run_id, report.detector, report.why) for report in reports], schema=NOT_EVALUATED, orient="row")
+    return _frame([(report.run_id, report.detector, report.why) for report in reports], NOT_EVALUATED)
 
 
 def effects_frame(counts: Iterable[EffectCount]) -> pl.DataFrame:
     """One row an effect, with how often the original and the fork attempted it. The columns are `EFFECTS`."""
-    return pl.DataFrame([(count.tool, count.key, count.original, count.fork) for count in counts], schema=EFFECTS, orient="row")
+    return _frame([(count.tool, count.key, count.original, count.fork) for count in counts], EFFECTS)
+
+
+def _frame(rows: list[tuple[Json, ...]], schema: Schema) -> pl.DataFrame:
+    return pl.DataFrame([tuple(map(_encodable, row)) for row in rows], schema=schema, orient="row")
+
+
+def _encodable(value: Json) -> Json:
+    """Text that UTF-8 can hold: a lone surrogate, which JSON allows and polars refuses, becomes its code point."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(inner) for inner in value]
+    return {name: _encodable(inner) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
 def _run_row(run: Run) -> tuple[Json, ...]:

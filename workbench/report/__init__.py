@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from workbench.report.contents import Report, comparison_report, run_report, store_report
@@ -19,8 +20,8 @@ class ReportError(ValueError):
 
 
 def to_json(report: Report) -> str:
-    """The values the report rests on, as JSON; `Report.model_validate_json` reads it back to an equal report."""
-    return report.model_dump_json(indent=1)
+    """The values the report rests on, as JSON; `Report.model_validate(json.loads(text))` reads it back to an equal report."""
+    return json.dumps(report.model_dump(), indent=1, ensure_ascii=False, default=str)
 
 
 def save(report: Report, path: Path) -> Path:
@@ -30,5 +31,6 @@ def save(report: Report, path: Path) -> Path:
         raise ReportError(f"{path}: the ending says the format, and {path.suffix or 'none'} is none; use {', '.join(renderers)}")
     if not path.parent.is_dir():
         raise ReportError(f"{path}: there is no folder {path.parent}")
+    # a lone surrogate, which UTF-8 can't hold, becomes its code point; in JSON that is the very escape it is read back from
     path.write_text(renderers[path.suffix.lower()](report), encoding="utf-8", errors="backslashreplace")
     return path

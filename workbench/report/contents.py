@@ -14,7 +14,7 @@ from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Sta
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.forks import alignment_section, effect_word, effects_blocks, receipt_section
-from workbench.report.quantities import DASH, count, duration, line, moment, money, plural
+from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
 from workbench.report.steps import anchor, steps_section, steps_table
 
 FAILED_FIRST = {"error": 0, "interrupted": 1, "running": 1, "cancelled": 1, "ok": 2}
@@ -131,7 +131,7 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
     yield Section("Side effects", effects_blocks(comparison.effects), "effects")
     yield alignment_section(comparison)
     if report.receipt:
-        yield receipt_section(report.receipt)
+        yield receipt_section(report.receipt, "left")
     for prefix, run, title in (("left", left, "original"), ("right", right, "fork")):
         mine = [finding for finding in report.findings if finding.run_id == run.run_id]
         yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {title}", f"{prefix}-findings")
@@ -151,7 +151,7 @@ def _store_sections(report: Report) -> Iterator[Section]:
 
 
 def _by_severity(findings: Iterable[Finding]) -> str:
-    severities = [finding.severity for finding in findings]
+    severities: list[str] = [finding.severity for finding in findings]
     return ", ".join(plural(severities.count(severity), noun) for severity, noun in (("error", "error"), ("warning", "warning"), ("info", "hint")))
 
 
@@ -192,7 +192,7 @@ def _about(run: Run) -> Iterator[tuple[str, Phrase]]:
     yield "outcome", (line(run.outcome, 1000),)
     yield "when", (f"{moment(run.started_ns)}, {duration(span)}",)
     yield "steps", (f"{count(len(kinds))}: {plural(kinds.count('model'), 'model call')}, {plural(kinds.count('tool'), 'tool call')}",)
-    yield "spent", (f"{count(token_count(run.tokens))} tokens, {money(run.cost_usd)}",)
+    yield "spent", (spending(token_count(run.tokens), run.cost_usd),)
     if sum(joins.values()):
         yield "joined", (f"{joins['exact']} of {plural(sum(joins.values()), 'span')} exactly, {joins['inferred']} inferred, {joins['none']} not",)
     if run.forked_from:
@@ -229,7 +229,7 @@ def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:
             charts.confidence(steps, marks).to_plotly_json(), f"Confidence over {plural(len(sure), 'model call')}, from {sure[0]:.2f} to {sure[-1]:.2f}."
         )
     if steps["total_tokens"].drop_nulls().len():
-        yield Plot(charts.tokens(steps, marks).to_plotly_json(), f"{count(token_count(run.tokens))} tokens and {money(run.cost_usd)} by the last step.")
+        yield Plot(charts.tokens(steps, marks).to_plotly_json(), f"By the last step: {spending(token_count(run.tokens), run.cost_usd)}.")
 
 
 def _beside(left: Run, right: Run) -> Iterator[Row]:

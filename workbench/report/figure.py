@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 from workbench.model import Json
 from workbench.report.markup import Markup, element, join
 
-WIDTH, HEIGHT = 860, 260
+WIDTH, HEIGHT = 620, 240
 LETTER_PX, TICKS, MARKER_PX, GAP = 6.6, 6, 3.2, 0.25
 TOP, BOTTOM, LEFT, RIGHT = 44, 44, 56, 18
 DASHES = {"dash": "4 3", "dot": "1 3"}

@@ -19,14 +19,17 @@ ANSWER_TONES = {"served": "ok", "edited": "changed", "live": "warning", "blocked
 SIGNS = {"same": "=", "changed": "≠", "added": "+", "removed": "−"}
 
 
-def receipt_section(receipt: Receipt) -> Section:
-    """What a fork was asked, what ran, what was served, live, blocked or halted, and how it was isolated."""
+def receipt_section(receipt: Receipt, parent: str | None = None) -> Section:
+    """What a fork was asked, what ran, what was served, live, blocked or halted, and how it was isolated.
+
+    `parent` is the anchor prefix of the parent's steps, None where the report doesn't show them.
+    """
     verdict = "Nothing was halted or blocked, and the recording is untouched." if receipt.clean else _stopped(receipt)
     return Section(
         "Receipt of the fork",
         (
             Paragraph((Mark("clean" if receipt.clean else "not clean", "ok" if receipt.clean else "error"), f" {verdict}"), "ok" if receipt.clean else "error"),
-            Facts(tuple(_asked(receipt))),
+            Facts(tuple(_asked(receipt, parent))),
             *_change(receipt.change),
             _records(receipt),
         ),
@@ -88,11 +91,11 @@ def _side(run: Run, index: int | None, prefix: str) -> tuple[Phrase, Phrase]:
     return (Link(str(index), anchor(prefix, index)),), (*edited, Code(step.name), " ", gist(step))
 
 
-def _asked(receipt: Receipt) -> Iterator[tuple[str, Phrase]]:
-    calls = receipt.calls
+def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]:
+    calls, place = receipt.calls, f"step {receipt.forked_at_step}"
     yield (
         "fork",
-        (Code(receipt.run_id), " of ", Code(receipt.parent_run_id), " at ", Link(f"step {receipt.forked_at_step}", anchor("left", receipt.forked_at_step))),
+        (Code(receipt.run_id), " of ", Code(receipt.parent_run_id), " at ", Link(place, anchor(parent, receipt.forked_at_step)) if parent else place),
     )
     yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
     yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)

@@ -23,6 +23,12 @@ def money(usd: float | None) -> str:
     return DASH if usd is None else f"${usd:,.2f}" if abs(usd) >= 1 or usd == 0 else f"${usd:.4f}"
 
 
+def spending(tokens: int | None, usd: float | None) -> str:
+    """Tokens and dollars in a phrase, each said to be missing where it was not recorded."""
+    said = "tokens not recorded" if tokens is None else plural(tokens, "token")
+    return f"{said}, {'cost not recorded' if usd is None else money(usd)}"
+
+
 def duration(milliseconds: float | None) -> str:
     """A duration in the unit that suits it: 12 ms, 3.4 s, 5 min 03 s, 2 h 05 min."""
     if milliseconds is None:

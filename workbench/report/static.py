@@ -13,7 +13,7 @@ from workbench.model import Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
 from workbench.report.forks import FOLD_AT, SIGNS, effect_word
 from workbench.report.markup import Markup, element, join, visible
-from workbench.report.quantities import DASH, count, duration, line, moment, money, plural
+from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.steps import gist, literal_line
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
@@ -138,7 +138,7 @@ def _runs_row(run: Run, findings: list[Finding]) -> tuple[str, ...]:
 def _run_facts(run: Run) -> list[str]:
     span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
     fork = [f"fork of {run.forked_from} at step {run.forked_at_step}"] if run.forked_from else []
-    spent = f"{count(token_count(run.tokens))} tokens, {money(run.cost_usd)}"
+    spent = spending(token_count(run.tokens), run.cost_usd)
     return [*fork, *([run.agent] if run.agent else []), moment(run.started_ns), duration(span), plural(len(run.steps), "step"), spent]
 
 
