@@ -16,6 +16,10 @@ from hashlib import sha1
 from xxhash import xxh3_128_hexdigest
 
 START = "__start__"
+INPUT = "__input__"
+"""The node given here to what is no task: the input that a DeltaChannel reads from the checkpoint before it."""
+UPDATE = "__update__"
+"""The node given here to what is no task: values that `update_state` put into the state."""
 PULL, PUSH, TASKS = "__pregel_pull", "__pregel_push", "__pregel_tasks"
 NULL_TASK = "00000000-0000-0000-0000-000000000000"
 SECONDS_1582_TO_1970 = 12_219_292_800
@@ -34,6 +38,15 @@ def task_id(checkpoint_id: str, *parts: str, version: int = 4) -> str:
     text = "".join(parts).encode("utf-8", "surrogatepass")
     digest = xxh3_128_hexdigest(seed + text) if version > 1 else sha1(seed + text, usedforsecurity=False).hexdigest()
     return str(uuid.UUID(hex=digest[:32]))
+
+
+def aside(task: str, checkpoint_id: str) -> str | None:
+    """`INPUT` or `UPDATE` for ids under which LangGraph stores values that no node wrote; None for a task's."""
+    try:
+        seed = uuid.UUID(checkpoint_id)
+    except ValueError:
+        return None
+    return {str(uuid.uuid5(seed, "__input__")): INPUT, str(uuid.uuid5(seed, "__interrupt__")): UPDATE}.get(task)
 
 
 def created_ns(checkpoint_id: str) -> int | None:
@@ -100,7 +113,7 @@ class Naming:
 
     def node(self, task: str, path: str, place: Place, sent: Sequence[str] = ()) -> str | None:
         """The node of a task: from its path, a namespace, or a hash that fits. None where none of them says."""
-        found = node_of_path(path) or self.known.get(task) or self._by_hash(task, path, place, sent)
+        found = node_of_path(path) or self.known.get(task) or aside(task, place.checkpoint_id) or self._by_hash(task, path, place, sent)
         if found:
             self.known[task] = found
         return found

@@ -12,7 +12,7 @@ from functools import cached_property
 from workbench import serde
 from workbench.model import Checkpoint, Json, Write
 from workbench.normalise.recorded import messages_in
-from workbench.tasks import NULL_TASK, START, TASKS, index_of_path
+from workbench.tasks import INPUT, NULL_TASK, START, TASKS, index_of_path
 
 INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
 SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))
@@ -155,6 +155,14 @@ class Ledger:
                 found["|".join(segments[:count])].append(task)
         return found
 
+    def went_on(self, checkpoint: Checkpoint) -> bool:
+        """Whether the graph itself made a later checkpoint from this one; a fork or a new input doesn't finish what was going on."""
+        return (checkpoint.namespace, checkpoint.checkpoint_id) in self._continued
+
+    @cached_property
+    def _continued(self) -> set[tuple[str, str | None]]:
+        return {(one.namespace, one.parent_checkpoint_id) for one in self.checkpoints if one.source == "loop"}
+
     def answer(self, checkpoint: Checkpoint) -> list[Json]:
         """What `Command(resume=…)` gave for a whole checkpoint, kept under the null task. Empty where nothing did."""
         return [write.value for write in checkpoint.writes if write.task_id == NULL_TASK and write.channel == RESUME]
@@ -179,4 +187,4 @@ def _tasks(checkpoint: Checkpoint) -> Iterator[Task]:
 
 def is_start(task: Task) -> bool:
     """Whether a task only put the input into the channels."""
-    return task.node == START
+    return task.node in (START, INPUT)

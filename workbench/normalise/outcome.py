@@ -37,6 +37,8 @@ def _thread_status(ledger: Ledger, steps: Sequence[Step]) -> Status | None:
     if any(task.wrote(ERROR) and not task.outputs for task in tasks):
         return "error"
     waiting = _waiting(ledger)
+    if waiting and head.source == "update" and not tasks:
+        return "interrupted"  # someone edited the state and left it there
     return "running" if tasks or waiting else "ok"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from workbench.model import Json, Step, ToolCall
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger
+from workbench.normalise.traced import PASSED_ON
 
 LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
 
@@ -112,10 +113,11 @@ def _ends_invocation(step: Step, retried: set[str | None], found: Sequence[Step]
     """Whether the graph stopped at a step and was started again, as only checkpoints tell."""
     if step.status == "error":
         return step.task_id in retried
-    if step.kind != "human" or step.status != "ok" or step.tool_call is None:
+    if step.kind != "human" or step.status != "ok" or step.tool_call is None or PASSED_ON in step.notes:
         return False
-    before = found[-2] if len(found) > 1 else None
-    return not (before and before.kind == "human" and before.tool_call and before.status == "ok")
+    before = found[-2] if len(found) > 1 else step
+    answered_together = before.kind == "human" and before.tool_call and before.status == "ok" and before.task_id != step.task_id
+    return not answered_together or PASSED_ON in before.notes
 
 
 def _traces(forest: Forest) -> list[int]:

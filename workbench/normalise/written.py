@@ -13,6 +13,7 @@ from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, d
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, signature, spoken_in
 from workbench.normalise.traced import PASSED_ON, decision_of, status_of, where
 from workbench.normalise.unrecorded import QUESTION, resumed_with
+from workbench.tasks import INPUT, UPDATE
 
 UNNAMED = "task"
 
@@ -29,6 +30,7 @@ class Recorded:
             self.by_task.setdefault(step.task_id, []).append(step) if step.task_id else self.loose.append(step)
         self.models_traced = any(step.kind == "model" for step in traced)
         self._ids: set[str] = set()
+        self._aside: list[str] = []
         self._asked_at: dict[str, int] = {}
 
     def steps(self) -> list[Step]:
@@ -38,7 +40,7 @@ class Recorded:
             for question in map(_interrupt_id, task.of(INTERRUPT)):
                 self._asked_at[question] = max(self._asked_at.get(question, 0), task.checkpoint.created_ns or 0)
         for number, task in self._finished():
-            found[number] = list(self._said_by_user(task)) if is_start(task) else self._of_task(task)
+            found[number] = self._of_input(task) if is_start(task) else self._of_task(task)
         rest = [step for steps in self.by_task.values() for step in steps]
         return [step for number in sorted(found) for step in found[number]] + rest + self.loose
 
@@ -100,26 +102,29 @@ class Recorded:
 
     # ---- people
 
-    def _said_by_user(self, task: Task) -> Iterator[Step]:
-        """What a person gave the graph; a subgraph's input is no person's word."""
-        if task.checkpoint.namespace:
-            return
-        for raw in (raw for write in task.outputs for raw in spoken_in(write.value)):
-            message, known = message_of(raw), raw.get("id")
-            if message is not None and message.role == "user" and known not in self._ids:
-                yield self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})
-            if known:
-                self._ids.add(str(known))
+    def _of_input(self, task: Task) -> list[Step]:
+        """What a person gave the graph. A subgraph's input is no person's word; input kept aside is written once more by the start."""
+        said = [] if task.checkpoint.namespace else [raw for write in task.outputs for raw in spoken_in(write.value)]
+        steps = [step for raw in said if (step := self._of_user(task, raw)) is not None]
+        self._aside = [signature(raw) for raw in said] if task.node == INPUT else []
+        if task.node == INPUT and not steps:
+            steps = [self._plain(task, "node", "input", ())]
+        return steps
+
+    def _of_user(self, task: Task, raw: dict[str, Json]) -> Step | None:
+        message, known = message_of(raw), raw.get("id")
+        fresh = known not in self._ids and signature(raw) not in self._aside
+        if known:
+            self._ids.add(str(known))
+        if message is None or message.role != "user" or not fresh:
+            return None
+        return self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})
 
     def _humans(self, task: Task, spans: Sequence[Node]) -> Iterator[Step]:
         """A step for each question the task stopped to ask. Of questions before the last only the answers are kept."""
         if not task.wrote(INTERRUPT):
             return
-        questions, answers = task.of(INTERRUPT) or [None], task.of(RESUME)
-        finished = bool(task.outputs) or task.wrote(ERROR)
-        if not answers and not finished and len(questions) == 1:
-            answers = self.ledger.answer(task.checkpoint)
-            finished = bool(answers)
+        questions, answers, finished = task.of(INTERRUPT) or [None], *self._answers(task)
         earlier = max(0, len(answers) - len(questions)) if finished else len(answers)
         paused = [node for node in spans if node.reading.interrupted]
         for number in range(earlier):
@@ -128,9 +133,24 @@ class Recorded:
             answer = answers[earlier + number : earlier + number + 1] if finished else []
             yield self._human(task, question, tuple(answer) or ((None,) if finished else ()), paused[earlier : earlier + 1], spans)
 
+    def _answers(self, task: Task) -> tuple[list[Json], bool]:
+        """The answers a task was given, and whether it went past its last question.
+
+        LangGraph keeps the answers before the last pause with the task; the newest, while nothing followed, only for the checkpoint as a whole.
+        The number of the first write after them tells how many there were.
+        """
+        answers, newest = task.of(RESUME), self.ledger.answer(task.checkpoint)
+        finished = bool(task.outputs) or task.wrote(ERROR) or self.ledger.went_on(task.checkpoint)
+        count = min((write.idx for write in task.outputs), default=0)
+        if count == len(answers) + 1 or (not answers and not finished):
+            answers = answers + newest[:1]
+        return answers, finished or (bool(answers) and not task.of(RESUME))
+
     def _human(self, task: Task, question: Json, answer: tuple[Json, ...], paused: Sequence[Node], spans: Sequence[Node]) -> Step:
         interrupt_id = _interrupt_id(question)
         inside = bool(interrupt_id) and any(interrupt_id in map(_interrupt_id, other.of(INTERRUPT)) for other in self.ledger.inside(task))
+        if inside and answer == (None,):
+            answer = self._answer_inside(task, interrupt_id)
         value = question.get("value") if serde.is_type(question, "Interrupt") else question
         waited = next(
             (below.reading.tool_name for node in paused for below in self.forest.below(node) if below.reading.interrupted and below.reading.tool_name), None
@@ -151,6 +171,11 @@ class Recorded:
             fields["started_ns"] = at
         return step.model_copy(update=fields)
 
+    def _answer_inside(self, task: Task, interrupt_id: str) -> tuple[Json, ...]:
+        """The answer to a question that came from a subgraph: it is kept there."""
+        asked = (other for other in self.ledger.inside(task) if interrupt_id in map(_interrupt_id, other.of(INTERRUPT)))
+        return next((tuple(answers[-1:]) for other in asked if (answers := self._answers(other)[0])), (None,))
+
     # ---- everything else
 
     def _failed(self, task: Task, spans: Sequence[Node]) -> Step:
@@ -164,7 +189,7 @@ class Recorded:
         return step.model_copy(update={"status": "error", "error": text, "notes": (PASSED_ON,) if inside else ()})
 
     def _node(self, task: Task, spans: Sequence[Node]) -> Step:
-        step = self._plain(task, "node", task.node or UNNAMED, spans)
+        step = self._plain(task, "node", "update_state" if task.node == UPDATE else task.node or UNNAMED, spans)
         if not spans:
             return step
         last = spans[-1]
@@ -179,7 +204,7 @@ class Recorded:
             index=0,
             kind=kind,
             name=name,
-            node=task.node,
+            node=None if task.node in (INPUT, UPDATE) else task.node,
             depth=depth_of(task.checkpoint.namespace),
             started_ns=spans[-1].span.start_ns if spans else created,
             namespace=task.checkpoint.namespace,
