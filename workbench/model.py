@@ -419,6 +419,10 @@ class Interaction(Value):
     arguments: Json
     result: Json
     error: str | None = None
+    message: Json = None
+    """The message the answer became in the state, all its fields. Served as it stands, so that it is identical."""
+    interrupted: bool = False
+    """The call stopped to ask a person; `result` is the question."""
     step: int
 
 

@@ -1,0 +1,130 @@
+"""Turns a recorded answer back into what the patched call hands to the agent: a chat message, a tool's result, or the exception it raised.
+
+Classes are never looked up by importing what a trace names: an exception is a builtin, or of a class that the agent's own code has loaded
+already, made without running its constructor; else a look-alike of the same name.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
+
+from workbench.messages import messages_of
+from workbench.model import Interaction, Json, Message
+
+STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
+RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)
+
+
+def recorded_messages(messages: Sequence[BaseMessage]) -> tuple[Message, ...]:
+    """LangChain's messages as the model's values, by the same reading that recorded ones go through."""
+    return messages_of([message.model_dump(mode="json") for message in messages]) or ()
+
+
+def ai_message(interaction: Interaction) -> AIMessage:
+    """The recorded answer of a model; the message in the state where that was found, for it has the metadata too."""
+    if interaction.message is not None:
+        return AIMessage(**{key: value for key in STATE_FIELDS if (value := interaction.message.get(key)) is not None})
+    answer = Message.model_validate(interaction.result)
+    calls = [
+        {"name": call.name, "args": call.arguments or {}, "id": call.call_id or f"call-{interaction.step}-{number}", "type": "tool_call"}
+        for number, call in enumerate(answer.tool_calls)
+        if call.raw is None
+    ]
+    invalid = [
+        {"name": call.name, "args": call.raw, "id": call.call_id, "error": None, "type": "invalid_tool_call"}
+        for call in answer.tool_calls
+        if call.raw is not None
+    ]
+    return AIMessage(content=answer.content, tool_calls=calls, invalid_tool_calls=invalid)
+
+
+def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | None) -> Any:
+    """What the tool returned: its message as it stood in the state when the call came from a model, else the value. Raises what it raised."""
+    message = interaction.message
+    failed_message = message is not None and message.get("status") == "error"
+    if interaction.error is not None and not (failed_message and tool_call_id):
+        raise exception(interaction.error)
+    if message is not None and tool_call_id:
+        answer = ToolMessage(
+            message["content"],
+            name=message.get("name"),
+            tool_call_id=tool_call_id,
+            status=message.get("status") or "success",
+            artifact=message.get("artifact"),
+            additional_kwargs=message.get("additional_kwargs") or {},
+        )
+        return _paired(answer, tool)
+    return _paired(as_returned(interaction.result, tool), tool)
+
+
+def as_returned(value: Json, tool: BaseTool) -> Any:
+    """A result as this tool would return it: JSON text where the tool is declared to return text."""
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) and _returns_text(tool) else value
+
+
+def _returns_text(tool: BaseTool) -> bool:
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None) or type(tool)._run  # noqa: SLF001  # what a tool's class declares
+    try:
+        return get_type_hints(inspect.unwrap(function)).get("return") is str
+    except (NameError, TypeError):
+        return False  # an annotation that can't be resolved declares nothing we could go by
+
+
+def _paired(value: Any, tool: BaseTool) -> Any:
+    """Tools of the format `content_and_artifact` return two things."""
+    return (value, None) if tool.response_format == "content_and_artifact" else value
+
+
+def exception(text: str) -> Exception:
+    """The exception that a recorded error tells of, from `TimeoutError: no answer` or `TimeoutError('no answer')`."""
+    found = RAISED.match(text)
+    if found is None or (found["message"] is None and found["arguments"] is None and not found["type"].endswith(("Error", "Exception", "Timeout"))):
+        return RuntimeError(text)
+    arguments = (found["message"],) if found["message"] is not None else _literals(found["arguments"])
+    look_alike: type[Exception] = type(found["type"].rpartition(".")[2], (Exception,), {"__doc__": "Stands for a recorded error."})
+    raised = _unconstructed(_known_class(found["type"]) or look_alike, arguments)
+    raised.args = arguments
+    return raised
+
+
+def _unconstructed(kind: type[Exception], arguments: tuple[Any, ...]) -> Exception:
+    """An exception made without its class's own constructor, which is the user's code and may want what the recording lacks."""
+    made: Exception = kind.__new__(kind, *arguments)
+    return made
+
+
+def _literals(text: str | None) -> tuple[Any, ...]:
+    """The arguments in an exception's repr. Only literals are read; anything else is kept as text."""
+    if not text:
+        return ()
+    try:
+        found = ast.literal_eval(f"({text},)")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return (text,)
+    return tuple(found)
+
+
+def _known_class(name: str) -> type[Exception] | None:
+    """The one exception class of this name that is loaded; None when there is none, or several that could be meant."""
+    plain = name.rpartition(".")[2]
+    builtin = getattr(builtins, plain, None)
+    if isinstance(builtin, type) and issubclass(builtin, Exception):
+        return builtin
+    loaded = {kind for kind in _subclasses(Exception) if kind.__name__ == plain}
+    exact = {kind for kind in loaded if f"{kind.__module__}.{kind.__qualname__}" == name}
+    meant = exact or loaded
+    return next(iter(meant)) if len(meant) == 1 else None
+
+
+def _subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    found = set(kind.__subclasses__())
+    return found.union(*(_subclasses(below) for below in found)) if found else found

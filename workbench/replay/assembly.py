@@ -1,0 +1,141 @@
+"""Reads what a re-run did as a run: the steps that stand of its parent, then its own, told apart by how each was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from workbench.model import CallRecord, Checkpoint, Run, Step, canonical
+from workbench.normalise import normalise
+from workbench.replay.cassette import asked_of
+from workbench.replay.journal import ID_ATTRIBUTE
+from workbench.replay.protocol import Answer
+
+CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "human": ("tool_call",)}
+"""What a served step takes over from the recording: the answer was that very one, and spans of a re-run tell less than an instrumentor's."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A step that a fork made itself, and the recorded step that answered it."""
+
+    step: Step
+    record: CallRecord | None
+
+    @property
+    def origin(self) -> int | None:
+        """The index of the recorded step that was served."""
+        return self.record.from_step if self.record else None
+
+
+def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int) -> tuple[tuple[Step, ...], int]:
+    """All steps of a fork, numbered, and how many leading ones are its parent's.
+
+    `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut.
+    """
+    own = _in_recorded_order(list(_own(parent, answer, checkpoints)), parent)
+    before = min((one.step.invocation for one in own if one.record), default=0)
+    told = [_told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation}) for one in own]
+    steps = list(_merged(parent, again, told))
+    shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
+    prefix = next(shared, min(len(steps), len(parent.steps)))
+    return tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps)), prefix
+
+
+def _own(parent: Run, answer: Answer, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
+    numbers = {span.span_id: int(span.attributes[ID_ATTRIBUTE]) for span in answer.spans if ID_ATTRIBUTE in span.attributes}
+    people = [record for record in answer.records if record.kind == "human"]
+    for run in normalise(answer.spans, checkpoints):
+        for step in run.steps:
+            number = numbers.get(step.span_id or "")
+            yield Own(step, _take(people, step) if step.kind == "human" else None if number is None else answer.records[number])
+
+
+def _take(people: list[CallRecord], step: Step) -> CallRecord | None:
+    """The record of a person's answer, which has no span of its own: the next one to the same question."""
+    if step.tool_call is None or step.status != "ok":
+        return None
+    found = next((one for one in people if canonical(one.arguments) == canonical(asked_of(step))), None)
+    if found is not None:
+        people.remove(found)
+    return found
+
+
+def _told(one: Own, parent: Run) -> Step:
+    """The step with how it was answered among its notes, and what the recording knew of a served answer beyond the answer."""
+    if one.record is None:
+        return one.step
+    says = [one.record.says] if one.record.says and one.record.answer == "served" else []
+    step = one.step.model_copy(update={"notes": (*one.step.notes, one.record.answer, *says)})
+    if one.record.answer != "served" or one.origin is None:
+        return step
+    recorded = parent.step(one.origin)
+    return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())})
+
+
+# ---- order
+
+
+def _in_recorded_order(own: list[Own], parent: Run) -> list[Own]:
+    """Steps of parallel branches in the order in which the parent recorded them; which branch comes first in a re-run says nothing."""
+    ordered: list[Own] = []
+    for together in _super_steps(own):
+        ordered += _sorted_branches(together, parent)
+    return ordered
+
+
+def _super_steps(own: list[Own]) -> Iterator[list[Own]]:
+    """The steps that ran from one root checkpoint, together."""
+    places = {one.step.task_id: one.step.checkpoint_id for one in own if not one.step.namespace}
+    found: list[Own] = []
+    current: str | None = None
+    for one in own:
+        place = places.get(_root_task(one.step), current)
+        if found and place != current:
+            yield found
+            found = []
+        current = place
+        found.append(one)
+    if found:
+        yield found
+
+
+def _root_task(step: Step) -> str | None:
+    """The task of the root graph that a step belongs to."""
+    return step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
+
+
+def _sorted_branches(together: list[Own], parent: Run) -> list[Own]:
+    """By the recorded step that was served; what has none stays before or behind its neighbours in the same branch."""
+    recorded: dict[tuple[str | None, str, str], int] = {(one.task_id, one.kind, one.name): one.index for one in parent.steps if one.task_id}
+    keys: dict[int, float] = {}
+    branches: dict[str | None, list[int]] = {}
+    for number, one in enumerate(together):
+        branches.setdefault(_root_task(one.step), []).append(number)
+    for members in branches.values():
+        known = [_recorded_index(together[number], recorded) for number in members]
+        last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
+        for number, index in zip(members, known, strict=True):
+            last = keys[number] = last if index is None else float(index)
+    return [together[number] for number in sorted(keys, key=lambda number: keys[number])]
+
+
+def _recorded_index(one: Own, recorded: dict[tuple[str | None, str, str], int]) -> int | None:
+    return one.origin if one.origin is not None else recorded.get((one.step.task_id, one.step.kind, one.step.name))
+
+
+def _merged(parent: Run, again: Collection[int], own: Sequence[Step]) -> Iterator[Step]:
+    """What stands of the parent in its order; where a step that was done again stood among it, the fork's; then all else of the fork."""
+    standing = max((number for number, one in enumerate(parent.steps) if one.index not in again), default=-1)
+    left = list(own)
+    for one in parent.steps[: standing + 1]:
+        if one.index not in again:
+            yield one
+        elif (same := next((other for other in left if _same_task(one, other)), None)) is not None:
+            left.remove(same)
+            yield same
+    yield from left
+
+
+def _same_task(one: Step, other: Step) -> bool:
+    return one.task_id is not None and (one.task_id, one.kind, one.name) == (other.task_id, other.kind, other.name)

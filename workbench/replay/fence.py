@@ -1,0 +1,352 @@
+"""The fence: every call of a tool or chat model in this process is answered from the tape, edited, let through to a live model, or halted.
+
+The public entry points of langchain-core's two base classes are patched. Each call runs on a shallow twin of the tool or model whose private
+method is replaced, so that callbacks, validation, formatting and streaming stay as they are. The session is global to the process, not bound to
+a context: a thread that the agent started itself would otherwise find no fence. After a divergence nothing is answered any more, and a
+divergence that somebody's thread swallowed still fails the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import ensure_config
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import interrupt
+
+from workbench.model import Cassette, Interaction, Json
+from workbench.replay import answers
+from workbench.replay.cassette import Call, Divergence, Served, Tape, canonical_messages
+from workbench.replay.journal import Journal, Seen, place
+
+TWIN = "_workbench_twin"
+TOOL_METHODS = ("run", "arun")
+MODEL_METHODS = ("generate", "agenerate", "stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3")
+MODEL_HOOKS = ("_generate", "_agenerate", "_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")
+
+
+class FenceError(RuntimeError):
+    """The fence can't be put up, so nothing may run. The message says which hook failed."""
+
+
+@dataclass
+class Session:
+    """One re-run: its tape, its journal, and what may go live. `edited` is the step whose recorded result was replaced."""
+
+    tape: Tape
+    journal: Journal
+    models_live: bool = False
+    edited: int | None = None
+    divergence: Divergence | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def served(self, seen: Seen) -> Served:
+        """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
+        if self.divergence is not None:
+            self.journal.note(seen, "halted", says="nothing is answered after the first halt")
+            raise self.divergence
+        try:
+            return self.tape.take(seen.call)
+        except Divergence as divergence:
+            self.divergence = divergence
+            self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
+            raise
+
+    def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
+        """Write down a served call."""
+        step = served.interaction.step
+        answer: Literal["edited", "served"] = "edited" if step == self.edited and seen.call.kind == "tool" else "served"
+        if answer == "edited":
+            self.tape.free()
+        self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
+
+
+_session: Session | None = None
+
+
+def session() -> Session:
+    """The session of this process. FenceError when a call comes before there is one."""
+    if _session is None:
+        raise FenceError("a call was made before the fence had a session")
+    return _session
+
+
+def put_up(new: Session) -> None:
+    """Patch langchain-core for good and let this session answer. A second call only changes the session."""
+    global _session  # noqa: PLW0603  # process-global on purpose: see the module's docstring
+    _session = new
+    for owner, names, enter in ((BaseTool, TOOL_METHODS, tool_twin), (BaseChatModel, MODEL_METHODS, model_twin)):
+        for name in names:
+            original = getattr(owner, name, None)
+            if original is None:
+                raise FenceError(f"langchain-core has no {owner.__name__}.{name} any more")
+            if not hasattr(original, TWIN):
+                setattr(owner, name, _patched(original, enter))
+
+
+def overridden() -> list[str]:
+    """Loaded tools and models that bypass the patched methods by having their own."""
+    found = []
+    for owner, names in ((BaseTool, TOOL_METHODS), (BaseChatModel, MODEL_METHODS)):
+        found += [f"{kind.__module__}.{kind.__qualname__}.{name}" for kind in _below(owner) for name in names if name in vars(kind)]
+    return sorted(found)
+
+
+def _below(kind: type) -> set[type]:
+    found: set[type] = set(kind.__subclasses__())
+    return found.union(*(_below(one) for one in found)) if found else found
+
+
+def _patched(original: Callable[..., Any], enter: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, called on a twin. It is no coroutine or generator itself: what the original returns is handed on."""
+    signature = inspect.signature(original)
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if TWIN in vars(self):
+            return original(self, *args, **kwargs)
+        bound = signature.bind_partial(self, *args, **kwargs).arguments
+        return original(enter(self, bound), *args, **kwargs)
+
+    setattr(call, TWIN, original)
+    return call
+
+
+# ---- tools
+
+
+def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
+    """A copy of a tool for one call, whose body is the tape."""
+    _ = tool._injected_args_keys  # noqa: SLF001  # worked out from the real body, and kept in the copy
+    twin = copy.copy(tool)
+    tool_call_id = bound.get("tool_call_id")
+    seen = _seen(Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))), bound.get("config"), bound.get("metadata"), call_id=tool_call_id)
+
+    def run(*_args: Any, **_kwargs: Any) -> Any:
+        return _served_tool(tool, seen, tool_call_id)
+
+    async def arun(*_args: Any, **_kwargs: Any) -> Any:
+        return _served_tool(tool, seen, tool_call_id)
+
+    vars(twin).update({"_run": run, "_arun": arun, TWIN: True})
+    return twin
+
+
+def _arguments(tool: BaseTool, given: Any) -> Json:
+    """What the model gave to a tool, without what the graph injects. A lone text stands for the tool's first argument."""
+    if isinstance(given, dict):
+        return tool._filter_injected_args(given)  # noqa: SLF001  # the very filter that recorded inputs went through
+    return {next(iter(tool.args), "input"): given}
+
+
+def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+    now = session()
+    served = now.served(seen)
+    if served.interaction.interrupted or served.asked is not None:
+        _ask_again(now, seen, served)
+    try:
+        result = answers.tool_result(served.interaction, tool, tool_call_id)
+    except Exception as error:
+        now.note(seen, served, error=error)
+        raise
+    raised = served.interaction.error
+    now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
+    return result
+
+
+def _ask_again(now: Session, seen: Seen, served: Served) -> None:
+    """Stop to ask what the tool's body stopped to ask, and count the answer as used where it goes on."""
+    question = (served.asked or served.interaction).result
+    try:
+        interrupt(question)
+    except GraphBubbleUp as stop:
+        now.note(seen, served, error=stop)
+        raise
+
+
+def _output(result: Any, interaction: Interaction) -> Json:
+    """What the span shows as the result: the recorded one, or what took its place."""
+    shown = interaction.result if interaction.result is not None else result
+    return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))
+
+
+# ---- chat models
+
+
+def model_twin(model: BaseChatModel, bound: dict[str, Any]) -> BaseChatModel:
+    """A copy of a chat model for one call, whose private methods answer from the tape, or go to the real ones where models are live."""
+    twin = copy.copy(model)
+    calls = _Live(model, bound) if session().models_live else _Recorded(model, bound)
+    vars(twin).update({name: getattr(calls, name, None) for name in MODEL_HOOKS})
+    vars(twin).update({"cache": False, "rate_limiter": None, TWIN: True})
+    return twin
+
+
+@dataclass
+class _Calls:
+    """The private methods of one model call's twin."""
+
+    model: BaseChatModel
+    bound: dict[str, Any]
+
+    def seen(self, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
+        said = answers.recorded_messages(messages)
+        name = str(getattr(self.model, "model_name", None) or getattr(self.model, "model", None) or type(self.model).__name__)
+        shown = [message.model_dump(mode="json") for message in messages]
+        call = Call("model", name, "", canonical_messages(said))
+        return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
+
+
+class _Recorded(_Calls):
+    def answer(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
+        now, seen = session(), self.seen(messages, options)
+        served = now.served(seen)
+        if served.interaction.error is not None:
+            raised = answers.exception(served.interaction.error)
+            now.note(seen, served, error=raised)
+            raise raised
+        message = answers.ai_message(served.interaction)
+        now.note(seen, served, output=message.model_dump(mode="json"))
+        return message
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        return _result(self.answer(messages, options))
+
+    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        return _result(self.answer(messages, options))
+
+    def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
+        yield _chunk(self.answer(messages, options))
+
+    async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
+        yield _chunk(self.answer(messages, options))
+
+
+class _Live(_Calls):
+    """Hands each call to the real model, and writes down what it said. What it reaches for is up to the sandbox."""
+
+    def note(self, seen: Seen, message: BaseMessage | None, error: BaseException | None = None) -> None:
+        session().journal.note(seen, "live", output=None if message is None else message.model_dump(mode="json"), error=error)
+
+    def start(self, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
+        now, seen = session(), self.seen(messages, options)
+        now.tape.free()
+        if now.divergence is not None:
+            now.served(seen)
+        return seen
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        seen = self.start(messages, options)
+        try:
+            result = self.model._generate(messages, stop=stop, run_manager=run_manager, **options)  # noqa: SLF001  # this is the hook
+        except BaseException as error:
+            self.note(seen, None, error)
+            raise
+        self.note(seen, result.generations[0].message)
+        return result
+
+    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        seen = self.start(messages, options)
+        try:
+            result = await self.model._agenerate(messages, stop=stop, run_manager=run_manager, **options)  # noqa: SLF001  # this is the hook
+        except BaseException as error:
+            self.note(seen, None, error)
+            raise
+        self.note(seen, result.generations[0].message)
+        return result
+
+    def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
+        seen, whole = self.start(messages, options), None
+        for chunk in self.model._stream(messages, stop=stop, run_manager=run_manager, **options):  # noqa: SLF001  # this is the hook
+            whole = chunk if whole is None else whole + chunk
+            yield chunk
+        self.note(seen, whole.message if whole else None)
+
+    async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
+        seen, whole = self.start(messages, options), None
+        async for chunk in self.model._astream(messages, stop=stop, run_manager=run_manager, **options):  # noqa: SLF001  # this is the hook
+            whole = chunk if whole is None else whole + chunk
+            yield chunk
+        self.note(seen, whole.message if whole else None)
+
+
+def _result(message: AIMessage) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _chunk(message: AIMessage) -> ChatGenerationChunk:
+    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+    calls = [
+        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": n, "type": "tool_call_chunk"}
+        for n, call in enumerate(message.tool_calls)
+    ]
+    return ChatGenerationChunk(message=AIMessageChunk(**fields, tool_call_chunks=calls, chunk_position="last"))
+
+
+# ---- where a call was made
+
+
+def _seen(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
+    """A call with its place in the graph, from the config it was given or else from the one in force."""
+    around = ensure_config(config)
+    known = {**(around.get("metadata") or {}), **(metadata or {})}
+    configurable = around.get("configurable") or {}
+    namespace, node, path = place({"checkpoint_ns": configurable.get("checkpoint_ns"), **known})
+    thread = known.get("thread_id") or configurable.get("thread_id")
+    placed = Call(call.kind, call.name, path, call.arguments)
+    return Seen(call=placed, namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
+
+
+def plain(value: Any) -> Json:
+    """A value as JSON holds it; what JSON has no form for is its text."""
+    return json.loads(json.dumps(value, default=str)) if value else None
+
+
+# ---- proof that it stands
+
+
+class _ProbeTool(BaseTool):
+    name: str = "workbench_probe"
+    description: str = "Must never run."
+
+    def _run(self, **_: Any) -> str:
+        raise FenceError("a tool's body ran behind the fence")
+
+
+class _ProbeModel(BaseChatModel):
+    @property
+    def _llm_type(self) -> str:
+        return "workbench-probe"
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        raise FenceError("a model's body ran behind the fence")
+
+
+def prove() -> None:
+    """Call a tool and a model that must not run, in every way there is. FenceError when one does, or when the fence did not see a call."""
+    asked = canonical_messages(answers.recorded_messages([HumanMessage("probe")]))
+    tool, model = _ProbeTool(), _ProbeModel()
+    recorded = [Interaction(kind="tool", name=tool.name, node_path="", arguments={}, result="recorded", step=step) for step in (0, 1)]
+    recorded.append(Interaction(kind="model", name="probe", node_path="", arguments=asked, result={"role": "assistant", "content": "recorded"}, step=2))
+    journal = Journal("probe")
+    put_up(Session(Tape(Cassette(run_id="probe", interactions=tuple(recorded))), journal))
+
+    async def later() -> list[Any]:
+        streamed = [chunk.text async for chunk in model.astream("probe")]
+        return [await tool.ainvoke({}), (await model.ainvoke("probe")).text, "".join(streamed)]
+
+    heard = [tool.invoke({}), model.invoke("probe").text, "".join(chunk.text for chunk in model.stream("probe")), *asyncio.run(later())]
+    if heard != ["recorded"] * 6 or len(journal.records) != len(heard):
+        raise FenceError(f"langchain-core's hooks moved: probes got {heard}, the fence saw {len(journal.records)} of {len(heard)} calls")
+    if strays := [name for name in overridden() if not name.startswith("langchain_core.")]:
+        raise FenceError(f"these replace the methods that the fence patches, so their calls would pass it: {', '.join(strays)}")

@@ -1,0 +1,280 @@
+"""Forks a recorded run: cut its thread, re-run from there in a shut-in process, and read what came of it as a run with a receipt."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from workbench.comparison import count_effects
+from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Status, Step, digest
+from workbench.plugins import collectors
+from workbench.replay import cut as cutting
+from workbench.replay import process
+from workbench.replay.assembly import assemble
+from workbench.replay.cassette import edited, record
+from workbench.replay.cut import Cut, CutError
+from workbench.replay.process import ProcessError
+from workbench.replay.protocol import Answer, Request
+from workbench.source import Source
+
+MODEL = "model"
+BLOCK_BYTES = 1 << 20
+RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
+
+
+class ForkError(ValueError):
+    """A fork that can't be made. The message says why, and what would be right."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A fork: its run (the parent's steps up to the cut, then its own), its receipt, and how many leading steps are its parent's."""
+
+    run: Run
+    receipt: Receipt
+    prefix: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a fork was asked for."""
+
+    parent: Run
+    step: Step
+    change: Change
+    graph: str
+    live: tuple[str, ...]
+    run_id: str
+    seconds: float
+
+
+def fork(
+    parent: Run,
+    *,
+    at: int,
+    change: Change,
+    databases: Sequence[Path],
+    graph: str,
+    live: Collection[str] = (),
+    run_id: str,
+    scratch: Path,
+    seconds: float = 120.0,
+) -> Forked:
+    """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
+
+    `databases` are the checkpoint databases it was recorded in; they are only read. `graph` is "module:attribute" or "path/to/file.py:attribute".
+    Recorded answers are served, what has none halts; `live={"model"}` lets the chat models think anew, inside the sandbox. The fork's own thread
+    is kept in `scratch`. `seconds` bounds the re-run. Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
+    """
+    started = time.monotonic()
+    wish = Wish(parent, _checked(parent, at, change, live), change, graph, tuple(sorted(live)), run_id, seconds)
+    before = _hashes(databases)
+    cut = _cut(databases, wish)
+    answer, checkpoints = _rerun(wish, cut, scratch)
+    steps, prefix = assemble(parent, _again(parent, cut), answer, checkpoints, wish.step.invocation)
+    run = _run(wish, answer, steps, prefix)
+    receipt = Receipt(
+        run_id=run_id,
+        parent_run_id=parent.run_id,
+        forked_at_step=at,
+        change=change,
+        live=wish.live,
+        graph=graph,
+        calls=_counts(answer.records),
+        records=answer.records,
+        effects=count_effects(parent, run),
+        outcome=_outcome(run, answer),
+        isolation=answer.isolation,
+        parent_sha256=before,
+        parent_intact=before == _hashes(databases),
+        prefix_sha256=digest([one.model_dump(mode="json") for one in steps[:prefix]]),
+        seconds=round(time.monotonic() - started, 3),
+        notes=answer.notes,
+    )
+    return Forked(run, receipt, prefix)
+
+
+# ---- before
+
+
+def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
+    step = parent.step(at)
+    if tools := sorted(set(live) - {MODEL}):
+        raise ForkError(f"only the model can go live in a fork (live={{'model'}}); tools stay fenced, so {', '.join(tools)} can't")
+    if change.kind == "tool_result" and step.kind != "tool":
+        near = [f"{one.index} ({one.name})" for one in sorted(parent.of_kind("tool"), key=lambda one: abs(one.index - at))[:3]]
+        nearest = f"the nearest tool steps are {', '.join(near)}" if near else "the run has no tool step"
+        raise ForkError(f"step {at} is a {step.kind} step ({step.name}) and has no tool result to change; {nearest}")
+    if change.kind == "tool_result" and (step.tool_call is None or (step.tool_call.arguments is None and step.tool_call.raw is None)):
+        raise ForkError(f"the arguments of step {at} ({step.name}) were not recorded, so a re-run can't tell which call is to get another result")
+    if change.kind == "state" and not (isinstance(change.value, dict) and change.value):
+        raise ForkError("a changed state should be an object from channel to value, with at least one channel")
+    if step.checkpoint_id is None:
+        known = sum(one.checkpoint_id is not None for one in parent.steps)
+        why = f"{known} of its {len(parent.steps)} steps have one" if known else "the run was recorded without checkpoints"
+        raise ForkError(f"step {at} of {parent.run_id} has no checkpoint to re-run from: {why}; ingest the LangGraph checkpoint database of this run too")
+    return step
+
+
+def _cut(databases: Sequence[Path], wish: Wish) -> Cut:
+    try:
+        return cutting.locate(databases, wish.parent.conversation_id, wish.step)
+    except CutError as error:
+        raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: {error}") from error
+    except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
+        raise ForkError(f"the checkpoints of {wish.parent.run_id} can't be read: {type(error).__name__}: {error}") from error
+
+
+def _again(parent: Run, cut: Cut) -> frozenset[int]:
+    """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time."""
+    done = {one.index for one in parent.steps if one.checkpoint_id and not cut.keeps_task((one.namespace or "", one.checkpoint_id), one.task_id)}
+    first = min(done, default=0)
+    return frozenset(done | {one.index for one in parent.steps if one.checkpoint_id is None and one.index >= first})
+
+
+def _hashes(databases: Sequence[Path]) -> dict[str, str]:
+    """The hash of each database's bytes, with its write-ahead log where there is one."""
+    return {str(path): _sha256(path, path.with_name(path.name + "-wal")) for path in databases}
+
+
+def _sha256(*parts: Path) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        if part.exists():
+            with part.open("rb") as stream:
+                while block := stream.read(BLOCK_BYTES):
+                    found.update(block)
+    return found.hexdigest()
+
+
+# ---- the re-run
+
+
+def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint]]:
+    """Re-run in a folder of its own, of which the process can write to one half; what it wrote to the thread is moved to `scratch` then."""
+    with tempfile.TemporaryDirectory(prefix="workbench-fork-") as name:
+        folder = Path(name).resolve()
+        for part in ("inside", "outside"):
+            (folder / part).mkdir()
+        request = _request(wish, cut, folder)
+        cutting.copy(cut, Path(request.database), wish.run_id)
+        try:
+            answer = process.ask(request, folder)
+        except ProcessError as error:
+            raise ForkError(str(error)) from error
+        if answer.ended == "refused":
+            raise ForkError(answer.says)
+        _keep(Path(request.database), scratch)
+    return answer, cutting.fresh(cut, _checkpoints(scratch))
+
+
+def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
+    parent, cassette = wish.parent, record(wish.parent)
+    tool_result, state = wish.change.kind == "tool_result", wish.change.kind == "state"
+    last = next((one.checkpoint_id for one in reversed(parent.steps) if not one.namespace and one.checkpoint_id), None)
+    return Request(
+        run_id=wish.run_id,
+        graph=wish.graph,
+        folder=str(folder / "inside"),
+        database=str(folder / "inside" / "thread.sqlite"),
+        witness=str(folder / "outside"),
+        seconds=wish.seconds,
+        cassette=edited(cassette, parent, wish.step.index, wish.change.value) if tool_result else cassette,
+        steps=tuple(sorted(_again(parent, cut))),
+        edited=wish.step.index if tool_result else None,
+        state=wish.change.value if state else None,
+        cut=cut.at,
+        models_live=MODEL in wish.live,
+        nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == "" and one.kind != "human"})),
+        configurable=dict(cut.configurable),
+        inputs=cutting.later_inputs(cut, last),
+        restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
+        stops=tuple(_stops(parent)),
+        limits=_limits(wish, cut),
+    )
+
+
+def _stops(parent: Run) -> Iterator[int]:
+    """The steps after which a run was cut off and then started again; one that stopped to ask a person was not cut off."""
+    for one, following in pairwise(parent.steps):
+        if following.invocation > one.invocation and not (one.kind == "human" and one.tool_call):
+            yield one.index
+
+
+def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:
+    """The recursion limit that the run ended at, as its error tells: what was left of it at the cut, and the whole. None where it met none."""
+    met = next((found for one in wish.parent.steps if (found := RECURSION_LIMIT.search(one.error or ""))), None)
+    start = next((one for one in wish.parent.steps if one.invocation == wish.step.invocation and one.checkpoint_id and not one.namespace), None)
+    if met is None or start is None:
+        return None
+    passed, from_input = cut.super_steps(str(start.checkpoint_id))
+    whole = int(met[1])
+    return max(1, whole - passed - from_input), whole
+
+
+def _keep(database: Path, scratch: Path) -> None:
+    """Put the fork's thread where it stays, as one file without journals."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(database, scratch)
+
+
+def _checkpoints(database: Path) -> list[Checkpoint]:
+    source = Source(database)
+    collector = next((one for one in collectors().values() if one.state and one.accepts(source)), None)
+    if collector is None:
+        raise ForkError("no collector reads LangGraph checkpoint databases, so the fork's own steps can't be told")
+    return [one for one in collector.collect(source) if isinstance(one, Checkpoint)]
+
+
+# ---- after
+
+
+def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Run:
+    parent, own = wish.parent, steps[prefix:]
+    return Run(
+        run_id=wish.run_id,
+        conversation_id=wish.run_id,
+        agent=parent.agent,
+        root_name=parent.root_name,
+        status=_status(answer),
+        started_ns=min((one.started_ns for one in own if one.started_ns is not None), default=None),
+        ended_ns=max((one.ended_ns for one in own if one.ended_ns is not None), default=None),
+        steps=steps,
+        span_count=len(answer.spans),
+        agents=parent.agents,
+        tools=parent.tools,
+        notes=(f"{answer.ended}: {answer.says}",) if answer.says else (),
+        forked_from=parent.run_id,
+        forked_at_step=wish.step.index,
+        change=wish.change,
+    )
+
+
+def _status(answer: Answer) -> Status:
+    statuses: dict[str, Status] = {"done": "ok", "interrupted": "interrupted"}
+    return statuses.get(answer.ended, "error")
+
+
+def _outcome(run: Run, answer: Answer) -> str:
+    first = answer.says.partition("\n")[0]
+    return f"{answer.ended}: {first}" if answer.ended in ("halted", "failed") else run.outcome
+
+
+def _counts(records: Sequence[CallRecord]) -> CallCounts:
+    """Calls by how they were answered; an edited answer was served too."""
+    given = [record.answer for record in records]
+    return CallCounts(
+        served=given.count("served") + given.count("edited"), live=given.count("live"), blocked=given.count("blocked"), halted=given.count("halted")
+    )

@@ -1,0 +1,95 @@
+"""Loads the user's graph by the name the user gave it, and checks that it is the graph of the recording."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
+
+
+class GraphError(ValueError):
+    """A graph that can't be loaded or doesn't fit. The message says what would be right."""
+
+
+def load(name: str) -> Pregel[Any, Any, Any, Any]:
+    """The compiled graph `module:attribute` or `path/to/file.py:attribute`: the graph itself, or what a function without arguments returns."""
+    place, colon, attribute = name.rpartition(":")
+    if not colon or not place or not attribute:
+        raise GraphError(f"{name!r} names no graph: it should be module:attribute or path/to/file.py:attribute")
+    module = _module(place)
+    found = getattr(module, attribute, None)
+    if found is None:
+        near = get_close_matches(attribute, [one for one in vars(module) if not one.startswith("_")], n=3, cutoff=0.3)
+        raise GraphError(f"{place} has no {attribute}" + (f"; it has {', '.join(near)}" if near else ""))
+    if not isinstance(found, Pregel) and callable(found):
+        found = found()
+    if not isinstance(found, Pregel):
+        hint = (
+            ": call its .compile()"
+            if hasattr(found, "compile")
+            else "; it should be a compiled LangGraph graph, or a function without arguments that returns one"
+        )
+        raise GraphError(f"{name} is a {type(found).__name__}{hint}")
+    return found
+
+
+def _module(place: str) -> ModuleType:
+    try:
+        return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise GraphError(f"{place} can't be imported: {error}; it is looked for as in the process that asked for the fork{_beside(place)}") from error
+    except Exception as error:
+        raise GraphError(f"{place} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise GraphError(f"there is no file {path}{_beside(str(path))}")
+    sys.path.insert(0, str(path.resolve().parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise GraphError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _beside(place: str) -> str:
+    """The nearest names among what stands in the same folder."""
+    path = Path(place if place.endswith(".py") else place.replace(".", "/"))
+    names = [one.name if place.endswith(".py") else one.stem for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, names, n=3)
+    return f"; near it is {', '.join(near)}" if near else ""
+
+
+def check(graph: Pregel[Any, Any, Any, Any], recorded: Collection[str], name: str) -> None:
+    """GraphError when the recording ran nodes that this graph does not have. A functional graph's tasks have no nodes to check."""
+    if not isinstance(graph, CompiledStateGraph):
+        return
+    nodes = set(graph.nodes) - {"__start__"}
+    if missing := set(recorded) - nodes:
+        other = nodes - set(recorded)
+        more = f"; {name} has {', '.join(sorted(other))}, which the recording doesn't name" if other else ""
+        raise GraphError(f"{name} is not the graph of this recording: it has no node {', '.join(sorted(missing))}{more}")
+
+
+def needs_loop(graph: Pregel[Any, Any, Any, Any]) -> bool:
+    """Whether some node can only run asynchronously."""
+    inner = [below for _, below in graph.get_subgraphs(recurse=True) if isinstance(below, Pregel)]
+    return any(_only_async(node.bound) for one in (graph, *inner) for node in one.nodes.values())
+
+
+def _only_async(bound: Any) -> bool:
+    steps = getattr(bound, "steps", None)
+    if steps:
+        return any(_only_async(step) for step in steps)
+    return getattr(bound, "func", True) is None and getattr(bound, "afunc", None) is not None

@@ -1,0 +1,159 @@
+"""What a re-run did, call by call: a record of how each call was answered, and a span of it, so that a fork is read like any other run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from workbench.model import CallRecord, Json, Span, SpanEvent, canonical
+from workbench.replay.cassette import Call, node_path
+
+Answer = Literal["served", "edited", "live", "blocked", "halted"]
+ID_ATTRIBUTE = "workbench.call"
+"""Span attribute: which of the journal's records the span belongs to."""
+SCOPE = "workbench.replay"
+OPERATIONS = {"model": ("chat", "LLM"), "tool": ("execute_tool", "TOOL")}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A call as the fence saw it: what identifies it, where in the graph it was made, and what its span shows."""
+
+    call: Call
+    namespace: str
+    node: str | None
+    thread_id: str | None
+    started_ns: int
+    call_id: str | None = None
+    model: str | None = None
+    messages: Sequence[Json] = ()
+    offered: Json = None
+
+
+def place(metadata: dict[str, Json]) -> tuple[str, str | None, str]:
+    """Namespace, node and node path of a call, from the metadata LangGraph gives to whatever runs in a node."""
+    namespace = str(metadata.get("langgraph_checkpoint_ns") or metadata.get("checkpoint_ns") or "")
+    return namespace, metadata.get("langgraph_node"), node_path(namespace, None)
+
+
+@dataclass
+class Journal:
+    """Collects the calls of one re-run, from any thread. `clock` gives nanoseconds since 1970."""
+
+    run_id: str
+    clock: Callable[[], int] = time.time_ns
+    records: list[CallRecord] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    _starts: int = 0
+    _root: Span | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, name: str) -> None:
+        """The graph is started or resumed: what follows is one trace."""
+        self._starts += 1
+        trace_id = self._id(f"trace {self._starts}", 32)
+        attributes = {
+            "gen_ai.operation.name": "invoke_agent",
+            "openinference.span.kind": "AGENT",
+            "gen_ai.agent.name": name,
+            "gen_ai.conversation.id": self.run_id,
+        }
+        self._root = Span(trace_id=trace_id, span_id=self._id(f"root {self._starts}", 16), name=name, start_ns=self.clock(), attributes=attributes, scope=SCOPE)
+
+    def stop(self, error: str = "") -> None:
+        """The graph ended or stopped, perhaps with an error: its type and message."""
+        if self._root is not None:
+            kind, _, message = error.partition(": ")
+            events = (SpanEvent(name="exception", attributes={"exception.type": kind, "exception.message": message}),) if error else ()
+            ended = {"end_ns": self.clock(), "status": "error" if error else "ok", "status_message": error, "events": events}
+            self.spans.append(self._root.model_copy(update=ended))
+
+    def _id(self, of: str, digits: int) -> str:
+        return hashlib.sha256(f"{self.run_id}/{of}".encode()).hexdigest()[:digits]
+
+    def note(
+        self,
+        seen: Seen,
+        answer: Answer,
+        *,
+        from_step: int | None = None,
+        says: str = "",
+        output: Json = None,
+        error: BaseException | str | None = None,
+    ) -> None:
+        """Write down one answered call. `output` is the model's message or the tool's result, `error` what the call raised."""
+        record = CallRecord(
+            kind=seen.call.kind,
+            name=seen.call.name,
+            node_path=seen.call.node_path,
+            answer=answer,
+            arguments=seen.call.arguments,
+            from_step=from_step,
+            says=says,
+        )
+        with self._lock:
+            self.records.append(record)
+            if seen.call.kind in OPERATIONS:
+                self.spans.append(self._span(seen, len(self.records) - 1, output, error))
+
+    def _span(self, seen: Seen, number: int, output: Json, error: BaseException | str | None) -> Span:
+        attributes = {
+            ID_ATTRIBUTE: number,
+            **_where(seen),
+            **(_model_attributes(seen, output) if seen.call.kind == "model" else _tool_attributes(seen, output)),
+        }
+        message = ""
+        events: tuple[SpanEvent, ...] = ()
+        if error is not None:
+            message = error if isinstance(error, str) else str(error)
+            kind = {"exception.type": type(error).__name__} if isinstance(error, BaseException) else {}
+            events = (SpanEvent(name="exception", attributes={**kind, "exception.message": message}),)
+        return Span(
+            trace_id=self._root.trace_id if self._root else self._id("trace 0", 32),
+            span_id=self._id(str(number), 16),
+            parent_span_id=self._root.span_id if self._root else None,
+            name=seen.call.name,
+            start_ns=seen.started_ns,
+            end_ns=self.clock(),
+            status="ok" if error is None else "error",
+            status_message=message,
+            attributes=attributes,
+            events=events,
+            scope=SCOPE,
+        )
+
+
+def _where(seen: Seen) -> dict[str, Json]:
+    operation, kind = OPERATIONS[seen.call.kind]
+    metadata = {"langgraph_checkpoint_ns": seen.namespace, "langgraph_node": seen.node, "thread_id": seen.thread_id}
+    return {
+        "gen_ai.operation.name": operation,
+        "openinference.span.kind": kind,
+        "metadata": json.dumps({key: value for key, value in metadata.items() if value}),
+        **({"gen_ai.conversation.id": seen.thread_id} if seen.thread_id else {}),
+    }
+
+
+def _model_attributes(seen: Seen, output: Json) -> dict[str, Json]:
+    found = {"gen_ai.input.messages": canonical(list(seen.messages))}
+    if seen.model:
+        found["gen_ai.request.model"] = seen.model
+    if seen.offered:
+        found["gen_ai.tool.definitions"] = canonical(seen.offered)
+    if output is not None:
+        found["gen_ai.output.messages"] = canonical([output])
+    return found
+
+
+def _tool_attributes(seen: Seen, output: Json) -> dict[str, Json]:
+    found = {"gen_ai.tool.name": seen.call.name, "gen_ai.tool.call.arguments": canonical(seen.call.arguments)}
+    if seen.call_id:
+        found["gen_ai.tool.call.id"] = seen.call_id
+    if output is not None:
+        found["gen_ai.tool.call.result"] = output if isinstance(output, str) else canonical(output)
+    return found

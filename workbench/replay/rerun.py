@@ -1,0 +1,249 @@
+"""Re-runs a graph on its scratch thread behind the fence: from the cut, through recorded answers and inputs, to wherever it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+from langchain_core.messages import BaseMessage, convert_to_messages
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.pregel import Pregel
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command, Interrupt, StateSnapshot
+
+from workbench.model import Json
+from workbench.replay import fence, graphs
+from workbench.replay.cassette import Call, CutOff, Divergence, Tape
+from workbench.replay.fence import Session
+from workbench.replay.journal import Journal, Seen
+from workbench.replay.protocol import Answer, Request
+
+Graph = Pregel[Any, Any, Any, Any]
+STOP, NOTHING = object(), object()
+OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
+
+
+class Runner(Protocol):
+    """A graph on its scratch thread."""
+
+    def invoke(self, given: Any, limit: int | None) -> None:
+        """Run until the graph ends or stops, for so many super-steps at most."""
+
+    def state(self) -> StateSnapshot:
+        """Where the thread stands."""
+
+
+def rerun(request: Request) -> Answer:
+    """Do what a request asks. The process must be shut in before."""
+    try:
+        fence.prove()
+        graph = graphs.load(request.graph)
+        graphs.check(graph, request.nodes, request.graph)
+        fence.prove()
+        if request.state is not None:
+            overlay(graph, request, request.state)
+    except (graphs.GraphError, fence.FenceError) as error:
+        return Answer(ended="refused", says=str(error))
+    except Divergence as divergence:
+        return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
+    session = Session(
+        Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops),
+        Journal(request.run_id),
+        models_live=request.models_live,
+        edited=request.edited,
+    )
+    fence.put_up(session)
+    if graph.store is not None:
+        session.notes.append("the graph's store is empty in a re-run: what it held was not recorded")
+    with runner(graph, request) as running:
+        ended, says = Drive(running, session, request, graph.get_name()).through()
+    return _answer(session, ended, says)
+
+
+def _answer(session: Session, ended: Any, says: str) -> Answer:
+    if session.divergence is not None:
+        ended, says = "halted", str(session.divergence)
+    left = [one for one in session.tape.left if one.kind != "model" or not session.models_live]
+    notes = list(session.notes)
+    if left:
+        names = ", ".join(f"step {one.step} {one.name}" for one in left[:5]) + (" …" if len(left) > 5 else "")  # noqa: PLR2004  # shown as five
+        notes.append(f"{len(left)} recorded calls were not made again: {names}")
+    if session.edited is not None and not any(record.answer == "edited" for record in session.journal.records):
+        notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
+    return Answer(ended=ended, says=says, records=tuple(session.journal.records), spans=tuple(session.journal.spans), notes=tuple(notes))
+
+
+# ---- driving
+
+
+class Drive:
+    """Starts the graph at the cut, and again as often as the recording did: with recorded answers, with recorded inputs, after a crash."""
+
+    def __init__(self, running: Runner, session: Session, request: Request, name: str) -> None:
+        self.running, self.session, self.request, self.name = running, session, request, name
+        serializer = JsonPlusSerializer()
+        self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
+        self.restarts = request.restarts
+        self.limit = request.limits[0] if request.limits else None
+
+    def through(self) -> tuple[str, str]:
+        """Run to the end. Returns how it ended and what there is to say about it."""
+        given: Any = None
+        while True:
+            failed = self._invoke(given)
+            if self.session.divergence is not None:
+                return "halted", str(self.session.divergence)
+            given = self._next()
+            if given is STOP:
+                return self._ending(failed)
+
+    def _invoke(self, given: Any) -> str:
+        """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by the session."""
+        failed, limits = "", self.request.limits
+        self.session.journal.start(self.name)
+        try:
+            self.running.invoke(given, self.limit)
+        except CutOff as stop:
+            self.session.notes.append(str(stop))
+        except Divergence as divergence:
+            failed = str(divergence)
+        except Exception as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
+            failed = f"{type(error).__name__}: {error}"
+        if limits:  # the error counts from where the graph was started, the limit is that of the run
+            failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
+        self.session.journal.stop(failed)
+        self.limit = limits[1] if limits else None
+        return failed
+
+    def _next(self) -> Any:
+        """What the recorded run went on with: answers to the questions asked, an input, or None to resume; STOP where it did not go on."""
+        snapshot = self.running.state()
+        if snapshot.interrupts:
+            answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
+            if answers:
+                return Command(resume=answers)
+        again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > len(self.inputs)
+        if not again and not self.inputs:
+            return STOP
+        self.restarts -= 1
+        self.session.tape.restart()
+        return None if again else self.inputs.popleft()
+
+    def _answer(self, asked: Interrupt) -> Json:
+        call = Call("human", "interrupt", "", fence.plain(asked.value))
+        seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.session.journal.clock())
+        try:
+            served = self.session.tape.take(call)
+        except Divergence as unanswered:
+            self.session.notes.append(str(unanswered))
+            return NOTHING
+        self.restarts -= 1
+        self.session.journal.note(seen, "served", from_step=served.interaction.step)
+        return served.interaction.result
+
+    def _ending(self, failed: str) -> tuple[str, str]:
+        if self.running.state().interrupts:
+            return "interrupted", "it asks a person something for which there is no recorded answer"
+        return ("failed", failed) if failed else ("done", "")
+
+
+# ---- the graph on its scratch thread
+
+
+@contextmanager
+def runner(graph: Graph, request: Request) -> Iterator[Runner]:
+    """The graph pointed at scratch: no other checkpointer, store or cache."""
+    config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
+    store = InMemoryStore() if graph.store is not None else None
+    if graphs.needs_loop(graph):
+        with asyncio.Runner() as loop:
+            connected = AsyncSqliteSaver.from_conn_string(request.database)
+            saver = loop.run(connected.__aenter__())
+            try:
+                yield _Looped(graph.copy(update={"checkpointer": saver, "store": store, "cache": None}), config, loop)
+            finally:
+                loop.run(connected.__aexit__(None, None, None))
+    else:
+        with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
+            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection), "store": store, "cache": None}), config)
+
+
+class _Direct:
+    def __init__(self, graph: Graph, config: RunnableConfig) -> None:
+        self.graph, self.config = graph, config
+
+    def invoke(self, given: Any, limit: int | None) -> None:
+        self.graph.invoke(given, _limited(self.config, limit))
+
+    def state(self) -> StateSnapshot:
+        return self.graph.get_state(self.config)
+
+
+class _Looped:
+    def __init__(self, graph: Graph, config: RunnableConfig, loop: asyncio.Runner) -> None:
+        self.graph, self.config, self.loop = graph, config, loop
+
+    def invoke(self, given: Any, limit: int | None) -> None:
+        self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit)))
+
+    def state(self) -> StateSnapshot:
+        return self.loop.run(self.graph.aget_state(self.config))
+
+
+def _limited(config: RunnableConfig, limit: int | None) -> RunnableConfig:
+    return config if limit is None else {**config, "recursion_limit": limit}
+
+
+# ---- a changed state
+
+
+def overlay(graph: Graph, request: Request, values: dict[str, Json]) -> None:
+    """Put values into the checkpoint at the cut itself.
+
+    Not `update_state`: that would run the graph's routing functions, could choose another next node, and would send each value through the
+    channel's reducer. So the same tasks run again, on what was asked for. GraphError for a channel that the state doesn't have.
+    """
+    namespace, checkpoint_id = request.cut
+    serializer = JsonPlusSerializer()
+    with contextlib.closing(sqlite3.connect(request.database)) as database, database:
+        where = "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+        row = database.execute(f"SELECT type, checkpoint FROM checkpoints {where}", (request.run_id, namespace, checkpoint_id)).fetchone()  # noqa: S608  # constant text
+        checkpoint = serializer.loads_typed(row)
+        held, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+        for name, value in values.items():
+            held[name] = _fitting(_channel(graph, namespace, name, held), name, value, held.get(name))
+            versions.setdefault(name, max(versions.values(), default=1))
+        changed = (*serializer.dumps_typed(checkpoint), request.run_id, namespace, checkpoint_id)
+        database.execute(f"UPDATE checkpoints SET type = ?, checkpoint = ? {where}", changed)  # noqa: S608  # constant text
+
+
+def _channel(graph: Graph, namespace: str, name: str, held: dict[str, Any]) -> Any:
+    """The channel of this name in the graph that the namespace stands for."""
+    below = {path: one for path, one in graph.get_subgraphs(recurse=True) if isinstance(one, Pregel)} if namespace else {}
+    path = "|".join(part.partition(":")[0] for part in namespace.split("|"))
+    inner = below.get(path, graph)
+    known = {one for one in {*inner.channels, *held} if not one.startswith(("branch:", "__"))}
+    if name not in known:
+        near = get_close_matches(name, known, n=3)
+        raise graphs.GraphError(f"the state has no channel {name!r}" + (f"; near it is {', '.join(near)}" if near else f"; it has {', '.join(sorted(known))}"))
+    return inner.channels.get(name)
+
+
+def _fitting(channel: Any, name: str, value: Json, before: Any) -> Any:
+    """The value as the channel holds it: chat messages as messages, anything else as it is."""
+    kind = type(channel).__name__
+    if channel is not None and kind not in OVERLAYS:
+        raise graphs.GraphError(f"the channel {name!r} is a {kind}, whose value is spread over many checkpoints: it can't be changed in one")
+    reducer = getattr(getattr(channel, "operator", None), "__name__", "")
+    holds_messages = reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before))
+    return convert_to_messages(value) if holds_messages and isinstance(value, list) else value
