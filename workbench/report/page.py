@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import singledispatch
+from importlib.metadata import version
 from itertools import count
 
-from workbench import __version__
 from workbench.report.contents import Report
 from workbench.report.document import Block, Claim, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.figure import svg
@@ -35,7 +35,7 @@ def html(report: Report) -> str:
         element("header", element("p", "Replay Workbench · incident report", class_="kicker"), element("h1", element("bdi", report.title))),
         element("nav", *(element("a", section.title, href=f"#{section.anchor}") for section in sections), aria_label="Sections"),
         element("main", *_sections(sections)),
-        element("footer", element("p", HOW_TO_CHECK), element("p", f"replay-workbench {__version__}")),
+        element("footer", element("p", HOW_TO_CHECK), element("p", f"replay-workbench {version('replay-workbench')}")),
     )
     return "<!doctype html>\n" + element("html", element("head", *head), element("body", *body), lang="en") + "\n"
 
