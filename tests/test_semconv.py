@@ -147,6 +147,13 @@ TOOL_CALLS: dict[str, dict[str, Json]] = {
         "gen_ai.prompt": '{"flight": "NH 11"}',
         "gen_ai.completion": json.dumps({"output": ENVELOPE}),
     },
+    "genai, text blocks": {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "book_flight",
+        "gen_ai.tool.call.id": "c1",
+        "gen_ai.tool.call.arguments": {"flight": "NH 11"},
+        "gen_ai.tool.call.result": '[{"text": "boo"}, {"type": "text", "text": "ked"}]',
+    },
     "genai": {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "book_flight",
@@ -286,6 +293,7 @@ def test_what_was_not_recorded_is_none():
 def test_only_a_recorded_cost_counts():
     """A cost is read where one is recorded, as a number or as text; what is no amount is not recorded."""
     assert read(made(openinference__span__kind="LLM", llm__cost__total="0.25")).cost_usd == 0.25
+    assert read(made(gen_ai__operation__name="chat", operation__cost=0.25)).cost_usd == 0.25
     assert read(made(openinference__span__kind="LLM", llm__cost__total="a lot")).cost_usd is None
     assert read(made(openinference__span__kind="LLM", llm__cost__total=-1)).cost_usd is None
 

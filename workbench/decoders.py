@@ -83,6 +83,13 @@ def _failed(value: Json) -> Json:
     return message.error if message else None
 
 
+def _text_blocks(value: Json) -> Json:
+    """The text of a list of text blocks such as `[{"text": "booked"}]`; None for anything else."""
+    blocks = value if isinstance(value, list) and value else [None]
+    whole = all(isinstance(block, dict) and block.keys() <= {"text", "type"} and isinstance(block.get("text"), str) for block in blocks)
+    return "".join(block["text"] for block in blocks) if whole else None
+
+
 def _known(value: Json) -> Json:
     """None for the word "unknown", with which some instrumentors say that they don't know."""
     return None if isinstance(value, str) and value.strip().lower() in {"unknown", "none", ""} else value
@@ -109,6 +116,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "opened": opened,
     "tool message": _tool_message,
     "failed": _failed,
+    "text blocks": _text_blocks,
     "known": _known,
 }
 """Decoders by name, beside `get PATH`. A ValueError of theirs means that this source has no value."""
