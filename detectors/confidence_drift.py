@@ -46,21 +46,24 @@ def _path(step: Step) -> str:
 
 def _alarm(values: list[float]) -> int | None:
     """Where the sum of falls below the mean so far, each less an allowance for noise, passes the limit and the fall lasts; None if it never does."""
-    noise = _noise(values)
-    least = max(LEAST_FALL, 2 * noise)
-    total = 0.0
+    noise, level = _noise(values), fmean(values[:LEVEL])
+    total, mean = 0.0, level
     for number, value in enumerate(values):
-        level = fmean(values[: max(number, LEVEL)])
-        total = max(0.0, total + (level - value) / noise - ALLOWANCE)
-        if total > ALARM and fmean(values[:LEVEL]) - median(values[number:]) >= least:
-            return number
+        if number > LEVEL:
+            mean += (values[number - 1] - mean) / number
+        total = max(0.0, total + (mean - value) / noise - ALLOWANCE)
+        if total > ALARM:
+            if level - median(values[number:]) >= max(LEAST_FALL, 2 * noise):
+                return number
+            total = 0.0  # it recovered: begin anew
     return None
 
 
 def _noise(values: list[float]) -> float:
     """Standard deviation around the trend, from how far the differences of neighbours lie from their median; 0.886 makes it exact for normal noise."""
     moves = [second - first for first, second in pairwise(values)]
-    return max(LEAST_NOISE, 0.886 * fmean(abs(move - median(moves)) for move in moves))
+    trend = median(moves)
+    return max(LEAST_NOISE, 0.886 * fmean(abs(move - trend) for move in moves))
 
 
 def _finding(run: Run, sure: list[Step], values: list[float], alarm: int) -> Finding:

@@ -29,7 +29,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     for step in run.steps:
         invocations.setdefault(step.invocation, []).append(step)
     done: dict[str, Step] = {}
-    for steps in invocations.values():
+    for steps in invocations.values() if len(invocations) > 1 else ():
         redone = _redone(steps, done)
         if len(redone) >= AT_LEAST:
             yield _finding(run, redone, [done[_same(step)] for step in redone], len(done), steps[0])

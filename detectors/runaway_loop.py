@@ -9,6 +9,7 @@ What to do: set a step limit and a token budget; stop when the last rounds broug
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,7 +56,8 @@ def _stretches(run: Run) -> Iterator[list[Step]]:
 
 def _loops(calls: list[Step]) -> Iterator[Loop]:
     asked = [call_key(step) for step in calls]
-    seen = list(zip(asked, map(observed, calls), strict=True))
+    often = Counter(asked)
+    seen = [(key, observed(step) if often[key] >= ROUNDS else str(step.index)) for key, step in zip(asked, calls, strict=True)]  # reading results is what costs
     start = 0
     while start < len(calls):
         ends = {period: _end(seen, start, period) for period in range(1, LONGEST + 1)}

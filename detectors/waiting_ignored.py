@@ -29,7 +29,8 @@ PARTY = re.compile(
     r"^(to|cc|recipients?|party|who|whom|person|contact|address(ee)?|e?mail|phone|channel|approver|assignee|customer|guest|user)(_(id|name|address|email))?$"
 )
 REMINDER_NS = 20 * 3600 * 10**9
-ENOUGH, MANY, SHOWN, MAX_NAME = 2, 5, 4, 80
+ENOUGH, MANY, SHOWN = 2, 5, 4
+MAX_NAME, MAX_SAID = 80, 4000  # characters of a name, and of a result that is about waiting rather than a document
 
 
 @dataclass
@@ -88,7 +89,7 @@ def _ends(wait: Wait, step: Step) -> bool:
 
 
 def _said(step: Step) -> str:
-    return canonical(step.result).lower().replace("_", " ")
+    return canonical(step.result)[:MAX_SAID].lower().replace("_", " ")
 
 
 def _parties(step: Step) -> frozenset[str]:
