@@ -121,8 +121,11 @@ def _columns(database: sqlite3.Connection, table: str) -> set[str]:
     return {str(row[0]) for row in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
-def _threads(database: sqlite3.Connection) -> list[str]:
-    return [str(row[0]) for row in database.execute("SELECT thread_id FROM checkpoints UNION SELECT thread_id FROM writes ORDER BY 1")]
+def _threads(database: sqlite3.Connection) -> Iterator[str]:
+    """The threads that have checkpoints, then those of which only writes were kept."""
+    known = dict.fromkeys(str(row[0]) for row in database.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id"))
+    yield from known
+    yield from (str(row[0]) for row in database.execute("SELECT DISTINCT thread_id FROM writes ORDER BY thread_id") if str(row[0]) not in known)
 
 
 def _select_writes(database: sqlite3.Connection, where: str = "") -> str:
