@@ -28,13 +28,15 @@ def is_message(value: Json) -> bool:
     return isinstance(value, dict) and "content" in value and value.get("type") in ROLES
 
 
-def spoken_in(value: Json) -> Iterator[dict[str, Json]]:
-    """The messages of an input, also in the short forms `["user", "hello"]` and `{"role": "user", "content": "hello"}`."""
-    if (fields := fields_of(value)) is not None and "content" in fields:
+def spoken_in(value: Json, *, bare: bool = False) -> Iterator[dict[str, Json]]:
+    """The messages of an input, also in the short forms `["user", "hello"]`, `{"role": "user", "content": "hello"}` and, if `bare`, `"hello"`."""
+    if bare and isinstance(value, str):
+        yield {"type": "human", "content": value}
+    elif (fields := fields_of(value)) is not None and "content" in fields:
         yield fields
     elif isinstance(value, list):
         for item in value:
-            yield from spoken_in(item)
+            yield from spoken_in(item, bare=bare)
 
 
 def by_model(raw: dict[str, Json]) -> bool:
@@ -61,6 +63,11 @@ def signature(raw: dict[str, Json]) -> str:
     """What makes two messages without ids the same: type, content, the calls they ask for and the call they answer."""
     calls = [call.get("id") for call in raw.get("tool_calls") or () if isinstance(call, dict)]
     return canonical([raw.get("type"), raw.get("content"), raw.get("tool_call_id"), calls])
+
+
+def says_nothing(message: Message | None) -> bool:
+    """Whether a span recorded nothing of a model's answer: then any answer of its task may be that one."""
+    return message is None or not (message.content or message.tool_calls)
 
 
 def same_answer(one: Message | None, other: Message) -> bool:

@@ -10,12 +10,14 @@ from workbench.model import Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
-from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, signature, spoken_in
+from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
 from workbench.normalise.traced import PASSED_ON, decision_of, status_of, where
 from workbench.normalise.unrecorded import QUESTION, resumed_with
 from workbench.tasks import INPUT, UPDATE
 
 UNNAMED = "task"
+MESSAGES = "messages"
+"""The channel whose reducer takes bare text for a person's message."""
 
 
 class Recorded:
@@ -77,7 +79,7 @@ class Recorded:
     def _merge_answer(self, steps: list[Step], task: Task, raw: dict[str, Json], message: Message, spans: Sequence[Node]) -> None:
         models = [number for number, step in enumerate(steps) if step.kind == "model"]
         found = next((number for number in models if same_answer(steps[number].output, message)), None)
-        if found is None and len(models) == 1 and steps[models[0]].output is None:
+        if found is None and len(models) == 1 and says_nothing(steps[models[0]].output):
             found = models[0]
         if found is not None:
             steps[found] = _answered(steps[found], raw, message)
@@ -104,7 +106,7 @@ class Recorded:
 
     def _of_input(self, task: Task) -> list[Step]:
         """What a person gave the graph. A subgraph's input is no person's word; input kept aside is written once more by the start."""
-        said = [] if task.checkpoint.namespace else [raw for write in task.outputs for raw in spoken_in(write.value)]
+        said = [] if task.checkpoint.namespace else [raw for write in task.outputs for raw in spoken_in(write.value, bare=write.channel == MESSAGES)]
         steps = [step for raw in said if (step := self._of_user(task, raw)) is not None]
         self._aside = [signature(raw) for raw in said] if task.node == INPUT else []
         if task.node == INPUT and not steps:
