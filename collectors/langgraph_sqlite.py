@@ -38,7 +38,7 @@ BLOB_SQL = "SELECT type, checkpoint, parent_checkpoint_id FROM checkpoints WHERE
 FROM_METADATA = "its row is missing: taken from the next checkpoint's metadata"
 MAX_ANCESTORS = 20_000
 
-Place2 = tuple[str, str]
+Key = tuple[str, str]
 """Namespace and checkpoint id."""
 
 
@@ -188,7 +188,7 @@ class Thread:
         """Read the rows. DatabaseError where the file breaks off."""
         self.database, self.thread_id, self.skipped = database, thread_id, skipped
         self.rows = [self._row(*row) for row in database.execute(CHECKPOINTS_SQL, (thread_id,))]
-        self.writes: dict[Place2, list[Write]] = defaultdict(list)
+        self.writes: dict[Key, list[Write]] = defaultdict(list)
         for namespace, checkpoint_id, *rest in database.execute(_select_writes(database), (serde.MAX_VALUE_BYTES, thread_id)):
             self.writes[str(namespace), str(checkpoint_id)].append(self._write(*rest))
         if not self.rows and not self.writes:
@@ -265,8 +265,8 @@ class Thread:
 
     def _name_nodes(self) -> None:
         naming = self._naming()
-        children: dict[Place2, list[Row]] = defaultdict(list)
-        by_place: dict[Place2, Row] = {}
+        children: dict[Key, list[Row]] = defaultdict(list)
+        by_place: dict[Key, Row] = {}
         for known in self.rows:
             children[known.namespace, known.parent or ""].append(known)
             by_place[known.namespace, known.checkpoint_id] = known

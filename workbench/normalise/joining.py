@@ -14,7 +14,6 @@ from workbench.messages import message_of
 from workbench.model import Joined, Json, Reading
 from workbench.normalise.forest import Node
 from workbench.normalise.ledger import Ledger, Task, is_start
-from workbench.normalise.lineage import task_of
 
 MAX_NESTING = 6
 SHORT = 8
@@ -115,8 +114,3 @@ def _texts(value: Json, depth: int = 0) -> Iterator[str]:
     elif depth < MAX_NESTING and isinstance(value, list | dict):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item, depth + 1)
-
-
-def in_same_task(one: Reading, other: Reading) -> bool:
-    """Whether two spans name the same LangGraph task."""
-    return task_of(one.namespace) is not None and task_of(one.namespace) == task_of(other.namespace)

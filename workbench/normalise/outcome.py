@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.model import Status, Step
-from workbench.normalise.forest import Forest, Node
+from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger, Task
 from workbench.normalise.traced import status_of
 from workbench.tasks import TASKS
@@ -59,20 +59,10 @@ def _trace_status(forest: Forest, ledger: Ledger, steps: Sequence[Step]) -> Stat
     if not forest.tops:
         return None
     last = forest.tops[-1].span.trace_id
-    tops = [node for node in forest.tops if node.span.trace_id == last]
-    if any(_open(step) for step in steps if step.trace_id == last) or (not ledger.checkpoints and any(_waits(step) for step in steps[-1:])):
+    asks = any(step.kind == "human" and step.status == "interrupted" for step in steps if step.trace_id == last)
+    stopped = not ledger.checkpoints and any(step.status == "interrupted" for step in steps[-1:])
+    if asks or stopped:
         return "interrupted"
-    statuses = {_status(node) for node in tops}
-    return next((one for one in ("running", "error", "interrupted") if one in statuses), "ok")
-
-
-def _open(step: Step) -> bool:
-    return step.kind == "human" and step.status == "interrupted"
-
-
-def _waits(step: Step) -> bool:
-    return step.status == "interrupted"
-
-
-def _status(node: Node) -> Status:
-    return status_of(node)
+    ends: set[Status] = {status_of(node) for node in forest.tops if node.span.trace_id == last}
+    worst_first: tuple[Status, ...] = ("running", "error", "interrupted")
+    return next((one for one in worst_first if one in ends), "ok")
