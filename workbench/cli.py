@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -26,9 +27,9 @@ from workbench.collection import IngestError
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.replay.forking import ForkError
-from workbench.report import ReportError
+from workbench.report import ReportError, static
 from workbench.source import SourceError
-from workbench.store import StoreError
+from workbench.store import Store, StoreError
 
 KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, LookupError)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
@@ -39,13 +40,16 @@ STATUS = {
     "running": "[yellow]… unfinished[/]",
     "cancelled": "cancelled",
 }
+NUMBERS = frozenset(("#", "steps", "records", "new", "skipped", "ms", "tokens"))
+PIPED_WIDTH = 160
+SAID_CHARACTERS = 120
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_traces"
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Investigate what an AI agent did: ingest, detect, step, fork, report."
 )
-out = Console(highlight=False, soft_wrap=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The store's file.", envvar="WORKBENCH_STORE")]
@@ -151,7 +155,7 @@ def fork(
         if as_json:
             _print_json(summary.of_fork(receipt))
         else:
-            out.print(wb.static.receipt_text(receipt), markup=False)
+            out.print(static.receipt_text(receipt), markup=False)
             out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {store}", markup=False)
     if not receipt.clean:
         raise typer.Exit(1)
@@ -216,6 +220,7 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     with _opened(store, create=True) as bench, _progress("working", as_json) as progress:
         bench.ingest(SAMPLES, progress=progress)
         findings = bench.detect(progress=progress).findings
+        found = {run_id: those for run_id, (those, _) in bench.store.examined().items()}
         every = list(bench.store.runs())
         where = store.with_name("report.html")
         bench.report(where)
@@ -224,10 +229,8 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
             {"runs": len(every), "findings": len(findings), "store": str(store), "report": str(where), "notebook": str(NOTEBOOKS / "01_double_booking.ipynb")}
         )
         return
-    found: dict[str, list[Finding]] = {}
-    for finding in findings:
-        found.setdefault(finding.run_id, []).append(finding)
     out.print(_runs_table(every, found))
+    out.print()
     _print_findings(findings)
     out.print(f"\n{len(every)} runs, {len(findings)} findings in {escape(str(store))}; the report is {escape(str(where))}, open it in any browser")
     out.print("Investigate the first one in the notebook notebooks/01_double_booking.ipynb:\n")
@@ -248,7 +251,7 @@ def main() -> None:
 
 @contextmanager
 def _opened(store: Path, *, create: bool = False) -> Iterator[wb.Bench]:
-    bench = wb.Bench(wb.Store.open(store, create=create))
+    bench = wb.Bench(Store.open(store, create=create))
     try:
         yield bench
     finally:
@@ -306,25 +309,20 @@ def _short(path: Any) -> str:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, justify="right" if column in ("#", "steps", "records", "new", "skipped", "ms", "tokens") else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column in NUMBERS else "left", no_wrap=column != "file", overflow="fold" if column == "file" else "ellipsis"
+        )
     return table
 
 
 def _runs_table(every: list[Run], found: dict[str, list[Finding]]) -> Table:
-    table = _table("run", "agent", "status", "steps", "tokens", "joined", "findings")
+    table = _table("run", "status", "steps", "tokens", "joined", "findings", "agent")
     for run in every:
         joins = " · ".join(f"{count} {quality}" for quality, count in run.joins.items() if count) or "no spans"
-        findings = ", ".join(dict.fromkeys(finding.detector for finding in found.get(run.run_id, ()))) if run.run_id in found else "not examined"
+        findings = ", ".join(dict.fromkeys(finding.detector for finding in found[run.run_id])) if run.run_id in found else "not examined"
         tokens = run.tokens.total if run.tokens.total is not None else (run.tokens.input or 0) + (run.tokens.output or 0) or None
-        table.add_row(
-            escape(run.run_id),
-            escape(run.agent or "–"),
-            STATUS[run.status],
-            str(len(run.steps)),
-            "–" if tokens is None else f"{tokens:,}",
-            joins,
-            findings or "none",
-        )
+        counted = "–" if tokens is None else f"{tokens:,}"
+        table.add_row(escape(run.run_id), STATUS[run.status], str(len(run.steps)), counted, joins, findings or "[dim]none[/]", escape(run.agent or "–"))
     return table
 
 
@@ -334,18 +332,28 @@ def _steps_table(steps: tuple[Step, ...], findings: list[Finding]) -> Table:
     for step in steps:
         mark = "[red]◆[/]" if step.index in marks else ""
         took = "" if step.duration_ms is None else f"{step.duration_ms:,.0f}"
-        said = (step.error or (step.output.content if step.output else "") or (step.tool_call.raw if step.tool_call else "") or "")[:80].replace("\n", " ")
+        said = step.error or (step.output.content if step.output else None) or ("" if step.result is None else str(step.result))
         name = "  " * step.depth + step.name
-        table.add_row(str(step.index), step.kind, escape(name), escape(step.node or ""), STATUS[step.status], took, f"{mark} {escape(said)}")
+        table.add_row(
+            str(step.index),
+            step.kind,
+            escape(name),
+            escape(step.node or ""),
+            STATUS[step.status],
+            took,
+            f"{mark} {escape(' '.join(said[:SAID_CHARACTERS].split()))}",
+        )
     return table
 
 
 def _print_findings(findings: list[Finding]) -> None:
-    table = _table("severity", "finding", "run", "step", "")
+    """Each finding as a heading and its message: a table would squeeze the message into a column."""
     for finding in findings:
-        where = "" if finding.step is None else str(finding.step)
-        table.add_row(SEVERITY[finding.severity], finding.detector, escape(finding.run_id), where, escape(finding.message))
-    out.print(table if findings else "no findings")
+        where = "" if finding.step is None else f"  step {finding.step}"
+        out.print(f"{SEVERITY[finding.severity]}  [bold]{finding.detector}[/]  {escape(finding.run_id)}{where}")
+        out.print(Padding(escape(finding.message), (0, 0, 0, 4), expand=False))
+    if not findings:
+        out.print("no findings")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _text_blocks(value: Json) -> Json:
     """The text of a list of text blocks such as `[{"text": "booked"}]`; None for anything else."""
     blocks = value if isinstance(value, list) and value else [None]
     whole = all(isinstance(block, dict) and block.keys() <= {"text", "type"} and isinstance(block.get("text"), str) for block in blocks)
-    return "".join(block["text"] for block in blocks) if whole else None
+    return "".join(block["text"] for block in blocks if block) if whole else None
 
 
 def _known(value: Json) -> Json:

@@ -9,6 +9,8 @@ from workbench.effects import business_key
 from workbench.model import Finding, Json, Receipt, Run, Step
 
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
+PASSED_ON = "passed on from inside"
+"""The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
 
 
 def of_run(run: Run) -> dict[str, Json]:
@@ -31,9 +33,11 @@ def of_run(run: Run) -> dict[str, Json]:
         "tokens": run.tokens.model_dump(),
         "cost_usd": run.cost_usd,
         "tool_calls": [_tool_call(step) for step in run.of_kind("tool")],
-        "errors": [_error(run, step) for step in run.steps if step.status == "error"],
+        "errors": [_error(run, step) for step in run.steps if step.status == "error" and PASSED_ON not in step.notes],
         "retries": _retries(run),
-        "approvals": [{"tool": step.node or step.name, "decision": step.result} for step in run.of_kind("human") if step.tool_call],
+        "approvals": [
+            {"tool": step.tool_call.name, "decision": step.result} for step in run.of_kind("human") if step.tool_call and PASSED_ON not in step.notes
+        ],
         "joins": run.joins,
         "forked_from": run.forked_from,
         "forked_at_step": run.forked_at_step,
@@ -79,7 +83,7 @@ def _tool_call(step: Step) -> dict[str, Json]:
         "name": call.name if call else step.name,
         "arguments": call.arguments if call else None,
         "call_id": call.call_id if call else None,
-        "status": CALL_STATUS.get(step.status, step.status),
+        "status": "handoff" if "handoff" in step.notes else CALL_STATUS.get(step.status, step.status),
         "result": step.result,
         "is_agent": False,
     }

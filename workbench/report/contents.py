@@ -56,6 +56,10 @@ class Report(Value):
         """The report's sections, in reading order."""
         return tuple({"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections}[self.kind](self))
 
+    def __repr__(self) -> str:
+        """In a line: a notebook shows it where `report(...)` is the last word of a cell."""
+        return f"Report({self.title!r}: {', '.join(section.title for section in self.sections)})"
+
 
 def run_report(run: Run, findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated], receipt: Receipt | None = None) -> Report:
     """A report on one run; a fork's receipt goes with it."""

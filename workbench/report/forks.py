@@ -66,15 +66,25 @@ def alignment_section(comparison: Comparison) -> Section:
     return Section("Side by side", (Paragraph((says,), "quiet"), Table(columns, rows, frozenset({"original", "fork"}))), "side-by-side")
 
 
-def _aligned_rows(comparison: Comparison) -> Iterator[Row]:
-    first = comparison.first_divergence
+def folded(comparison: Comparison) -> Iterator[Aligned | int]:
+    """The aligned rows; of a long stretch that is the same only the first and the last, and between them how many are left out."""
     for same, group in groupby(comparison.rows, key=lambda row: row.relation == "same"):
         rows = list(group)
         if same and len(rows) > FOLD_AT:
-            yield _aligned_row(comparison, rows[0], first=False)
-            yield Row((("=",), ("…",), (f"{plural(len(rows) - 2, 'step')} the same",), ("…",), ("",), ("",)), "quiet")
-            rows = rows[-1:]
-        yield from (_aligned_row(comparison, row, first=row is first) for row in rows)
+            yield rows[0]
+            yield len(rows) - 2
+            yield rows[-1]
+        else:
+            yield from rows
+
+
+def _aligned_rows(comparison: Comparison) -> Iterator[Row]:
+    first = comparison.first_divergence
+    for row in folded(comparison):
+        if isinstance(row, int):
+            yield Row((("=",), ("…",), (f"{plural(row, 'step')} the same",), ("…",), ("",), ("",)), "quiet")
+        else:
+            yield _aligned_row(comparison, row, first=row is first)
 
 
 def _aligned_row(comparison: Comparison, row: Aligned, *, first: bool) -> Row:

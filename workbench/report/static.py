@@ -7,11 +7,12 @@ web page or on paper, shows them as they were.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from workbench.calls import token_count
 from workbench.model import Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
-from workbench.report.forks import FOLD_AT, SIGNS, effect_word
+from workbench.report.forks import SIGNS, effect_word, folded
 from workbench.report.markup import Markup, element, join, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.steps import gist, literal_line
@@ -21,7 +22,7 @@ COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#
 SIGN = {"error": "✕", "warning": "▲", "info": "ⓘ", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "–"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
-MAX_ROWS, MAX_STEPS, GIST_CHARS = 100, 200, 120
+MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
 
 
 def run_html(run: Run, findings: Iterable[Finding]) -> str:
@@ -151,8 +152,8 @@ def _findings_table(ranked: Sequence[Finding], *, several: bool) -> Markup:
     rows: list[tuple[str, ...]] = [
         (
             _badge(finding.severity, finding.severity),
-            finding.detector,
-            *((finding.run_id,) if several else ()),
+            _whole(finding.detector),
+            *((_whole(finding.run_id),) if several else ()),
             DASH if finding.step is None else str(finding.step),
             join(finding.message, _evidence(finding)),
         )
@@ -169,15 +170,16 @@ def _evidence(finding: Finding) -> Markup:
 
 
 def _alignment(comparison: Comparison) -> Markup:
-    rows, tones, same = list[tuple[str, ...]](), list[str](), 0
-    for row in comparison.rows:
-        same = same + 1 if row.relation == "same" else 0
-        if same > FOLD_AT or len(rows) >= MAX_STEPS:
+    rows, tones = list[tuple[str, ...]](), list[str]()
+    for row in islice(folded(comparison), MAX_STEPS):
+        if isinstance(row, int):
+            rows.append(("=", "…", f"{plural(row, 'step')} the same", "…", "", ""))
+            tones.append("quiet")
             continue
         first = " first divergence" if row is comparison.first_divergence else ""
         rows.append((SIGNS[row.relation] + first, *_side(comparison.left, row.left), *_side(comparison.right, row.right), ", ".join(row.differs)))
         tones.append("quiet" if row.relation == "same" else "warning")
-    heading = f"side by side ({plural(len(comparison.rows), 'row')}, long stretches that are the same left out)"
+    heading = f"side by side ({plural(len(comparison.rows), 'row')})"
     return element("details", element("summary", heading), _table(("", "", "original", "", "fork", "differs in"), rows, tones), open=True)
 
 
@@ -219,6 +221,11 @@ def _heading(title: str, status: str, facts: list[str]) -> Markup:
 
 def _badge(sign: str, tone: str, word: str | None = None) -> Markup:
     return element("span", f"{SIGN[sign]} {word or sign}", style=f"color:{COLOURS[tone]};font-weight:bold;white-space:nowrap")
+
+
+def _whole(word: str) -> Markup:
+    """A name that isn't broken at its dashes, unless it is too long for a column."""
+    return element("span", word, style="white-space:nowrap") if len(word) <= WHOLE_CHARS else element("span", word)
 
 
 def _quiet(text: str) -> Markup:

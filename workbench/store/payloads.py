@@ -14,13 +14,12 @@ from typing import TypeVar
 from pydantic import ValidationError
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlmodel import SQLModel
 
 from workbench.model import Json, Message, Step, Value, canonical
-from workbench.store.schema import PayloadRow
+from workbench.store.schema import TABLES
 
 IN_CLAUSE = 500
-PAYLOAD = SQLModel.metadata.tables[str(PayloadRow.__tablename__)]
+PAYLOAD = TABLES["payload"]
 V = TypeVar("V", bound=Value)
 
 

@@ -124,3 +124,7 @@ class ReceiptRow(SQLModel, table=True):
     __tablename__ = "receipt"
     run_id: str = Field(primary_key=True)
     sha256: str
+
+
+TABLES = SQLModel.metadata.tables
+"""The tables by name, for bulk paths that go through SQLAlchemy Core."""

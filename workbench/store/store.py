@@ -16,36 +16,18 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, func, se
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
-from sqlmodel import SQLModel
 
 from workbench.model import Checkpoint, Conversation, Finding, Json, NotEvaluated, Receipt, Record, Run, Skip, Span, canonical
-from workbench.store import schema
 from workbench.store.migrations import APPLICATION_ID, VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
+from workbench.store.schema import TABLES
 
 BATCH = 2_000
 BUSY_MS = 60_000
 
 
-def _table(row: type[SQLModel]) -> Table:
-    return SQLModel.metadata.tables[str(row.__tablename__)]
-
-
-SOURCE, SKIP, SPAN, CHECKPOINT, CONVERSATION, RUN, STEP, EXAMINATION, FINDING, RECEIPT = map(
-    _table,
-    (
-        schema.SourceRow,
-        schema.SkipRow,
-        schema.SpanRow,
-        schema.CheckpointRow,
-        schema.ConversationRow,
-        schema.RunRow,
-        schema.StepRow,
-        schema.ExaminationRow,
-        schema.FindingRow,
-        schema.ReceiptRow,
-    ),
-)
+SOURCE, SKIP, SPAN, CHECKPOINT, CONVERSATION = map(TABLES.__getitem__, ("source", "skip", "span", "checkpoint", "conversation"))
+RUN, STEP, EXAMINATION, FINDING, RECEIPT = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt"))
 
 
 class RunNotFoundError(LookupError):
