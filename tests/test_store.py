@@ -99,6 +99,14 @@ def test_a_run_comes_back_as_it_was(store: Store):
     assert store.save_runs([run]) == 0
 
 
+def test_an_object_keeps_the_order_of_its_keys(store: Store):
+    """What is served in a replay is the recorded text again, not the same keys in another order."""
+    store.save_runs([sketch(tool("look", {"z": 1, "a": 2}, {"y": 1, "b": {"x": 1, "c": 2}}))])
+    step = store.run("sketch").steps[0]
+    assert list(step.tool_call.arguments) == ["z", "a"]
+    assert (list(step.result), list(step.result["b"])) == (["y", "b"], ["x", "c"])
+
+
 def test_a_message_that_is_repeated_is_stored_once(store: Store):
     """Fifty model calls that repeat their history store each message a single time."""
     history = tuple(Message(role="user", content=f"message {number}") for number in range(50))

@@ -1,5 +1,6 @@
-"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its canonical JSON.
+"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its JSON text.
 
+Keys keep the order they came in: a replay that serves a recorded object must give it back as it was, since prompts are made from it.
 A step repeats nearly all messages of the step before it, so steps are packed: how many messages are kept, and the addresses of the new ones.
 """
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
-from workbench.model import Json, Message, Step, Value, canonical
+from workbench.model import Json, Message, Step, Value
 from workbench.store.schema import TABLES
 
 IN_CLAUSE = 500
@@ -35,7 +36,7 @@ class Payloads:
 
     def put_json(self, value: Json) -> str:
         """Gather JSON; returns its address."""
-        content = canonical(value).encode("utf-8", "surrogatepass")
+        content = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
         address = hashlib.sha256(content).hexdigest()
         self._content[address] = content
         return address

@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 
 
 class PayloadRow(SQLModel, table=True):
-    """Canonical JSON under the SHA-256 of its bytes."""
+    """JSON text under the SHA-256 of its bytes."""
 
     __tablename__ = "payload"
     sha256: str = Field(primary_key=True)
