@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, get_type_hints
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -90,10 +91,14 @@ def exception(text: str) -> Exception:
     if found is None or (found["message"] is None and found["arguments"] is None and not found["type"].endswith(("Error", "Exception", "Timeout"))):
         return RuntimeError(text)
     arguments = (found["message"],) if found["message"] is not None else _literals(found["arguments"])
-    look_alike: type[Exception] = type(found["type"].rpartition(".")[2], (Exception,), {"__doc__": "Stands for a recorded error."})
-    raised = _unconstructed(_known_class(found["type"]) or look_alike, arguments)
+    raised = _unconstructed(_known_class(found["type"]) or _look_alike(found["type"].rpartition(".")[2]), arguments)
     raised.args = arguments
     return raised
+
+
+@cache
+def _look_alike(name: str) -> type[Exception]:
+    return type(name, (Exception,), {"__doc__": "Stands for a recorded error.", "__module__": __name__})
 
 
 def _unconstructed(kind: type[Exception], arguments: tuple[Any, ...]) -> Exception:
@@ -119,7 +124,7 @@ def _known_class(name: str) -> type[Exception] | None:
     builtin = getattr(builtins, plain, None)
     if isinstance(builtin, type) and issubclass(builtin, Exception):
         return builtin
-    loaded = {kind for kind in _subclasses(Exception) if kind.__name__ == plain}
+    loaded = {kind for kind in _subclasses(Exception) if kind.__name__ == plain and kind.__module__ != __name__}
     exact = {kind for kind in loaded if f"{kind.__module__}.{kind.__qualname__}" == name}
     meant = exact or loaded
     return next(iter(meant)) if len(meant) == 1 else None

@@ -33,10 +33,12 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: S
 
     `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut.
     """
-    own = _in_recorded_order(list(_own(parent, answer, checkpoints)), parent)
+    own = list(_own(parent, answer, checkpoints))
     before = min((one.step.invocation for one in own if one.record), default=0)
-    told = [_told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation}) for one in own]
-    steps = list(_merged(parent, again, told))
+    steps = [
+        one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation})
+        for one in _in_recorded_order(own, parent, [one for one in parent.steps if one.index not in again])
+    ]
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
     return tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps)), prefix
@@ -76,11 +78,17 @@ def _told(one: Own, parent: Run) -> Step:
 # ---- order
 
 
-def _in_recorded_order(own: list[Own], parent: Run) -> list[Own]:
-    """Steps of parallel branches in the order in which the parent recorded them; which branch comes first in a re-run says nothing."""
-    ordered: list[Own] = []
-    for together in _super_steps(own):
-        ordered += _sorted_branches(together, parent)
+def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step]) -> list[Step | Own]:
+    """The steps that stand, then the fork's own by super-steps; within one, in the order in which the parent recorded them.
+
+    Which of several parallel branches comes first in a re-run says nothing. Branches that stand beside the cut belong to its super-step.
+    """
+    first, *rest = list(_super_steps(own)) or [[]]
+    placed: list[tuple[float, Step | Own]] = [(float(one.index), one) for one in standing]
+    placed += _placed(first, parent)
+    ordered = [one for _, one in sorted(placed, key=lambda pair: pair[0])]
+    for together in rest:
+        ordered += [one for _, one in sorted(_placed(together, parent), key=lambda pair: pair[0])]
     return ordered
 
 
@@ -105,37 +113,21 @@ def _root_task(step: Step) -> str | None:
     return step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
 
 
-def _sorted_branches(together: list[Own], parent: Run) -> list[Own]:
-    """By the recorded step that was served; what has none stays before or behind its neighbours in the same branch."""
+def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
+    """Each step with the index of the recorded one it stands for; what has none stays before or behind its neighbours in the same branch."""
     recorded: dict[tuple[str | None, str, str], int] = {(one.task_id, one.kind, one.name): one.index for one in parent.steps if one.task_id}
-    keys: dict[int, float] = {}
-    branches: dict[str | None, list[int]] = {}
-    for number, one in enumerate(together):
-        branches.setdefault(_root_task(one.step), []).append(number)
+    branches: dict[str | None, list[Own]] = {}
+    for one in together:
+        branches.setdefault(_root_task(one.step), []).append(one)
+    found = []
     for members in branches.values():
-        known = [_recorded_index(together[number], recorded) for number in members]
+        known = [_recorded_index(one, recorded) for one in members]
         last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
-        for number, index in zip(members, known, strict=True):
-            last = keys[number] = last if index is None else float(index)
-    return [together[number] for number in sorted(keys, key=lambda number: keys[number])]
+        for one, index in zip(members, known, strict=True):
+            last = last if index is None else float(index)
+            found.append((last, one))
+    return found
 
 
 def _recorded_index(one: Own, recorded: dict[tuple[str | None, str, str], int]) -> int | None:
     return one.origin if one.origin is not None else recorded.get((one.step.task_id, one.step.kind, one.step.name))
-
-
-def _merged(parent: Run, again: Collection[int], own: Sequence[Step]) -> Iterator[Step]:
-    """What stands of the parent in its order; where a step that was done again stood among it, the fork's; then all else of the fork."""
-    standing = max((number for number, one in enumerate(parent.steps) if one.index not in again), default=-1)
-    left = list(own)
-    for one in parent.steps[: standing + 1]:
-        if one.index not in again:
-            yield one
-        elif (same := next((other for other in left if _same_task(one, other)), None)) is not None:
-            left.remove(same)
-            yield same
-    yield from left
-
-
-def _same_task(one: Step, other: Step) -> bool:
-    return one.task_id is not None and (one.task_id, one.kind, one.name) == (other.task_id, other.kind, other.name)

@@ -29,7 +29,11 @@ class Divergence(BaseException):  # it is how a re-run ends, and no Exception: a
 
 
 class CutOff(BaseException):
-    """A replay has come to where the recorded run was cut off: killed, or stopped by someone."""
+    """A replay has come to where the recorded run was cut off: killed, or stopped by someone. `miss` is the divergence it would be otherwise."""
+
+    def __init__(self, step: int, miss: str) -> None:
+        super().__init__(f"the recorded run was cut off after step {step} and started again")
+        self.miss = miss
 
 
 # ---- recording
@@ -258,9 +262,10 @@ class Tape:
                     return Served(self.interactions[number], (f"{note} from {self.interactions[number].node_path}",) if note else (), self._asked(same, number))
             if call.kind == "model" and here:
                 return Served(self.interactions[here[-1]], ("repeated",))
+            miss = self._miss(call, same)
             if self._stops and not any(self.interactions[number].step <= self._stops[0] for number in self._left):
-                raise CutOff(f"the recorded run was cut off after step {self._stops[0]} and started again")
-            raise Divergence(self._miss(call, same))
+                raise CutOff(self._stops[0], miss)
+            raise Divergence(miss)
 
     def _same(self, call: Call) -> list[int]:
         wanted = digest(call.arguments)
@@ -282,7 +287,8 @@ class Tape:
         recorded = f"cassette of run {self.cassette.run_id} ({len(self.interactions)} recorded answers from here on, {len(self._left)} left)"
         lines = [f"no recording of {call} in the {recorded}"]
         if same:
-            lines.append(f"  it was recorded {len(same)} times and has been served as often: step {', '.join(str(self.interactions[n].step) for n in same)}")
+            steps = ", ".join(str(self.interactions[number].step) for number in same)
+            lines.append(f"  the same call was recorded at step {steps}, and each recording has been served once")
         lines += [f"  {line}" for line in self._nearest(call)] if not same else []
         lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name in line]
         return "\n".join([*lines, f"  {_REMEDY[call.kind]}"])

@@ -27,7 +27,7 @@ from langgraph.types import interrupt
 
 from workbench.model import Cassette, Interaction, Json
 from workbench.replay import answers
-from workbench.replay.cassette import Call, Divergence, Served, Tape, canonical_messages
+from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, canonical_messages
 from workbench.replay.journal import Journal, Seen, place
 
 TWIN = "_workbench_twin"
@@ -49,19 +49,37 @@ class Session:
     models_live: bool = False
     edited: int | None = None
     divergence: Divergence | None = None
+    cut_off: tuple[Seen, CutOff] | None = None
     notes: list[str] = field(default_factory=list)
 
     def served(self, seen: Seen) -> Served:
         """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
+        self.check(seen)
+        try:
+            return self.tape.take(seen.call)
+        except CutOff as stop:
+            self.cut_off = seen, stop
+            raise
+        except Divergence as divergence:
+            raise self._halt(seen, divergence) from None
+
+    def check(self, seen: Seen) -> None:
+        """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
+        self.settle()
         if self.divergence is not None:
             self.journal.note(seen, "halted", says="nothing is answered after the first halt")
             raise self.divergence
-        try:
-            return self.tape.take(seen.call)
-        except Divergence as divergence:
-            self.divergence = divergence
-            self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
-            raise
+
+    def settle(self) -> None:
+        """Take a cut-off that did not end the run for what it is: a call without a recording."""
+        if self.cut_off is not None:
+            (seen, stop), self.cut_off = self.cut_off, None
+            self._halt(seen, Divergence(stop.miss))
+
+    def _halt(self, seen: Seen, divergence: Divergence) -> Divergence:
+        self.divergence = divergence
+        self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
+        return divergence
 
     def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
         """Write down a served call."""
@@ -241,8 +259,7 @@ class _Live(_Calls):
     def start(self, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         now, seen = session(), self.seen(messages, options)
         now.tape.free()
-        if now.divergence is not None:
-            now.served(seen)
+        now.check(seen)
         return seen
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:

@@ -194,7 +194,7 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         state=wish.change.value if state else None,
         cut=cut.at,
         models_live=MODEL in wish.live,
-        nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == "" and one.kind != "human"})),
+        nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         inputs=cutting.later_inputs(cut, last),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,

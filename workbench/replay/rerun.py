@@ -113,7 +113,9 @@ class Drive:
         self.session.journal.start(self.name)
         try:
             self.running.invoke(given, self.limit)
+            self.session.settle()
         except CutOff as stop:
+            self.session.cut_off = None
             self.session.notes.append(str(stop))
         except Divergence as divergence:
             failed = str(divergence)

@@ -1,0 +1,257 @@
+"""Small agents to record and fork in tests. What they do for real is written to the file that LEDGER names; ESCAPE makes a plain node reach out."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
+from langgraph.graph import END, START, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode
+from langgraph.types import interrupt
+
+
+class State(TypedDict, total=False):
+    """State of every agent here."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    budget: int
+    said: str
+
+
+class OutOfSeats(Exception):  # noqa: N818  # named like errors of real agents
+    """An error of the agent's own."""
+
+    def __init__(self, flight: str, *, left: int) -> None:
+        super().__init__(f"{flight} has {left} seats")
+
+
+def really(what: str) -> None:
+    """Note in the ledger that something was done for real."""
+    with Path(os.environ["LEDGER"]).open("a") as ledger:
+        ledger.write(f"{what}\n")
+
+
+class Scripted(BaseChatModel):
+    """Asks for the calls that the user names as JSON, then sums up what they brought; told to try another flight, it books that."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self._say(messages))])
+
+    def _say(self, messages: list[BaseMessage]) -> AIMessage:
+        results = [message.text for message in messages if isinstance(message, ToolMessage)]
+        if not results:
+            return _calls(json.loads(messages[0].text))
+        if results[-1].startswith("try "):
+            return _calls([["book", {"flight": results[-1].removeprefix("try ")}]])
+        return AIMessage("; ".join(results))
+
+
+def _calls(wanted: list[Any]) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{number}"} for number, (name, arguments) in enumerate(wanted)])
+
+
+@tool
+def book(flight: str) -> str:
+    """Book a flight."""
+    really(f"book {flight}")
+    return f"booked {flight}"
+
+
+@tool
+def slow_then_fast(number: int) -> str:
+    """The first call takes longest, so that answers come back in another order than they were asked for."""
+    really(f"number {number}")
+    time.sleep(0.05 / (number + 1))
+    return f"answer {number}"
+
+
+@tool
+def seats(flight: str) -> dict[str, int]:
+    """Count seats: fails with an error of our own."""
+    really(f"seats {flight}")
+    raise OutOfSeats(flight, left=0)
+
+
+@tool
+def confirm(flight: str) -> str:
+    """Ask a person inside the tool."""
+    said = interrupt({"really": flight})
+    really(f"confirm {flight}")
+    return f"confirmed {said}"
+
+
+TOOLS = [book, slow_then_fast, seats, confirm]
+MODEL = Scripted()
+
+
+def agent(state: State) -> State:
+    return {"messages": [MODEL.invoke(state["messages"])]}
+
+
+async def agent_later(state: State) -> State:
+    return {"messages": [await MODEL.ainvoke(state["messages"])]}
+
+
+def more(state: State) -> str:
+    return "tools" if state["messages"][-1].tool_calls else END
+
+
+def plain(state: State) -> State:
+    """Does nothing, unless ESCAPE names a way out."""
+    way = os.environ.get("ESCAPE")
+    return {"said": ESCAPES[way]()} if way else {"said": "stayed"}
+
+
+def approve(state: State) -> State:
+    return {"said": interrupt({"question": f"Spend {state.get('budget', 0)}?"})}
+
+
+def careful(state: State) -> State:
+    """Calls a tool itself and deals with its error."""
+    try:
+        return {"said": str(seats.invoke({"flight": "NH 1"}))}
+    except OutOfSeats as error:
+        return {"said": f"none left: {error}"}
+
+
+def _loop(*before: Any, later: bool = False) -> Any:
+    builder = StateGraph(State)
+    builder.add_node("agent", agent_later if later else agent)
+    builder.add_node("tools", ToolNode(TOOLS, handle_tool_errors=True))
+    names = [node.__name__ for node in before]
+    for node in before:
+        builder.add_node(node.__name__, node)
+    for one, following in zip([START, *names], [*names, "agent"], strict=True):
+        builder.add_edge(one, following)
+    builder.add_conditional_edges("agent", more, ["tools", END])
+    builder.add_edge("tools", "agent")
+    return builder.compile()
+
+
+graph = _loop()
+escaping = _loop(plain)
+approving = _loop(approve)
+handling = _loop(careful)
+renamed = _loop(careful, approve)
+loop = _loop(later=True)
+
+
+def made() -> Any:
+    """A graph from a function."""
+    return _loop()
+
+
+# ---- ways out
+
+
+def _connect() -> str:
+    with socket.create_connection(("127.0.0.1", int(os.environ["PORT"])), timeout=5):
+        return "connected"
+
+
+def _swallowed() -> str:
+    try:
+        return _connect()
+    except OSError:
+        return "never mind"
+
+
+def _in_a_thread() -> str:
+    thread = threading.Thread(target=_swallowed)
+    thread.start()
+    thread.join()
+    return "a thread tried"
+
+
+def _run() -> str:
+    return subprocess.run([sys.executable, "-c", "print('ran')"], capture_output=True, text=True, check=True).stdout
+
+
+def _write() -> str:
+    Path(os.environ["LEDGER"]).write_text("escaped")
+    return "wrote"
+
+
+def _write_database() -> str:
+    connection = sqlite3.connect(os.environ["FOREIGN_DB"])
+    try:
+        connection.execute("DELETE FROM checkpoints")
+        connection.commit()
+    finally:
+        connection.close()
+    return "deleted"
+
+
+def _signal() -> str:
+    os.kill(os.getppid(), signal.SIGUSR1)
+    return "signalled"
+
+
+def _natively() -> str:
+    """Past every audit event: straight to the C library."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = libc.socket(socket.AF_INET, socket.SOCK_STREAM, 0)
+    address = b"\x02\x00" + int(os.environ["PORT"]).to_bytes(2, "big") + bytes([127, 0, 0, 1]) + bytes(8)
+    connected = libc.connect(handle, address, len(address)) == 0
+    wrote = libc.open(os.environ["LEDGER"].encode(), os.O_WRONLY | os.O_TRUNC) >= 0
+    signalled = libc.kill(os.getppid(), signal.SIGUSR1) == 0
+    unix = libc.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0) >= 0
+    return json.dumps({"connected": connected, "wrote": wrote, "signalled": signalled, "unix": unix})
+
+
+def _call_in_a_thread() -> str:
+    """A tool call without a recording, whose failure the thread swallows."""
+
+    def call() -> None:
+        try:
+            book.invoke({"flight": "NH 99"})
+        except BaseException:  # noqa: BLE001  # that is the point
+            return
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    return "a thread booked"
+
+
+def _die() -> str:
+    os.write(1, b"last words")
+    os._exit(7)
+
+
+def _hang() -> str:
+    threading.Event().wait()
+    return "never"
+
+
+ESCAPES = {
+    "connect": _connect,
+    "swallowed": _swallowed,
+    "thread": _in_a_thread,
+    "run": _run,
+    "write": _write,
+    "database": _write_database,
+    "signal": _signal,
+    "natively": _natively,
+    "call": _call_in_a_thread,
+    "die": _die,
+    "hang": _hang,
+}

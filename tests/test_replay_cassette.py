@@ -1,0 +1,153 @@
+"""What a cassette holds of a run, and how a tape plays it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workbench.model import Message, Run, ToolCall
+from workbench.replay.cassette import Call, CutOff, Divergence, Tape, canonical_messages, differences, edited, node_path, record
+from workbench.sketch import approval, model, restart, sketch, tool
+
+ASKED = (Message(role="user", content="Book it"),)
+
+
+def tape(*steps: Any, **options: Any) -> Tape:
+    return Tape(record(sketch(*steps)), **options)
+
+
+def book(flight: str, path: str = "tools") -> Call:
+    return Call("tool", "book", path, {"flight": flight})
+
+
+def booked(flight: str, result: str, **fields: Any) -> Any:
+    return tool("book", {"flight": flight}, result, node="tools", **fields)
+
+
+def test_kinds() -> None:
+    """Model calls, tool calls and answers of people are recorded, each with its step and node path."""
+    steps = (model("hello", messages=ASKED, node="agent"), booked("NH 1", "ok", namespace="quote:1f|", error=None), approval("sure?", "yes"))
+    found = record(sketch(*steps)).interactions
+    assert [(one.kind, one.node_path, one.step) for one in found] == [("model", "agent", 0), ("tool", "quote/tools", 1), ("human", "", 2)]
+    assert found[2].arguments == "sure?"
+
+
+def test_missing() -> None:
+    """A step whose answer was not captured is listed with the reason."""
+    steps = (
+        model("hello"),
+        tool("book", {"flight": "NH 1"}),
+        tool("book", {"flight": "NH 1"}, status="running"),
+        tool("book", {}, "ok").model_copy(update={"tool_call": ToolCall(name="book")}),
+        approval("sure?"),
+    )
+    reasons = [line.partition(": ")[2] for line in record(sketch(*steps)).missing]
+    assert reasons == [
+        "what the model was given was not captured",
+        "the result was not captured",
+        "it never came back",
+        "the arguments were not captured",
+        "nobody answered",
+    ]
+
+
+def test_recorded_order() -> None:
+    """Equal calls get their answers in recorded order, different calls whichever comes first, each only once."""
+    played = tape(booked("NH 1", "first"), booked("NH 2", "other"), booked("NH 1", "second"))
+    assert [played.take(book(flight)).interaction.result for flight in ("NH 2", "NH 1", "NH 1")] == ["other", "first", "second"]
+    with pytest.raises(Divergence, match="the same call was recorded at step 0, 2, and each recording has been served once"):
+        played.take(book("NH 1"))
+
+
+def test_moved() -> None:
+    """The same call at another node is served and marked as moved; one at its own node goes first."""
+    played = tape(booked("NH 1", "elsewhere").model_copy(update={"node": "other"}), booked("NH 1", "here"))
+    assert played.take(book("NH 1")).notes == ()
+    assert played.take(book("NH 1")).notes == ("moved from other",)
+
+
+def test_repeated() -> None:
+    """A model may be asked the same again; it is marked as repeated."""
+    played = tape(model("hello", messages=ASKED, node="agent"))
+    call = Call("model", "renamed", "agent", canonical_messages(ASKED))
+    assert [played.take(call).notes for _ in range(2)] == [(), ("repeated",)]
+
+
+def test_ids_and_spacing_do_not_count() -> None:
+    """What was said makes two model calls the same: not ids, names, times, or how a tool's JSON is spaced."""
+    one = Message(role="tool", content='{"a": 1}', tool_call_id="1", at_ns=1)
+    other = Message(role="tool", content='{"a":1}', tool_call_id="2", name="x")
+    assert canonical_messages([one]) == canonical_messages([other])
+    assert canonical_messages([one]) != canonical_messages([one.model_copy(update={"content": '{"a": 2}'})])
+
+
+def test_lost_argument_name() -> None:
+    """A tool's only text argument that was recorded without its name still matches, by its value."""
+    played = Tape(record(sketch(tool("search", {}, "found").model_copy(update={"tool_call": ToolCall(name="search", raw="otel")}))))
+    assert played.take(Call("tool", "search", "", {"query": "otel"})).interaction.result == "found"
+
+
+def test_divergence() -> None:
+    """A miss names the cassette, the call, the nearest recordings of the same tool first, what differs, and what can be done."""
+    played = tape(tool("cancel", {"flight": "NH 12"}, "ok"), booked("NH 11", "ok"), booked("LH 4", "ok"))
+    with pytest.raises(Divergence) as raised:
+        played.take(book("NH 12"))
+    said = str(raised.value).splitlines()
+    assert said[0] == 'no recording of tool book({"flight":"NH 12"}) at tools in the cassette of run sketch (3 recorded answers from here on, 3 left)'
+    assert said[1] == '  nearest: step 1 book at tools: $.flight: recorded "NH 11", asked "NH 12"'
+    assert [line.split()[2] for line in said[2:4]] == ["2", "0"]
+    assert "tools never run in a fork" in said[4]
+    assert not isinstance(raised.value, Exception)
+
+
+def test_only_some_steps() -> None:
+    """Answers of steps that are not done again are not served."""
+    with pytest.raises(Divergence, match=r"\(1 recorded answers from here on"):
+        tape(booked("NH 1", "before"), booked("NH 2", "after"), steps=[1]).take(book("NH 1"))
+
+
+def test_edited() -> None:
+    """An edited step is served with the given result in place of what was recorded, also where nothing was."""
+    run = sketch(booked("NH 1", "first"), tool("book", {"flight": "NH 1"}, status="running", node="tools"))
+    played = Tape(edited(record(run), run, 1, {"id": 7}))
+    assert [played.take(book("NH 1")).interaction.result for _ in range(2)] == ["first", {"id": 7}]
+
+
+def test_cut_off() -> None:
+    """Where the recorded run was cut off, an unchanged replay is too; started again, it goes on; free, it need not stop."""
+    steps = (booked("NH 1", "ok"), *restart(booked("NH 2", "later")))
+    played = tape(*steps, stops=[0])
+    played.take(book("NH 1"))
+    with pytest.raises(CutOff, match="cut off after step 0 and started again"):
+        played.take(book("NH 2"))
+    played.restart()
+    assert played.take(book("NH 2")).interaction.result == "later"
+    free = tape(*steps, stops=[0])
+    free.free()
+    assert free.take(book("NH 2")).interaction.result == "later"
+
+
+def test_message_in_state() -> None:
+    """A tool's message is taken from the state that its task wrote, by the id of its call."""
+    call = ToolCall(name="book", arguments={}, call_id="7")
+    written = {"messages": [{"type": "tool", "content": "full", "tool_call_id": "8"}, {"type": "tool", "content": "booked", "tool_call_id": "7"}]}
+    step = tool("book", {}, "booked", task_id="t", changes=written).model_copy(update={"tool_call": call})
+    (found,) = record(Run(run_id="r", steps=(step,))).interactions
+    assert found.message["content"] == "booked"
+
+
+@pytest.mark.parametrize(("namespace", "path"), [(None, "n"), ("", "n"), ("a:1f", "a/n"), ("a:1f|1|b:2e", "a/b/n")])
+def test_node_path(namespace: str | None, path: str) -> None:
+    """A node path has the nodes' names and neither task ids nor counters."""
+    assert node_path(namespace, "n") == path
+
+
+def test_differences() -> None:
+    """Differences are named by JSON path, four at most."""
+    assert differences({"a": [1, {"b": 2}], "c": 3}, {"a": [1, {"b": 4}], "d": 5}) == [
+        "$.a[1].b: recorded 2, asked 4",
+        "$.c: recorded 3, not asked",
+        "$.d: not recorded, asked 5",
+    ]
+    assert differences(list(range(9)), [])[-1] == "and 5 more"

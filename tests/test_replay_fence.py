@@ -1,0 +1,117 @@
+"""The fence around langchain-core, the answers it gives back, and the environment it stands in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.replay_agents import OutOfSeats, book, seats
+from workbench.model import Interaction
+from workbench.replay.answers import ai_message, as_returned, exception, tool_result
+from workbench.replay.process import WITHHELD, environment
+
+PROBE = """
+from langchain_core.tools import BaseTool
+from workbench.replay import fence
+{before}
+try:
+    fence.prove()
+except fence.FenceError as error:
+    print("refused:", error)
+else:
+    print("stands")
+"""
+
+
+def prove(before: str = "") -> str:
+    done = subprocess.run([sys.executable, "-c", PROBE.format(before=before)], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_proof() -> None:
+    """The fence proves that every way to call a tool or model goes through it."""
+    assert prove() == "stands"
+
+
+def test_hooks_moved() -> None:
+    """Where langchain-core no longer goes through a patched method, the fence refuses to stand."""
+    assert prove("BaseTool.invoke = lambda self, given, config=None: 'ran'").startswith("refused: langchain-core's hooks moved: probes got ['ran'")
+    assert prove("fence.TOOL_METHODS = ('gone',)") == "refused: langchain-core has no BaseTool.gone any more"
+
+
+def test_body_behind_the_fence() -> None:
+    """A hook that does not keep a body from running is found out."""
+    assert prove("fence.tool_twin = lambda tool, bound: (vars(tool).update({fence.TWIN: True}), tool)[1]").startswith("refused: a tool's body ran")
+
+
+def test_stray() -> None:
+    """A tool class that replaces a patched method would pass the fence, so nothing may run."""
+    stray = "class Stray(BaseTool):\n    name: str = 's'\n    description: str = ''\n    def run(self, *a, **k): return 1\n    def _run(self): return 1"
+    assert prove(stray) == "refused: these replace the methods that the fence patches, so their calls would pass it: __main__.Stray.run"
+
+
+@pytest.mark.parametrize("text", ["TimeoutError: no answer after 1 s", "TimeoutError('no answer after 1 s')", "builtins.TimeoutError: no answer after 1 s"])
+def test_builtin_exception(text: str) -> None:
+    """A recorded builtin error is raised again as itself."""
+    raised = exception(text)
+    assert (type(raised), str(raised)) == (TimeoutError, "no answer after 1 s")
+
+
+def test_loaded_exception() -> None:
+    """An error of a class that the agent has loaded is of that class, made without running its constructor."""
+    raised = exception("OutOfSeats: NH 1 has 0 seats")
+    assert type(raised) is OutOfSeats
+    assert str(raised) == "NH 1 has 0 seats"
+
+
+def test_look_alike_exception() -> None:
+    """An error of a class that is not loaded is a look-alike of the same name; nothing is imported for it."""
+    assert "xmlrpc.client" not in sys.modules
+    raised = exception("xmlrpc.client.Fault: nobody there")
+    assert (type(raised).__name__, str(raised)) == ("Fault", "nobody there")
+    assert "xmlrpc.client" not in sys.modules
+    assert type(raised) is type(exception("Fault: again"))
+    assert type(exception("it just failed")) is RuntimeError
+
+
+def test_no_code_in_arguments() -> None:
+    """What stands in a recorded error's brackets is read as literals, or kept as text, and never evaluated."""
+    assert exception("ValueError(__import__('os').getpid())").args == ("__import__('os').getpid()",)
+
+
+def test_as_returned() -> None:
+    """A result that is an object comes as JSON text from a tool declared to return text, and as it is from others."""
+    assert as_returned({"id": 7}, book) == '{"id": 7}'
+    assert as_returned({"id": 7}, seats) == {"id": 7}
+    assert as_returned("text", book) == "text"
+
+
+def test_tool_message() -> None:
+    """A call from a model gets the message as it stood in the state, its status included; a direct call gets the error itself."""
+    message = {"content": "Error: full", "status": "error", "name": "book", "artifact": None}
+    recorded = Interaction(kind="tool", name="book", node_path="", arguments={}, result="Error: full", error="ValueError: full", message=message, step=0)
+    answer = tool_result(recorded, book, "call-7")
+    assert (answer.content, answer.status, answer.tool_call_id) == ("Error: full", "error", "call-7")
+    with pytest.raises(ValueError, match="full"):
+        tool_result(recorded, book, None)
+
+
+def test_model_answer() -> None:
+    """A served model answer has the recorded calls with their ids; calls whose arguments were no JSON stay invalid."""
+    calls = [{"name": "book", "arguments": {"flight": "NH 1"}, "call_id": "7"}, {"name": "book", "raw": "{oops"}]
+    result = {"role": "assistant", "content": "so", "tool_calls": calls}
+    answer = ai_message(Interaction(kind="model", name="m", node_path="", arguments=[], result=result, step=3))
+    assert [(call["name"], call["args"], call["id"]) for call in answer.tool_calls] == [("book", {"flight": "NH 1"}, "7")]
+    assert [call["args"] for call in answer.invalid_tool_calls] == ["{oops"]
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets are withheld but named, exporters are off, everything else stays."""
+    for name, value in {"OPENAI_API_KEY": "sk-1", "DATABASE_URL": "postgres://u:p@h", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "CITY": "Kyoto"}.items():
+        monkeypatch.setenv(name, value)
+    found = environment("folder")
+    assert (found["OPENAI_API_KEY"], found["DATABASE_URL"], found["CITY"], found["HOME"]) == (WITHHELD, WITHHELD, "Kyoto", "folder")
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in found
+    assert (found["LANGSMITH_TRACING"], found["OTEL_SDK_DISABLED"], found["LANGGRAPH_STRICT_MSGPACK"]) == ("false", "true", "true")
