@@ -1,0 +1,955 @@
+// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`.
+//
+// Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
+// The model holds `_outline` (columns, one entry a step), `_details` (of some steps), `step`, `tab`, `collapsed`. What isn't there is asked for by
+// custom message and shown when it comes; nothing else waits for the kernel.
+
+const ROW = 24; // height of a row in px; stepper.css has the same
+const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"]];
+const KINDS = { m: ["model", "✦"], t: ["tool", "⚒"], h: ["human", "◉"], n: ["node", "▢"], r: ["retrieval", "⌕"] };
+const STATUS = { o: ["ok", "✓"], e: ["error", "✕"], i: ["interrupted", "‖"], r: ["running", "…"], c: ["cancelled", "⊘"] };
+const STATUS_GLYPH = Object.fromEntries(Object.values(STATUS));
+const SEVERITY_GLYPH = { error: "▲", warning: "●", info: "○" };
+const SEVERITY_RANK = { error: 2, warning: 1, info: 0 };
+const KEYS = [
+  ["j ↓, k ↑", "next, previous step"], ["Home, End, PgUp, PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
+  ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 6", "tab"],
+  ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"],
+  ["y", "copy the line of code"], ["?", "this list"],
+];
+
+// ---- text and elements
+
+// Controls, direction marks, zero-width and tag characters can make text read as something it is not. excerpt.py has the same list.
+const HIDDEN = new RegExp([
+  "(?<![\\u2600-\\u27bf\\u{1f000}-\\u{1faff}\\ufe0f])\\u200d|[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f",
+  "\\u200b\\u200c\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\u{d800}-\\u{dfff}\\u{e0000}-\\u{e0fff}]",
+].join(""), "gu");
+
+function visible(text) {
+  return String(text).replace(HIDDEN, (hidden) => `⟨U+${hidden.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+// An element with a class, maybe attributes (`on…` keys are listeners of ours), and children; strings become text nodes.
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) element.setAttribute(name, visible(value));
+  }
+  element.append(...children.flat(Infinity).filter((child) => child || child === 0).map(asNode));
+  return element;
+}
+
+function asNode(child) {
+  return child instanceof Node ? child : document.createTextNode(visible(child));
+}
+
+// Lab must not read keys pressed on this element as its own shortcuts; it looks at the focused element.
+function focusable(element, tabindex) {
+  element.setAttribute("data-lm-suppress-shortcuts", "true");
+  if (tabindex !== undefined) element.tabIndex = tabindex;
+  return element;
+}
+
+function button(className, label, text, onclick, attributes = {}) {
+  return focusable(make("button", className, { type: "button", "aria-label": label, title: label, onclick, ...attributes }, text));
+}
+
+function svg(tag, className) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  element.setAttribute("class", className);
+  return element;
+}
+
+function placeRect(rect, x, width) {
+  for (const [name, value] of Object.entries({ x, width, height: 20 })) rect.setAttribute(name, value);
+}
+
+const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+const number = (value) => value.toLocaleString("en-US");
+const money = (usd) => `$${usd && usd < 1 ? Number(usd.toPrecision(2)) : usd.toFixed(2)}`;
+const bdi = (text, className, attributes = {}) => make("bdi", className, attributes, text);
+const note = (...content) => make("p", "ws-note", content);
+const muted = (text) => make("span", "ws-muted", text);
+
+function duration(us) {
+  if (Number.isNaN(us)) return "–";
+  if (us === 0) return "0";
+  if (us < 1e3) return `${us} µs`;
+  if (us < 1e6) return `${(us / 1e3).toFixed(us < 1e4 ? 1 : 0)} ms`;
+  if (us < 6e7) return `${(us / 1e6).toFixed(us < 1e7 ? 2 : 1)} s`;
+  if (us < 3.6e9) return `${Math.floor(us / 6e7)} m ${Math.round((us % 6e7) / 1e6)} s`;
+  return `${(us / 3.6e9).toFixed(1)} h`;
+}
+
+// ---- the run
+
+function unpack(outline) {
+  const cols = outline.steps;
+  const count = cols.kind.length;
+  const [start, took] = [new Float64Array(count), new Float64Array(count)];
+  const run = { ...outline, cols, count, start, took, end: new Int32Array(count), parent: new Int32Array(count) };
+  placeInTime(run);
+  nest(run);
+  run.rowOf = new Map(Array.from({ length: count }, (_, row) => [indexOf(run, row), row]));
+  run.marks = marks(run);
+  run.errors = rowsWhere(run, (row) => cols.status[row] === "e");
+  run.marked = [...run.marks.keys()].sort((a, b) => a - b);
+  return run;
+}
+
+function indexOf(run, row) {
+  return run.cols.index ? run.cols.index[row] : row;
+}
+
+function rowsWhere(run, holds) {
+  return Array.from({ length: run.count }, (_, row) => row).filter(holds);
+}
+
+function placeInTime(run) {
+  let last = 0;
+  run.until = 0;
+  for (let row = 0; row < run.count; row++) {
+    const delta = run.cols.start_us[row];
+    run.start[row] = delta === null ? NaN : (last += delta);
+    run.took[row] = run.cols.took_us[row] ?? NaN;
+    if (delta !== null) run.until = Math.max(run.until, last + Math.max(0, run.took[row] || 0));
+  }
+}
+
+// `end[row]` is the row after its last deeper step, `parent[row]` the step it hangs under (-1: none).
+function nest(run) {
+  const open = [];
+  for (let row = 0; row <= run.count; row++) {
+    const depth = row < run.count ? run.cols.depth[row] : -1;
+    while (open.length && run.cols.depth[open[open.length - 1]] >= depth) run.end[open.pop()] = row;
+    if (row === run.count) break;
+    run.parent[row] = open.length ? open[open.length - 1] : -1;
+    open.push(row);
+  }
+}
+
+// The severest finding of each row.
+function marks(run) {
+  const worst = new Map();
+  for (const finding of run.findings) {
+    const row = run.rowOf.get(finding.step);
+    if (row === undefined) continue;
+    if (!worst.has(row) || SEVERITY_RANK[finding.severity] > SEVERITY_RANK[worst.get(row)]) worst.set(row, finding.severity);
+  }
+  return worst;
+}
+
+const nameOf = (run, row) => run.cols.names[run.cols.name[row]];
+const placeOf = (run, row) => run.cols.places[run.cols.place[row]];
+const kindOf = (run, row) => KINDS[run.cols.kind[row]];
+const statusOf = (run, row) => STATUS[run.cols.status[row]];
+const folds = (run, row) => run.end[row] > row + 1;
+
+// ---- the view
+
+class View {
+  constructor(model, el) {
+    this.model = model;
+    this.run = unpack(model.get("_outline"));
+    const held = model.get("_details");
+    this.messages = { ...held.messages };
+    this.details = { ...held.steps };
+    this.answers = new Map(); // answers of the kernel, and `null` for a question still open
+    this.grown = new Map(); // texts of which more was fetched
+    this.row = this.run.rowOf.get(model.get("step")) ?? 0;
+    this.tab = model.get("tab");
+    this.collapsed = new Set(model.get("collapsed").map((index) => this.run.rowOf.get(index)));
+    this.needle = "";
+    this.window = [0, this.run.until || 1];
+    this.id = `ws${Math.random().toString(36).slice(2)}`;
+    this.build(el);
+    this.listen();
+  }
+
+  get index() {
+    return indexOf(this.run, this.row);
+  }
+
+  build(el) {
+    this.root = make("section", "ws", { "aria-label": `Steps of run ${this.run.run_id}`, "data-lm-suppress-shortcuts": "true" });
+    this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
+    const keys = KEYS.map(([key, what]) => [make("dt", "", key), make("dd", "", what)]);
+    this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, make("dl", "", keys));
+    this.root.style.setProperty("--digits", `${String(indexOf(this.run, this.run.count - 1)).length * 7.3 + 14}px`);
+    this.body = make("div", "ws-body", this.buildSteps(), this.buildPane());
+    this.root.append(this.live, this.buildTitle(), this.buildControls(), this.help, this.body, this.buildFoot());
+    el.append(this.root);
+  }
+
+  buildTitle() {
+    const { run } = this;
+    const { exact, inferred, none } = run.joins;
+    const facts = [
+      plural(run.count, "step"), run.tokens === null ? "tokens not recorded" : `${number(run.tokens)} tokens`,
+      run.cost_usd === null ? "cost not recorded" : money(run.cost_usd),
+      `joins ${number(exact)} exact · ${number(inferred)} inferred · ${number(none)} none`,
+    ];
+    return make("header", "ws-title",
+      make("h3", "ws-run", run.run_id), bdi(run.agent), make("span", `ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),
+      run.forked_from && muted(`fork of ${run.forked_from} at step ${run.forked_at_step}`),
+      make("span", "ws-facts", facts.map((fact) => make("span", "", fact))),
+      make("span", `ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`));
+  }
+
+  buildControls() {
+    const { run } = this;
+    const go = (label, glyph, move, disabled) => button("ws-button", label, glyph, move, disabled ? { disabled: "" } : {});
+    this.slider = focusable(make("input", "ws-slider", {
+      type: "range", min: 0, max: Math.max(0, run.count - 1), value: this.row, "aria-label": "Step", oninput: () => this.choose(Number(this.slider.value)),
+    }));
+    this.search = focusable(make("input", "ws-search", {
+      type: "search", placeholder: "search  /", "aria-label": "Search steps", oninput: () => this.filter(this.search.value),
+    }));
+    return make("div", "ws-controls",
+      make("div", "ws-group", { role: "group", "aria-label": "Move" },
+        go("First step (Home)", "⇤", () => this.choose(this.shown[0])), go("Previous step (k)", "←", () => this.move(-1)),
+        go("Next step (j)", "→", () => this.move(1)), go("Last step (End)", "⇥", () => this.choose(this.shown.at(-1))),
+        go("Next error (e)", `✕ ${number(run.errors.length)}`, () => this.next(run.errors, 1), !run.errors.length),
+        go("Next finding (n)", `◆ ${number(run.marked.length)}`, () => this.next(run.marked, 1), !run.marked.length)),
+      make("div", "ws-track", this.buildOverview(), this.slider),
+      make("div", "ws-group", this.search, go("Keys (?)", "?", () => this.toggleHelp())));
+  }
+
+  buildOverview() {
+    this.overview = svg("svg", "ws-overview");
+    this.overview.setAttribute("aria-hidden", "true");
+    this.overview.setAttribute("preserveAspectRatio", "none");
+    this.overview.setAttribute("viewBox", `0 0 ${Math.max(1, this.run.count)} 20`);
+    const paths = this.drawOverview();
+    this.brush = svg("rect", "ws-brush");
+    this.cursor = svg("rect", "ws-cursor");
+    this.overview.append(this.brush, ...paths, this.cursor);
+    this.overview.addEventListener("pointerdown", (event) => this.startBrush(event));
+    const diamonds = make("div", "ws-diamonds", { "aria-hidden": "true" }, this.thin(this.run.marked).map((row) => {
+      const diamond = make("span", `ws-mark ws-${this.run.marks.get(row)}`, "◆");
+      diamond.style.left = `${((row + 0.5) / this.run.count) * 100}%`;
+      return diamond;
+    }));
+    return make("div", "ws-strip", { title: "Drag to zoom the time axis, z to zoom out" }, this.overview, diamonds);
+  }
+
+  // One path for all durations and one for all errors, however long the run: at most 400 bars, each as tall as its longest step.
+  drawOverview() {
+    const { run } = this;
+    const stride = Math.ceil(run.count / 400);
+    const longest = Math.log1p(run.took.reduce((most, took) => (took > most ? took : most), 1));
+    const shapes = { plain: "", error: "" };
+    for (let from = 0; from < run.count; from += stride) {
+      const took = run.took.slice(from, from + stride).reduce((most, took) => (took > most ? took : most), 0);
+      const height = Math.max(2, (Math.log1p(took) / longest) * 14);
+      const failed = run.cols.status.slice(from, from + stride).includes("e");
+      shapes[failed ? "error" : "plain"] += `M${from + stride * 0.12} 20v${-height}h${stride * 0.76}v${height}z`;
+    }
+    return Object.entries(shapes).map(([name, d]) => {
+      const path = svg("path", `ws-bars-${name}`);
+      path.setAttribute("d", d);
+      return path;
+    });
+  }
+
+  // At most about 120 rows of a longer list, evenly: markers, not data.
+  thin(rows) {
+    const stride = Math.ceil(rows.length / 120);
+    return rows.filter((_, place) => place % stride === 0);
+  }
+
+  buildSteps() {
+    this.spacer = make("div", "ws-spacer", { role: "none" });
+    this.list = focusable(make("div", "ws-list", {
+      role: "tree", id: `${this.id}-list`, "aria-label": "Steps in time order", onscroll: () => this.soon("rows", () => this.drawRows()),
+      onclick: (event) => this.clicked(event),
+    }, this.spacer), 0);
+    this.axis = make("span", "ws-axis");
+    const head = ["#", "step", "node", "status", "took"].map((name) => make("span", `ws-h-${name === "#" ? "index" : name}`, name));
+    this.empty = make("p", "ws-empty", { hidden: "" });
+    return make("div", "ws-steps", make("div", "ws-head ws-cols", { "aria-hidden": "true" }, head, this.axis, make("span")), this.list, this.empty);
+  }
+
+  buildPane() {
+    this.paneHead = make("div", "ws-pane-head");
+    this.tabs = TABS.map(([name, label], place) => focusable(make("button", "ws-tab", {
+      type: "button", role: "tab", id: `${this.id}-${name}`, "aria-controls": `${this.id}-panel`, onclick: () => this.openTab(name),
+    }, make("span", "ws-tab-key", { "aria-hidden": "true" }, String(place + 1)), label)));
+    this.panel = focusable(make("div", "ws-panel", { role: "tabpanel", id: `${this.id}-panel` }), 0);
+    return make("div", "ws-pane", this.paneHead, make("div", "ws-tabs", { role: "tablist", "aria-label": "About the step" }, this.tabs), this.panel);
+  }
+
+  buildFoot() {
+    this.codeLine = make("code", "ws-code");
+    this.copied = make("span", "ws-copied", { role: "status" });
+    return make("footer", "ws-foot", {},
+      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"),
+      this.copied, this.codeLine, button("ws-button", "Copy this line of code (y)", "copy", () => this.copy()));
+  }
+
+  listen() {
+    this.handlers = {
+      "change:step": () => this.choose(this.run.rowOf.get(this.model.get("step")), false),
+      "change:tab": () => this.openTab(this.model.get("tab"), false),
+      "change:collapsed": () => this.refold(new Set(this.model.get("collapsed").map((index) => this.run.rowOf.get(index)))),
+      "msg:custom": (answer) => this.answered(answer),
+    };
+    for (const [event, handler] of Object.entries(this.handlers)) this.model.on(event, handler);
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.root.addEventListener("keyup", (event) => this.keyUp(event));
+    this.root.addEventListener("focusout", () => this.lendKeys(false));
+    this.resized = new ResizeObserver(() => this.soon("rows", () => this.drawRows()));
+    this.resized.observe(this.list);
+    this.refold(this.collapsed);
+    this.reveal(true);
+  }
+
+  destroy() {
+    for (const [event, handler] of Object.entries(this.handlers)) this.model.off(event, handler);
+    this.resized.disconnect();
+    this.gone = true;
+  }
+
+  // At most one pending call of each kind a frame.
+  soon(kind, act) {
+    this.pending ??= new Set();
+    if (this.pending.has(kind)) return;
+    this.pending.add(kind);
+    requestAnimationFrame(() => {
+      this.pending.delete(kind);
+      if (!this.gone) act();
+    });
+  }
+
+  // ---- choosing a step
+
+  choose(row, tell = true) {
+    if (row === undefined || row < 0 || row >= this.run.count || row === this.row) return;
+    this.row = row;
+    if (!this.place.has(row)) this.uncover(row);
+    if (tell) this.tell("step", indexOf(this.run, row));
+    this.reveal();
+  }
+
+  // A step that is folded away or filtered out is shown before it is chosen.
+  uncover(row) {
+    if (this.needle) this.search.value = this.needle = "";
+    const open = new Set(this.collapsed);
+    for (let parent = this.run.parent[row]; parent >= 0; parent = this.run.parent[parent]) open.delete(parent);
+    this.fold(open);
+  }
+
+  tell(trait, value) {
+    this.model.set(trait, value);
+    this.model.save_changes();
+  }
+
+  move(by) {
+    const place = this.place.get(this.row);
+    if (place === undefined) return this.choose(this.shown[0]);
+    this.choose(this.shown[Math.min(this.shown.length - 1, Math.max(0, place + by))]);
+  }
+
+  next(rows, by) {
+    if (!rows.length) return;
+    const after = by > 0 ? rows.find((row) => row > this.row) : rows.findLast((row) => row < this.row);
+    this.choose(after ?? rows.at(by > 0 ? 0 : -1));
+  }
+
+  reveal(centred = false) {
+    const top = (this.place.get(this.row) ?? 0) * ROW;
+    const room = this.list.clientHeight || 400;
+    if (centred) this.list.scrollTop = top - room / 2;
+    else if (top < this.list.scrollTop) this.list.scrollTop = top;
+    else if (top + ROW > this.list.scrollTop + room) this.list.scrollTop = top + ROW - room;
+    this.drawRows();
+    this.drawPosition();
+    this.drawPane();
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(() => { this.live.textContent = visible(this.sentence(this.row)); }, 250);
+  }
+
+  sentence(row) {
+    const { run } = this;
+    if (!run.count) return "This run has no steps.";
+    const finding = run.marks.has(row) ? `, ${run.marks.get(row)} finding` : "";
+    return `Step ${indexOf(run, row)}: ${kindOf(run, row)[0]} ${nameOf(run, row)}, ${statusOf(run, row)[0]}${finding}, ${duration(run.took[row])}`;
+  }
+
+  drawPosition() {
+    this.slider.value = this.row;
+    this.slider.setAttribute("aria-valuetext", visible(this.sentence(this.row)));
+    placeRect(this.cursor, this.row, Math.max(1, this.run.count / 400));
+    this.codeLine.textContent = visible(this.code());
+  }
+
+  code() {
+    return `${this.run.code}step=${this.index})`;
+  }
+
+  async copy() {
+    try {
+      await navigator.clipboard.writeText(this.code());
+      this.copied.textContent = "copied";
+    } catch (refused) {
+      getSelection().selectAllChildren(this.codeLine);
+      this.copied.textContent = "selected: the browser keeps the clipboard to itself";
+    }
+  }
+
+  // ---- which steps are shown
+
+  fold(collapsed) {
+    this.refold(collapsed);
+    this.tell("collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
+  }
+
+  refold(collapsed) {
+    this.collapsed = collapsed;
+    this.shown = this.needle ? this.matches() : this.unfolded();
+    this.place = new Map(this.shown.map((row, place) => [row, place]));
+    this.spacer.style.height = `${this.shown.length * ROW}px`;
+    this.drawRows();
+  }
+
+  unfolded() {
+    const rows = [];
+    for (let row = 0; row < this.run.count; row = this.collapsed.has(row) ? this.run.end[row] : row + 1) rows.push(row);
+    return rows;
+  }
+
+  matches() {
+    const needle = this.needle.toLowerCase();
+    return rowsWhere(this.run, (row) => this.haystack(row).includes(needle));
+  }
+
+  // What search looks at: everything in the row, and the texts of the steps whose details are here.
+  haystack(row) {
+    const held = this.details[row];
+    const texts = held ? JSON.stringify([held, (held.given ?? []).map((message) => this.messages[message])]) : "";
+    return `${kindOf(this.run, row)[0]} ${nameOf(this.run, row)} ${placeOf(this.run, row)} ${statusOf(this.run, row)[0]} ${texts}`.toLowerCase();
+  }
+
+  filter(needle) {
+    this.needle = needle.trim();
+    this.refold(this.collapsed);
+    const loaded = Object.keys(this.details).length;
+    const scope = loaded < this.run.count ? ` (texts of ${number(loaded)} of ${plural(this.run.count, "step")} are loaded; of the others, names)` : "";
+    this.live.textContent = visible(this.needle ? `${plural(this.shown.length, "step")} found${scope}` : `${plural(this.run.count, "step")} shown`);
+    this.empty.hidden = !this.needle;
+    this.empty.textContent = this.live.textContent;
+    this.list.scrollTop = (this.place.get(this.row) ?? 0) * ROW - this.list.clientHeight / 2;
+    this.drawRows();
+  }
+
+  toggle(row) {
+    const collapsed = new Set(this.collapsed);
+    if (!collapsed.delete(row)) collapsed.add(row);
+    if (collapsed.has(row) && this.row > row && this.row < this.run.end[row]) this.choose(row);
+    this.fold(collapsed);
+  }
+
+  foldAll(fold) {
+    if (fold) for (let parent = this.run.parent[this.row]; parent >= 0; parent = this.run.parent[parent]) this.choose(parent);
+    this.fold(new Set(fold ? rowsWhere(this.run, (row) => folds(this.run, row)) : []));
+    this.reveal();
+  }
+
+  left() {
+    const { run, row } = this;
+    if (folds(run, row) && !this.collapsed.has(row)) this.toggle(row);
+    else if (run.parent[row] >= 0) this.choose(run.parent[row]);
+  }
+
+  right() {
+    const { run, row } = this;
+    if (!folds(run, row)) return;
+    if (this.collapsed.has(row)) this.toggle(row);
+    else this.choose(row + 1);
+  }
+
+  // ---- rows: only those in sight are in the page
+
+  drawRows() {
+    const first = Math.max(0, Math.floor(this.list.scrollTop / ROW) - 4);
+    const last = Math.min(this.shown.length, first + Math.ceil((this.list.clientHeight || 400) / ROW) + 8);
+    this.list.replaceChildren(this.spacer, ...this.shown.slice(first, last).map((row, offset) => this.drawRow(row, first + offset)));
+    const active = this.list.querySelector('[aria-selected="true"]');
+    if (active) this.list.setAttribute("aria-activedescendant", active.id);
+    else this.list.removeAttribute("aria-activedescendant");
+    const [from, to] = this.window;
+    this.axis.replaceChildren(make("span", "", duration(from)), make("span", "", duration(to)));
+  }
+
+  drawRow(row, place) {
+    const { run } = this;
+    const [kind, icon] = kindOf(run, row);
+    const [status, glyph] = statusOf(run, row);
+    const restart = run.cols.restarts[row];
+    const element = make("div", `ws-row ws-cols ws-${status}${restart === undefined ? "" : " ws-restart"}`, {
+      role: "treeitem", id: `${this.id}-r${row}`, "data-row": row,
+      "aria-level": run.cols.depth[row] + 1, "aria-posinset": place + 1, "aria-setsize": this.shown.length, "aria-selected": String(row === this.row),
+      "aria-expanded": folds(run, row) ? String(!this.collapsed.has(row)) : null, "aria-label": this.sentence(row),
+    },
+    make("span", "ws-index", String(indexOf(run, row))),
+    this.drawName(row, icon, kind),
+    make("span", "ws-node", { title: placeOf(run, row) }, bdi(placeOf(run, row))),
+    make("span", "ws-status", { title: status }, make("span", "ws-glyph", glyph), make("span", "ws-word", status === "ok" ? "" : status)),
+    make("span", "ws-took", duration(run.took[row])),
+    this.drawBar(row),
+    run.marks.has(row) ? make("span", `ws-mark ws-${run.marks.get(row)}`, { title: `${run.marks.get(row)} finding` }, "◆") : make("span"));
+    element.style.transform = `translateY(${place * ROW}px)`;
+    return element;
+  }
+
+  drawName(row, icon, kind) {
+    const { run } = this;
+    const folded = folds(run, row) && this.collapsed.has(row);
+    const twisty = make("span", "ws-twisty", folds(run, row) ? { "data-fold": row } : {}, folds(run, row) && (folded ? "▸" : "▾"));
+    const start = run.cols.restarts[row];
+    const name = make("span", "ws-name", twisty, make("span", `ws-kind ws-kind-${kind}`, { title: kind }, icon),
+      bdi(nameOf(run, row), "ws-label", { title: nameOf(run, row) }),
+      start !== undefined && make("span", "ws-badge", { title: "the run was started or resumed again here" }, `↻ start ${start + 1}`),
+      (run.cols.badges[row] ?? []).map((badge) => make("span", `ws-badge ws-badge-${badge}`, badge)),
+      folded && make("span", "ws-badge", `+${number(run.end[row] - row - 1)}`));
+    name.style.paddingInlineStart = `${Math.min(12, run.cols.depth[row]) * 14}px`;
+    return name;
+  }
+
+  drawBar(row) {
+    const lane = make("span", "ws-lane");
+    const [from, to] = this.window;
+    const start = this.run.start[row];
+    const end = start + (this.run.took[row] || 0);
+    if (Number.isNaN(start) || end < from || start > to) return lane;
+    const left = Math.max(0, (start - from) / (to - from));
+    const right = Math.min(1, (end - from) / (to - from));
+    const bar = make("span", `ws-bar ws-kind-${kindOf(this.run, row)[0]}`);
+    bar.style.left = `${left * 100}%`;
+    bar.style.width = `${Math.max(0, right - left) * 100}%`;
+    lane.append(bar);
+    return lane;
+  }
+
+  clicked(event) {
+    const row = event.target.closest("[data-row]");
+    if (!row) return;
+    this.list.focus({ preventScroll: true });
+    if (event.target.closest("[data-fold]")) this.toggle(Number(row.dataset.row));
+    else this.choose(Number(row.dataset.row));
+  }
+
+  // ---- zoom: drag over steps in the overview, and the time axis covers just them
+
+  startBrush(event) {
+    const { run } = this;
+    const box = this.overview.getBoundingClientRect();
+    const rowAt = (x) => Math.min(run.count - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * run.count)));
+    const first = rowAt(event.clientX);
+    const far = (at) => Math.abs(at.clientX - event.clientX) > 5;
+    this.overview.setPointerCapture(event.pointerId);
+    const drag = (at) => far(at) && this.drawBrush(Math.min(first, rowAt(at.clientX)), Math.max(first, rowAt(at.clientX)));
+    const drop = (at) => {
+      this.overview.removeEventListener("pointermove", drag);
+      if (far(at)) this.zoom(Math.min(first, rowAt(at.clientX)), Math.max(first, rowAt(at.clientX)));
+      else this.choose(first);
+    };
+    this.overview.addEventListener("pointermove", drag);
+    this.overview.addEventListener("pointerup", drop, { once: true });
+  }
+
+  drawBrush(first, last) {
+    const wide = first > 0 || last < this.run.count - 1;
+    placeRect(this.brush, first, wide ? last - first + 1 : 0);
+  }
+
+  zoom(first, last) {
+    let [from, to] = [Infinity, -Infinity];
+    for (let row = first; row <= last; row++) {
+      if (Number.isNaN(this.run.start[row])) continue;
+      from = Math.min(from, this.run.start[row]);
+      to = Math.max(to, this.run.start[row] + (this.run.took[row] || 0));
+    }
+    this.window = to > from ? [from, to] : [0, this.run.until || 1];
+    this.drawBrush(first, last);
+    this.drawRows();
+  }
+
+  // ---- keys: handled anywhere in the view, except where the focused control has a use of its own for them
+
+  key(event) {
+    const withModifier = event.ctrlKey || event.metaKey || event.altKey;
+    this.lendKeys(withModifier);
+    if (withModifier && event.target !== this.search) return;
+    event.stopPropagation();
+    if (withModifier || event.isComposing) return;
+    const act = event.target === this.search ? this.searchKey(event) : this.viewKey(event);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  keyUp(event) {
+    this.lendKeys(event.ctrlKey || event.metaKey || event.altKey);
+  }
+
+  // While Ctrl, Alt or Meta is held, Lab gets its shortcuts (save, run) as if we weren't there; text fields keep theirs.
+  lendKeys(lend) {
+    const focused = this.root.contains(document.activeElement) ? document.activeElement : this.list;
+    if (focused === this.search) lend = false;
+    for (const element of new Set([this.root, focused, ...(this.lent ?? [])])) element.toggleAttribute("data-lm-suppress-shortcuts", !lend);
+    this.lent = lend ? [focused] : [];
+  }
+
+  searchKey(event) {
+    return {
+      Escape: () => { this.search.value = ""; this.filter(""); this.list.focus(); },
+      Enter: () => { this.list.focus(); if (!this.place.has(this.row)) this.choose(this.shown[0]); },
+      ArrowDown: () => { this.list.focus(); this.move(1); },
+    }[event.key];
+  }
+
+  viewKey(event) {
+    const { target, key, shiftKey } = event;
+    if (target.role === "tab" && ["ArrowLeft", "ArrowRight"].includes(key)) return () => this.besideTab(key === "ArrowRight" ? 1 : -1);
+    if (key.startsWith("Arrow") || ["Home", "End", "PageUp", "PageDown", "Enter"].includes(key)) {
+      return target === this.list ? this.listKey(key, shiftKey) : undefined;
+    }
+    return this.letterKey(key);
+  }
+
+  listKey(key, shift) {
+    const page = Math.max(1, Math.floor(this.list.clientHeight / ROW) - 1);
+    return {
+      ArrowDown: () => this.move(1), ArrowUp: () => this.move(-1), PageDown: () => this.move(page), PageUp: () => this.move(-page),
+      Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)),
+      ArrowLeft: () => (shift ? this.foldAll(true) : this.left()), ArrowRight: () => (shift ? this.foldAll(false) : this.right()),
+      Enter: () => this.panel.focus(),
+    }[key];
+  }
+
+  letterKey(key) {
+    const tab = TABS[Number(key) - 1];
+    if (tab) return () => this.openTab(tab[0]);
+    return {
+      j: () => this.move(1), k: () => this.move(-1), e: () => this.next(this.run.errors, 1), E: () => this.next(this.run.errors, -1),
+      n: () => this.next(this.run.marked, 1), N: () => this.next(this.run.marked, -1), y: () => this.copy(), z: () => this.zoom(0, this.run.count - 1),
+      "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(),
+      Escape: () => { this.help.hidden = true; this.list.focus(); },
+    }[key];
+  }
+
+  toggleHelp() {
+    this.help.hidden = !this.help.hidden;
+  }
+
+  besideTab(by) {
+    const place = TABS.findIndex(([name]) => name === this.tab);
+    const [name] = TABS[(place + by + TABS.length) % TABS.length];
+    this.openTab(name);
+    this.root.querySelector(`#${this.id}-${name}`).focus();
+  }
+
+  openTab(name, tell = true) {
+    if (name === this.tab) return;
+    this.tab = name;
+    if (tell) this.tell("tab", name);
+    this.drawPane();
+  }
+
+  // ---- asking the kernel
+
+  // The answer if it is here, else undefined while it is under way. Held keys pass over steps, so a question waits for a moment of rest.
+  ask(question) {
+    const key = JSON.stringify(question);
+    if (this.answers.has(key)) return this.answers.get(key) ?? undefined;
+    this.answers.set(key, null);
+    const row = this.row;
+    setTimeout(() => {
+      if (this.gone) return;
+      if (row === this.row) this.model.send(question);
+      else this.answers.delete(key);
+    }, 80);
+    return undefined;
+  }
+
+  answered(answer) {
+    const { ask, step } = answer;
+    if (ask === "text") return this.grow(answer);
+    this.answers.set(JSON.stringify({ ask, step }), answer);
+    if (ask === "step" && answer.detail) {
+      Object.assign(this.messages, answer.messages);
+      this.details[this.run.rowOf.get(step)] = answer.detail;
+    }
+    if (step === this.index) this.drawPane(true);
+  }
+
+  grow(answer) {
+    const key = JSON.stringify([answer.step, answer.key]);
+    const before = this.grown.get(key);
+    if (before && before.more !== answer.left) return; // asked twice: this part is here already
+    const text = (before?.text ?? "") + (answer.text ?? "");
+    this.grown.set(key, { text, more: answer.more ?? answer.left, error: answer.error });
+    if (answer.step === this.index) this.drawPane(true);
+  }
+
+  waiting(what) {
+    return make("p", "ws-note", { role: "status" }, `Asked the kernel for ${what}; it answers when it is free. Everything else here works meanwhile.`);
+  }
+
+  // ---- the pane
+
+  drawPane(keepScroll = false) {
+    const scroll = keepScroll ? this.panel.scrollTop : 0;
+    for (const [place, tab] of this.tabs.entries()) {
+      const chosen = TABS[place][0] === this.tab;
+      tab.setAttribute("aria-selected", String(chosen));
+      tab.tabIndex = chosen ? 0 : -1;
+    }
+    this.panel.setAttribute("aria-labelledby", `${this.id}-${this.tab}`);
+    if (!this.run.count) return this.panel.replaceChildren(note("This run has no steps."));
+    this.paneHead.replaceChildren(...this.drawPaneHead());
+    this.panel.replaceChildren(make("div", "", this[`${this.tab}Tab`]()));
+    this.panel.scrollTop = scroll;
+  }
+
+  drawPaneHead() {
+    const { run, row } = this;
+    const [kind, icon] = kindOf(run, row);
+    const [status, glyph] = statusOf(run, row);
+    return [
+      make("div", "ws-pane-name",
+        make("span", `ws-kind ws-kind-${kind}`, icon), make("span", "ws-pane-index", `step ${this.index}`),
+        bdi(nameOf(run, row), "ws-pane-label"), muted(kind), make("span", `ws-status ws-${status}`, `${glyph} ${status}`)),
+      make("div", "ws-pane-facts", [placeOf(run, row), duration(run.took[row]), ...(this.detail()?.facts ?? [])].map((fact) => fact && bdi(fact))),
+    ];
+  }
+
+  // Details of the chosen step; undefined while the kernel has been asked for them.
+  detail() {
+    return this.details[this.row] ?? this.ask({ ask: "step", step: this.index })?.detail;
+  }
+
+  missing() {
+    const asked = this.answers.get(JSON.stringify({ ask: "step", step: this.index }));
+    return asked?.error ? make("p", "ws-note ws-wrong", asked.error) : this.waiting("this step's texts");
+  }
+
+  section(title, aside, ...content) {
+    return make("section", "ws-section", make("h4", "", title, aside && muted(aside)), content);
+  }
+
+  // A text with its key; where it was cut, it says by how much and offers more.
+  text(excerpt, key, json = false) {
+    const step = this.index;
+    const grown = this.grown.get(JSON.stringify([step, key]));
+    const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
+    const shown = start + (grown?.text ?? "");
+    const more = grown ? grown.more : cut;
+    const block = make("pre", "ws-text", json || looksLikeJson(shown) ? coloured(json || more ? shown : indented(shown)) : shown);
+    if (grown?.error) block.append(make("span", "ws-note ws-wrong", ` ${grown.error}`));
+    if (!more) return block;
+    block.append(make("span", "ws-more", `… ${number(more)} more characters, `,
+      button("ws-link", `Fetch more of ${number(more)} more characters`, "fetch", () => this.model.send({ ask: "text", step, key, left: more }))));
+    return block;
+  }
+
+  messagesTab() {
+    const held = this.detail();
+    if (!held) return this.missing();
+    return [
+      held.error && this.section("Error", "", make("div", "ws-error-text", this.text(held.error, ["error"]))),
+      held.call && this.callSection(held),
+      held.result !== undefined && this.section("Result", "", this.text(held.result, ["result"])),
+      held.call && held.result === undefined && !held.error && this.section("Result", "", note("Not recorded.")),
+      held.answer && this.section(kindOf(this.run, this.row)[0] === "human" ? "Said" : "Answered", "", this.message(held.answer, ["answer"])),
+      held.given && this.givenSection(held.given),
+      !held.call && !held.answer && !held.given && (held.wrote ? this.wroteSection(held) : note("No message and no call was recorded here.")),
+    ];
+  }
+
+  callSection({ call }) {
+    return this.section("Call", [call.id, call.raw && call.arguments !== null && " arguments were no JSON object: as recorded"], this.call(call, ["call"]));
+  }
+
+  // A call as its name and arguments.
+  call(call, key) {
+    return [
+      make("div", "ws-call-name", bdi(call.name), key[0] !== "call" && call.id && muted(call.id)),
+      call.arguments === null ? note("Arguments were not recorded.") : this.text(call.arguments, [...key, "arguments"], !call.raw),
+    ];
+  }
+
+  givenSection(given) {
+    const first = this.openGiven === this.row ? 0 : Math.max(0, given.length - 6);
+    const open = () => { this.openGiven = this.row; this.drawPane(true); };
+    return this.section("Was given", plural(given.length, "message"),
+      first > 0 && button("ws-link", "Show earlier messages", `show ${plural(first, "earlier message")}`, open),
+      given.slice(first).map((id, offset) => this.message(this.messages[id], ["given", first + offset])));
+  }
+
+  message(message, key) {
+    return make("article", `ws-message ws-role-${message.role}`,
+      make("div", "ws-role", message.role, message.name && bdi(message.name, "ws-muted"), message.answers && muted(message.answers)),
+      message.error && make("div", "ws-error-text", this.text(message.error, [...key, "error"])),
+      message.content && this.text(message.content, [...key, "content"]),
+      message.calls?.map((call, place) => make("div", "ws-asks", this.call(call, [...key, "calls", place]))),
+      message.reasoning && make("div", "ws-asks", muted("reasoning"), this.text(message.reasoning, [...key, "reasoning"])));
+  }
+
+  decisionTab() {
+    const held = this.detail();
+    if (!held) return this.missing();
+    const made = held.decision;
+    if (!made) return this.undecided();
+    return [
+      this.section("Tool selected", made.selected.length ? "" : "none: it answered", this.choices(made)),
+      this.section("Confidence", made.source && `from ${made.source}`, made.confidence === null ? note("Not recorded.") : this.gauge(made.confidence)),
+      this.section("Reasoning", "", made.reasoning ? this.text(made.reasoning, ["decision", "reasoning"]) : note("Not recorded.")),
+    ];
+  }
+
+  undecided() {
+    const asker = this.run.cols.kind.lastIndexOf("m", this.row);
+    return note(`A ${kindOf(this.run, this.row)[0]} step decides nothing by itself. `,
+      asker >= 0 && ["The model call before it: ", this.stepLink(indexOf(this.run, asker))]);
+  }
+
+  choices({ selected, alternatives }) {
+    const offered = alternatives ?? selected;
+    const choice = (name) => {
+      const chosen = selected.includes(name);
+      const says = !chosen ? "offered" : offered.includes(name) ? "chosen" : "chosen, but not among the tools offered";
+      return make("li", chosen ? "ws-chosen" : "", make("span", "ws-choice-mark", chosen ? "●" : "○"), bdi(name), muted(says));
+    };
+    return [make("ul", "ws-choices", [...new Set([...offered, ...selected])].map(choice)),
+      alternatives === null && note("Which other tools were offered was not recorded.")];
+  }
+
+  gauge(confidence) {
+    const fill = make("span", `ws-gauge-fill${confidence < 0.5 ? " ws-low" : ""}`);
+    fill.style.width = `${Math.max(0, Math.min(1, confidence)) * 100}%`;
+    return make("div", "ws-gauge", make("span", "ws-gauge-number", confidence.toFixed(2)), make("span", "ws-gauge-bar", { "aria-hidden": "true" }, fill));
+  }
+
+  stateAnswer() {
+    return this.ask({ ask: "state", step: this.index });
+  }
+
+  stateTab() {
+    const state = this.stateAnswer();
+    const held = this.detail();
+    const before = !state ? this.waiting("the state") : state.error ? note(state.error) : this.text(state.before, ["state"], true);
+    return [held ? this.wroteSection(held) : this.missing(), this.section("State before this step", held?.checkpoint, before)];
+  }
+
+  wroteSection(held) {
+    const wrote = Object.entries(held.wrote ?? {});
+    const channels = wrote.map(([channel, value]) => [make("div", "ws-call-name", bdi(channel)), this.text(value, ["wrote", channel], true)]);
+    return this.section("This step wrote", wrote.length ? "before reducers" : "", wrote.length ? channels : note("No writes were recorded."));
+  }
+
+  changesTab() {
+    const state = this.stateAnswer();
+    if (!state) return this.waiting("the state");
+    if (state.error) return note(state.error);
+    if (state.since === undefined) return note("No earlier step of this graph started from another checkpoint: there is nothing to compare with.");
+    const lines = state.changes.map(([sign, path, value]) => this.changeLine(sign, path, value));
+    const hidden = state.changes_count - lines.length;
+    return this.section("State changed", ["since ", this.stepLink(state.since)],
+      lines.length ? make("div", "ws-diff", { role: "list" }, lines) : note("Nothing: the two states are equal."),
+      hidden > 0 && note(`… ${plural(hidden, "more line")}; the State tab has the whole state.`));
+  }
+
+  changeLine(sign, path, excerpt) {
+    const added = sign === "+";
+    return make("div", `ws-line ws-${added ? "added" : "removed"}`, { role: "listitem", "aria-label": `${added ? "added" : "removed"} ${path}` },
+      make("span", "ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), make("span", "ws-value", coloured(plain(excerpt))));
+  }
+
+  findingsTab() {
+    const { findings, findings_count } = this.run;
+    const here = findings.filter((finding) => finding.step === this.index || finding.evidence.some((item) => item.step === this.index));
+    const elsewhere = findings.filter((finding) => !here.includes(finding));
+    return [
+      here.length ? here.map((finding) => this.findingCard(finding)) : note(findings.length ? "No finding points at this step." : "No findings in this run."),
+      elsewhere.length > 0 && this.section("Elsewhere in this run", "", elsewhere.map((finding) => this.findingHead(finding))),
+      findings_count > findings.length && note(`… ${plural(findings_count - findings.length, "more finding")}: bench.findings() has them all.`),
+    ];
+  }
+
+  findingHead({ severity, detector, capability, score, step }) {
+    return make("div", "ws-finding-head", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
+      muted(`${capability} · score ${score ?? "–"}`), step === null ? muted("the whole run") : this.stepLink(step));
+  }
+
+  findingCard(finding) {
+    const numbers = Object.entries(finding.numbers).map(([name, value]) => [make("dt", "", name), make("dd", "", value)]);
+    const evidence = finding.evidence.map(({ run_id, step, path, says, sha256 }) => make("li", "",
+      run_id === this.run.run_id ? this.stepLink(step) : bdi(`run ${run_id} step ${step}`), make("code", "", path), plain(says),
+      make("span", "ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
+    return make("article", `ws-finding ws-${finding.severity}`, this.findingHead(finding), make("p", "ws-says", plain(finding.message)),
+      numbers.length > 0 && make("dl", "ws-numbers", numbers),
+      evidence.length > 0 && [make("h5", "", "Evidence"), make("ul", "ws-evidence", evidence)],
+      finding.refute && [make("h5", "", "What would refute it"), make("p", "ws-says", plain(finding.refute))]);
+  }
+
+  stepLink(index) {
+    const go = () => { this.choose(this.run.rowOf.get(index)); this.list.focus({ preventScroll: true }); };
+    return button("ws-link", `Go to step ${index}`, `step ${index}`, go);
+  }
+
+  rawTab() {
+    const index = this.index;
+    const raw = this.ask({ ask: "raw", step: index });
+    if (raw?.error) return make("p", "ws-note ws-wrong", raw.error);
+    if (raw) return this.section("Step", "as stored", this.text(raw.raw, ["raw"], true));
+    const held = this.detail();
+    const shown = held && JSON.stringify({ ...held, given: held.given?.map((id) => this.messages[id]) }, null, 2);
+    return [this.waiting("the stored step"), held && this.section("Step", "as this view holds it, long texts cut", this.text(shown, ["held"], true))];
+  }
+}
+
+// ---- small things the tabs share
+
+function plain(excerpt) {
+  return Array.isArray(excerpt) ? `${excerpt[0]} … ${number(excerpt[1])} more characters` : excerpt;
+}
+
+function looksLikeJson(text) {
+  return /^\s*[[{]/.test(text);
+}
+
+// JSON that came as one line of text is easier to read indented; anything else stays as it was recorded.
+function indented(text) {
+  if (text.includes("\n") || text.length < 65 || text.length > 20000) return text;
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch (noJson) {
+    return text;
+  }
+}
+
+// JSON text as spans: keys, strings, numbers and words told apart. Long texts stay plain, to keep the page light.
+function coloured(text) {
+  if (text.length > 8000) return [text];
+  const parts = [];
+  let last = 0;
+  for (const token of text.matchAll(/("(?:[^"\\\n]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b/g)) {
+    const kind = token[2] ? "key" : token[1] ? "string" : /[a-z]/.test(token[0][0]) ? "word" : "number";
+    parts.push(text.slice(last, token.index), make("span", `ws-json-${kind}`, token[1] ?? token[0]), token[2] ?? "");
+    last = token.index + token[0].length;
+  }
+  return [...parts, text.slice(last)];
+}
+
+export default {
+  render({ model, el }) {
+    const view = new View(model, el);
+    return () => view.destroy();
+  },
+};

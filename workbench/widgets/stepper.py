@@ -1,0 +1,150 @@
+"""The step-through view of one run, for a notebook: `Stepper(run, findings)`.
+
+The browser gets an outline of every step and the details of as many as fit; it asks for the rest, and for state, by custom message. Reading
+needs no kernel, so one can step while a cell runs. The chosen step, the tab and what is folded are public traits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from workbench.model import Finding, Json, Run, Step
+from workbench.widgets import fallback, packing
+from workbench.widgets.difference import difference
+from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, sendable, whole
+
+HERE = Path(__file__).parent
+TABS = ("messages", "decision", "state", "changes", "findings", "raw")
+STATE_CHARS = 20_000
+MAX_CHANGES = 400
+NO_STATE = "No state to show: this view was opened without a reader of checkpoints."
+
+ReadState = Callable[[Step], dict[str, Json]]
+
+
+class Stepper(anywidget.AnyWidget):
+    """Step through one run. Opens at the first bad step; `step` may name another (a TraitError names the nearest where the run has none such).
+
+    `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane.
+    """
+
+    _esm: ClassVar[Any] = HERE / "stepper.js"
+    _css: ClassVar[Any] = HERE / "stepper.css"
+
+    # The browser is ahead of the kernel while keys repeat: an echo of an older choice would throw it back.
+    step = traitlets.Int(help="Index of the chosen step.").tag(sync=True, echo_update=False)
+    tab = traitlets.Enum(TABS, default_value=TABS[0], help="The pane's open tab.").tag(sync=True, echo_update=False)
+    collapsed = traitlets.List(traitlets.Int(), help="Indices of the steps whose deeper steps are folded away.").tag(sync=True, echo_update=False)
+    _outline = traitlets.Dict().tag(sync=True)
+    _details = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, run: Run, findings: Sequence[Finding] = (), *, state: ReadState | None = None, step: int | None = None) -> None:
+        self.run = run
+        self.findings = tuple(findings)
+        self._read_state = state
+        self._pool = packing.Pool({}, {})
+        chosen = packing.opening_step(run, self.findings) if step is None else step
+        head = {**packing.outline(run, self.findings), "code": sendable(_opening(run))}
+        budget = packing.OPEN_BYTES - packing.size(head) - sum(path.stat().st_size for path in (HERE / "stepper.js", HERE / "stepper.css")) - 4_000
+        steps = packing.eager(run, chosen, budget, self._pool)
+        super().__init__(step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
+        self.on_msg(self._on_message)
+
+    @property
+    def code(self) -> str:
+        """The line that opens this view at this step again."""
+        return f"{_opening(self.run)}step={self.step})"
+
+    @traitlets.validate("step")
+    def _valid_step(self, proposal: dict[str, Any]) -> int:
+        index: int = proposal["value"]
+        if self.run.steps:
+            try:
+                self.run.step(index)
+            except LookupError as error:
+                raise traitlets.TraitError(error.args[0]) from error
+        return index
+
+    def _on_message(self, _widget: object, content: dict[str, Json], _buffers: object) -> None:
+        self.send(self.answer(content))
+
+    def answer(self, question: dict[str, Json]) -> dict[str, Json]:
+        """What the view is told when it asks: `{"ask": "step"|"state"|"raw"|"text", "step": index}`, repeated with the answer's fields added.
+
+        Whatever goes wrong (no such step, a state that can't be read) comes back as `error`, to be shown where the answer would stand.
+        """
+        try:
+            return {**question, **self._answer(question)}
+        except Exception as error:  # noqa: BLE001  # readers of state may raise anything; it is shown, not lost in the kernel's log
+            return {**question, "error": sendable(f"{type(error).__name__}: {error}"[:2000])}
+
+    def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
+        step = self.run.step(question["step"])
+        match question["ask"]:
+            case "step":
+                packed, new = packing.pack(step, self._pool)
+                return {"detail": packed, "messages": new}
+            case "state":
+                return self._state(step)
+            case "raw":
+                return {"raw": excerpt(self._whole(step, "raw")["raw"], STATE_CHARS)}
+            case "text":
+                return self._text(step, question["key"], question["left"])
+        raise ValueError(f"can't answer {question['ask']!r}; ask for step, state, raw or text")
+
+    def _state(self, step: Step) -> dict[str, Json]:
+        if self._read_state is None:
+            raise LookupError(NO_STATE)
+        now = self._read_state(step)
+        shown = {"before": excerpt(as_text(now), STATE_CHARS)}
+        earlier = self._earlier(step)
+        if earlier is None:
+            return shown
+        lines = list(difference(self._read_state(earlier), now))
+        changes = [[line.sign, sendable(line.path), excerpt(as_text(line.value), 500)] for line in lines[:MAX_CHANGES]]
+        return {**shown, "since": earlier.index, "changes": changes, "changes_count": len(lines)}
+
+    def _earlier(self, step: Step) -> Step | None:
+        """The nearest earlier step of the same graph that started from another checkpoint: steps of one super-step share their state."""
+        same_graph = (other for other in reversed(self.run.steps) if other.index < step.index and other.namespace == step.namespace)
+        return next((other for other in same_graph if other.checkpoint_id and other.checkpoint_id != step.checkpoint_id), None)
+
+    def _text(self, step: Step, key: list[str | int], left: int) -> dict[str, Json]:
+        """The next part of a text of which `left` characters are still to come, found by its key in the uncut details: `["answer", "content"]`."""
+        value: Json = self._whole(step, key[0])
+        for part in key:
+            value = value[part]
+        start = len(value) - left
+        return {"text": sendable(value[start : start + CHUNK_CHARS]), "more": max(0, left - CHUNK_CHARS)}
+
+    def _whole(self, step: Step, part: str | int) -> dict[str, Json]:
+        if part == "raw":
+            return {"raw": as_text(step.model_dump(mode="json"))}
+        if part == "state" and self._read_state is not None:
+            return {"state": as_text(self._read_state(step))}
+        return packing.detail(step, whole)
+
+    def __repr__(self) -> str:
+        """The call that would show this view, and what it shows."""
+        return f"<Stepper {_literal(self.run.run_id)} at step {self.step} of {len(self.run.steps)} steps: {self.code}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The live view where there is a kernel, a static page where there isn't, plain text everywhere else."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/html"] = fallback.as_html(self.run, self.findings, self.step, self.code)
+        data["text/plain"] = fallback.as_plain(self.run, self.findings, self.step, self.code)
+        return data, metadata
+
+
+def _opening(run: Run) -> str:
+    return f"bench.run({_literal(run.run_id)}).view("
+
+
+def _literal(text: str) -> str:
+    """Text as a Python literal in double quotes where that needs no escapes, else as `repr` has it: pasted, it is always just a string."""
+    return f'"{text}"' if text.isprintable() and not {'"', "\\"} & set(text) else ascii(text)
