@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, inspect
 from sqlmodel import SQLModel
 
-from workbench.model import Change, Checkpoint, Conversation, Finding, Message, NotEvaluated, Skip, Span, Write
+from workbench.model import Change, Checkpoint, Conversation, Finding, Log, Message, NotEvaluated, Skip, Span, Write
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Origin, RunNotFoundError, Store, StoreError
 from workbench.store.migrations import APPLICATION_ID, MIGRATIONS, VERSION
@@ -67,6 +67,23 @@ def test_spans_and_checkpoints_of_one_thread_are_one_group(store: Store):
     assert {one.trace_id for one in group.spans} == {f"{1:032x}", f"{2:032x}"}
     assert [one.checkpoint_id for one in group.checkpoints] == ["c1"]
     assert group.paths == ("spans.jsonl",)
+
+
+def test_logs_come_with_the_spans_they_belong_to(store: Store):
+    """A log that arrives in another file, before or after its span, is in the span's group."""
+    store.add(ORIGIN, [Log(trace_id=f"{1:032x}", span_id=f"{1:016x}", name="gen_ai.choice", body={"content": "hi"})], thread_of)
+    store.add(Origin(Path("later.jsonl"), "11" * 32, "otlp"), [span(1)], thread_of)
+    (group,) = store.groups([f"{1:032x}"], [])
+    assert [log.name for log in group.logs] == ["gen_ai.choice"]
+    assert group.paths == ("later.jsonl", "spans.jsonl")
+
+
+def test_a_run_that_its_source_tells_whole_is_kept_as_told(store: Store):
+    """A durable engine's history comes back as the run it is, its newest telling last."""
+    store.add(ORIGIN, [sketch(user("one"), run_id="wf-1")], thread_of)
+    added = store.add(ORIGIN, [sketch(user("two"), run_id="wf-1")], thread_of)
+    assert added.histories == {"wf-1"}
+    assert [(run.steps[0].output.content, path) for run, path in store.histories(["wf-1"])] == [("two", "spans.jsonl")]
 
 
 def test_a_trace_that_names_two_threads_stays_by_itself(store: Store):

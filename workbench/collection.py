@@ -129,6 +129,7 @@ def _ingest_file(store: Store, path: Path, touched: Added) -> FileSummary:
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
+    touched.histories |= added.histories
     return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips))
 
 
@@ -166,9 +167,11 @@ def sha256(path: Path) -> str:
 
 def _derive(store: Store, touched: Added) -> list[str]:
     runs = [run for group in store.groups(touched.traces, touched.threads) for run in _runs_of(group)]
-    runs += [from_conversation(conversation).model_copy(update={"sources": (path,)}) for conversation, path in store.conversations(touched.conversations)]
+    told = [(from_conversation(conversation), path) for conversation, path in store.conversations(touched.conversations)]
+    told += store.histories(touched.histories)
+    runs += [run.model_copy(update={"sources": (path,)}) for run, path in told]
     return [run.run_id for run in runs if store.save_runs([run])]
 
 
 def _runs_of(group: Group) -> Sequence[Run]:
-    return [run.model_copy(update={"sources": group.paths}) for run in normalise(group.spans, group.checkpoints)]
+    return [run.model_copy(update={"sources": group.paths}) for run in normalise(group.spans, group.checkpoints, group.logs)]

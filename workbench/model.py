@@ -1,6 +1,6 @@
 """The values everything else passes around: frozen, comparable, free of storage and display.
 
-Collectors yield `Span`, `Checkpoint`, `Conversation` and `Skip`. Normalisation turns the first three into a `Run` of `Step`s.
+Collectors yield `Span`, `Log`, `Checkpoint`, `Conversation`, whole `Run`s, and `Skip`. Normalisation makes a `Run` of `Step`s of each.
 Detectors read a `Run` and yield `Finding`s. A fork yields a `Receipt` and another `Run`; two runs make a `Comparison`.
 
 Times are UTC nanoseconds since 1970 (`*_ns`), money is US dollars (`*_usd`). `None` always means *not recorded*, never zero.
@@ -72,6 +72,20 @@ class Span(Value):
     events: tuple[SpanEvent, ...] = ()
     scope: str | None = None
     resource: dict[str, Json] = {}
+
+
+class Log(Value):
+    """A log record that belongs to a span: some instrumentors put a call's messages there. Joined by trace and span id.
+
+    `at_ns` is the time it happened, else the time it was observed; `body` is text or the nested values of a kvlist.
+    """
+
+    trace_id: str
+    span_id: str
+    name: str | None = None
+    at_ns: int | None = None
+    body: Json = None
+    attributes: dict[str, Json] = {}
 
 
 class Write(Value):
@@ -165,9 +179,6 @@ class Skip(Value):
     place: str
     reason: str
     count: int = 1
-
-
-Record = Span | Checkpoint | Conversation | Skip
 
 
 class Reading(Value):
@@ -338,6 +349,10 @@ class Run(Value):
             return answers[-1] if answers else "ended without an answer"
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
+
+
+Record = Span | Log | Checkpoint | Conversation | Run | Skip
+"""What a collector may yield. A `Run` is for sources that tell a whole run themselves, such as the history of a durable engine."""
 
 
 # ---- what detectors yield

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from workbench.model import Checkpoint, Json, Reading, Run, Span, Step
+from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Joiner, Place
 from workbench.normalise.ledger import INTERRUPT, Ledger
 from workbench.normalise.lineage import Lineage, split
+from workbench.normalise.logs import with_logs
 from workbench.normalise.outcome import status
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations
 from workbench.normalise.traced import step_of, whole
@@ -22,14 +23,15 @@ UNNAMED_SERVICE = "unknown_service"
 SUFFIX_DIGITS = 8
 
 
-def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint]) -> list[Run]:
-    """The runs in the related spans and checkpoints of one thread or trace: usually one.
+def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Sequence[Log] = ()) -> list[Run]:
+    """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
     Several when one thread id covers checkpoint lineages that have nothing to do with each other; the first keeps the plain run id. Sources
     are left for the caller to fill.
     """
     if not spans and not checkpoints:
         return []
+    spans = with_logs(spans, logs)
     readings = {(span.trace_id, span.span_id): read(span) for span in spans}
     lineages = split(spans, checkpoints, readings)
     return [_run(lineage, number, readings) for number, lineage in enumerate(lineages)]

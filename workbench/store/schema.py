@@ -50,6 +50,17 @@ class SpanRow(SQLModel, table=True):
     source_id: int
 
 
+class LogRow(SQLModel, table=True):
+    """A log record that belongs to a span."""
+
+    __tablename__ = "log"
+    seq: int | None = Field(default=None, primary_key=True)
+    trace_id: str
+    span_id: str
+    sha256: str
+    source_id: int
+
+
 class CheckpointRow(SQLModel, table=True):
     """A LangGraph checkpoint as it was read; one that gained writes since is another row."""
 
@@ -66,6 +77,16 @@ class ConversationRow(SQLModel, table=True):
     """A run that came as chat messages."""
 
     __tablename__ = "conversation"
+    seq: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    sha256: str
+    source_id: int
+
+
+class HistoryRow(SQLModel, table=True):
+    """A run that its source told whole, such as a durable engine."""
+
+    __tablename__ = "history"
     seq: int | None = Field(default=None, primary_key=True)
     run_id: str
     sha256: str

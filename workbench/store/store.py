@@ -10,24 +10,37 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from workbench.model import Checkpoint, Conversation, Finding, Json, NotEvaluated, Receipt, Record, Run, Skip, Span, canonical
+from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
 from workbench.store.migrations import APPLICATION_ID, VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
 from workbench.store.schema import TABLES
 
+V = TypeVar("V", bound=Value)
 BATCH = 2_000
 BUSY_MS = 60_000
 
 
-SOURCE, SKIP, SPAN, CHECKPOINT, CONVERSATION = map(TABLES.__getitem__, ("source", "skip", "span", "checkpoint", "conversation"))
+SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt"))
+
+
+RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
+"""The table of each kind of record."""
+KEYS = {
+    "span": ("trace_id", "span_id", "start_ns"),
+    "log": ("trace_id", "span_id"),
+    "checkpoint": ("thread_id", "namespace", "checkpoint_id"),
+    "conversation": ("run_id",),
+    "history": ("run_id",),
+}
+"""The columns that are fields of the record; the whole record stands in its payload."""
 
 
 class RunNotFoundError(LookupError):
@@ -53,13 +66,15 @@ class Added:
     traces: set[str] = field(default_factory=set)
     threads: set[str] = field(default_factory=set)
     conversations: set[str] = field(default_factory=set)
+    histories: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Group:
-    """All spans and checkpoints that belong together: one thread's, or one trace's. `paths` are the files they came from."""
+    """All spans, logs and checkpoints that belong together: one thread's, or one trace's. `paths` are the files they came from."""
 
     spans: tuple[Span, ...]
+    logs: tuple[Log, ...]
     checkpoints: tuple[Checkpoint, ...]
     paths: tuple[str, ...]
 
@@ -121,27 +136,25 @@ class Store:
         return added
 
     def _add_batch(self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added) -> None:
-        rows: dict[Table, list[dict[str, Json]]] = {SPAN: [], CHECKPOINT: [], CONVERSATION: []}
+        rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
         payloads = Payloads()
         for record in batch:
             added.records[type(record).__name__] = added.records.get(type(record).__name__, 0) + 1
             if isinstance(record, Skip):
                 added.skips.append(record)
-            elif isinstance(record, Span):
-                rows[SPAN].append(_span_row(record, conversation_of(record)))
-            elif isinstance(record, Checkpoint):
-                rows[CHECKPOINT].append({key: getattr(record, key) for key in ("thread_id", "namespace", "checkpoint_id")})
-            else:
-                rows[CONVERSATION].append({"run_id": record.run_id})
-            if not isinstance(record, Skip):
-                rows[_table_of(record)][-1] |= {"sha256": payloads.put(record), "source_id": source_id}
+                continue
+            row = {column: getattr(record, column) for column in KEYS[RAW[type(record)]]}
+            if isinstance(record, Span):
+                row["conversation_id"] = conversation_of(record)
+            rows[RAW[type(record)]].append(row | {"sha256": payloads.put(record), "source_id": source_id})
         payloads.save(connection)
-        for table, values in rows.items():
-            added.new += _insert(connection, table, values)
+        for name, values in rows.items():
+            added.new += _insert(connection, TABLES[name], values)
         # A known span may come from a file that was cut off before its thread was known: what was touched is derived anew, new or not.
-        added.traces |= {row["trace_id"] for row in rows[SPAN]}
-        added.threads |= {row["thread_id"] for row in rows[CHECKPOINT]} | {row["conversation_id"] for row in rows[SPAN] if row["conversation_id"]}
-        added.conversations |= {row["run_id"] for row in rows[CONVERSATION]}
+        added.traces |= {row["trace_id"] for row in (*rows["span"], *rows["log"])}
+        added.threads |= {row["thread_id"] for row in rows["checkpoint"]} | {row["conversation_id"] for row in rows["span"] if row["conversation_id"]}
+        added.conversations |= {row["run_id"] for row in rows["conversation"]}
+        added.histories |= {row["run_id"] for row in rows["history"]}
 
     def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
         """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
@@ -163,26 +176,34 @@ class Store:
         return connection.execute(select(func.count(func.distinct(SPAN.c.conversation_id))).where(SPAN.c.trace_id == trace)).scalar_one() == 1
 
     def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
-        span_rows = [row for trace in sorted(traces) for row in connection.execute(select(SPAN).where(SPAN.c.trace_id == trace).order_by(SPAN.c.seq))]
+        span_rows, log_rows = (_rows_of(connection, table, traces) for table in (SPAN, LOG))
         query = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == thread).order_by(CHECKPOINT.c.seq)
         checkpoint_rows = list(connection.execute(query)) if thread is not None else []
         newest_spans = {(row.trace_id, row.span_id): row for row in span_rows}.values()
         newest_checkpoints = {(row.namespace, row.checkpoint_id): row for row in checkpoint_rows}.values()
-        used = {row.source_id for row in (*newest_spans, *newest_checkpoints)}
+        used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
         paths = _column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
         return Group(
             spans=tuple(load(connection, Span, (row.sha256 for row in newest_spans))),
+            logs=tuple(load(connection, Log, (row.sha256 for row in log_rows))),
             checkpoints=tuple(load(connection, Checkpoint, (row.sha256 for row in newest_checkpoints))),
             paths=tuple(paths),
         )
 
     def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
         """The newest version of each of these conversations, with the path it came from."""
+        return self._told(CONVERSATION, Conversation, run_ids)
+
+    def histories(self, run_ids: Iterable[str]) -> Iterator[tuple[Run, str]]:
+        """The newest version of each of these runs as its source told it, with the path it came from."""
+        return self._told(HISTORY, Run, run_ids)
+
+    def _told(self, table: Table, kind: type[V], run_ids: Iterable[str]) -> Iterator[tuple[V, str]]:
+        query = select(table.c.sha256, SOURCE.c.path).join(SOURCE, SOURCE.c.source_id == table.c.source_id)
         with self._engine.connect() as connection:
             for run_id in sorted(run_ids):
-                query = select(CONVERSATION.c.sha256, SOURCE.c.path).join(SOURCE, SOURCE.c.source_id == CONVERSATION.c.source_id)
-                row = connection.execute(query.where(CONVERSATION.c.run_id == run_id).order_by(CONVERSATION.c.seq.desc()).limit(1)).one()
-                yield next(iter(load(connection, Conversation, [row.sha256]))), row.path
+                row = connection.execute(query.where(table.c.run_id == run_id).order_by(table.c.seq.desc()).limit(1)).one()
+                yield next(iter(load(connection, kind, [row.sha256]))), row.path
 
     def checkpoint_source(self, thread_id: str, namespace: str, checkpoint_id: str) -> tuple[Path, str]:
         """The database that holds a checkpoint's full state, and the collector that can read it. LookupError when no such checkpoint is known."""
@@ -325,7 +346,7 @@ class Store:
                 actual = hashlib.sha256(row.content).hexdigest()
                 if actual != row.sha256:
                     problems.append(f"payload {row.sha256[:12]}: its content hashes to {actual[:12]}")
-            for table in (SPAN, CHECKPOINT, CONVERSATION, RUN, STEP, EXAMINATION, FINDING, RECEIPT):
+            for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT):
                 missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
                 problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
             for address in _column(connection, select(STEP.c.sha256).distinct()):
@@ -337,14 +358,6 @@ class Store:
 
 
 # ---- rows
-
-
-def _table_of(record: Span | Checkpoint | Conversation) -> Table:
-    return SPAN if isinstance(record, Span) else CHECKPOINT if isinstance(record, Checkpoint) else CONVERSATION
-
-
-def _span_row(span: Span, conversation_id: str | None) -> dict[str, Json]:
-    return {"trace_id": span.trace_id, "span_id": span.span_id, "conversation_id": conversation_id, "start_ns": span.start_ns}
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]) -> int:
@@ -368,6 +381,11 @@ def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) ->
     for skip in skips:
         counts[skip.place, skip.reason] = counts.get((skip.place, skip.reason), 0) + skip.count
     _insert(connection, SKIP, [{"source_id": source_id, "place": place, "reason": reason, "count": n} for (place, reason), n in counts.items()])
+
+
+def _rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
+    """All rows of these traces, oldest first within each."""
+    return [row for trace in sorted(traces) for row in connection.execute(select(table).where(table.c.trace_id == trace).order_by(table.c.seq))]
 
 
 def _column(connection: Connection, query: Any) -> list[Any]:
