@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -29,6 +30,21 @@ class State(TypedDict, total=False):
 
     messages: Annotated[list[AnyMessage], add_messages]
     budget: int
+    said: str
+
+
+@dataclass
+class Trip:
+    """A value of the user's own type in the state."""
+
+    city: str
+
+
+class Typed(TypedDict, total=False):
+    """State with such a value."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    trip: Trip
     said: str
 
 
@@ -132,6 +148,23 @@ def careful(state: State) -> State:
         return {"said": f"none left: {error}"}
 
 
+def choose(state: Typed) -> Typed:
+    """Puts a value of its own type into the state."""
+    return {"trip": Trip("Kyoto")}
+
+
+def praise(state: Typed) -> Typed:
+    """Needs it to be of that type."""
+    return {"said": f"{state['trip'].city} is lovely{state.get('said', '')}"}
+
+
+def _typed() -> Any:
+    builder = StateGraph(Typed)
+    builder.add_sequence([choose, praise])
+    builder.add_edge(START, "choose")
+    return builder.compile()
+
+
 def _loop(*before: Any, later: bool = False) -> Any:
     builder = StateGraph(State)
     builder.add_node("agent", agent_later if later else agent)
@@ -152,6 +185,7 @@ approving = _loop(approve)
 handling = _loop(careful)
 renamed = _loop(careful, approve)
 loop = _loop(later=True)
+typed = _typed()
 
 
 def made() -> Any:
@@ -232,6 +266,21 @@ def _call_in_a_thread() -> str:
     return "a thread booked"
 
 
+def _link() -> str:
+    """Put a link where the fork's own database stands, by the C library."""
+    libc, database = ctypes.CDLL(None), Path(os.environ["TMPDIR"], "thread.sqlite")
+    for part in database.parent.glob("thread.sqlite*"):
+        part.unlink()
+    libc.symlink(os.environ["FOREIGN_DB"].encode(), bytes(database))
+    return "linked"
+
+
+def _remove() -> str:
+    for part in Path(os.environ["TMPDIR"]).glob("thread.sqlite*"):
+        part.unlink()
+    return "removed"
+
+
 def _die() -> str:
     os.write(1, b"last words")
     os._exit(7)
@@ -253,5 +302,7 @@ ESCAPES = {
     "natively": _natively,
     "call": _call_in_a_thread,
     "die": _die,
+    "link": _link,
+    "remove": _remove,
     "hang": _hang,
 }

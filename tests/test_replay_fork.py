@@ -186,6 +186,22 @@ def test_state(folder: Path, ledger: Path) -> None:
         recording.fork(1, Change(kind="state", value={"buget": 1}))
 
 
+def test_own_types(folder: Path, ledger: Path) -> None:
+    """Values of types that the graph's schema names keep their type; under another module's name they are plain data, and that is said."""
+    recording = record(folder, "typed", [])
+    at, known = recording.step("praise"), "tests.replay_agents:typed"
+    forked = recording.fork(at, Change(kind="state", value={"said": "!"}), graph=known)
+    assert forked.run.steps[-1].changes == {"said": "Kyoto is lovely!"}
+    assert forked.receipt.notes == ()
+    renamed = recording.fork(at, scratch=folder / "renamed.sqlite")
+    assert renamed.receipt.outcome.startswith("failed: AttributeError")
+    assert renamed.receipt.notes == (
+        "values of tests.replay_agents.Trip in the state were handed on as plain data: the graph's schema does not name these types",
+    )
+    with pytest.raises(ForkError, match=r"the state holds tests.replay_agents.Trip, .* they would be lost if it were changed"):
+        recording.fork(at, Change(kind="state", value={"said": "!"}))
+
+
 def test_fork_of_a_fork(folder: Path, ledger: Path) -> None:
     """A fork can be forked again, from the thread it left in scratch."""
     recording = record(folder, "graph", TWO)
@@ -269,6 +285,18 @@ def test_thread_swallows_the_halt(folder: Path, ledger: Path, monkeypatch: pytes
     assert forked.receipt.outcome.startswith("halted: no recording of tool book")
     assert forked.receipt.calls.halted == 2
     assert (forked.receipt.calls.live, forked.run.status, ledger.read_text()) == (0, "error", before)
+
+
+@pytest.mark.parametrize(("way", "says"), [("link", r"replaced its own database by a link \(thread.sqlite\)"), ("remove", "removed or damaged the database")])
+def test_own_database(way: str, says: str, folder: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that removes its scratch database, or puts a link in its place, is found out; what the link leads to is not opened for writing."""
+    recording = record(folder, "escaping", TWO)
+    before = recording.database.read_bytes()
+    monkeypatch.setenv("ESCAPE", way)
+    monkeypatch.setenv("FOREIGN_DB", str(recording.database))
+    with pytest.raises(ForkError, match=says):
+        recording.fork(1)
+    assert recording.database.read_bytes() == before
 
 
 # ---- what can't be forked

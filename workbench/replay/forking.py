@@ -82,25 +82,9 @@ def fork(
     answer, checkpoints = _rerun(wish, cut, scratch)
     steps, prefix = assemble(parent, _again(parent, cut), answer, checkpoints, wish.step.invocation)
     run = _run(wish, answer, steps, prefix)
-    receipt = Receipt(
-        run_id=run_id,
-        parent_run_id=parent.run_id,
-        forked_at_step=at,
-        change=change,
-        live=wish.live,
-        graph=graph,
-        calls=_counts(answer.records),
-        records=answer.records,
-        effects=count_effects(parent, run),
-        outcome=_outcome(run, answer),
-        isolation=answer.isolation,
-        parent_sha256=before,
-        parent_intact=before == _hashes(databases),
-        prefix_sha256=digest([one.model_dump(mode="json") for one in steps[:prefix]]),
-        seconds=round(time.monotonic() - started, 3),
-        notes=answer.notes,
-    )
-    return Forked(run, receipt, prefix)
+    receipt = _receipt(wish, answer, run, prefix)
+    proof = {"parent_sha256": before, "parent_intact": before == _hashes(databases), "seconds": round(time.monotonic() - started, 3)}
+    return Forked(run, receipt.model_copy(update=proof), prefix)
 
 
 # ---- before
@@ -222,7 +206,9 @@ def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:
 
 
 def _keep(database: Path, scratch: Path) -> None:
-    """Put the fork's thread where it stays, as one file without journals."""
+    """Put the fork's thread where it stays, as one file without journals. ForkError when the agent put a link there, which could lead anywhere."""
+    if links := [one.name for one in database.parent.glob(f"{database.name}*") if one.is_symlink()]:
+        raise ForkError(f"the re-run replaced its own database by a link ({', '.join(links)}): nothing of it is kept")
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -234,7 +220,7 @@ def _checkpoints(database: Path) -> list[Checkpoint]:
     source = Source(database)
     collector = next((one for one in collectors().values() if one.state and one.accepts(source)), None)
     if collector is None:
-        raise ForkError("no collector reads LangGraph checkpoint databases, so the fork's own steps can't be told")
+        raise ForkError("the agent removed or damaged the database of its own thread, so what the fork did can't be told")
     return [one for one in collector.collect(source) if isinstance(one, Checkpoint)]
 
 
@@ -259,6 +245,24 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
         forked_from=parent.run_id,
         forked_at_step=wish.step.index,
         change=wish.change,
+    )
+
+
+def _receipt(wish: Wish, answer: Answer, run: Run, prefix: int) -> Receipt:
+    return Receipt(
+        run_id=wish.run_id,
+        parent_run_id=wish.parent.run_id,
+        forked_at_step=wish.step.index,
+        change=wish.change,
+        live=wish.live,
+        graph=wish.graph,
+        calls=_counts(answer.records),
+        records=answer.records,
+        effects=count_effects(wish.parent, run),
+        outcome=_outcome(run, answer),
+        isolation=answer.isolation,
+        prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[:prefix]]),
+        notes=answer.notes,
     )
 
 

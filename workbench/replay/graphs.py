@@ -84,8 +84,12 @@ def check(graph: Pregel[Any, Any, Any, Any], recorded: Collection[str], name: st
 
 def needs_loop(graph: Pregel[Any, Any, Any, Any]) -> bool:
     """Whether some node can only run asynchronously."""
-    inner = [below for _, below in graph.get_subgraphs(recurse=True) if isinstance(below, Pregel)]
-    return any(_only_async(node.bound) for one in (graph, *inner) for node in one.nodes.values())
+    return any(_only_async(node.bound) for one in (graph, *inner_graphs(graph).values()) for node in one.nodes.values())
+
+
+def inner_graphs(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Pregel[Any, Any, Any, Any]]:
+    """The subgraphs of a graph, at any depth, by their nodes joined with `|`."""
+    return {path: one for path, one in graph.get_subgraphs(recurse=True) if isinstance(one, Pregel)}
 
 
 def _only_async(bound: Any) -> bool:

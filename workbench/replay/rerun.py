@@ -9,12 +9,9 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any, Protocol
 
-from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.pregel import Pregel
@@ -26,11 +23,11 @@ from workbench.replay import fence, graphs
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
+from workbench.replay.overlay import overlay, serializer_of, undecoded
 from workbench.replay.protocol import Answer, Request
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
-OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
 
 
 class Runner(Protocol):
@@ -65,8 +62,11 @@ def rerun(request: Request) -> Answer:
     fence.put_up(session)
     if graph.store is not None:
         session.notes.append("the graph's store is empty in a re-run: what it held was not recorded")
+    lost = undecoded()
     with runner(graph, request) as running:
-        ended, says = Drive(running, session, request, graph.get_name()).through()
+        ended, says = Drive(running, session, request, graph).through()
+    if lost:
+        session.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
     return _answer(session, ended, says)
 
 
@@ -89,9 +89,9 @@ def _answer(session: Session, ended: Any, says: str) -> Answer:
 class Drive:
     """Starts the graph at the cut, and again as often as the recording did: with recorded answers, with recorded inputs, after a crash."""
 
-    def __init__(self, running: Runner, session: Session, request: Request, name: str) -> None:
-        self.running, self.session, self.request, self.name = running, session, request, name
-        serializer = JsonPlusSerializer()
+    def __init__(self, running: Runner, session: Session, request: Request, graph: Graph) -> None:
+        self.running, self.session, self.request, self.name = running, session, request, graph.get_name()
+        serializer = serializer_of(graph)
         self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
         self.restarts = request.restarts
         self.limit = request.limits[0] if request.limits else None
@@ -171,13 +171,14 @@ def runner(graph: Graph, request: Request) -> Iterator[Runner]:
         with asyncio.Runner() as loop:
             connected = AsyncSqliteSaver.from_conn_string(request.database)
             saver = loop.run(connected.__aenter__())
+            saver.serde = serializer_of(graph)
             try:
                 yield _Looped(graph.copy(update={"checkpointer": saver, "store": store, "cache": None}), config, loop)
             finally:
                 loop.run(connected.__aexit__(None, None, None))
     else:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
-            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection), "store": store, "cache": None}), config)
+            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
 
 
 class _Direct:
@@ -204,48 +205,3 @@ class _Looped:
 
 def _limited(config: RunnableConfig, limit: int | None) -> RunnableConfig:
     return config if limit is None else {**config, "recursion_limit": limit}
-
-
-# ---- a changed state
-
-
-def overlay(graph: Graph, request: Request, values: dict[str, Json]) -> None:
-    """Put values into the checkpoint at the cut itself.
-
-    Not `update_state`: that would run the graph's routing functions, could choose another next node, and would send each value through the
-    channel's reducer. So the same tasks run again, on what was asked for. GraphError for a channel that the state doesn't have.
-    """
-    namespace, checkpoint_id = request.cut
-    serializer = JsonPlusSerializer()
-    with contextlib.closing(sqlite3.connect(request.database)) as database, database:
-        where = "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
-        row = database.execute(f"SELECT type, checkpoint FROM checkpoints {where}", (request.run_id, namespace, checkpoint_id)).fetchone()  # noqa: S608  # constant text
-        checkpoint = serializer.loads_typed(row)
-        held, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
-        for name, value in values.items():
-            held[name] = _fitting(_channel(graph, namespace, name, held), name, value, held.get(name))
-            versions.setdefault(name, max(versions.values(), default=1))
-        changed = (*serializer.dumps_typed(checkpoint), request.run_id, namespace, checkpoint_id)
-        database.execute(f"UPDATE checkpoints SET type = ?, checkpoint = ? {where}", changed)  # noqa: S608  # constant text
-
-
-def _channel(graph: Graph, namespace: str, name: str, held: dict[str, Any]) -> Any:
-    """The channel of this name in the graph that the namespace stands for."""
-    below = {path: one for path, one in graph.get_subgraphs(recurse=True) if isinstance(one, Pregel)} if namespace else {}
-    path = "|".join(part.partition(":")[0] for part in namespace.split("|"))
-    inner = below.get(path, graph)
-    known = {one for one in {*inner.channels, *held} if not one.startswith(("branch:", "__"))}
-    if name not in known:
-        near = get_close_matches(name, known, n=3)
-        raise graphs.GraphError(f"the state has no channel {name!r}" + (f"; near it is {', '.join(near)}" if near else f"; it has {', '.join(sorted(known))}"))
-    return inner.channels.get(name)
-
-
-def _fitting(channel: Any, name: str, value: Json, before: Any) -> Any:
-    """The value as the channel holds it: chat messages as messages, anything else as it is."""
-    kind = type(channel).__name__
-    if channel is not None and kind not in OVERLAYS:
-        raise graphs.GraphError(f"the channel {name!r} is a {kind}, whose value is spread over many checkpoints: it can't be changed in one")
-    reducer = getattr(getattr(channel, "operator", None), "__name__", "")
-    holds_messages = reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before))
-    return convert_to_messages(value) if holds_messages and isinstance(value, list) else value

@@ -8,9 +8,11 @@ tripwire alone, and the isolation says so. Call it before any thread exists and 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import resource
+import socket
 import struct
 import sys
 from collections.abc import Sequence
@@ -31,6 +33,8 @@ MEMORY_BYTES = 16 << 30
 FILE_BYTES = 8 << 30
 SOCKET_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 """Per architecture: its number in an audit record, and that of the system call `socket`."""
+IO_URING_SETUP, OTHER_RULES = 425, 0x40000000
+"""A system call's number on every architecture, and the bit by which x86-64 tells 32-bit pointers."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def enter(writable: Sequence[Path], *, seconds: float, witness: Path) -> Isolati
 
 
 def _limit(seconds: float) -> Measure:
+    keeps = "limited memory, file size and time"
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, FILE_BYTES),
@@ -83,8 +88,11 @@ def _limit(seconds: float) -> Measure:
     ):
         _, hard = resource.getrlimit(what)
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (least, least))
-    return Measure("limited memory, file size and time", True, f"{MEMORY_BYTES >> 30} GiB, {FILE_BYTES >> 30} GiB, {seconds:g} s")
+        try:
+            resource.setrlimit(what, (least, least))
+        except (ValueError, OSError) as error:
+            return Measure(keeps, False, str(error))
+    return Measure(keeps, True, f"{MEMORY_BYTES >> 30} GiB, {FILE_BYTES >> 30} GiB, {seconds:g} s")
 
 
 def _cut_network(libc: ctypes.CDLL) -> Measure:
@@ -153,17 +161,20 @@ def _can_write(folder: Path) -> bool:
 
 
 def _no_unix_sockets(libc: ctypes.CDLL) -> Measure:
-    """Unix sockets reach daemons past any network namespace, so `socket(AF_UNIX, …)` is refused (socketpair, which asyncio needs, is not)."""
+    """Unix sockets reach daemons past any network namespace, so `socket(AF_UNIX, …)` is refused, and io_uring, which could make one too.
+
+    `socketpair`, which asyncio needs, is let through: its two ends only reach each other.
+    """
     keeps, machine = "no Unix sockets", platform.machine()
     if machine not in SOCKET_CALLS:
         return Measure(keeps, False, f"no seccomp filter for {machine}")
     architecture, number = SOCKET_CALLS[machine]
-    load, equal, give, allow, refuse = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000 | 1
+    load, equal, at_least, give, allow, refuse = 0x20, 0x15, 0x35, 0x06, 0x7FFF0000, 0x00050000 | errno.EPERM
     code = [
-        (load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, refuse),  # a call of another architecture is refused
-        (load, 0, 0, 0), (equal, 0, 3, number),
-        (load, 0, 0, 16), (equal, 0, 1, 1), (give, 0, 0, refuse),  # first argument AF_UNIX
-        (give, 0, 0, allow),
+        (load, 0, 0, 4), (equal, 0, 7, architecture),  # a call by the rules of another architecture is refused
+        (load, 0, 0, 0), (at_least, 5, 0, OTHER_RULES), (equal, 4, 0, IO_URING_SETUP), (equal, 0, 2, number),
+        (load, 0, 0, 16), (equal, 1, 0, socket.AF_UNIX),  # the first argument of `socket`
+        (give, 0, 0, allow), (give, 0, 0, refuse),
     ]  # fmt: skip
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
     filters = struct.pack("@HP", len(code), ctypes.addressof(program))

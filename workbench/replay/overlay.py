@@ -1,0 +1,86 @@
+"""A changed state: values put into the checkpoint at the cut; and the reading of states in general, which decodes no type but the graph's own."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from langchain_core.messages import BaseMessage, convert_to_messages
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.pregel import Pregel
+
+from workbench.model import Json
+from workbench.replay.graphs import GraphError, inner_graphs
+from workbench.replay.protocol import Request
+
+Graph = Pregel[Any, Any, Any, Any]
+OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
+"""Channels whose value stands in one checkpoint as a whole."""
+
+
+def serializer_of(graph: Graph) -> JsonPlusSerializer:
+    """A strict serializer: of types that LangGraph does not know it decodes those alone that the schemas of the graph and its subgraphs name."""
+    allowed: set[tuple[str, ...]] = set()
+    for one in (graph, *inner_graphs(graph).values()):
+        allowed |= getattr(one, "_serde_allowlist", None) or set()
+    return JsonPlusSerializer(allowed_msgpack_modules=()).with_msgpack_allowlist(allowed)
+
+
+def undecoded() -> list[str]:
+    """A list that fills, from now on, with the names of types that states hold and that are left undecoded."""
+    names: list[str] = []
+
+    def listen(event: SerdeEvent) -> None:
+        name = f"{event['module']}.{event['name']}"
+        if event["kind"].endswith("blocked") and name not in names:
+            names.append(name)
+
+    register_serde_event_listener(listen)
+    return names
+
+
+def overlay(graph: Graph, request: Request, values: Mapping[str, Json]) -> None:
+    """Put values into the checkpoint at the cut itself.
+
+    Not `update_state`: that would run the graph's routing functions, could choose another next node, and would send each value through the
+    channel's reducer. So the same tasks run again, on what was asked for. GraphError for a channel that the state doesn't have.
+    """
+    namespace, checkpoint_id = request.cut
+    serializer, lost = serializer_of(graph), undecoded()
+    with contextlib.closing(sqlite3.connect(request.database)) as database, database:
+        where = "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+        row = database.execute(f"SELECT type, checkpoint FROM checkpoints {where}", (request.run_id, namespace, checkpoint_id)).fetchone()  # noqa: S608  # constant text
+        checkpoint = serializer.loads_typed(row)
+        if lost:
+            raise GraphError(f"the state holds {', '.join(lost)}, which the graph's schema does not name: they would be lost if it were changed")
+        held, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+        for name, value in values.items():
+            held[name] = _fitting(_channel(graph, namespace, name, held), name, value, held.get(name))
+            versions.setdefault(name, max(versions.values(), default=1))
+        changed = (*serializer.dumps_typed(checkpoint), request.run_id, namespace, checkpoint_id)
+        database.execute(f"UPDATE checkpoints SET type = ?, checkpoint = ? {where}", changed)  # noqa: S608  # constant text
+
+
+def _channel(graph: Graph, namespace: str, name: str, held: dict[str, Any]) -> Any:
+    """The channel of this name in the graph that the namespace stands for."""
+    path = "|".join(part.partition(":")[0] for part in namespace.split("|"))
+    inner = inner_graphs(graph).get(path, graph)
+    known = {one for one in {*inner.channels, *held} if not one.startswith(("branch:", "__"))}
+    if name not in known:
+        near = get_close_matches(name, known, n=3)
+        raise GraphError(f"the state has no channel {name!r}" + (f"; near it is {', '.join(near)}" if near else f"; it has {', '.join(sorted(known))}"))
+    return inner.channels.get(name)
+
+
+def _fitting(channel: Any, name: str, value: Json, before: Any) -> Any:
+    """The value as the channel holds it: chat messages as messages, anything else as it is."""
+    kind = type(channel).__name__
+    if channel is not None and kind not in OVERLAYS:
+        raise GraphError(f"the channel {name!r} is a {kind}, whose value is spread over many checkpoints: it can't be changed in one")
+    reducer = getattr(getattr(channel, "operator", None), "__name__", "")
+    holds_messages = reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before))
+    return convert_to_messages(value) if holds_messages and isinstance(value, list) else value
