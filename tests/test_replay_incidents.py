@@ -12,7 +12,7 @@ from workbench.comparison import compare
 from workbench.model import Change, Checkpoint, Run, Span
 from workbench.normalise import normalise
 from workbench.plugins import collectors
-from workbench.replay import Forked, fork
+from workbench.replay import Forked, ForkError, fork
 from workbench.source import Source
 
 TRACES = Path(__file__).parent.parent / "sample_traces"
@@ -65,6 +65,23 @@ def test_unchanged_from_every_step(at: int, tmp_path: Path) -> None:
     assert (done.receipt.calls.live, done.receipt.calls.blocked, done.receipt.calls.halted) == (0, 0, 0)
     assert {row.relation for row in compare(recorded("booked_twice"), done.run).rows} == {"same"}
     assert done.prefix <= at
+
+
+@pytest.mark.parametrize("name", ["progress_lost", "healthy_resume"])
+def test_unchanged_after_a_restart(name: str, tmp_path: Path) -> None:
+    """A replay that begins after the recorded run was cut off and started again doesn't stop there any more."""
+    run = recorded(name)
+    at = [step.index for step in run.of_kind("tool") if step.invocation == 1][-2]
+    done = forked(name, at, tmp_path)
+    assert {row.relation for row in compare(run, done.run).rows} == {"same"}
+    assert done.receipt.calls.served == len(run.steps) - at
+    assert done.receipt.notes == ()
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    """A step that stands for the graph as a whole has no checkpoint; the nearest one that has is named."""
+    with pytest.raises(ForkError, match=r"step 74 .* has no checkpoint to re-run from; the nearest step that has one is 73 \(search_flights\)"):
+        forked("budget_burned", 74, tmp_path)
 
 
 def test_inside_a_subgraph(tmp_path: Path) -> None:

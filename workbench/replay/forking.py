@@ -103,9 +103,11 @@ def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Ste
     if change.kind == "state" and not (isinstance(change.value, dict) and change.value):
         raise ForkError("a changed state should be an object from channel to value, with at least one channel")
     if step.checkpoint_id is None:
-        known = sum(one.checkpoint_id is not None for one in parent.steps)
-        why = f"{known} of its {len(parent.steps)} steps have one" if known else "the run was recorded without checkpoints"
-        raise ForkError(f"step {at} of {parent.run_id} has no checkpoint to re-run from: {why}; ingest the LangGraph checkpoint database of this run too")
+        known = sorted((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
+        instead = "ingest the LangGraph checkpoint database of this run too"
+        if known:
+            instead = f"the nearest step that has one is {known[0].index} ({known[0].name})"
+        raise ForkError(f"step {at} of {parent.run_id} ({step.name}) has no checkpoint to re-run from; {instead}")
     return step
 
 
@@ -162,7 +164,7 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
 
 
 def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
-    parent, cassette = wish.parent, record(wish.parent)
+    parent, cassette, again = wish.parent, record(wish.parent), _again(wish.parent, cut)
     tool_result, state = wish.change.kind == "tool_result", wish.change.kind == "state"
     last = next((one.checkpoint_id for one in reversed(parent.steps) if not one.namespace and one.checkpoint_id), None)
     return Request(
@@ -173,7 +175,7 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         witness=str(folder / "outside"),
         seconds=wish.seconds,
         cassette=edited(cassette, parent, wish.step.index, wish.change.value) if tool_result else cassette,
-        steps=tuple(sorted(_again(parent, cut))),
+        steps=tuple(sorted(again)),
         edited=wish.step.index if tool_result else None,
         state=wish.change.value if state else None,
         cut=cut.at,
@@ -182,7 +184,7 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         configurable=dict(cut.configurable),
         inputs=cutting.later_inputs(cut, last),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
-        stops=tuple(_stops(parent)),
+        stops=tuple(one for one in _stops(parent) if one in again),
         limits=_limits(wish, cut),
     )
 
