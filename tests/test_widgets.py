@@ -213,6 +213,19 @@ def test_json_is_laid_out_on_as_few_lines_as_fit() -> None:
     assert json.loads(text) == value
 
 
+def test_json_recorded_as_text_is_laid_out() -> None:
+    """A result that came as JSON in one line of text is broken into lines like any JSON."""
+    value = {"flights": ["NH 11"] * 10, "of": "é"}
+    assert as_text(json.dumps(value)) == as_text(json.dumps(value, separators=(",", ":"))) == as_text(value) != json.dumps(value)
+
+
+@pytest.mark.parametrize("inner", ['"id": 1, "id": 2', '"id": 0.10', '"id": 1e999', '"id" : 1', '"id": "\\/"', '"id": 1,', '"id": ' + "[" * 2000])
+def test_text_is_never_laid_out_at_the_cost_of_its_content(inner: str) -> None:
+    """Text with repeated keys, odd numbers, spacing or escapes, or that is no JSON, stays as it was recorded."""
+    text = f'{{"padding": "{"x" * 80}", {inner}}}'
+    assert as_text(text) == text
+
+
 def test_deep_json_is_laid_out() -> None:
     """A value nested 900 deep is still text."""
     value: Json = "x" * 100

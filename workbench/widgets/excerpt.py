@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -10,6 +11,7 @@ from workbench.model import Json
 PREVIEW_CHARS = 2_000
 CHUNK_CHARS = 100_000
 WIDTH = 64
+MAX_LAYOUT_CHARS = 200_000
 MAX_INDENT = 80
 """Deeper than this JSON goes on one line: a recording may be nested as deep as it likes."""
 
@@ -36,8 +38,21 @@ def sendable(text: str) -> str:
 
 
 def as_text(value: Json) -> str:
-    """A recorded value as a person reads it: text as it is, anything else as JSON, broken into lines where it would be too wide."""
-    return value if isinstance(value, str) else _layout(value, 0)
+    """A recorded value as a person reads it: JSON broken into lines where it would be too wide, any other text as it is."""
+    return _readable(value) if isinstance(value, str) else _layout(value, 0)
+
+
+def _readable(text: str) -> str:
+    """Text that is JSON on one line, laid out; only where nothing but spaces changes, so no digit, repeated key or escape gets lost."""
+    if not WIDTH < len(text) <= MAX_LAYOUT_CHARS or text[0] not in "{[":
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    spacings = itertools.product((False, True), ((", ", ": "), (",", ":")))
+    same = any(json.dumps(value, ensure_ascii=ascii_only, separators=spacing) == text for ascii_only, spacing in spacings)
+    return _layout(value, 0) if same else text
 
 
 def _layout(value: Json, indent: int, lead: int = 0) -> str:

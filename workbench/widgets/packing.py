@@ -164,7 +164,7 @@ def _message(message: Message, cut: Cut) -> dict[str, Json]:
     whole: dict[str, Json] = {
         "role": message.role,
         "name": message.name and sendable(message.name),
-        "content": cut(message.content) if message.content else None,
+        "content": cut(as_text(message.content)) if message.content else None,
         "calls": [_call(call, cut) for call in message.tool_calls],
         "answers": message.tool_call_id and sendable(message.tool_call_id),
         "error": cut(message.error) if message.error else None,
@@ -203,7 +203,7 @@ def facts(step: Step) -> list[str]:
     """When, which model, tokens, cost, join and notes, in words, as far as recorded."""
     known = (
         _moment(step.started_ns),
-        step.model,
+        None if step.model == step.name else step.model,
         _tokens(step.tokens),
         None if step.cost_usd is None else f"${step.cost_usd:.4g}",
         JOINS[step.joined] if step.span_id else "no span",

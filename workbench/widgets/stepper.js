@@ -195,9 +195,9 @@ class View {
     ];
     return make("header", "ws-title",
       make("h3", "ws-run", run.run_id), bdi(run.agent), make("span", `ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),
+      make("span", `ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`),
       run.forked_from && muted(`fork of ${run.forked_from} at step ${run.forked_at_step}`),
-      make("span", "ws-facts", facts.map((fact) => make("span", "", fact))),
-      make("span", `ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`));
+      make("span", "ws-facts", facts.map((fact) => make("span", "", fact))));
   }
 
   buildControls() {
@@ -363,7 +363,7 @@ class View {
   reveal(centred = false) {
     const top = (this.place.get(this.row) ?? 0) * ROW;
     const room = this.list.clientHeight || 400;
-    if (centred) this.list.scrollTop = top - room / 2;
+    if (centred) this.list.scrollTop = top - Math.round(room / 2 / ROW) * ROW;
     else if (top < this.list.scrollTop) this.list.scrollTop = top;
     else if (top + ROW > this.list.scrollTop + room) this.list.scrollTop = top + ROW - room;
     this.drawRows();
@@ -750,7 +750,7 @@ class View {
     const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
     const shown = start + (grown?.text ?? "");
     const more = grown ? grown.more : cut;
-    const block = make("pre", "ws-text", json || looksLikeJson(shown) ? coloured(json || more ? shown : indented(shown)) : shown);
+    const block = make("pre", "ws-text", json || looksLikeJson(shown) ? coloured(shown) : shown);
     if (grown?.error) block.append(make("span", "ws-note ws-wrong", ` ${grown.error}`));
     if (!more) return block;
     block.append(make("span", "ws-more", `… ${number(more)} more characters, `,
@@ -867,8 +867,9 @@ class View {
 
   changeLine(sign, path, excerpt) {
     const added = sign === "+";
+    const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
     return make("div", `ws-line ws-${added ? "added" : "removed"}`, { role: "listitem", "aria-label": `${added ? "added" : "removed"} ${path}` },
-      make("span", "ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), make("span", "ws-value", coloured(plain(excerpt))));
+      make("span", "ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), make("span", "ws-value", coloured(start), cut > 0 && muted(`… ${number(cut)} more characters`)));
   }
 
   findingsTab() {
@@ -922,16 +923,6 @@ function plain(excerpt) {
 
 function looksLikeJson(text) {
   return /^\s*[[{]/.test(text);
-}
-
-// JSON that came as one line of text is easier to read indented; anything else stays as it was recorded.
-function indented(text) {
-  if (text.includes("\n") || text.length < 65 || text.length > 20000) return text;
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch (noJson) {
-    return text;
-  }
 }
 
 // JSON text as spans: keys, strings, numbers and words told apart. Long texts stay plain, to keep the page light.
