@@ -301,6 +301,14 @@ def test_the_static_form_of_a_long_run_is_short() -> None:
     assert "19880 more steps" in data["text/html"]
 
 
+def test_the_static_form_shows_nesting_and_counts_what_it_leaves_out() -> None:
+    """Deeper steps are indented in the static forms, and findings past the twentieth are counted."""
+    data = Stepper(sketch(tool("outer"), tool("inner", depth=1)), [finding(0)] * 23)._repr_mimebundle_()[0]
+    assert ">&nbsp;&nbsp;&nbsp;inner<" in data["text/html"]
+    assert "✓   tool inner" in data["text/plain"]
+    assert all("… 3 more findings" in data[kind] for kind in ("text/html", "text/plain"))
+
+
 def test_the_package_imports_without_ipywidgets() -> None:
     """Importing the widgets package loads neither anywidget nor ipywidgets until a widget is named."""
     code = "import sys, workbench.widgets; print([name for name in ('anywidget', 'ipywidgets') if name in sys.modules])"

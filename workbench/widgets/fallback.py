@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -9,6 +10,7 @@ from workbench.model import Finding, Run, Step
 from workbench.widgets.excerpt import as_text, visible
 
 MAX_ROWS = 120
+MAX_FINDINGS = 20
 PREVIEW_CHARS = 1_200
 GLYPHS = {"ok": "✓", "error": "✕", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
 CELL = "text-align:left;padding:1px 10px 1px 0;font-family:monospace;vertical-align:top"
@@ -21,7 +23,8 @@ def as_html(run: Run, findings: Sequence[Finding], chosen: int, code: str) -> st
     return "".join(
         (
             f"<div><b>{_html(run.run_id)}</b> <span style='{MUTED}'>{_html(_headline(run, findings))}</span></div>",
-            *(_finding(finding) for finding in findings[:20]),
+            *(_finding(finding) for finding in findings[:MAX_FINDINGS]),
+            f"<div>… {len(findings) - MAX_FINDINGS} more findings</div>" if len(findings) > MAX_FINDINGS else "",
             _table(run, findings, chosen),
             *(_unfolded(step) for step in run.steps if step.index == chosen),
             f"<div style='{MUTED}'>Live view: <code>{_html(code)}</code></div>",
@@ -34,7 +37,8 @@ def as_plain(run: Run, findings: Sequence[Finding], chosen: int, code: str) -> s
     rows, hidden = _around(run, chosen)
     marked = {finding.step for finding in findings}
     lines = [f"{visible(run.run_id)}  {visible(_headline(run, findings))}"]
-    lines += [f"◆ {finding.severity} {finding.detector}: {_one_line(finding.message)}" for finding in findings[:20]]
+    lines += [f"◆ {finding.severity} {finding.detector}: {_one_line(finding.message)}" for finding in findings[:MAX_FINDINGS]]
+    lines += [f"  … {len(findings) - MAX_FINDINGS} more findings"] if len(findings) > MAX_FINDINGS else []
     for step in rows:
         mark = "◆" if step.index in marked else " "
         pointer = "▸" if step.index == chosen else " "
@@ -54,7 +58,7 @@ def _html(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return visible(" ".join(text[:300].split())[:160])
+    return visible(textwrap.shorten(text[:1000], 160, placeholder=" …"))
 
 
 def _around(run: Run, chosen: int) -> tuple[Sequence[Step], int]:
@@ -66,7 +70,7 @@ def _around(run: Run, chosen: int) -> tuple[Sequence[Step], int]:
 
 def _finding(finding: Finding) -> str:
     place = "" if finding.step is None else f" at step {finding.step}"
-    return f"<div>◆ <b>{_html(finding.detector)}</b> ({finding.severity}{place}): {_html(finding.message[:500])}</div>"
+    return f"<div>◆ <b>{_html(finding.detector)}</b> ({finding.severity}{place}): {_cut(finding.message)}</div>"
 
 
 def _table(run: Run, findings: Sequence[Finding], chosen: int) -> str:
@@ -81,7 +85,7 @@ def _table(run: Run, findings: Sequence[Finding], chosen: int) -> str:
 def _cells(step: Step, chosen: bool, marked: bool) -> Iterator[str]:
     duration = "–" if step.duration_ms is None else f"{step.duration_ms:,.0f}"
     mark = ("▸" if chosen else "") + ("◆" if marked else "")
-    name = " " * 3 * step.depth + _html(step.name[:120])
+    name = "&nbsp;" * 3 * min(step.depth, 12) + _html(step.name[:120])
     for text in (mark, str(step.index), step.kind, name, _html((step.node or "")[:80])):
         yield f"<td style='{CELL}'>{text}</td>"
     yield f"<td style='{CELL};{BAD if step.status == 'error' else ''}'>{GLYPHS[step.status]} {step.status}</td><td style='{CELL}'>{duration}</td>"
