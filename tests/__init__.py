@@ -1,0 +1,1 @@
+"""The tests. Each one's docstring is a true sentence about the workbench."""

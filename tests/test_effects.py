@@ -46,5 +46,6 @@ def test_an_outcome_is_unknown_after_a_time_out_and_prevented_by_a_fork():
         tool("pay", {}, error="ValueError: no such card"),
         tool("pay", {}, "ok"),
         tool("pay", {}, "ok", notes=("edited",)),
+        tool("pay", {}, notes=("halted",)),
     )
-    assert [effect.outcome for effect in effects_of(run)] == ["unknown", "failed", "done", "prevented"]
+    assert [effect.outcome for effect in effects_of(run)] == ["unknown", "failed", "done", "prevented", "prevented"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from workbench.model import Cause, Effect, EffectClass, Json, Run, Step, canonical
+from workbench.model import NOT_MADE, Cause, Effect, EffectClass, Json, Run, Step, canonical
 
 
 def _words(text: str) -> frozenset[str]:
@@ -78,7 +78,8 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     """Every attempted side effect of a run in time order, with the cause of each repetition.
 
     A repetition is a `resume` when it stands in a later invocation, a `model` one when a model call lies between (the model asked again,
-    or one that asked for both at once), else a `retry` by the code around the tool. A call whose result a fork put in its place counts as prevented.
+    or one that asked for both at once), else a `retry` by the code around the tool. A call that a fork
+    answered with another result, or stopped, counts as prevented.
     """
     found: list[Effect] = []
     last: dict[str, Step] = {}
@@ -106,7 +107,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
 
 
 def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
-    if "edited" in step.notes:
+    if NOT_MADE.intersection(step.notes):
         return "prevented"
     if outcome_unknown(step):
         return "unknown"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +25,12 @@ Joined = Literal["exact", "inferred", "none"]
 Severity = Literal["info", "warning", "error"]
 EffectClass = Literal["read-only", "effect", "unknown"]
 Cause = Literal["first", "retry", "resume", "model"]
+
+
+PASSED_ON = "passed on from inside"
+"""The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
+NOT_MADE = frozenset(("edited", "halted", "blocked"))
+"""The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 
 
 class Value(BaseModel):
@@ -308,17 +314,14 @@ class Run(Value):
 
     def step(self, index: int) -> Step:
         """The step with this index (chat logs leave gaps). LookupError names the range and the nearest step."""
-        if (found := self._by_index.get(index)) is not None:
-            return found
         if not self.steps:
             raise LookupError(f"run {self.run_id} has no steps")
+        place = bisect_left(self.steps, index, key=lambda step: step.index)
+        if place < len(self.steps) and self.steps[place].index == index:
+            return self.steps[place]
         nearest = min(self.steps, key=lambda step: abs(step.index - index))
         first, last = self.steps[0].index, self.steps[-1].index
         raise LookupError(f"run {self.run_id} has no step {index}: steps go from {first} to {last}, the nearest is {nearest.index} ({nearest.name})")
-
-    @cached_property
-    def _by_index(self) -> dict[int, Step]:
-        return {step.index: step for step in self.steps}
 
     def of_kind(self, kind: StepKind) -> Iterator[Step]:
         """The steps of one kind, in time order."""

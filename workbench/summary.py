@@ -6,11 +6,9 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 from __future__ import annotations
 
 from workbench.effects import business_key
-from workbench.model import Finding, Json, Receipt, Run, Step
+from workbench.model import PASSED_ON, Finding, Json, Receipt, Run, Step
 
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
-PASSED_ON = "passed on from inside"
-"""The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
 
 
 def of_run(run: Run) -> dict[str, Json]:

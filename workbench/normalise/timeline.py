@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from workbench.model import Json, Step, ToolCall
+from workbench.model import PASSED_ON, Json, Step, ToolCall
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger
-from workbench.normalise.traced import PASSED_ON
 
 LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
 

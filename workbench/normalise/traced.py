@@ -10,8 +10,6 @@ from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
 HANDOFF = "handoff"
-PASSED_ON = "passed on from inside"
-"""Note of a pause or an error that a node passes on from a subgraph or tool which has its own step."""
 NO_TOKENS = Tokens()
 STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval"}
 

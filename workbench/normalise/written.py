@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from workbench import serde
 from workbench.messages import message_of
-from workbench.model import Json, Message, Step, ToolCall
+from workbench.model import PASSED_ON, Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
-from workbench.normalise.traced import PASSED_ON, decision_of, status_of, where
+from workbench.normalise.traced import decision_of, status_of, where
 from workbench.normalise.unrecorded import QUESTION, resumed_with
 from workbench.tasks import INPUT, UPDATE
 

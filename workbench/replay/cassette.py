@@ -14,10 +14,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from workbench.model import Cassette, Interaction, Json, Message, Run, Step, ToolCall, canonical, digest
+from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Step, ToolCall, canonical, digest
 
-PASSED_ON = "passed on from inside"
-"""Note of a question that an outer task repeats for a subgraph: it was asked once."""
 NEAREST = 3
 MAX_COMPARED_CHARACTERS = 4000
 MAX_DIFFERENCES = 4
