@@ -321,3 +321,11 @@ def test_an_unknown_widget_is_named() -> None:
 
     with pytest.raises(AttributeError, match=r"no attribute 'Steper'; it offers Stepper"):
         workbench.widgets.Steper  # noqa: B018
+
+
+def test_a_model_call_is_labelled_with_what_it_chose() -> None:
+    """A row says what the model asked for; the model's name stands in the details. A plain answer keeps the name."""
+    run = sketch(model(calls=(("book", {}), ("look", {})), name="m-1", model="m-1"), model("done", name="m-1", model="m-1"))
+    steps = packing.outline(run, ())["steps"]
+    assert [steps["names"][number] for number in steps["name"]] == ["→ book, look", "m-1"]
+    assert ["m-1" in packing.facts(step) for step in run.steps] == [True, False]

@@ -91,9 +91,9 @@ def _columns(run: Run) -> dict[str, Json]:
 
 
 def _label(step: Step) -> str:
-    """The step's name, and what a model call chose: `gpt-5 → book_flight`."""
+    """The step's name; of a model call what it chose, `→ book_flight`, which says more in a narrow column than the model's name does."""
     chosen = step.decision.selected if step.decision else ()
-    return f"{step.name} → {', '.join(chosen)}" if chosen else step.name
+    return f"→ {', '.join(chosen)}" if chosen else step.name
 
 
 def _place(step: Step) -> str:
@@ -203,7 +203,7 @@ def facts(step: Step) -> list[str]:
     """When, which model, tokens, cost, join and notes, in words, as far as recorded."""
     known = (
         _moment(step.started_ns),
-        None if step.model == step.name else step.model,
+        None if step.model == _label(step) else step.model,
         _tokens(step.tokens),
         None if step.cost_usd is None else f"${step.cost_usd:.4g}",
         JOINS[step.joined] if step.span_id else "no span",
