@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from workbench.calls import token_count
-from workbench.model import Comparison, Finding, Receipt, Run, Step
+from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
 from workbench.report.forks import SIGNS, effect_word, folded
 from workbench.report.markup import Markup, element, join, visible
@@ -106,7 +106,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 def receipt_html(receipt: Receipt) -> str:
     """A fork's receipt: what was served, live, blocked, halted; isolation; what was stopped and why."""
-    stopped = [(one.answer, one.kind, one.name, one.says) for one in receipt.records if one.answer in {"live", "blocked", "halted"}][:MAX_ROWS]
+    stopped = [(one.answer, one.kind, one.name, join(*(element("div", line) for line in one.says.splitlines()))) for one in _notable(receipt)]
     return element(
         "div",
         element("div", _badge("ok" if receipt.clean else "error", "ok" if receipt.clean else "error", "clean" if receipt.clean else "not clean"), " receipt"),
@@ -116,8 +116,17 @@ def receipt_html(receipt: Receipt) -> str:
 
 
 def receipt_text(receipt: Receipt) -> str:
-    """A fork's receipt as text."""
-    return visible("\n".join(["receipt: " + ("clean" if receipt.clean else "not clean"), *(f"  {name}: {says}" for name, says in _receipt_facts(receipt))]))
+    """A fork's receipt as text: the same."""
+    lines = ["receipt: " + ("clean" if receipt.clean else "not clean"), *(f"  {name}: {says}" for name, says in _receipt_facts(receipt))]
+    for one in _notable(receipt):
+        says = "".join(f"\n    {line.strip()}" for line in one.says.splitlines())
+        lines.append(f"  {one.answer} {one.kind} {one.name}{f' at {one.node_path}' if one.node_path else ''}{says}")
+    return visible("\n".join(lines))
+
+
+def _notable(receipt: Receipt) -> list[CallRecord]:
+    """The calls that were not simply served: live, blocked, halted."""
+    return [one for one in receipt.records if one.answer in {"live", "blocked", "halted"}][:MAX_ROWS]
 
 
 def _ranked(findings: Iterable[Finding]) -> list[Finding]:
