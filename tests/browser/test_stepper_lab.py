@@ -122,3 +122,22 @@ def test_a_saved_notebook_reads_without_its_kernel(lab: Lab, notebook: Path) -> 
     page_html = "".join(outputs[0]["data"]["text/html"])
     assert "duplicated-effect" in page_html
     assert "booked-twice" in "".join(outputs[0]["data"]["text/plain"])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_names_and_keys_stay_on_their_lines(lab: Lab, notebook: Path, screenshot: Screenshot, theme: str) -> None:
+    """Lab's own rules squeeze neither the names of a finding's numbers nor the list of keys: each name is wider than high and starts beside its value."""
+    page = open_view(lab, notebook, theme)
+    page.locator(".ws-list").focus()
+    page.keyboard.press("5")
+    page.keyboard.press("?")
+    names = page.locator(".ws-pairs > b")
+    expect(names).to_have_count(14)
+    screenshot(page.locator(".ws"), f"lab-pairs-{theme}")
+    for name in names.all():
+        text, one, other = name.inner_text(), name.bounding_box(), name.locator("xpath=following-sibling::span[1]").bounding_box()
+        assert one
+        assert other
+        assert one["width"] >= 6 * min(3, len(text)), f"{text} is {one['width']} px wide"
+        assert one["height"] <= 22, f"{text} is {one['height']} px high"
+        assert abs(one["y"] - other["y"]) < 4, f"{text} stands {other['y'] - one['y']} px from its value"

@@ -9,10 +9,10 @@ const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "Sta
 const KINDS = { m: ["model", "✦"], t: ["tool", "⚒"], h: ["human", "◉"], n: ["node", "▢"], r: ["retrieval", "⌕"] };
 const STATUS = { o: ["ok", "✓"], e: ["error", "✕"], i: ["interrupted", "‖"], r: ["running", "…"], c: ["cancelled", "⊘"] };
 const STATUS_GLYPH = Object.fromEntries(Object.values(STATUS));
-const SEVERITY_GLYPH = { error: "▲", warning: "●", info: "○" };
+const SEVERITY_GLYPH = { error: "✕", warning: "▲", info: "●" };
 const SEVERITY_RANK = { error: 2, warning: 1, info: 0 };
 const KEYS = [
-  ["j ↓, k ↑", "next, previous step"], ["Home, End, PgUp, PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
+  ["j ↓, k ↑", "next, previous step"], ["Home End PgUp PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
   ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 6", "tab"],
   ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"],
   ["y", "copy the line of code"], ["?", "this list"],
@@ -73,7 +73,9 @@ const number = (value) => value.toLocaleString("en-US");
 const money = (usd) => `$${usd && usd < 1 ? Number(usd.toPrecision(2)) : usd.toFixed(2)}`;
 const bdi = (text, className, attributes = {}) => make("bdi", className, attributes, text);
 const note = (...content) => make("p", "ws-note", content);
-const muted = (text) => make("span", "ws-muted", text);
+const muted = (text, title) => make("span", "ws-muted", { title }, text);
+// No dl, dt, dd: Lab lays them out its own way wherever they stand.
+const pairs = (entries) => make("div", "ws-pairs", entries.map(([name, value]) => [make("b", "", name), make("span", "", value)]));
 
 function duration(us) {
   if (Number.isNaN(us)) return "–";
@@ -177,8 +179,7 @@ class View {
   build(el) {
     this.root = make("section", "ws", { "aria-label": `Steps of run ${this.run.run_id}`, "data-lm-suppress-shortcuts": "true" });
     this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
-    const keys = KEYS.map(([key, what]) => [make("dt", "", key), make("dd", "", what)]);
-    this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, make("dl", "", keys));
+    this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs(KEYS));
     this.root.style.setProperty("--digits", `${String(indexOf(this.run, this.run.count - 1)).length * 7.3 + 14}px`);
     this.body = make("div", "ws-body", this.buildSteps(), this.buildPane());
     this.root.append(this.live, this.buildTitle(), this.buildControls(), this.help, this.body, this.buildFoot());
@@ -513,7 +514,7 @@ class View {
     const start = run.cols.restarts[row];
     const name = make("span", "ws-name", twisty, make("span", `ws-kind ws-kind-${kind}`, { title: kind }, icon),
       bdi(nameOf(run, row), "ws-label", { title: nameOf(run, row) }),
-      start !== undefined && make("span", "ws-badge", { title: "the run was started or resumed again here" }, `↻ start ${start + 1}`),
+      start !== undefined && make("span", "ws-badge", { title: `Here the run was started again, or resumed after a stop: start ${start + 1}` }, /[ih]/.test(run.cols.status[row - 1] + run.cols.kind[row - 1]) ? "↻ resumed" : "↻ restarted"),
       (run.cols.badges[row] ?? []).map((badge) => make("span", `ws-badge ws-badge-${badge}`, badge)),
       folded && make("span", "ws-badge", `+${number(run.end[row] - row - 1)}`));
     name.style.paddingInlineStart = `${Math.min(12, run.cols.depth[row]) * 14}px`;
@@ -854,15 +855,19 @@ class View {
   }
 
   changesTab() {
-    const state = this.stateAnswer();
+    const held = this.detail();
+    return [held ? this.wroteSection(held) : this.missing(), this.section("Changed before this step", "", this.changed(this.stateAnswer()))];
+  }
+
+  changed(state) {
     if (!state) return this.waiting("the state");
     if (state.error) return note(state.error);
     if (state.since === undefined) return note("No earlier step of this graph started from another checkpoint: there is nothing to compare with.");
     const lines = state.changes.map(([sign, path, value]) => this.changeLine(sign, path, value));
     const hidden = state.changes_count - lines.length;
-    return this.section("State changed", ["since ", this.stepLink(state.since)],
+    return [note("In the state since ", this.stepLink(state.since), " began:"),
       lines.length ? make("div", "ws-diff", { role: "list" }, lines) : note("Nothing: the two states are equal."),
-      hidden > 0 && note(`… ${plural(hidden, "more line")}; the State tab has the whole state.`));
+      hidden > 0 && note(`… ${plural(hidden, "more line")}; the State tab has the whole state.`)];
   }
 
   changeLine(sign, path, excerpt) {
@@ -885,16 +890,16 @@ class View {
 
   findingHead({ severity, detector, capability, score, step }) {
     return make("div", "ws-finding-head", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
-      muted(`${capability} · score ${score ?? "–"}`), step === null ? muted("the whole run") : this.stepLink(step));
+      muted(`${capability} · score ${score ?? "–"}`, "How sure the detector is, 0 to 1. How often it is right was not measured."), step === null ? muted("the whole run") : this.stepLink(step));
   }
 
   findingCard(finding) {
-    const numbers = Object.entries(finding.numbers).map(([name, value]) => [make("dt", "", name), make("dd", "", value)]);
+    const numbers = Object.entries(finding.numbers);
     const evidence = finding.evidence.map(({ run_id, step, path, says, sha256 }) => make("li", "",
       run_id === this.run.run_id ? this.stepLink(step) : bdi(`run ${run_id} step ${step}`), make("code", "", path), plain(says),
       make("span", "ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
     return make("article", `ws-finding ws-${finding.severity}`, this.findingHead(finding), make("p", "ws-says", plain(finding.message)),
-      numbers.length > 0 && make("dl", "ws-numbers", numbers),
+      numbers.length > 0 && pairs(numbers),
       evidence.length > 0 && [make("h5", "", "Evidence"), make("ul", "ws-evidence", evidence)],
       finding.refute && [make("h5", "", "What would refute it"), make("p", "ws-says", plain(finding.refute))]);
   }
