@@ -49,3 +49,11 @@ def test_an_outcome_is_unknown_after_a_time_out_and_prevented_by_a_fork():
         tool("pay", {}, notes=("halted",)),
     )
     assert [effect.outcome for effect in effects_of(run)] == ["unknown", "failed", "done", "prevented", "prevented"]
+
+
+def test_a_fork_says_why_nothing_was_done():
+    """Of a fork's acts, those of before the cut were its parent's, the others were served, edited or stopped; only a live one was done."""
+    pay = [tool("pay", {"n": n}, "ok", notes=notes) for n, notes in enumerate(((), ("served", "nearest"), ("edited",), ("halted",), ("blocked",), ("live",)))]
+    effects = effects_of(sketch(*pay, forked_from="r", forked_at_step=1))
+    assert [effect.ended for effect in effects] == ["done in the original", "served", "edited by you", "stopped", "stopped", "done"]
+    assert [effect.outcome for effect in effects] == ["done", "done", "prevented", "prevented", "prevented", "done"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from workbench.model import NOT_MADE, Cause, Effect, EffectClass, Json, Run, Step, canonical
+from workbench.model import NOT_MADE, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,6 +33,8 @@ ATTEMPT_ONLY = re.compile(r"^(timestamp|now|nonce|attempt|retry|retry[-_]?count|
 UNKNOWN_OUTCOME = re.compile(
     r"timed?[\s_-]?out|deadline|connection (reset|aborted|closed|lost)|broken pipe|no (answer|response|reply)|gateway|\b50[234]\b|eof", re.IGNORECASE
 )
+ANSWERS: dict[str, Answered] = {"served": "served", "edited": "edited", "halted": "stopped", "blocked": "stopped"}
+"""The notes of a re-run's steps whose tool was not called, and what answered instead."""
 SAYS_ERROR = re.compile(r"\W*(error|exception|failed|failure|traceback|fatal|timed?[\s_-]?out)\b(?!\W*(none|null|false|0\b))", re.IGNORECASE)
 
 
@@ -99,6 +101,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
                 step=step.index,
                 arguments=arguments,
                 outcome=_outcome(step),
+                answered=_answered(run, step),
                 cause=_cause(last.get(key), asking, step),
             )
         )
@@ -112,6 +115,13 @@ def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
     if outcome_unknown(step):
         return "unknown"
     return "failed" if failure(step) else "done"
+
+
+def _answered(run: Run, step: Step) -> Answered | None:
+    """What a fork answered a call with instead of making it; a call from before the cut, of which nothing is noted, is the parent's own."""
+    noted = next((ANSWERS[note] for note in step.notes if note in ANSWERS), None)
+    before_cut = run.forked_at_step is not None and step.index < run.forked_at_step and "live" not in step.notes
+    return noted or ("inherited" if before_cut else None)
 
 
 def _cause(before: Step | None, asking: Step | None, step: Step) -> Cause:

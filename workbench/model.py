@@ -25,6 +25,7 @@ Joined = Literal["exact", "inferred", "none"]
 Severity = Literal["info", "warning", "error"]
 EffectClass = Literal["read-only", "effect", "unknown"]
 Cause = Literal["first", "retry", "resume", "model"]
+Answered = Literal["inherited", "served", "edited", "stopped"]
 
 
 PASSED_ON = "passed on from inside"
@@ -424,8 +425,16 @@ class Effect(Value):
     arguments: dict[str, Json] | None = None
     outcome: Literal["done", "unknown", "failed", "prevented"] = "done"
     """`unknown`: it timed out or broke off, so it may well have happened. `prevented`: a fork put a result in its place."""
+    answered: Answered | None = None
+    """In a fork, what stood for doing it: the parent's own step, its recording, the edit, or the fence. None where the tool was really called."""
     cause: Cause = "first"
     guessed: bool = True
+
+    @property
+    def ended(self) -> str:
+        """How it ended, in words; in a fork, why nothing was done."""
+        words = {"inherited": f"{self.outcome} in the original", "served": "served", "edited": "edited by you", "stopped": "stopped"}
+        return words[self.answered] if self.answered else self.outcome
 
 
 class Interaction(Value):
