@@ -20,6 +20,7 @@ from workbench.turns import asked_between, spoken
 
 OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
 SHOWN = 5
+CAUSES = {"model": "the model asked again", "retry": "the code around the tool tried again", "resume": "the run was started or resumed again", "first": "none"}
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -58,7 +59,8 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
         severity=severity,
         score=score,
         step=second.step,
-        message=f"{first.tool} 1 → {len(attempts)}: attempted again at step {second.step} after step {first.step}, {ended}; {key}; cause: {second.cause}",
+        message=f"{first.tool} 1 → {len(attempts)}: attempted again at step {second.step} after step {first.step}, {ended}; {key}; "
+        f"cause: {CAUSES[second.cause]}",
         numbers={"attempts": len(attempts), "first_step": first.step, "repeated_at": second.step, "cause": second.cause},
         evidence=(
             Evidence.cite(run, first.step, "$.error" if before.error else "$.result", "how the attempt before ended"),

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workbench.calls import call_key, observed, spent
-from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
+from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, call_key, observed, parsed, spent
+from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, canonical
 from workbench.sketch import model, sketch, tool, user
 from workbench.turns import spoken
 
@@ -82,7 +82,7 @@ def _finding(run: Run, loop: Loop) -> Finding:
     first, last, stop = loop.steps[loop.period], loop.steps[-1], loop.steps[2 * loop.period - 1]
     tokens, cost = spent(run, first.index, last.index)
     names = " → ".join(step.name for step in loop.steps[: loop.period])
-    same = "the same call with the same result" if loop.period == 1 else "the same calls with the same results"
+    same = ("the same call with the same result" if loop.period == 1 else "the same calls with the same results") + _but_for(loop)
     burned = [f"{tokens:,} tokens burned" if tokens is not None else "", f"${cost:.4f} burned" if cost is not None else ""]
     numbers = {"rounds": loop.rounds, "period": loop.period, "calls": len(loop.steps), "stop_at": stop.index, "burned_tokens": tokens, "burned_usd": cost}
     return Finding(
@@ -98,6 +98,31 @@ def _finding(run: Run, loop: Loop) -> Finding:
         capability="cost control",
         refute=f"Fork at step {first.index} with a result that differs: if the agent still repeats the call, the loop doesn't hang on the result.",
     )
+
+
+def _but_for(loop: Loop) -> str:
+    """What differs between the rounds and was ignored: the names of the fields, or times where they stand in running text."""
+    rounds = [(step, loop.steps[number + loop.period]) for number, step in enumerate(loop.steps[: -loop.period])]
+    pairs = [(parsed(one.result), parsed(other.result)) for one, other in rounds]
+    names = sorted({name for one, other in pairs for name in _passing(one, other)})
+    if names:
+        return f" but for {', '.join(names[:SHOWN])}"
+    return " but for times and ids" if any((one.error, one.result) != (other.error, other.result) for one, other in rounds) else ""
+
+
+def _passing(one: Json, other: Json, depth: int = 0) -> Iterator[str]:
+    """The names of the fields that merely pass with time and differ."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {*one, *other}:
+            if VOLATILE_FIELD.match(str(name)):
+                yield from [str(name)] if canonical(one.get(name)) != canonical(other.get(name)) else []
+            else:
+                yield from _passing(one.get(name), other.get(name), depth + 1)
+    elif isinstance(one, list) and isinstance(other, list):
+        for left, right in zip(one, other, strict=False):
+            yield from _passing(left, right, depth + 1)
 
 
 def _search(number: int, hotels: int = 0) -> tuple[Step, ...]:

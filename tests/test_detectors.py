@@ -167,3 +167,14 @@ def test_recorded_run_has_its_own_fault_and_no_other(name: str, tmp_path: Path) 
 def test_every_story_is_recorded() -> None:
     """Each of the five incidents is there, and healthy controls beside them."""
     assert set(STORIES) < set(RECORDED)
+
+
+def test_a_loop_names_what_it_ignored() -> None:
+    """Results that differ only in what passes with time are called the same but for that, by name or as times in a text."""
+    named = sketch(user("go"), *(tool("poll", {}, {"rows": [{"checked_at": str(n), "n": 1}]}) for n in range(4)))
+    texts = sketch(user("go"), *(tool("poll", {}, f"nothing at 03:00:0{n}") for n in range(4)))
+    equal = sketch(user("go"), *(tool("poll", {}, "nothing") for _ in range(4)))
+    for run, says in ((named, "the same result but for checked_at,"), (texts, "the same result but for times and ids,"), (equal, "the same result,")):
+        (found,) = detectors()["runaway-loop"].detect(run)
+        assert isinstance(found, Finding)
+        assert says in found.message
