@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,6 +118,7 @@ def test_a_halted_fork_exits_with_one(store: Path):
         (("fork", "booked-twice", "--at", "1", "--graph", "sample_traces.travel_agent:grph"), "graph"),
         (("report", "booked-twice", "-o", "report.pdf"), ".html"),
         (("ingest", "no/such/file.jsonl"), "no/such/file.jsonl"),
+        (("report", "--against", "booked-twice"), "name that run too"),
     ],
 )
 def test_errors_say_what_would_be_right(store: Path, arguments: tuple[str, ...], says: str):
@@ -135,6 +139,57 @@ def test_a_foreign_file_is_skipped_aloud_and_the_rest_is_read(tmp_path: Path):
     assert "no collector knows" in by_name["noise.json"]["skips"][0]["reason"]
     assert by_name["cut.jsonl"]["records"]["Span"] > 0
     assert by_name["cut.jsonl"]["skips"]
+
+
+def test_trace_text_never_commands_the_terminal(tmp_path: Path):
+    """Escape sequences, C1 controls and direction overrides in a trace are shown as code points, in tables, errors and JSON."""
+    hostile = "\x1b]0;pwn\x07\x1b[2J\x9b31m\u202egnp"
+    line = {"run_id": f"r{hostile}", "messages": [{"role": "user", "content": hostile}, {"role": "assistant", "content": f"[bold]{hostile}"}]}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(line) + "\n")
+    store = tmp_path / "a.db"
+    said = run("ingest", tmp_path / "chat.jsonl", "--store", store) + run("detect", "--store", store) + run("runs", "--store", store)
+    said += run("show", "r", "--store", store) + run("show", "r", "--store", store, "--json") + run("show", "x\x1b[2J", "--store", store, status=2)
+    assert "[bold]" in said
+    assert not set("\x1b\x07\x9b\u202e") & set(said)
+
+
+def test_a_report_never_calls_an_unexamined_run_clean(tmp_path: Path):
+    """A report on a store that nobody examined examines it first, and `runs` then knows."""
+    store = tmp_path / "a.db"
+    run("ingest", SAMPLES / "booked_twice", "--store", store)
+    assert "not examined" in run("runs", "--store", store)
+    run("report", "--store", store, "-o", tmp_path / "all.md")
+    assert "duplicated-effect" in (tmp_path / "all.md").read_text("utf-8")
+    assert "not examined" not in run("runs", "--store", store)
+
+
+def test_every_step_number_is_shown_in_a_narrow_window(store: Path):
+    """What is said of a step gives way; its number, which `--at` needs, does not."""
+    lines = run("show", "booked-twice", "--store", store).splitlines()
+    numbers = [line.split()[0] for line in lines[2:19]]
+    assert numbers == [str(number) for number in range(17)]
+
+
+def test_a_damaged_store_is_one_line(store: Path, tmp_path: Path):
+    """A store that was cut off, or a folder in its place, is an error and no traceback."""
+    (tmp_path / "cut.db").write_bytes(store.read_bytes()[:9000])
+    for path in (tmp_path / "cut.db", tmp_path):
+        said = run("runs", "--store", path, status=2)
+        assert said.startswith("error: ")
+        assert "Traceback" not in said
+
+
+def test_a_receipt_says_when_the_recording_is_not_what_was_ingested(tmp_path: Path):
+    """A database that changed after it was ingested is named: the fork started from what it holds now."""
+    folder = tmp_path / "booked_twice"
+    shutil.copytree(SAMPLES / "booked_twice", folder)
+    run("ingest", folder, "--store", tmp_path / "a.db")
+    with closing(sqlite3.connect(folder / "checkpoints.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    told = json.loads(run("fork", "booked-twice", "--at", "16", "--store", tmp_path / "a.db", "--json"))
+    assert "changed since it was ingested" in told["receipt"]["notes"][-1]
+    (folder / "checkpoints.sqlite").unlink()
+    assert "checkpoints.sqlite" in run("fork", "booked-twice", "--at", "16", "--store", tmp_path / "a.db", status=2)
 
 
 def test_verify_is_clean_after_all_this(store: Path):

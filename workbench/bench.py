@@ -82,7 +82,11 @@ class Bench:
         return RecordedRun(self, self.store.run(run_id))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report over the whole store; written to `path` (.html, .md or .json) when one is given."""
+        """A report over the whole store; written to `path` (.html, .md or .json) when one is given.
+
+        Runs that were not examined yet are examined first: a report must not call a run clean that nobody looked at.
+        """
+        detection.detect(self.store)
         examined = self.store.examined()
         findings, lacks = self._findings(), [one for _, not_evaluated in examined.values() for one in not_evaluated]
         return _saved(store_report(list(self.store.runs()), findings, lacks), path)
@@ -124,8 +128,8 @@ class RecordedRun:
 
     @cached_property
     def _examined(self) -> tuple[list[Finding], list[NotEvaluated]]:
-        known = self.bench.store.examined()
-        return known[self.run_id] if self.run_id in known else detection.examine(self.run)
+        detection.detect(self.bench.store, only=[self.run_id])
+        return self.bench.store.examined()[self.run_id]
 
     @property
     def findings(self) -> list[Finding]:
@@ -182,8 +186,8 @@ class RecordedRun:
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. ForkError says what can't be done.
         """
         change = _change(tool_result, state)
-        databases = self._databases()
         self.run.step(at)
+        databases = self._databases()
         run_id, scratch = self._fork_id()
         done = fork(
             self.run,
@@ -200,7 +204,8 @@ class RecordedRun:
         store = self.bench.store
         self._keep_states(scratch)
         store.save_runs([run], prefix=done.prefix)
-        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run)}))
+        notes = (*done.receipt.notes, *self._changed_since(databases))
+        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": notes}))
         return self.bench.run(run_id)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
@@ -215,13 +220,28 @@ class RecordedRun:
         return static.run_html(self.run, self.findings) + (static.receipt_html(receipt) if receipt else "")
 
     def _databases(self) -> list[Path]:
-        """The checkpoint databases this run was recorded in, those that are still there."""
-        found = []
-        for source in self.run.sources:
-            path = Path(source)
-            if path.exists() and (collector := collection.collector_of(Source(path))) and collector.state:
+        """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone."""
+        if not any(step.checkpoint_id for step in self.steps):
+            raise ForkError(
+                f"{self.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too"
+            )
+        found, gone = [], []
+        for path in map(Path, self.run.sources):
+            if not path.exists():
+                gone.append(str(path))
+            elif (collector := collection.collector_of(Source(path))) and collector.state:
                 found.append(path)
+        if not found:
+            raise ForkError(f"the checkpoint database of {self.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
         return found
+
+    def _changed_since(self, databases: list[Path]) -> list[str]:
+        """What the receipt says of databases that are not what was ingested: the fork started from what stands there now."""
+        return [
+            f"{path.name} has changed since it was ingested, and the fork started from what it holds now; ingest it again to see the same"
+            for path in databases
+            if collection.sha256(path) not in self.bench.store.source_hashes(path.resolve())
+        ]
 
     def _fork_id(self) -> tuple[str, Path]:
         """The next free id, and the file in which the fork's own thread will stand, beside the store."""

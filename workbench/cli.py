@@ -15,34 +15,39 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import DatabaseError
 
 from workbench import bench as wb
 from workbench import summary
+from workbench.calls import token_count
 from workbench.collection import IngestError
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.replay.forking import ForkError
 from workbench.report import ReportError, static
+from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import Store, StoreError
 
-KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, LookupError)
+KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, LookupError, OSError, DatabaseError)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
 STATUS = {
     "ok": "[green]✓ ok[/]",
     "error": "[red]✕ error[/]",
-    "interrupted": "[yellow]‖ waiting[/]",
+    "interrupted": "[yellow]‖ interrupted[/]",
     "running": "[yellow]… unfinished[/]",
     "cancelled": "cancelled",
 }
 NUMBERS = frozenset(("#", "steps", "records", "new", "skipped", "ms", "tokens"))
 PIPED_WIDTH = 160
-SAID_CHARACTERS = 120
+SAID_CHARACTERS, NAME_CHARACTERS, LEAST_SAID, COLUMN_GAPS = 200, 24, 10, 12
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_traces"
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -68,11 +73,11 @@ def ingest(paths: Annotated[list[Path], typer.Argument(help="Files or folders.")
     table = _table("file", "collector", "records", "new", "skipped", title=None)
     for file in done.summary.files:
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
-        table.add_row(escape(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
+        table.add_row(_shown(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
     out.print(table)
     for line in done.summary.skips_told():
-        out.print(escape(line), style="yellow")
-    out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {escape(str(store))}")
+        out.print(_shown(line), style="yellow")
+    out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(str(store))}")
 
 
 @app.command()
@@ -98,12 +103,12 @@ def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOpti
         _print_json(summary.of_run(recorded.run) | {"steps": [summary.of_step(step) for step in recorded.steps], "findings": findings_json})
         return
     joins = " · ".join(f"{count} {quality}" for quality, count in recorded.run.joins.items())
-    out.print(f"[bold]{escape(recorded.run_id)}[/]  {STATUS[recorded.run.status]}  {len(recorded.steps)} steps  joined spans: {joins}")
+    out.print(f"[bold]{_shown(recorded.run_id)}[/]  {STATUS[recorded.run.status]}  {len(recorded.steps)} steps  joined spans: {joins}")
     for note in recorded.run.notes:
-        out.print(f"note: {escape(note)}", style="yellow")
+        out.print(f"note: {_shown(note)}", style="yellow")
     out.print(_steps_table(recorded.steps, findings))
     _print_findings(findings)
-    out.print(f"outcome: {escape(recorded.outcome)}")
+    out.print(f"outcome: {_shown(recorded.outcome)}")
 
 
 @app.command()
@@ -123,7 +128,7 @@ def detect(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
         _print_findings(done.findings)
         out.print(f"{len(examined):,} runs examined, {len(done.findings):,} findings, {len(done.not_evaluated):,} not evaluated (workbench report tells why)")
     for failure in done.detection.failures:
-        err.print(f"a detector failed: {escape(failure)}", style="red")
+        err.print(f"a detector failed: {_shown(failure)}", style="red")
     if done.detection.failures:
         raise typer.Exit(1)
 
@@ -136,7 +141,7 @@ def fork(
     state: Annotated[str | None, typer.Option("--state", help="JSON object: channels of the state to replace before the step.")] = None,
     live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
-    seconds: Annotated[float, typer.Option("--seconds", help="Stop the re-run after this long.")] = 120.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,6 +175,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a report on a run, a comparison or the whole store."""
+    if against is not None and run_id is None:
+        raise ReportError(f"--against {against} compares it with a run; name that run too: workbench report RUN --against {against}")
     with _opened(store) as bench:
         if run_id is None:
             bench.report(output)
@@ -180,7 +187,8 @@ def report(
     if as_json:
         _print_json({"report": str(output), "bytes": output.stat().st_size})
     else:
-        out.print(f"wrote {escape(str(output))}, {output.stat().st_size:,} bytes; it opens offline")
+        offline = "; it opens offline" if output.suffix.lower() == ".html" else ""
+        out.print(f"wrote {_shown(str(output))}, {output.stat().st_size:,} bytes{offline}")
 
 
 @app.command()
@@ -232,7 +240,7 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     out.print(_runs_table(every, found))
     out.print()
     _print_findings(findings)
-    out.print(f"\n{len(every)} runs, {len(findings)} findings in {escape(str(store))}; the report is {escape(str(where))}, open it in any browser")
+    out.print(f"\n{len(every)} runs, {len(findings)} findings in {_shown(str(store))}; the report is {_shown(str(where))}, open it in any browser")
     out.print("Investigate the first one in the notebook notebooks/01_double_booking.ipynb:\n")
     out.print("    make lab", style="bold")
 
@@ -242,8 +250,14 @@ def main() -> None:
     try:
         app()
     except KNOWN as error:
-        err.print(f"error: {error.args[0] if error.args else error}", style="red", markup=False)
+        err.print(f"error: {visible(_told(error))}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(2) from error
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, DatabaseError):
+        return f"the store is damaged, or can't be read: {error.orig}; `workbench verify` says more, and nothing in it was changed"
+    return str(error) if isinstance(error, OSError) else str(error.args[0] if error.args else error)
 
 
 # ---- what they share
@@ -266,9 +280,14 @@ def _progress(verb: str, as_json: bool) -> Iterator[Callable[[Any, int, int], No
         task = bar.add_task("", total=None)
 
         def update(what: Any, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=escape(_short(what)))
+            bar.update(task, completed=done, total=total, description=_shown(_short(what)))
 
         yield update
+
+
+def _shown(text: str) -> str:
+    """Trace text for the terminal: neither rich's markup nor the terminal's own control sequences in it come to life."""
+    return escape(visible(text))
 
 
 def _parsed(text: str, option: str) -> Json:
@@ -279,11 +298,11 @@ def _parsed(text: str, option: str) -> Json:
 
 
 def _print_json(value: Json) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")  # ASCII: no terminal control survives, whatever the trace holds
 
 
 def _print_line(value: Json) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
 def _ingested(done: Any) -> Json:
@@ -320,38 +339,47 @@ def _runs_table(every: list[Run], found: dict[str, list[Finding]]) -> Table:
     for run in every:
         joins = " · ".join(f"{count} {quality}" for quality, count in run.joins.items() if count) or "no spans"
         findings = ", ".join(dict.fromkeys(finding.detector for finding in found[run.run_id])) if run.run_id in found else "not examined"
-        tokens = run.tokens.total if run.tokens.total is not None else (run.tokens.input or 0) + (run.tokens.output or 0) or None
+        tokens = token_count(run.tokens)
         counted = "–" if tokens is None else f"{tokens:,}"
-        table.add_row(escape(run.run_id), STATUS[run.status], str(len(run.steps)), counted, joins, findings or "[dim]none[/]", escape(run.agent or "–"))
+        table.add_row(_shown(run.run_id), STATUS[run.status], str(len(run.steps)), counted, joins, findings or "[dim]none[/]", _shown(run.agent or "–"))
     return table
 
 
 def _steps_table(steps: tuple[Step, ...], findings: list[Finding]) -> Table:
+    """One line a step. The numbers are what `--at` needs, so what is said is cut to the room they leave."""
     marks = {finding.step for finding in findings}
     table = _table("#", "kind", "name", "node", "status", "ms", "")
-    for step in steps:
-        mark = "[red]◆[/]" if step.index in marks else ""
-        took = "" if step.duration_ms is None else f"{step.duration_ms:,.0f}"
-        said = step.error or (step.output.content if step.output else None) or ("" if step.result is None else str(step.result))
-        name = "  " * step.depth + step.name
-        table.add_row(
-            str(step.index),
-            step.kind,
-            escape(name),
-            escape(step.node or ""),
-            STATUS[step.status],
-            took,
-            f"{mark} {escape(' '.join(said[:SAID_CHARACTERS].split()))}",
-        )
+    rows = [(*_step_cells(step), "[red]◆[/] " if step.index in marks else "", _said(step)) for step in steps]
+    widths = [max((cell_len(Text.from_markup(row[column]).plain) for row in rows), default=0) for column in range(6)]
+    room = max(out.width - sum(widths) - COLUMN_GAPS, LEAST_SAID)
+    for *cells, mark, said in rows:
+        text = Text(visible(said))
+        text.truncate(room - (2 if mark else 0), overflow="ellipsis")
+        table.add_row(*cells, Text.assemble(Text.from_markup(mark), text))
     return table
+
+
+def _step_cells(step: Step) -> tuple[str, ...]:
+    took = "" if step.duration_ms is None else f"{step.duration_ms:,.0f}"
+    name, node = _cut("  " * step.depth + step.name), _cut(step.node or "")
+    return str(step.index), step.kind, _shown(name), _shown(node), STATUS[step.status], took
+
+
+def _said(step: Step) -> str:
+    said = step.error or (step.output.content if step.output else None) or ("" if step.result is None else str(step.result))
+    return " ".join(said[:SAID_CHARACTERS].split())
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_CHARACTERS else f"{name[: NAME_CHARACTERS - 1]}…"
 
 
 def _print_findings(findings: list[Finding]) -> None:
     """Each finding as a heading and its message: a table would squeeze the message into a column."""
     for finding in findings:
         where = "" if finding.step is None else f"  step {finding.step}"
-        out.print(f"{SEVERITY[finding.severity]}  [bold]{finding.detector}[/]  {escape(finding.run_id)}{where}")
-        out.print(Padding(escape(finding.message), (0, 0, 0, 4), expand=False))
+        out.print(f"{SEVERITY[finding.severity]}  [bold]{finding.detector}[/]  {_shown(finding.run_id)}{where}")
+        out.print(Padding(_shown(finding.message), (0, 0, 0, 4), expand=False))
     if not findings:
         out.print("no findings")
 

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -26,11 +26,11 @@ class Detection:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def detect(store: Store, *, progress: Callable[[str, int, int], None] | None = None) -> Detection:
-    """Examine every run that these detectors have not seen yet; `progress(run_id, done, total)` is called before each."""
+def detect(store: Store, *, only: Collection[str] | None = None, progress: Callable[[str, int, int], None] | None = None) -> Detection:
+    """Examine every run (or `only` these) that these detectors have not seen yet; `progress(run_id, done, total)` is called before each."""
     result = Detection()
     fingerprint = _fingerprint()
-    waiting = store.unexamined(fingerprint)
+    waiting = [run_id for run_id in store.unexamined(fingerprint) if only is None or run_id in only]
     for number, run in enumerate(store.runs(waiting)):
         if progress:
             progress(run.run_id, number, len(waiting))

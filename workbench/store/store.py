@@ -24,6 +24,7 @@ from workbench.store.schema import TABLES
 
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
+NAMES_SHOWN = 5
 BUSY_MS = 60_000
 
 
@@ -91,6 +92,8 @@ class Store:
         """Open a store, creating or migrating it. StoreError says what is wrong with the file; it is then left as it was."""
         if not create and not path.exists():
             raise StoreError(f"there is no store {path}; `workbench ingest PATH --store {path}` makes one")
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; a store is one file, such as {path / 'workbench.db'}")
         if not path.parent.is_dir():
             raise StoreError(f"the folder {path.parent} of the store does not exist")
         version = _version_of(path)
@@ -215,6 +218,11 @@ class Store:
             raise LookupError(f"no checkpoint {checkpoint_id} of thread {thread_id} in the store")
         return Path(row.path), row.collector
 
+    def source_hashes(self, path: Path) -> list[str]:
+        """The hashes of a file's bytes each time it was ingested; empty for one that never was."""
+        with self._engine.connect() as connection:
+            return _column(connection, select(SOURCE.c.sha256).where(SOURCE.c.path == str(path)))
+
     # ---- runs
 
     def save_runs(self, runs: Iterable[Run], *, prefix: int = 0) -> int:
@@ -271,8 +279,9 @@ class Store:
             return starts[0]
         if not known:
             raise RunNotFoundError(f"there is no run {run_id!r}: {self.path} holds none; `workbench ingest PATH --store {self.path}` adds some")
-        near = starts[:5] or get_close_matches(run_id, known, n=3, cutoff=0.3) or known[:3]
-        raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {'it could be any of' if starts else 'near it are'} {', '.join(near)}")
+        near = starts[:5] or get_close_matches(run_id, known, n=3)
+        said = f"it could be any of {', '.join(near)}" if starts else f"the nearest is {' or '.join(near)}" if near else f"it holds {_some(known)}"
+        raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {said}")
 
     def _run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
         row = connection.execute(select(RUN).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).one()
@@ -355,6 +364,10 @@ class Store:
                     problems += [f"step {address[:12]}: message {one[:12]} is missing" for one in packed.get("new_messages", []) if one not in known]
             problems += [f"SQLite: {line}" for line in connection.exec_driver_sql("PRAGMA integrity_check").scalars() if line != "ok"]
         return problems
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
 
 
 # ---- rows
