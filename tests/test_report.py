@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from workbench.comparison import compare
 from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, NotEvaluated, Receipt, Run
 from workbench.report import Report, ReportError, comparison_report, html, markdown, run_report, save, static, store_report, to_json
+from workbench.report.document import Table
 from workbench.report.figure import FigureError, svg
 from workbench.report.markup import element, escape
 from workbench.report.markup import markdown as inert
 from workbench.report.style import CSS, POLICY
-from workbench.sketch import model, sketch, tool, user
+from workbench.sketch import START_NS, model, sketch, tool, user
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=https://evil.example/x onerror=alert(1)>'
@@ -250,8 +252,72 @@ def test_comparison_marks_the_first_divergence_and_the_effects() -> None:
     effects = (EffectCount(tool="book_flight", key="book_flight(…)", original=2, fork=1),)
     text = words(html(comparison_report(Comparison(left=RUN, right=right, rows=rows, effects=effects))))
     assert "book_flight 2 → 1" in text
-    assert text.count("◆ first divergence") + text.count("≠ first divergence") == 1
+    assert text.count("first divergence") == text.count("The first divergence is marked") + 1
     assert "7 steps the same" in text
+
+
+def fork_of_run() -> Run:
+    """RUN forked at step 2, ten minutes later: one act answered by the edit, one served, one stopped."""
+    own = (
+        tool("book_flight", BOOK, "B-1", notes=("edited",)),
+        tool("book_flight", BOOK, "B-2", notes=("served",)),
+        tool("book_flight", BOOK, error="halted", notes=("halted",)),
+    )
+    steps = [*RUN.steps[:2], *own]
+    later = START_NS + 600 * 10**9
+    placed = [step.model_copy(update={"index": n, "started_ns": START_NS + n * 10**9 if n < 2 else later + n * 10**9}) for n, step in enumerate(steps)]
+    return Run(run_id="r-1~1", steps=tuple(placed), started_ns=later + 2 * 10**9, forked_from="r-1", forked_at_step=2)
+
+
+def cells(report: Report, section: str, column: str) -> list[str]:
+    """The texts of one column of a section's first table."""
+    (table,) = (block for one in report.sections if one.title == section for block in one.blocks if isinstance(block, Table))
+    place = table.columns.index(column)
+    return ["".join(part if isinstance(part, str) else part.text for part in row.cells[place]) for row in table.rows]
+
+
+def test_a_forks_own_steps_are_timed_from_its_start() -> None:
+    """In a fork the parent's steps have no time, its own count from its start; in any other run all count from the earliest step."""
+    steps = tuple(tool("look").model_copy(update={"index": place, "started_ns": START_NS + n * 10**9}) for place, n in enumerate((1, 0, 2)))
+    late = Run(run_id="late", steps=steps, started_ns=START_NS + 2 * 10**9)
+    assert cells(run_report(fork_of_run(), [], []), "Steps", "at") == ["–", "–", "+0 ms", "+1.0 s", "+2.0 s"]
+    assert cells(run_report(late, [], []), "Steps", "at") == ["+1.0 s", "+0 ms", "+2.0 s"]
+
+
+def test_what_became_of_effects_reads_the_same_everywhere() -> None:
+    """A count that changed says what became of the rest; a fork's report and the store's count and name the same acts."""
+    fork = fork_of_run()
+    compared = compare(RUN, fork)
+    says = "2 → 1: 1 attempted (1 served), 1 answered by the edit, 1 stopped"
+    assert cells(comparison_report(compared), "Side effects", "change") == [says]
+    assert says in static.comparison_text(compared)
+    assert says in words(static.comparison_html(compared))
+    own = run_report(fork, [], [])
+    assert cells(own, "Side effects attempted", "outcome") == ["edited by you", "served", "stopped"]
+    assert "1 attempted (1 served), 1 answered by the edit, 1 stopped." in words(html(own))
+    assert [one.effects for one in store_report([RUN, fork], [], []).listed] == [2, 1]
+
+
+def test_side_by_side_shows_what_differs() -> None:
+    """A changed step shows on either side the part that differs, however late it stands; arguments are in one order; an edited step is marked."""
+    text = "x" * 500
+    left = sketch(tool("look", {"b": 1, "a": 2}, {"long": text, "seats": text + "free"}), tool("look", {"b": 1, "a": 2}, 1))
+    right = sketch(tool("look", {"a": 2, "b": 1}, {"long": text, "seats": text + "taken"}, notes=("edited",)), tool("look", {"a": 2, "b": 1}, 1))
+    page = words(static.comparison_html(compare(left, right)))
+    assert "look result.seats: …xxxxxxxxxxxxfree" in page
+    assert "◆ edited look result.seats: …xxxxxxxxxxxxtaken" in page
+    assert page.count("look a=2, b=1 → 1") == 2
+
+
+def test_isolation_is_short_where_it_held() -> None:
+    """A receipt names what the sandbox kept out; how that is known is folded away in a notebook, and what is lacking is always said."""
+    _, receipt = hostile_comparison()
+    held = receipt.model_copy(update={"isolation": "sandboxed: no network (a namespace), no programs (Landlock ABI 7)"})
+    assert "isolation: sandboxed: no network, no programs\n" in static.receipt_text(held)
+    assert "isolation in fullsandboxed: no network (a namespace)" in words(static.receipt_html(held)).replace("full sand", "fullsand")
+    assert "no programs (Landlock" not in words(html(run_report(RUN, [], [], held)))
+    lacking = receipt.model_copy(update={"isolation": "guarded, not sandboxed: no network: none (here)"})
+    assert "no network: none (here)" in words(html(run_report(RUN, [], [], lacking)))
 
 
 def test_receipt_says_what_was_stopped() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import traitlets
 
+from workbench.difference import difference
 from workbench.model import Evidence, Finding, Json, Run, Step
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import Stepper, packing
-from workbench.widgets.difference import difference
 from workbench.widgets.excerpt import HIDDEN, as_text, excerpt, visible
 
 WIDGETS = Path(packing.__file__).parent

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
+from workbench.calls import parsed
+from workbench.difference import difference
 from workbench.effects import effects_of
-from workbench.model import Aligned, Comparison, EffectCount, Run, Step, digest
+from workbench.model import Aligned, Answered, Comparison, EffectCount, Json, Run, Step, digest
 
 COMPARED = ("status", "tool_call", "result", "error", "output", "changes")
 """What makes two steps differ. Ids, times and tokens are not what a step does."""
+
+
+class Part(NamedTuple):
+    """The smallest part in which two steps differ: where it stands, such as `result.status`, and its value on either side ("–" where there is none)."""
+
+    path: str
+    left: Json
+    right: Json
 
 
 def compare(left: Run, right: Run) -> Comparison:
@@ -26,6 +37,17 @@ def count_effects(left: Run, right: Run) -> tuple[EffectCount, ...]:
                 counts.setdefault((effect.tool, effect.key), [0, 0])[side] += 1
     found = [EffectCount(tool=tool, key=key, original=before, fork=after) for (tool, key), (before, after) in counts.items()]
     return tuple(sorted(found, key=lambda one: one.original == one.fork))
+
+
+def attempted(run: Run) -> int:
+    """How many side effects a run attempted; those that a fork's edit answered, or that were stopped, don't count."""
+    return sum(effect.outcome != "prevented" for effect in effects_of(run))
+
+
+def answered(run: Run, tool: str, key: str) -> dict[Answered | None, int]:
+    """How often one effect of a run was answered how: None is a real call."""
+    ways = [effect.answered for effect in effects_of(run) if (effect.tool, effect.key) == (tool, key)]
+    return {way: ways.count(way) for way in ways}
 
 
 def _align(left: Sequence[Step], right: Sequence[Step]) -> Iterator[Aligned]:
@@ -53,6 +75,16 @@ def differences(left: Step, right: Step) -> tuple[str, ...]:
     """The names of the fields in which two steps differ, of those that say what a step does."""
     one, other = _told(left), _told(right)
     return tuple(name for name in COMPARED if one[name] != other[name])
+
+
+def parts(left: Step, right: Step) -> tuple[Part, ...]:
+    """The parts in which two steps differ. A result that is JSON in a string is looked into."""
+    names = differences(left, right)
+    one, other = ({name: value for name, value in {**_told(step), "result": parsed(step.result)}.items() if name in names} for step in (left, right))
+    found: dict[str, dict[str, Json]] = {}
+    for line in difference(one, other):
+        found.setdefault(line.path, {})[line.sign] = line.value
+    return tuple(Part(path, sides.get("-", "–"), sides.get("+", "–")) for path, sides in found.items())
 
 
 def _told(step: Step) -> dict[str, object]:

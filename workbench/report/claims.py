@@ -14,6 +14,7 @@ MAX_CLAIMS = 300
 HASH_DIGITS = 12
 EXCERPT_CHARS = 140
 NUMBER_DIGITS = 4
+SCORE_MEANS = "how sure the detector is; how often it is right was not measured"
 
 
 def findings_section(
@@ -43,7 +44,7 @@ def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False) -> Cla
     place: Phrase = () if finding.step is None else (Link(f"step {finding.step}", anchor(prefix, finding.step)), " · ")
     whose: Phrase = (Code(line(finding.run_id, 60)), " · ") if many else ()
     numbers = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in finding.numbers.items())
-    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f}, precision unmeasured",)))
+    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f} of 1: {SCORE_MEANS}",)))
     return Claim(
         headline=(Mark(finding.severity, finding.severity), f" {finding.detector} · ", *whose, *place, finding.message),
         tone=finding.severity,

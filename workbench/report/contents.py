@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Literal
 
 from workbench import charts
 from workbench.calls import token_count
+from workbench.comparison import attempted
 from workbench.effects import effects_of
 from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
-from workbench.report.forks import alignment_section, effect_word, effects_blocks, receipt_section
+from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, receipt_section
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
 from workbench.report.steps import anchor, steps_section, steps_table
 
@@ -101,7 +103,7 @@ def _listed(run: Run) -> Listed:
         started_ns=run.started_ns,
         duration_ms=span,
         steps=len(run.steps),
-        effects=len(effects_of(run)),
+        effects=attempted(run),
         tokens=token_count(run.tokens),
         cost_usd=run.cost_usd,
         forked_from=run.forked_from,
@@ -127,12 +129,12 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
     if comparison is None:
         return
     left, right = comparison.left, comparison.right
-    changed = [f"{one.tool} {effect_word(one)}" for one in comparison.effects if one.original != one.fork]
+    changed = [f"{one.tool} {effect_says(comparison, one)}" for one in comparison.effects if one.original != one.fork]
     verdict = "; ".join(changed) if changed else "the same side effects were attempted"
     words: Phrase = (Mark("effects", "changed" if changed else "quiet"), f" {verdict}")
     outcome = Table(("", "original", "fork"), tuple(_beside(left, right)))
     yield Section("In short", (Paragraph(words, "changed" if changed else ""), outcome), "summary")
-    yield Section("Side effects", effects_blocks(comparison.effects), "effects")
+    yield Section("Side effects", effects_blocks(comparison), "effects")
     yield alignment_section(comparison)
     if report.receipt:
         yield receipt_section(report.receipt, "left")
@@ -216,13 +218,14 @@ def _effects(run: Run) -> tuple[Block, ...]:
                 (Link(str(one.step), anchor("run", one.step)),),
                 (line(one.key, 200),),
                 (Code(line(one.idempotency_key, 60)) if one.idempotency_key else "none",),
-                (Mark(one.outcome, {"done": "ok", "unknown": "warning", "failed": "error"}.get(one.outcome, "quiet")),),
+                (Mark(one.ended, ENDED_TONES.get(one.ended, "quiet")),),
                 (one.cause,),
             )
         )
         for one in found[:MAX_RUNS]
     )
-    return (Table(("step", "act", "idempotency key", "outcome", "cause"), rows, frozenset({"step"})),)
+    counted = Paragraph((f"{attempts(Counter(one.answered for one in found))}.",), "quiet")
+    return counted, Table(("step", "act", "idempotency key", "outcome", "cause"), rows, frozenset({"step"}))
 
 
 def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:

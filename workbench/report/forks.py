@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from workbench import charts
+from workbench.comparison import answered, parts
 from workbench.frames import effects_frame
-from workbench.model import Aligned, Change, Comparison, EffectCount, Receipt, Run
+from workbench.model import Aligned, Answered, Change, Comparison, EffectCount, Receipt, Run, Step
 from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.quantities import DASH, cut, line, literal, plural
 from workbench.report.steps import anchor, gist, literal_line
@@ -16,7 +18,10 @@ FOLD_AT = 4
 MAX_RECORDS = 500
 CHANGE_CHARS = 2000
 ANSWER_TONES = {"served": "ok", "edited": "changed", "live": "warning", "blocked": "error", "halted": "error"}
-SIGNS = {"same": "=", "changed": "≠", "added": "+", "removed": "−"}
+SIGNS = {"same": "=", "changed": "Δ", "added": "+", "removed": "−"}
+ENDED_TONES = {"done": "ok", "unknown": "warning", "failed": "error", "edited by you": "changed"}
+MAX_PARTS, PART_CHARS, LEAD_CHARS = 3, 60, 12
+PROOF = re.compile(r" \([^()]*\)")
 
 
 def receipt_section(receipt: Receipt, parent: str | None = None) -> Section:
@@ -37,13 +42,14 @@ def receipt_section(receipt: Receipt, parent: str | None = None) -> Section:
     )
 
 
-def effects_blocks(counts: tuple[EffectCount, ...]) -> tuple[Block, ...]:
+def effects_blocks(comparison: Comparison) -> tuple[Block, ...]:
     """How often each effect was attempted before and after, as a table and a plot."""
+    counts = comparison.effects
     if not counts:
         return (Paragraph(("Neither run attempted a side effect.",), "quiet"),)
     rows = tuple(
         Row(
-            ((Code(line(one.tool, 60)),), (line(one.key, 200),), (str(one.original),), (str(one.fork),), (effect_word(one),)),
+            ((Code(line(one.tool, 60)),), (line(one.key, 200),), (str(one.original),), (str(one.fork),), (effect_says(comparison, one),)),
             "changed" if one.original != one.fork else "",
         )
         for one in counts
@@ -55,6 +61,44 @@ def effects_blocks(counts: tuple[EffectCount, ...]) -> tuple[Block, ...]:
 def effect_word(one: EffectCount) -> str:
     """`2 → 1`, or `1, unchanged`."""
     return f"{one.original} → {one.fork}" if one.original != one.fork else f"{one.original}, unchanged"
+
+
+def effect_says(comparison: Comparison, one: EffectCount) -> str:
+    """`2 → 1: 1 attempted (served), 1 answered by the edit`: the count and, where it changed, what became of the others."""
+    if one.original == one.fork:
+        return effect_word(one)
+    ways = answered(comparison.right, one.tool, one.key)
+    gone = one.original - sum(ways.values())
+    return f"{effect_word(one)}: {attempts(ways)}{f', {gone} not attempted' if gone > 0 else ''}"
+
+
+def attempts(ways: Mapping[Answered | None, int]) -> str:
+    """How many effects were attempted, and how many an edit answered or the fence stopped."""
+    made, served, before = ways.get(None, 0), ways.get("served", 0), ways.get("inherited", 0)
+    said = [f"{number} {word}" for number, word in ((before, "in the original"), (served, "served"), (made, "really made")) if number]
+    rest = [(ways.get("edited", 0), "answered by the edit"), (ways.get("stopped", 0), "stopped")]
+    detail = f" ({', '.join(said)})" if before or served else ""
+    return ", ".join([f"{before + served + made} attempted{detail}", *(f"{number} {word}" for number, word in rest if number)])
+
+
+def isolation_phrase(receipt: Receipt) -> str:
+    """What a sandbox kept out, without how it is known; where something is lacking, all of it."""
+    return PROOF.sub("", receipt.isolation) if receipt.isolation.startswith("sandboxed: ") else receipt.isolation
+
+
+def part_lines(left: Step, right: Step) -> tuple[str, str]:
+    """What differs between two steps, as either side has it: `result.status: confirmed`. Long texts are shown from where they part."""
+    found = parts(left, right)
+    more = f"; {plural(len(found) - MAX_PARTS, 'more difference')}" if len(found) > MAX_PARTS else ""
+    texts = [(one.path, literal_line(one.left), literal_line(one.right)) for one in found[:MAX_PARTS]]
+    sides = [[f"{path}: {_from_parting(mine, other)}" for path, mine, other in part] for part in (texts, [(path, after, old) for path, old, after in texts])]
+    return "; ".join(sides[0]) + more, "; ".join(sides[1]) + more
+
+
+def _from_parting(text: str, other: str) -> str:
+    same = next((place for place, (one, two) in enumerate(zip(text, other, strict=False)) if one != two), min(len(text), len(other)))
+    start = max(0, same - LEAD_CHARS) if len(text) > PART_CHARS else 0
+    return ("…" if start else "") + line(text[start:], PART_CHARS)
 
 
 def alignment_section(comparison: Comparison) -> Section:
@@ -88,17 +132,31 @@ def _aligned_rows(comparison: Comparison) -> Iterator[Row]:
 
 
 def _aligned_row(comparison: Comparison, row: Aligned, *, first: bool) -> Row:
-    mark: Phrase = (SIGNS[row.relation], *((" ", Mark("first divergence", "changed")) if first else ()))
-    left, right = _side(comparison.left, row.left, "left"), _side(comparison.right, row.right, "right")
+    mark: Phrase = (Mark(first_word(row), "changed"),) if first else (SIGNS[row.relation],)
+    told = told_sides(comparison, row)
+    left, right = _side(comparison.left, row.left, "left", told[0]), _side(comparison.right, row.right, "right", told[1])
     return Row((mark, *left, *right, (", ".join(row.differs),)), "quiet" if row.relation == "same" else row.relation)
 
 
-def _side(run: Run, index: int | None, prefix: str) -> tuple[Phrase, Phrase]:
+def first_word(row: Aligned) -> str:
+    """The words that mark the first divergence, with the sign of a step that only one side has."""
+    return "first divergence" if row.relation == "changed" else f"{SIGNS[row.relation]} first divergence"
+
+
+def told_sides(comparison: Comparison, row: Aligned) -> tuple[str, str]:
+    """What either side of a row did: in a changed step what differs, else the gist."""
+    one = None if row.left is None else comparison.left.step(row.left)
+    other = None if row.right is None else comparison.right.step(row.right)
+    found = part_lines(one, other) if one and other and row.relation == "changed" else ("", "")
+    return found if any(found) else ("" if one is None else gist(one), "" if other is None else gist(other))
+
+
+def _side(run: Run, index: int | None, prefix: str, told: str) -> tuple[Phrase, Phrase]:
     if index is None:
         return (DASH,), ("",)
     step = run.step(index)
     edited: Phrase = (Mark("edited", "changed"), " ") if "edited" in step.notes else ()
-    return (Link(str(index), anchor(prefix, index)),), (*edited, Code(step.name), " ", gist(step))
+    return (Link(str(index), anchor(prefix, index)),), (*edited, Code(step.name), " ", told)
 
 
 def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]:
@@ -110,7 +168,7 @@ def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]
     yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
     yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)
     yield "named as live", (", ".join(receipt.live) or "nothing",)
-    yield "isolation", (receipt.isolation,)
+    yield "isolation", (isolation_phrase(receipt),)
     yield "recording", (Mark("byte-identical", "ok") if receipt.parent_intact else Mark("changed during the fork", "error"), *_hashes(receipt))
     yield "unchanged prefix", (Code(receipt.prefix_sha256[:12]) if receipt.prefix_sha256 else DASH,)
     yield "outcome", (receipt.outcome,)

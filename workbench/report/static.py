@@ -12,17 +12,17 @@ from itertools import islice
 from workbench.calls import token_count
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
-from workbench.report.forks import SIGNS, effect_word, folded
+from workbench.report.forks import SIGNS, effect_says, first_word, folded, isolation_phrase, told_sides
 from workbench.report.markup import Markup, element, join, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.steps import gist, literal_line
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
 """At least 3:1 on white and on dark grey; never the only sign."""
-SIGN = {"error": "✕", "warning": "▲", "info": "ⓘ", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "–"}
+SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "–"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
-MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
+MAX_ROWS, MAX_STEPS, GIST_CHARS, SIDE_CHARS, WHOLE_CHARS = 100, 200, 120, 240, 32
 
 
 def run_html(run: Run, findings: Iterable[Finding]) -> str:
@@ -80,7 +80,7 @@ def comparison_html(comparison: Comparison) -> str:
     """Two runs side by side: effects and outcomes first, then what differs."""
     left, right = comparison.left, comparison.right
     facts = [("outcome", line(left.outcome, 300), line(right.outcome, 300)), ("steps", str(len(left.steps)), str(len(right.steps)))]
-    effects = [(one.key, str(one.original), str(one.fork), effect_word(one)) for one in comparison.effects[:MAX_ROWS]]
+    effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
     changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
     return element(
         "div",
@@ -98,7 +98,10 @@ def comparison_text(comparison: Comparison) -> str:
         if first is None
         else f"step {DASH if first.left is None else first.left} / {DASH if first.right is None else first.right}"
     )
-    lines = [f"{comparison.left.run_id} against {comparison.right.run_id}", *(f"  {one.key}: {effect_word(one)}" for one in comparison.effects[:MAX_ROWS])]
+    lines = [
+        f"{comparison.left.run_id} against {comparison.right.run_id}",
+        *(f"  {one.key}: {effect_says(comparison, one)}" for one in comparison.effects[:MAX_ROWS]),
+    ]
     return visible(
         "\n".join([*lines, f"  diverges {where}", f"  original: {line(comparison.left.outcome, 200)}", f"  fork:     {line(comparison.right.outcome, 200)}"])
     )
@@ -111,6 +114,7 @@ def receipt_html(receipt: Receipt) -> str:
         "div",
         element("div", _badge("ok" if receipt.clean else "error", "ok" if receipt.clean else "error", "clean" if receipt.clean else "not clean"), " receipt"),
         _table(("", ""), _receipt_facts(receipt), [""] * len(_receipt_facts(receipt))),
+        element("details", element("summary", "isolation in full"), receipt.isolation) if isolation_phrase(receipt) != receipt.isolation else "",
         _table(("answer", "kind", "call", "why"), stopped, ["warning" if row[0] == "live" else "error" for row in stopped]) if stopped else "",
     )
 
@@ -185,15 +189,20 @@ def _alignment(comparison: Comparison) -> Markup:
             rows.append(("=", "…", f"{plural(row, 'step')} the same", "…", "", ""))
             tones.append("quiet")
             continue
-        first = " first divergence" if row is comparison.first_divergence else ""
-        rows.append((SIGNS[row.relation] + first, *_side(comparison.left, row.left), *_side(comparison.right, row.right), ", ".join(row.differs)))
+        sign = _whole(first_word(row)) if row is comparison.first_divergence else SIGNS[row.relation]
+        told = told_sides(comparison, row)
+        rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.differs)))
         tones.append("quiet" if row.relation == "same" else "warning")
     heading = f"side by side ({plural(len(comparison.rows), 'row')})"
     return element("details", element("summary", heading), _table(("", "", "original", "", "fork", "differs in"), rows, tones), open=True)
 
 
-def _side(run: Run, index: int | None) -> tuple[str, str]:
-    return (DASH, "") if index is None else (str(index), line(f"{run.step(index).name} {gist(run.step(index))}", GIST_CHARS))
+def _side(run: Run, index: int | None, told: str) -> tuple[str, str]:
+    if index is None:
+        return DASH, ""
+    step = run.step(index)
+    edited = element("span", "◆ edited ", style=f"color:{COLOURS['warning']};font-weight:bold") if "edited" in step.notes else ""
+    return str(index), join(edited, line(f"{step.name} {told}", SIDE_CHARS))
 
 
 def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
@@ -203,7 +212,7 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("fork", f"{receipt.run_id} of {receipt.parent_run_id} at step {receipt.forked_at_step}"),
         ("changed", change),
         ("calls", f"{calls.served} served, {calls.live} live, {calls.blocked} blocked, {calls.halted} halted"),
-        ("isolation", receipt.isolation),
+        ("isolation", isolation_phrase(receipt)),
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
         ("outcome", line(receipt.outcome, 300)),
     ]

@@ -27,9 +27,11 @@ def steps_table(run: Run, findings: Iterable[Finding], prefix: str) -> Table:
     shown = [step for number, step in enumerate(run.steps) if number < MAX_STEPS or step.index in flagged]
     limit = max(LEAST_CHARS, min(MOST_CHARS, BUDGET_CHARS // (6 * max(1, len(shown)))))
     left_out = len(run.steps) - len(shown)
-    caption = f"{plural(left_out, 'step')} left out here; the JSON report and the store have them." if left_out else ""
-    rows = tuple(_row(run, step, before, flagged.get(step.index, ()), limit, prefix) for step, before in _with_predecessor(shown))
-    return Table(COLUMNS, rows, NUMERIC, caption)
+    captions = [f"{plural(left_out, 'step')} left out here; the JSON report and the store have them."] if left_out else []
+    captions += ["Times count from the fork's own start; steps without one are its parent's."] if run.forked_from else []
+    began = _began(run)
+    rows = tuple(_row(step, before, flagged.get(step.index, ()), limit, prefix, began) for step, before in _with_predecessor(shown))
+    return Table(COLUMNS, rows, NUMERIC, " ".join(captions))
 
 
 def gist(step: Step) -> str:
@@ -75,13 +77,20 @@ def _with_predecessor(steps: list[Step]) -> Iterator[tuple[Step, Step | None]]:
             latest[step.node, step.depth] = step
 
 
-def _row(run: Run, step: Step, before: Step | None, named: tuple[Finding, ...], limit: int, prefix: str) -> Row:
-    offset = None if step.started_ns is None or run.started_ns is None else (step.started_ns - run.started_ns) / 1e6
+def _began(run: Run) -> int | None:
+    """What a run's steps are timed from: its earliest step; in a fork its own start, which comes long after the parent's steps."""
+    times = [step.started_ns for step in run.steps if step.started_ns is not None]
+    return run.started_ns if run.forked_from else min([*times, *([] if run.started_ns is None else [run.started_ns])], default=None)
+
+
+def _row(step: Step, before: Step | None, named: tuple[Finding, ...], limit: int, prefix: str, began: int | None) -> Row:
+    """One step; where it began before the run did, it is a fork's inherited one, and has no time in it."""
+    offset = None if step.started_ns is None or began is None or step.started_ns < began else (step.started_ns - began) / 1e6
     confidence = step.decision.confidence if step.decision else None
     marks = tuple(Mark(finding.detector, finding.severity) for finding in named)
     cells: tuple[Phrase, ...] = (
         (str(step.index),),
-        ("" if offset is None else f"+{duration(offset)}",),
+        (DASH if offset is None else f"+{duration(offset)}",),
         (Mark(step.kind, step.kind),),
         ("· " * step.depth + step.name,),
         (*(part for mark in marks for part in (mark, " ")), gist(step)),
@@ -149,4 +158,4 @@ def _arguments(call: ToolCall | None) -> str:
         return "(arguments not recorded)"
     if call.arguments is None:
         return call.raw or ""
-    return ", ".join(f"{name}={literal_line(value)}" for name, value in call.arguments.items())
+    return ", ".join(f"{name}={literal_line(value)}" for name, value in sorted(call.arguments.items()))

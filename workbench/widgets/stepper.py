@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
+from workbench.difference import difference
 from workbench.model import Finding, Json, Run, Step
 from workbench.widgets import fallback, packing
-from workbench.widgets.difference import difference
 from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, sendable, whole
 
 HERE = Path(__file__).parent
