@@ -19,6 +19,7 @@ from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]
 
+MAX_CHARACTERS = 16 * 1024 * 1024
 LISTS = ("messages", "traj", "trajectory", "history")
 SPANS = frozenset({"resourceSpans", "resource_spans", "scopeSpans", "scope_spans", "batches"})
 """Keys of span files, which may hold a list called like one of ours."""
@@ -53,18 +54,26 @@ def _conversation(run: Json, place: str) -> Iterator[Record]:
         yield Skip(place=place, reason=f"no run: want an object with a list of messages under {', '.join(LISTS)}")
         return
     messages = tuple(message_of(item) or _speaker(item) for item in fields[key])
+    told = tuple(message or _kept(item) for message, item in zip(messages, fields[key], strict=True))
     run_id = _named(fields, IDS) or digest(run)[:16]
     yield Conversation(
         run_id=run_id,
         conversation_id=_named(fields, CONVERSATION_IDS),
         agent=_named(fields, ("agent",)),
         started_ns=next((found for name in STARTS if (found := time_ns(fields.get(name))) is not None), None),
-        messages=tuple(message or _kept(item) for message, item in zip(messages, fields[key], strict=True)),
+        messages=tuple(_bounded(message) for message in told),
         tools=tool_names(fields.get("tools")),
         metadata=_metadata(fields, key),
     )
     for index in (index for index, message in enumerate(messages) if message is None):
         yield Skip(place=place, reason=f"run {run_id}, message {index}: no role and content, kept as text")
+    for index, size in ((index, len(message.content)) for index, message in enumerate(told) if len(message.content) > MAX_CHARACTERS):
+        yield Skip(place=place, reason=f"run {run_id}, message {index}: {size:,} characters cut to {MAX_CHARACTERS:,}")
+
+
+def _bounded(message: Message) -> Message:
+    """A message no longer than a span's attribute may be: a small compressed file can hold a gigabyte of one letter."""
+    return message if len(message.content) <= MAX_CHARACTERS else message.model_copy(update={"content": message.content[:MAX_CHARACTERS]})
 
 
 def _messages(value: Json) -> bool:

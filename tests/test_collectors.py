@@ -442,3 +442,13 @@ def test_chat_logs_of_other_projects_are_read_and_other_exports_are_left():
         "jaeger_adk_k8s-agent.json",
     }
     assert len(logs) + 3 == len(accepted)
+
+
+def test_one_enormous_message_is_cut_and_said(tmp_path: Path) -> None:
+    """A small compressed file with a message of gigabytes is bounded like a span's attribute, and the cut is counted."""
+    path = tmp_path / "bomb.jsonl.gz"
+    text = "a" * (17 * 1024 * 1024)
+    path.write_bytes(gzip.compress(json.dumps({"run_id": "r", "messages": [{"role": "user", "content": text}]}).encode()))
+    conversation, skip = collectors()["chat-log"].collect(Source(path))
+    assert len(conversation.messages[0].content) == 16 * 1024 * 1024
+    assert skip.reason == "run r, message 0: 17,825,792 characters cut to 16,777,216"
