@@ -150,6 +150,20 @@ def checkpointed() -> Run:
     return Run(run_id="checkpointed", steps=steps)
 
 
+def test_log_probabilities_are_folded_in_what_a_step_wrote() -> None:
+    """In writes and changes many log-probabilities are one line that counts them, few stand as they are, and the raw step has all."""
+    many, few = ([{"token": "a", "logprob": -0.1}] * count for count in (40, 2))
+    wrote = {"messages": [{"content": "Hi", "response_metadata": {"logprobs": {"content": many}, "first": {"logprobs": {"content": few}}}}]}
+    run = sketch(tool("look", checkpoint_id="c0"), model("Hi", checkpoint_id="c1").model_copy(update={"changes": wrote}))
+    view = Stepper(run, state=lambda step: wrote if step.index else {"messages": []})
+    shown = packing.detail(run.steps[1])["wrote"]["messages"]
+    assert "… 40 token log-probabilities: folded here" in shown
+    assert shown.count('logprob":') == 2
+    assert "… 40 token log-probabilities: folded here" in view.answer({"ask": "state", "step": 1})["changes"][0][2]
+    assert "logprob" in view.answer({"ask": "raw", "step": 1})["raw"][0]
+    assert "folded here" not in str(view.answer({"ask": "raw", "step": 1})["raw"])
+
+
 def test_state_comes_with_what_changed_since_the_last_checkpoint() -> None:
     """State is compared with that of the nearest earlier step that started from another checkpoint of the same graph."""
     view = Stepper(checkpointed(), state=state_of)

@@ -248,7 +248,7 @@ def test_a_tool_that_was_not_offered_is_pointed_out(show: Show) -> None:
 
 
 def test_state_and_changes_come_from_the_kernel(show: Show) -> None:
-    """State and its difference to the step before are asked for when looked at, once."""
+    """State and its difference to the step before are asked for when looked at, once; what the step itself wrote stands before it."""
     widget = show(story(step=10))
     assert widget.asked == []
     widget.focus()
@@ -256,6 +256,7 @@ def test_state_and_changes_come_from_the_kernel(show: Show) -> None:
     expect(widget.page.locator(".ws-line")).to_have_count(3)
     assert widget.page.locator(".ws-line").all_inner_texts()[:2] == ["−\nmessages\n9", "+\nmessages\n10"]
     assert "+\nerrors[0]" not in widget.panel()
+    assert widget.panel().startswith("This step wrote")
     assert "since step 9" in widget.panel().replace("\n", "")
     widget.press("3")
     expect(widget.page.locator(".ws-panel")).to_contain_text('"retryable": true')

@@ -19,7 +19,7 @@ from workbench.report.steps import gist, literal_line
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
 """At least 3:1 on white and on dark grey; never the only sign."""
-SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "–"}
+SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
 MAX_ROWS, MAX_STEPS, GIST_CHARS, SIDE_CHARS, WHOLE_CHARS = 100, 200, 120, 240, 32

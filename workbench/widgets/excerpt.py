@@ -15,6 +15,8 @@ MAX_LAYOUT_CHARS = 200_000
 MAX_INDENT = 80
 """Deeper than this JSON goes on one line: a recording may be nested as deep as it likes."""
 
+MANY_LOGPROBS = 3
+
 Excerpt = str | list[str | int]
 """A text, or its beginning and how many more characters it has: `["{\\"rows\\": [...", 998000]`."""
 
@@ -35,6 +37,20 @@ def visible(text: str) -> str:
 def sendable(text: str) -> str:
     """The text with lone surrogates written out, since they have no UTF-8 and would break the message they travel in."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def fold_logprobs(value: Json, depth: int = 0) -> Json:
+    """A value with each long list of token log-probabilities replaced by how many they are: what a step wrote is not to drown in them."""
+    if depth > MAX_INDENT:
+        return value
+    if isinstance(value, dict):
+        return {name: (_counted(inner) if name == "logprobs" else None) or fold_logprobs(inner, depth + 1) for name, inner in value.items()}
+    return [fold_logprobs(inner, depth + 1) for inner in value] if isinstance(value, list) else value
+
+
+def _counted(logprobs: Json) -> str | None:
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else logprobs
+    return f"… {len(tokens):,} token log-probabilities: folded here" if isinstance(tokens, list) and len(tokens) > MANY_LOGPROBS else None
 
 
 def as_text(value: Json) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from workbench.model import Finding, Run, Step
-from workbench.widgets.excerpt import as_text, visible
+from workbench.widgets.excerpt import as_text, fold_logprobs, visible
 
 MAX_ROWS = 120
 MAX_FINDINGS = 20
@@ -98,7 +98,7 @@ def _unfolded(step: Step) -> str:
         "result": None if step.result is None else as_text(step.result),
         "answer": step.output.content if step.output else None,
         "error": step.error,
-        "wrote": as_text(step.changes) if step.changes else None,
+        "wrote": as_text(fold_logprobs(step.changes)) if step.changes else None,
     }
     shown = "".join(f"<div><b>{name}</b></div><pre>{_cut(text)}</pre>" for name, text in parts.items() if text)
     return f"<details open><summary>step {step.index} {step.kind} {_html(step.name[:120])}</summary>{shown}</details>"

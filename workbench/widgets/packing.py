@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
-from workbench.widgets.excerpt import Excerpt, as_text, excerpt, sendable
+from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable
 
 OPEN_BYTES = 1_000_000
 """What a view may send when it opens, all included."""
@@ -153,7 +153,7 @@ def detail(step: Step, cut: Cut = excerpt) -> dict[str, Json]:
         "result": None if step.result is None else cut(as_text(step.result)),
         "error": cut(step.error) if step.error else None,
         "decision": _decision(step, cut),
-        "wrote": {sendable(channel): cut(as_text(value)) for channel, value in step.changes.items()},
+        "wrote": {sendable(channel): cut(as_text(fold_logprobs(value))) for channel, value in step.changes.items()},
         "facts": facts(step),
         "checkpoint": step.checkpoint_id and sendable(step.checkpoint_id),
     }

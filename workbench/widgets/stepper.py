@@ -16,7 +16,7 @@ import traitlets
 from workbench.difference import difference
 from workbench.model import Finding, Json, Run, Step
 from workbench.widgets import fallback, packing
-from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, sendable, whole
+from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, fold_logprobs, sendable, whole
 
 HERE = Path(__file__).parent
 TABS = ("messages", "decision", "state", "changes", "findings", "raw")
@@ -106,7 +106,7 @@ class Stepper(anywidget.AnyWidget):
         if earlier is None:
             return shown
         lines = list(difference(self._read_state(earlier), now))
-        changes = [[line.sign, sendable(line.path), excerpt(as_text(line.value), 500)] for line in lines[:MAX_CHANGES]]
+        changes = [[line.sign, sendable(line.path), excerpt(as_text(fold_logprobs(line.value)), 500)] for line in lines[:MAX_CHANGES]]
         return {**shown, "since": earlier.index, "changes": changes, "changes_count": len(lines)}
 
     def _earlier(self, step: Step) -> Step | None:
