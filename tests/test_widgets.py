@@ -160,8 +160,7 @@ def test_log_probabilities_are_folded_in_what_a_step_wrote() -> None:
     assert "… 40 token log-probabilities: folded here" in shown
     assert shown.count('logprob":') == 2
     assert "… 40 token log-probabilities: folded here" in view.answer({"ask": "state", "step": 1})["changes"][0][2]
-    assert "logprob" in view.answer({"ask": "raw", "step": 1})["raw"][0]
-    assert "folded here" not in str(view.answer({"ask": "raw", "step": 1})["raw"])
+    assert str(view.answer({"ask": "raw", "step": 1})["raw"]).count('"token"') == 42
 
 
 def test_state_comes_with_what_changed_since_the_last_checkpoint() -> None:
