@@ -39,11 +39,6 @@ def count_effects(left: Run, right: Run) -> tuple[EffectCount, ...]:
     return tuple(sorted(found, key=lambda one: one.original == one.fork))
 
 
-def attempted(run: Run) -> int:
-    """How many side effects a run attempted; those that a fork's edit answered, or that were stopped, don't count."""
-    return sum(effect.outcome != "prevented" for effect in effects_of(run))
-
-
 def answered(run: Run, tool: str, key: str) -> dict[Answered | None, int]:
     """How often one effect of a run was answered how: None is a real call."""
     ways = [effect.answered for effect in effects_of(run) if (effect.tool, effect.key) == (tool, key)]

@@ -109,6 +109,11 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     return tuple(found)
 
 
+def attempted(run: Run) -> int:
+    """How many side effects a run attempted; those that a fork's edit answered, or that were stopped, don't count."""
+    return sum(effect.outcome != "prevented" for effect in effects_of(run))
+
+
 def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
     if NOT_MADE.intersection(step.notes):
         return "prevented"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from workbench.calls import token_count
-from workbench.effects import effects_of
+from workbench.effects import attempted
 from workbench.model import EffectCount, Finding, Json, NotEvaluated, Run, Step, canonical
 
 SEVERITY = pl.Enum(["info", "warning", "error"])
@@ -134,7 +134,7 @@ def _run_row(run: Run) -> tuple[Json, ...]:
         len(kinds),
         kinds.count("model"),
         kinds.count("tool"),
-        len(effects_of(run)),
+        attempted(run),
         sum(step.status == "error" for step in run.steps),
         len({step.invocation for step in run.steps}),
         token_count(run.tokens),

@@ -9,8 +9,7 @@ from typing import Literal
 
 from workbench import charts
 from workbench.calls import token_count
-from workbench.comparison import attempted
-from workbench.effects import effects_of
+from workbench.effects import attempted, effects_of
 from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.report.claims import ORDER, findings_section, shown
