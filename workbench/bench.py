@@ -60,6 +60,10 @@ class Bench:
         """Read files and folders of spans, checkpoints and chat logs into the store. What is already there is left as it is."""
         return Ingested(collection.ingest(self.store, [Path(path) for path in paths], progress=progress))
 
+    def renormalise(self) -> collection.Renormalised:
+        """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is."""
+        return collection.renormalise(self.store)
+
     def detect(self, *, progress: Callable[[str, int, int], None] | None = None) -> Detected:
         """Examine what has not been examined; returns every finding of the store, the gravest first."""
         done = detection.detect(self.store, progress=progress)

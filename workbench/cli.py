@@ -81,6 +81,19 @@ def ingest(paths: Annotated[list[Path], typer.Argument(help="Files or folders.")
 
 
 @app.command()
+def renormalise(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Derive every run anew from what is stored, by the conventions as they are now."""
+    with _opened(store) as bench:
+        done = bench.renormalise()
+    if as_json:
+        _print_json({"runs": done.runs, "changed": list(done.changed), "retired": list(done.retired)})
+        return
+    out.print(f"{done.runs:,} runs derived anew, {len(done.changed):,} changed")
+    for run_id in done.retired:
+        out.print(f"no run of its own any more: {escape(run_id)}", style="yellow")
+
+
+@app.command()
 def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """List the runs of a store."""
     with _opened(store) as bench:

@@ -78,6 +78,27 @@ def ingest(store: Store, paths: Iterable[Path], *, progress: Callable[[Path, int
     return summary
 
 
+@dataclass(frozen=True)
+class Renormalised:
+    """What came of deriving every run anew: how many there are, those that changed or are new, and those that are no runs of their own any more."""
+
+    runs: int
+    changed: tuple[str, ...]
+    retired: tuple[str, ...]
+
+
+def renormalise(store: Store) -> Renormalised:
+    """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is, and so do forks."""
+    store.rename(_conversation_of)
+    found: list[str] = []
+    changed: list[str] = []
+    for run in _derived(store, store.everything()):
+        found.append(run.run_id)
+        if store.save_runs([run]):
+            changed.append(run.run_id)
+    return Renormalised(len(found), tuple(changed), tuple(store.retire(found)))
+
+
 def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     """The full state a step started from, fetched from the database it was recorded in. LookupError says why there is none."""
     if step.checkpoint_id is None or run.conversation_id is None:
@@ -166,11 +187,17 @@ def sha256(path: Path) -> str:
 
 
 def _derive(store: Store, touched: Added) -> list[str]:
-    runs = [run for group in store.groups(touched.traces, touched.threads) for run in _runs_of(group)]
+    runs = list(_derived(store, touched))
+    return [run.run_id for run in runs if store.save_runs([run])]
+
+
+def _derived(store: Store, touched: Added) -> Iterator[Run]:
+    for group in store.groups(touched.traces, touched.threads):
+        yield from _runs_of(group)
     told = [(from_conversation(conversation), path) for conversation, path in store.conversations(touched.conversations)]
     told += store.histories(touched.histories)
-    runs += [run.model_copy(update={"sources": (path,)}) for run, path in told]
-    return [run.run_id for run in runs if store.save_runs([run])]
+    for run, path in told:
+        yield run.model_copy(update={"sources": (path,)})
 
 
 def _runs_of(group: Group) -> Sequence[Run]:

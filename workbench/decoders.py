@@ -5,6 +5,8 @@ A source is an attribute and the decoders it goes through, first to last:
     "session.id"                                    an attribute
     "llm.input_messages.*"                          all attributes below, as the nested lists and objects they were flattened from
     "event:gen_ai.input.messages"                   an attribute of the first event that has it
+    "event gen_ai.choice:message"                   an attribute of the last event of that name
+    "events:gen_ai."                                all events whose names start so, each as its attributes and `event.name`
     "@name", "@scope"                               the span's own name, its instrumentation scope
     "metadata -> json -> get langgraph_node"        decoded, step by step; `DECODERS` lists them
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +26,7 @@ from workbench.model import Json, Span
 
 MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
+CHOICE = "gen_ai.choice"
 MAX_PATH = 40
 """Dots in a flattened key beyond this many are part of its last name: no convention nests so deep, but a hostile key could."""
 
@@ -84,15 +88,68 @@ def _failed(value: Json) -> Json:
 
 
 def _text_blocks(value: Json) -> Json:
-    """The text of a list of text blocks such as `[{"text": "booked"}]`; None for anything else."""
+    """The text of a list of text blocks such as `[{"text": "booked"}]`, what a lone `[{"json": …}]` holds; None for anything else."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and value[0].keys() == {"json"}:
+        return value[0]["json"]
     blocks = value if isinstance(value, list) and value else [None]
     whole = all(isinstance(block, dict) and block.keys() <= {"text", "type"} and isinstance(block.get("text"), str) for block in blocks)
     return "".join(block["text"] for block in blocks if block) if whole else None
 
 
+def _kwargs(value: Json) -> Json:
+    """The keyword arguments in a wrapper of Python's own: `{"args": [], "kwargs": {…}}`, whatever else it notes. None with positional ones."""
+    if not isinstance(value, dict) or not value.keys() >= {"args", "kwargs"} or value["args"]:
+        return None
+    return value["kwargs"]
+
+
 def _known(value: Json) -> Json:
     """None for the word "unknown", with which some instrumentors say that they don't know."""
     return None if isinstance(value, str) and value.strip().lower() in {"unknown", "none", ""} else value
+
+
+def _event_messages(value: Json) -> Json:
+    """The messages in a list of GenAI events, one event a message, as the conventions 1.28 to 1.36 have them; None where there are none."""
+    found = [_event_message(event) for event in value if isinstance(event, dict)] if isinstance(value, list) else []
+    return [message for message in found if message] or None
+
+
+def _event_choice(value: Json) -> Json:
+    """The message of the last `gen_ai.choice` among GenAI events."""
+    choices = [event for event in value if isinstance(event, dict) and event.get("event.name") == CHOICE] if isinstance(value, list) else []
+    return _chosen(_body(choices[-1])) if choices else None
+
+
+def _event_message(event: Fields) -> Json:
+    role = re.fullmatch(r"gen_ai\.(system|user|assistant|tool)\.message", str(event.get("event.name")))
+    body = _body(event)
+    if role is None or not body.keys() & {"content", "tool_calls", "toolCalls", "id"}:
+        return None
+    return {**body, "role": body.get("role") or role[1], "content": opened(body.get("content"))}
+
+
+def _chosen(body: Fields) -> Json:
+    message = opened(body.get("message"))
+    inside = message if isinstance(message, dict) else {"content": message}
+    return {"tool_calls": body.get("tool_calls"), "role": "assistant", **inside}
+
+
+def _body(event: Fields) -> Fields:
+    """What an event says: the body of a log, JSON in Azure's `gen_ai.event.content`, else its attributes."""
+    body = opened(event.get("body", event.get("gen_ai.event.content")))
+    if isinstance(body, str):
+        body = {"content": body}
+    return {**event, **body} if isinstance(body, dict) else event
+
+
+def _all(value: Json) -> Json:
+    """A list whose items are JSON text, as a list of what they say."""
+    return [opened(item) for item in value] if isinstance(value, list) else None
+
+
+def _after(prefix: str) -> Callable[[Json], Json]:
+    """The rest of a text that starts with a prefix; None for any other."""
+    return lambda value: value[len(prefix) :].strip() or None if isinstance(value, str) and value.startswith(prefix) else None
 
 
 def _get(path: str) -> Callable[[Json], Json]:
@@ -117,9 +174,16 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "tool message": _tool_message,
     "failed": _failed,
     "text blocks": _text_blocks,
+    "kwargs": _kwargs,
     "known": _known,
+    "event messages": _event_messages,
+    "event choice": _event_choice,
+    "all": _all,
 }
-"""Decoders by name, beside `get PATH`. A ValueError of theirs means that this source has no value."""
+"""Decoders by name, beside `get PATH` and `after PREFIX`. A ValueError of theirs means that this source has no value."""
+
+
+WITH_ARGUMENT = {"get": _get, "after": _after}
 
 
 @cache
@@ -128,9 +192,10 @@ def source_of(text: str) -> Source:
     before, arrow, step = text.rpartition(" -> ")
     if not arrow:
         return Source(text, None, _origin(text))
-    decode = _get(step.removeprefix("get ")) if step.startswith("get ") else DECODERS.get(step)
+    name, _, argument = step.partition(" ")
+    decode = WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else DECODERS.get(step)
     if decode is None:
-        raise ValueError(f"no decoder {step!r}; there are: get PATH, {', '.join(DECODERS)}")
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, after PREFIX, {', '.join(DECODERS)}")
     return Source(text, source_of(before), decode)
 
 
@@ -142,6 +207,12 @@ def _origin(text: str) -> Callable[[Span], Json]:
     if text.startswith("event:"):
         key = text.removeprefix("event:")
         return lambda span: next((event.attributes[key] for event in span.events if key in event.attributes), None)
+    if text.startswith("event "):
+        name, _, key = text.removeprefix("event ").partition(":")
+        return lambda span: next((event.attributes[key] for event in reversed(span.events) if event.name == name and key in event.attributes), None)
+    if text.startswith("events:"):
+        start = text.removeprefix("events:")
+        return lambda span: [{**event.attributes, "event.name": event.name} for event in span.events if event.name.startswith(start)] or None
     if text.endswith(".*"):
         return lambda span: unflattened(span.attributes, text[:-1])
     return lambda span: span.attributes.get(text)

@@ -1,6 +1,7 @@
 """Every shape in which a chat message is recorded, as one `Message`.
 
-OpenAI, LangChain (serialised three ways), OpenTelemetry GenAI parts, OpenInference's flattened form, Anthropic content blocks.
+OpenAI (chat and responses), LangChain (serialised three ways), OpenTelemetry GenAI parts, OpenInference's flattened form, the content blocks of
+Anthropic, Bedrock, Gemini and the AI SDK.
 A shape is told by its fields alone. What is no message is None; nothing is invented for a field that isn't there.
 """
 
@@ -20,13 +21,19 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("system", "developer", "systemmessage"), "system"),
     **dict.fromkeys(("user", "human", "humanmessage"), "user"),
-    **dict.fromkeys(("assistant", "ai", "model", "aimessage", "aimessagechunk"), "assistant"),
-    **dict.fromkeys(("tool", "function", "toolmessage", "functionmessage"), "tool"),
+    **dict.fromkeys(("assistant", "ai", "model", "aimessage", "aimessagechunk", "tool-call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "toolmessage", "functionmessage", "tool-response"), "tool"),
 }
 TEXT = frozenset({"text", "input_text", "output_text"})
 REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
-CALLS = frozenset({"tool_call", "tool_use"})
-RESPONSES = frozenset({"tool_call_response", "tool_result"})
+CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
+RESPONSES = frozenset({"tool_call_response", "tool_result", "tool-result"})
+ENVELOPES = {
+    **dict.fromkeys(("toolUse", "function_call", "functionCall"), "tool_call"),
+    **dict.fromkeys(("toolResult", "function_response", "functionResponse"), "tool_result"),
+    "reasoningContent": "reasoning",
+}
+"""Bedrock's and Gemini's blocks have no type, but one key that tells it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_NS = 86_400_000_000_000
 LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
@@ -75,9 +82,23 @@ def fields_of(value: Json) -> Fields | None:
         value = {"type": str(name[-1]) if name else "", **inner}
     elif isinstance(inner := value.get("data"), dict) and "type" in value:  # LangChain's message_to_dict
         value = {**inner, "type": value["type"]}
+    if (item := _item(value)) is not None:
+        return item
     role = value.get("role", value.get("type"))
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     return {**value, "role": known} if known else None
+
+
+def _item(value: Fields) -> Fields | None:
+    """The message that an item of OpenAI's Responses API amounts to where it is no message itself: a call, its output, a thought."""
+    kind = None if "role" in value else value.get("type")
+    if kind == "function_call":
+        return {"role": "assistant", "content": [value]}
+    if kind == "function_call_output":
+        return {"role": "tool", "content": value.get("output"), "tool_call_id": value.get("call_id")}
+    if kind == "reasoning" and "summary" in value:
+        return {"role": "assistant", "content": [{"type": "reasoning", "text": block} for block in map(_text, _list(value["summary"]))]}
+    return None
 
 
 def tool_call_of(value: Json) -> ToolCall | None:
@@ -92,7 +113,7 @@ def tool_call_of(value: Json) -> ToolCall | None:
     if not isinstance(name, str):
         return None
     given = next((inner[key] for key in ("args", "arguments", "input") if key in inner), None)
-    call_id = inner.get("id") or inner.get("toolCallId") or inner.get("call_id")
+    call_id = inner.get("call_id") or next((inner[key] for key in ("id", "toolCallId", "toolUseId") if inner.get(key)), None)
     arguments = arguments_of(given)
     raw = None if arguments is not None or given is None else given if isinstance(given, str) else canonical(given)
     return ToolCall(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
@@ -119,9 +140,9 @@ def tokens_of(usage: Json) -> Tokens:
     ]
     spread = {**usage, **{key: count for inner in details for key, count in inner.items()}}
     names = {
-        "input": ("input_tokens", "prompt_tokens"),
-        "output": ("output_tokens", "completion_tokens"),
-        "total": ("total_tokens",),
+        "input": ("input_tokens", "prompt_tokens", "inputTokens"),
+        "output": ("output_tokens", "completion_tokens", "outputTokens"),
+        "total": ("total_tokens", "totalTokens"),
         "cache_read": ("cache_read", "cached_tokens", "cache_read_input_tokens"),
         "cache_write": ("cache_creation", "cache_write_tokens", "cache_creation_input_tokens"),
         "reasoning": ("reasoning", "reasoning_tokens"),
@@ -215,7 +236,8 @@ def _split(fields: Fields) -> Iterator[Message]:
         yield _message(fields)
         return
     for block in responses:
-        yield _message({"role": "tool", "content": [block], "name": fields.get("name")})
+        error = block.get("isError") or block.get("is_error") or block.get("status") == "error"
+        yield _message({"role": "tool", "content": [block], "name": block.get("name") or block.get("toolName") or fields.get("name"), "error": error or None})
     if rest:
         yield _message({**fields, "parts": None, "contents": None, "content": rest})
 
@@ -227,8 +249,17 @@ def _blocks(fields: Fields) -> Iterator[Json]:
         inner = block.get("message_content") if isinstance(block, dict) else None
         if isinstance(inner, dict):
             yield inner
+        elif isinstance(block, dict) and (name := next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)):
+            yield _typed(block[name], ENVELOPES[name])
         elif block not in (None, ""):
             yield block
+
+
+def _typed(inside: Fields, kind: str) -> Fields:
+    """What stands in a block's envelope, as a block with a type."""
+    if kind == "reasoning" and isinstance(thought := inside.get("reasoningText"), dict):
+        inside = thought
+    return {**inside, "type": kind}
 
 
 def _type(block: Json) -> str:
@@ -244,7 +275,7 @@ def _text(block: Json) -> str:
     kind = _type(block)
     if kind in REASONING or kind in CALLS:
         return ""
-    said = next((block[key] for key in ("text", "response", "result", "content") if block.get(key) is not None), None)
+    said = next((block[key] for key in ("text", "response", "output", "result", "content") if block.get(key) is not None), None)
     if kind in TEXT or kind in RESPONSES or (not kind and said is not None):
         return _said(said)
     return f"[{kind}]" if kind else canonical(block)
@@ -252,6 +283,8 @@ def _text(block: Json) -> str:
 
 def _said(value: Json) -> str:
     """A tool's answer as text: text, the text blocks of a list, else its JSON."""
+    if isinstance(value, dict) and value.keys() == {"type", "value"}:
+        value = value["value"]  # the AI SDK's: {"type": "json", "value": …}
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in value):
@@ -281,7 +314,8 @@ def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
 
 def _response_id(blocks: list[Json], fields: Fields) -> Json:
     """Which call a tool message answers, where only its block or its own id says so."""
-    ids = [block.get("id") or block.get("tool_use_id") for block in blocks if _type(block) in RESPONSES]
+    names = ("id", "tool_use_id", "toolUseId", "toolCallId")
+    ids = [next((block[key] for key in names if block.get(key)), None) for block in blocks if _type(block) in RESPONSES]
     return ids[0] if ids else fields.get("id")
 
 

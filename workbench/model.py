@@ -191,7 +191,8 @@ class Skip(Value):
 class Reading(Value):
     """What the conventions make of one span. `provenance` names, for each field that was found, the convention and the attribute."""
 
-    kind: Literal["model", "tool", "retrieval", "embedding", "agent", "node", "other"] = "other"
+    kind: Literal["model", "tool", "retrieval", "embedding", "agent", "node", "plumbing", "other"] = "other"
+    """`plumbing` is HTTP, RPC and the like: what an agent's call went through, no move of the agent."""
     conversation_id: str | None = None
     agent: str | None = None
     node: str | None = None
@@ -211,6 +212,8 @@ class Reading(Value):
     cost_usd: float | None = None
     error: str | None = None
     interrupted: bool = False
+    attempt: int | None = None
+    """Which attempt failed here, where the framework says that it will ask for another."""
     handoff: bool = False
     """The interrupt is another agent taking over, not a pause for a person."""
     provenance: dict[str, str] = {}
@@ -304,6 +307,8 @@ class Run(Value):
     span_count: int = 0
     agents: tuple[str, ...] = ()
     embedding_calls: int = 0
+    summed_tokens: Tokens = Tokens()
+    """What an agent's own span sums up, where no model call recorded any tokens."""
     tools: tuple[str, ...] | None = None
     """Every tool offered to the agent, None where that was not recorded."""
     sources: tuple[str, ...] = ()
@@ -330,8 +335,8 @@ class Run(Value):
 
     @property
     def tokens(self) -> Tokens:
-        """Sum over the recorded model calls."""
-        return sum((step.tokens for step in self.of_kind("model")), Tokens())
+        """Sum over the recorded model calls; the root's own sum only where none of them recorded any."""
+        return sum((step.tokens for step in self.of_kind("model")), self.summed_tokens)
 
     @property
     def cost_usd(self) -> float | None:

@@ -13,13 +13,14 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from workbench.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
-from workbench.model import Json, Message, Reading, Span, Tokens
+from workbench.model import Json, Message, Reading, Span, Tokens, canonical
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "parse_convention", "read"]
 
@@ -84,23 +85,58 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     "arguments": arguments_of,
     "raw_arguments": _text,
     "result": lambda value: value,
+    **dict.fromkeys(("answer.content", "answer.reasoning", "answer.tool_calls"), lambda value: opened(value) or None),
+    **dict.fromkeys(("status", "handoff"), _text),
+    "attempt": count_of,
     **dict.fromkeys((f"tokens.{name}" for name in Tokens.model_fields), count_of),
     "cost_usd": amount_of,
 }
-"""What a convention may map, and how a source's value becomes the field's. `instructions` goes in front of the messages."""
+"""What a convention may map, and how a source's value becomes the field's.
+
+`instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how
+it went, "error" or other; `handoff` names the agent that takes over.
+"""
+FAILED = frozenset(("error", "failed", "failure", "true"))
+PIECES = ("content", "reasoning", "tool_calls")
+SUMMED = "input + output"
+"""Provenance of a total that was not recorded: nobody counts anything else in it."""
 
 
 def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
-    output: Message | None = found.get("output")
-    counts = output.tokens.model_dump(exclude_none=True) if output else {}
-    counts |= {field.removeprefix("tokens."): found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    pieces = {piece: found.pop(f"answer.{piece}") for piece in PIECES if f"answer.{piece}" in found}
+    if pieces and "output" not in found:
+        found["output"] = message_of({"role": "assistant", **pieces})
+    failure = _told(found, failure)
+    tokens = _tokens(found, provenance)
     instructions = found.pop("instructions", None)
     messages = found.get("messages", ())
     if instructions and not any(message.role == "system" for message in messages):
         found["messages"] = (instructions, *messages)
     if failure.error or failure.interrupted:
         found["error"] = failure.error
-    return Reading(kind=kind, tokens=Tokens(**counts), interrupted=failure.interrupted, handoff=failure.handoff, provenance=provenance, **found)
+    return Reading(kind=kind, tokens=tokens, interrupted=failure.interrupted, handoff=failure.handoff, provenance=provenance, **found)
+
+
+def _told(found: dict[str, Json], failure: Failure) -> Failure:
+    """How the span ended, by what its attributes say of it beside its status."""
+    status, handoff = found.pop("status", None), found.pop("handoff", None)
+    if handoff and not failure.interrupted:
+        return Failure(interrupted=True, handoff=True)
+    if status and status.lower() in FAILED and not (failure.error or failure.interrupted):
+        result = found.get("result")
+        return Failure(error=found.get("error") or (result if isinstance(result, str) else None if result is None else canonical(result)) or status)
+    return failure
+
+
+def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:
+    """The counts, those of the span before those of the answer in it. A total that was not recorded is input + output where both were."""
+    output: Message | None = found.get("output")
+    counts = output.tokens.model_dump(exclude_none=True) if output else {}
+    counts |= {field.removeprefix("tokens."): found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    if "total" not in counts and counts.keys() >= {"input", "output"}:
+        counts["total"] = counts["input"] + counts["output"]
+        provenance["tokens.total"] = SUMMED
+    return Tokens(**counts)
 
 
 # ---- errors, interrupts and handoffs
@@ -159,7 +195,7 @@ def _signals() -> tuple[frozenset[str], frozenset[str]]:
 
 @dataclass(frozen=True)
 class KindRule:
-    """One rule for a span's kind: the kind a source's value stands for, or `kind` where a source has a value or two have the same."""
+    """One rule for a span's kind: what a source's value stands for (`*` matches anything), or `kind` where a source has a value or two have the same."""
 
     sources: tuple[Source, ...]
     values: dict[str, str]
@@ -171,7 +207,8 @@ class KindRule:
         if any(value is None for value in found):
             return None
         if self.kind is None:
-            return self.values.get(str(found[0]))
+            value = str(found[0])
+            return self.values.get(value) or next((kind for pattern, kind in self.values.items() if fnmatchcase(value, pattern)), None)
         return self.kind if all(value == found[0] for value in found) else None
 
 
@@ -222,7 +259,7 @@ def _kind(speaks: Iterable[Convention], values: Values) -> tuple[str, dict[str, 
     return "other", {}
 
 
-KINDS = frozenset({"model", "tool", "retrieval", "embedding", "agent", "node", "other"})
+KINDS = frozenset({"model", "tool", "retrieval", "embedding", "agent", "node", "plumbing", "other"})
 SECTIONS = KINDS | {"every"}
 ENTRIES = SECTIONS | {"about", "rank", "prefixes", "scopes", "kind", "interrupts", "handoffs"}
 

@@ -5,15 +5,17 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 
 from __future__ import annotations
 
-from workbench.effects import business_key
+from workbench.attempts import Chain, attempts, tool_of
 from workbench.model import PASSED_ON, Finding, Json, Receipt, Run, Step
 
+AGENT = "ran an agent"
+"""The note of a tool call that was another agent's work."""
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
 
 
 def of_run(run: Run) -> dict[str, Json]:
     """One run, as `runs --json` prints it."""
-    models = list(run.of_kind("model"))
+    models, chains = list(run.of_kind("model")), attempts(run)
     return {
         "run_id": run.run_id,
         "conversation_id": run.conversation_id,
@@ -31,8 +33,8 @@ def of_run(run: Run) -> dict[str, Json]:
         "tokens": run.tokens.model_dump(),
         "cost_usd": run.cost_usd,
         "tool_calls": [_tool_call(step) for step in run.of_kind("tool")],
-        "errors": [_error(run, step) for step in run.steps if step.status == "error" and PASSED_ON not in step.notes],
-        "retries": _retries(run),
+        "errors": _errors(run, chains),
+        "retries": [{"tool": tool_of(chain[0]), "attempts": len(chain)} for chain in chains if len(chain) > 1],
         "approvals": [
             {"tool": step.tool_call.name, "decision": step.result} for step in run.of_kind("human") if step.tool_call and PASSED_ON not in step.notes
         ],
@@ -83,21 +85,21 @@ def _tool_call(step: Step) -> dict[str, Json]:
         "call_id": call.call_id if call else None,
         "status": "handoff" if "handoff" in step.notes else CALL_STATUS.get(step.status, step.status),
         "result": step.result,
-        "is_agent": False,
+        "is_agent": AGENT in step.notes,
     }
 
 
-def _error(run: Run, step: Step) -> dict[str, Json]:
-    return {"where": step.name, "step": step.index, "message": step.error or "", "recovered": run.status != "error" or step.index != run.steps[-1].index}
+def _errors(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:
+    """Each operation that failed, once: by its last failed attempt. The run went on unless it failed and this was the last failure of all."""
+    again = {step.index for chain in chains for step in chain[:-1]}
+    mended = {step.index for chain in chains for step in chain if chain[-1].status != "error"}
+    failed = [step for step in run.steps if step.status == "error" and PASSED_ON not in step.notes]
+    told = [step for step in failed if step.index not in again or _last_failed(step, chains)]
+    fatal = max((step.index for step in told if step.index not in mended), default=None) if run.status == "error" else None
+    return [{"where": step.name, "step": step.index, "message": step.error or "", "recovered": step.index != fatal} for step in told]
 
 
-def _retries(run: Run) -> list[dict[str, Json]]:
-    """What was tried again after it failed: the same tool with the same arguments, attempts counted from the first failure."""
-    attempts: dict[str, tuple[str, int, bool]] = {}
-    for step in run.of_kind("tool"):
-        name = step.tool_call.name if step.tool_call else step.name
-        key = business_key(name, step.tool_call.arguments if step.tool_call else None)
-        _, count, failed = attempts.get(key, (name, 0, False))
-        if count == 0 or failed:
-            attempts[key] = (name, count + 1, step.status == "error")
-    return [{"tool": name, "attempts": count} for name, count, _ in attempts.values() if count > 1]
+def _last_failed(step: Step, chains: list[Chain]) -> bool:
+    """Whether a step is the last failure of an operation that was mended by a later attempt."""
+    chain = next(chain for chain in chains if any(one.index == step.index for one in chain))
+    return [one.index for one in chain if one.status == "error"][-1] == step.index

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
-from workbench.normalise.forest import Forest, Node
+from workbench.normalise.forest import Forest
 from workbench.normalise.joining import Joiner, Place
 from workbench.normalise.ledger import INTERRUPT, Ledger
 from workbench.normalise.lineage import Lineage, split
 from workbench.normalise.logs import with_logs
 from workbench.normalise.outcome import status
+from workbench.normalise.sums import summed_tokens
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations
 from workbench.normalise.traced import step_of, whole
 from workbench.normalise.unrecorded import steps_of_spans_alone
+from workbench.normalise.untraced import with_untraced
 from workbench.normalise.written import Recorded
 from workbench.semconv import read
 
@@ -39,7 +42,7 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
 
 def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
-    steps = numbered(_steps(forest, ledger))
+    steps = numbered(with_untraced(_steps(forest, ledger)))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())
@@ -56,6 +59,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         span_count=len(forest.nodes),
         agents=tuple(dict.fromkeys(reading.agent for reading in found if reading.agent)),
         embedding_calls=forest.embeddings,
+        summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         notes=tuple(_notes(lineage, ledger, number)),
         metadata=_metadata(ledger),
@@ -101,14 +105,12 @@ def _root_name(forest: Forest) -> str | None:
     if not forest.tops:
         return None
     root = next((node for node in forest.tops if node.span.parent_span_id is None), forest.tops[0])
-    if root.reading.kind != "other":
+    if root.reading.kind != "plumbing":
         return root.span.name
-    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent" and not any(_is_agent(above) for above in forest.above(node))]
-    return agents[0].span.name if agents else root.span.name
-
-
-def _is_agent(node: Node) -> bool:
-    return node.reading.kind == "agent"
+    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent"]
+    inside = next(iter(agents or forest.calls), root)
+    own = [inside, *itertools.takewhile(lambda above: above.reading.kind != "plumbing", forest.above(inside))]
+    return own[-1].span.name
 
 
 def _tools(readings: Iterable[Reading]) -> tuple[str, ...] | None:

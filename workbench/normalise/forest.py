@@ -95,9 +95,35 @@ class Forest:
         if node.reading.kind == "model":
             return next(self.described_again(node), None) is not None
         if node.reading.kind == "tool":
-            above = self.parent(node)
+            above = next((above for above in self.above(node) if above.reading.kind in WALLS or above.reading.kind == "model"), None)
             return above is not None and above.reading.kind == "tool" and _same_tool(above, node)
         return False
+
+    @cached_property
+    def delegates(self) -> frozenset[Key]:
+        """The tool calls that ran an agent: it lies below them, or (some hang every agent on the root) it ran within their time."""
+        found: set[Key] = set()
+        for node in self.nodes.values():
+            if node.reading.kind == "agent" and (tool := self._tool_around(node, found)) is not None:
+                found.add(tool.key)
+        return frozenset(found)
+
+    def _tool_around(self, agent: Node, taken: set[Key]) -> Node | None:
+        tool = next((above for above in self.above(agent) if above.reading.kind == "tool"), None)
+        if tool is not None:
+            return tool
+        parent = self.parent(agent)
+        beside = [
+            node
+            for node in self.calls
+            if node.reading.kind == "tool" and node.span.trace_id == agent.span.trace_id and _within(agent.span, node.span) and self._is_above(parent, node)
+        ]
+        free = [node for node in beside if node.key not in taken]
+        return (free or beside)[-1] if beside else None
+
+    def _is_above(self, parent: Node | None, node: Node) -> bool:
+        """Whether a span hangs somewhere below this one; at the top every span has the same nothing above it."""
+        return parent is None or any(above.key == parent.key for above in self.above(node))
 
     def described_again(self, node: Node) -> Iterator[Node]:
         """The model spans below a model span that describe the same call."""
@@ -113,7 +139,7 @@ class Forest:
     def descriptions(self, node: Node) -> list[Reading]:
         """All readings of one call, the call's own first: what its own span doesn't say, a wrapper may."""
         if node.reading.kind == "tool":
-            inner = [child for child in self.children[node.key] if child.reading.kind == "tool" and _same_tool(node, child)]
+            inner = [below for below in self.below(node) if below.reading.kind == "tool" and self._repeats(below) and _same_tool(node, below)]
             return [node.reading, *(child.reading for child in inner)]
         found = [node.reading]
         for above in self.above(node):
@@ -148,6 +174,13 @@ def _without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
             kept[current] = TOP
         done.update(path)
     return kept
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    """Whether a span ran in another's time; False where a time was not recorded."""
+    if None in (inner.start_ns, inner.end_ns, outer.start_ns, outer.end_ns):
+        return False
+    return (outer.start_ns or 0) <= (inner.start_ns or 0) and (inner.end_ns or 0) <= (outer.end_ns or 0)
 
 
 def _same_tool(outer: Node, inner: Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from workbench.model import Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
 from workbench.normalise.forest import Forest, Node
@@ -10,6 +10,10 @@ from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
 HANDOFF = "handoff"
+AGENT = "ran an agent"
+"""Note of a tool call that was another agent's work."""
+ASKED_AGAIN = "the model was asked to try again"
+"""Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
 NO_TOKENS = Tokens()
 STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval"}
 
@@ -59,9 +63,18 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         decision=decision_of(reading.output, reading.tools) if is_model else None,
         tokens=reading.tokens,
         cost_usd=reading.cost_usd,
-        notes=(HANDOFF,) if reading.handoff else (),
+        notes=tuple(_notes(node, reading, forest)),
         **where(node, place),
     )
+
+
+def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
+    if reading.handoff:
+        yield HANDOFF
+    if node.key in forest.delegates:
+        yield AGENT
+    if reading.attempt is not None and reading.error is not None:
+        yield ASKED_AGAIN
 
 
 def where(node: Node, place: Place) -> dict[str, Json]:

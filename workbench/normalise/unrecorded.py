@@ -42,14 +42,34 @@ def _of_task(spans: Sequence[Node], place: Place) -> Iterator[Step]:
 
 
 def _failures(forest: Forest) -> Iterator[Step]:
-    """Failed spans below which nothing failed and which are no step otherwise, so that no error is lost."""
+    """Failed spans that are no step otherwise and that don't pass on what failed below them, so that no error is lost."""
     for node in forest.nodes.values():
-        lost = node.failed and node.reading.kind in ("agent", "node") and task_of(node.reading.namespace) is None
-        if lost and not any(below.failed for below in forest.below(node)):
+        if node.failed and _may_fail_itself(node, forest) and task_of(node.reading.namespace) is None and not _passes_on(node, forest):
             fields = where(node, Place())
             if any(below.reading.kind in CALLS for below in forest.below(node)):
                 fields["started_ns"] = node.span.end_ns  # it failed after all that it did, which is steps of its own
             yield Step(index=0, kind="node", name=node.span.name, node=node.reading.node, status="error", error=node.reading.error, **fields)
+
+
+def _may_fail_itself(node: Node, forest: Forest) -> bool:
+    """Whether a span's failure is one of the run: an agent's, a node's, an embedding's, or that of whatever span is at the top."""
+    if node.reading.kind in ("agent", "node", "embedding"):
+        return True
+    return node.reading.kind == "other" and forest.parent(node) is None
+
+
+def _passes_on(node: Node, forest: Forest) -> bool:
+    """Whether a failure came from below: something there failed with the same words, or nothing was begun after it failed."""
+    below = [one for one in forest.below(node) if one.reading.kind != "plumbing"]
+    failed = [one for one in below if one.failed]
+    if any(_same_words(one.reading.error, node.reading.error) for one in failed):
+        return True
+    begun = max((one.span.start_ns for one in below if one.reading.kind in CALLS and one.span.start_ns is not None), default=0)
+    return any(one.span.end_ns is None or one.span.end_ns >= begun for one in failed)
+
+
+def _same_words(inner: str | None, outer: str | None) -> bool:
+    return bool(inner and outer) and (str(inner) in str(outer) or str(outer) in str(inner))
 
 
 # ---- pauses

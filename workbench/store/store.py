@@ -159,6 +159,44 @@ class Store:
         added.conversations |= {row["run_id"] for row in rows["conversation"]}
         added.histories |= {row["run_id"] for row in rows["history"]}
 
+    def everything(self) -> Added:
+        """All that runs are derived from, as if it had just come in."""
+        with self._engine.connect() as connection:
+            traces = {*_column(connection, select(SPAN.c.trace_id).distinct()), *_column(connection, select(LOG.c.trace_id).distinct())}
+            named = _column(connection, select(SPAN.c.conversation_id).distinct().where(SPAN.c.conversation_id.is_not(None)))
+            threads = {*_column(connection, select(CHECKPOINT.c.thread_id).distinct()), *named}
+            conversations, histories = (set(_column(connection, select(table.c.run_id).distinct())) for table in (CONVERSATION, HISTORY))
+        return Added(traces=traces, threads=threads, conversations=conversations, histories=histories)
+
+    def rename(self, conversation_of: Callable[[Span], str | None]) -> int:
+        """Ask anew which conversation each stored span belongs to; returns how many got another answer. The spans themselves stay as they are."""
+        changed, last = 0, 0
+        query = select(SPAN.c.seq, SPAN.c.sha256, SPAN.c.conversation_id).order_by(SPAN.c.seq).limit(BATCH)
+        with self._writing() as connection:
+            while rows := list(connection.execute(query.where(SPAN.c.seq > last))):
+                last = rows[-1].seq
+                spans = load(connection, Span, (row.sha256 for row in rows))
+                for row, conversation_id in zip(rows, map(conversation_of, spans), strict=True):
+                    if conversation_id != row.conversation_id:
+                        connection.execute(SPAN.update().where(SPAN.c.seq == row.seq).values(conversation_id=conversation_id))
+                        changed += 1
+        return changed
+
+    def retire(self, kept: Iterable[str]) -> list[str]:
+        """Take out the derived runs that are not `kept`, with what detectors said of them; returns their ids.
+
+        Forks, and the runs they left, stay: they can't be derived again.
+        """
+        with self._writing() as connection:
+            forked = select(RUN.c.forked_from).where(RUN.c.forked_from.is_not(None))
+            derived = _column(connection, select(RUN.c.run_id).distinct().where(RUN.c.forked_from.is_(None), RUN.c.run_id.not_in(forked)))
+            gone = sorted(set(derived) - set(kept))
+            for run_id in gone:
+                connection.execute(FINDING.delete().where(FINDING.c.run_id == run_id))
+                connection.execute(EXAMINATION.delete().where(EXAMINATION.c.run_id == run_id))
+                connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
+        return gone
+
     def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
         """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
         with self._engine.connect() as connection:

@@ -1,0 +1,20 @@
+"""What an agent's own span sums up, for runs whose model calls recorded nothing: a root repeats its calls, so it never counts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.model import Step, Tokens
+from workbench.normalise.forest import Forest
+
+NOTHING = Tokens()
+
+
+def summed_tokens(forest: Forest, steps: Sequence[Step]) -> Tokens:
+    """The counts of the outermost agents that have any; nothing where a model call recorded its own."""
+    if any(step.tokens != NOTHING for step in steps if step.kind == "model"):
+        return NOTHING
+    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent" and node.reading.tokens != NOTHING]
+    keys = {node.key for node in agents}
+    outermost = [node for node in agents if not any(above.key in keys for above in forest.above(node))]
+    return sum((node.reading.tokens for node in outermost), NOTHING)
