@@ -7,6 +7,7 @@ A shape is told by its fields alone. What is no message is None; nothing is inve
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,9 @@ ENVELOPES = {
     "reasoningContent": "reasoning",
 }
 """Bedrock's and Gemini's blocks have no type, but one key that tells it."""
+DUMPED_CALL = "ResponseFunctionToolCall("
+"""How the text of a call begins that was recorded as Python shows the OpenAI client's object."""
+MAX_DUMPED = 1 << 16
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_NS = 86_400_000_000_000
 LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
@@ -82,6 +86,8 @@ def fields_of(value: Json) -> Fields | None:
         value = {"type": str(name[-1]) if name else "", **inner}
     elif isinstance(inner := value.get("data"), dict) and "type" in value:  # LangChain's message_to_dict
         value = {**inner, "type": value["type"]}
+    if value.keys() >= {"content", "tool_call_id"} and not value.keys() & {"role", "type"}:
+        value = {**value, "role": "tool"}  # some dump only what is set of a tool message
     if (item := _item(value)) is not None:
         return item
     role = value.get("role", value.get("type"))
@@ -251,8 +257,19 @@ def _blocks(fields: Fields) -> Iterator[Json]:
             yield inner
         elif isinstance(block, dict) and (name := next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)):
             yield _typed(block[name], ENVELOPES[name])
+        elif isinstance(said := block.get("content", block.get("text")) if isinstance(block, dict) else block, str) and said.startswith(DUMPED_CALL):
+            yield _dumped(said) or block
         elif block not in (None, ""):
             yield block
+
+
+def _dumped(text: str) -> Fields | None:
+    """The fields of a call that an instrumentor wrote as Python writes the object. Only literals are taken; None for anything else."""
+    try:
+        tree = ast.parse(text[:MAX_DUMPED], mode="eval").body
+        return {one.arg: ast.literal_eval(one.value) for one in tree.keywords if one.arg} if isinstance(tree, ast.Call) else None
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return None  # cut off, or no such text after all: it stays text
 
 
 def _typed(inside: Fields, kind: str) -> Fields:

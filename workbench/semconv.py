@@ -121,6 +121,7 @@ def _told(found: dict[str, Json], failure: Failure) -> Failure:
     """How the span ended, by what its attributes say of it beside its status."""
     status, handoff = found.pop("status", None), found.pop("handoff", None)
     if handoff and not failure.interrupted:
+        found.setdefault("result", handoff)
         return Failure(interrupted=True, handoff=True)
     if status and status.lower() in FAILED and not (failure.error or failure.interrupted):
         result = found.get("result")

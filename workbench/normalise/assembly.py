@@ -57,7 +57,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         ended_ns=ended,
         steps=steps,
         span_count=len(forest.nodes),
-        agents=tuple(dict.fromkeys(reading.agent for reading in found if reading.agent)),
+        agents=_agents(found),
         embedding_calls=forest.embeddings,
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
@@ -111,6 +111,13 @@ def _root_name(forest: Forest) -> str | None:
     inside = next(iter(agents or forest.calls), root)
     own = [inside, *itertools.takewhile(lambda above: above.reading.kind != "plumbing", forest.above(inside))]
     return own[-1].span.name
+
+
+def _agents(readings: Iterable[Reading]) -> tuple[str, ...]:
+    """The names of the agents' own spans; where no agent has one, what the spans of calls say whose they are."""
+    named = [reading for reading in readings if reading.agent]
+    own = [reading for reading in named if reading.kind == "agent"]
+    return tuple(dict.fromkeys(str(reading.agent) for reading in own or named))
 
 
 def _tools(readings: Iterable[Reading]) -> tuple[str, ...] | None:
