@@ -34,6 +34,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_renormalise_changes_nothing_where_nothing_is_better_known(tmp_path: Path):
+    """Every run is derived anew, and comes out as it was."""
+    run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "a.db")
+    before = run("runs", "--store", tmp_path / "a.db", "--json")
+    assert json.loads(run("renormalise", "--store", tmp_path / "a.db", "--json")) == {"runs": 1, "changed": [], "retired": []}
+    assert run("runs", "--store", tmp_path / "a.db", "--json") == before
+
+
 def test_ingest_says_what_it_read(tmp_path: Path):
     """Each file is named with its collector and counts; a second time nothing is new."""
     first = json.loads(run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "a.db", "--json"))

@@ -50,6 +50,28 @@ def test_adding_the_same_records_again_changes_nothing(store: Store):
     assert rows == {table: count(store, table) for table in rows}
 
 
+def test_a_better_answer_to_whose_a_span_is_leaves_the_span_as_it_was(store: Store):
+    """Asked anew, a stored span belongs to another conversation; asked the same again, nothing changes."""
+    store.add(ORIGIN, [span(1, attributes={"thread": "t"}), span(2)], lambda _: None)
+    assert store.everything().threads == set()
+    assert store.rename(thread_of) == 1
+    assert store.rename(thread_of) == 0
+    assert (store.everything().threads, store.everything().traces) == ({"t"}, {f"{1:032x}"})
+    assert count(store, "span") == 2
+
+
+def test_a_run_that_is_derived_no_more_is_retired_with_its_findings_and_a_forked_one_is_not(store: Store):
+    """Only what could be derived again goes: a fork and the run it left stay."""
+    for run_id in ("kept", "gone", "parent"):
+        store.save_runs([sketch(user("hello"), run_id=run_id)])
+    store.save_runs([sketch(user("hello"), run_id="fork", forked_from="parent", forked_at_step=0, change=Change())])
+    store.save_examination("gone", "f", [], [])
+    assert store.retire(["kept"]) == ["gone"]
+    assert sorted(store.run_ids()) == ["fork", "kept", "parent"]
+    assert store.examined() == {}
+    assert store.verify() == []
+
+
 def test_a_span_that_arrives_again_with_its_end_replaces_the_one_without(store: Store):
     """The newest version of a span counts, and the older one is kept."""
     store.add(ORIGIN, [span(1)], thread_of)

@@ -59,9 +59,9 @@ def _may_fail_itself(node: Node, forest: Forest) -> bool:
 
 
 def _passes_on(node: Node, forest: Forest) -> bool:
-    """Whether a failure came from below: something there failed with the same words, or nothing was begun after it failed."""
+    """Whether a failure came from below: something there failed with the same words, or nothing was begun after it failed or paused."""
     below = [one for one in forest.below(node) if one.reading.kind != "plumbing"]
-    failed = [one for one in below if one.failed]
+    failed = [one for one in below if one.failed or _paused(one)]
     if any(_same_words(one.reading.error, node.reading.error) for one in failed):
         return True
     begun = max((one.span.start_ns for one in below if one.reading.kind in CALLS and one.span.start_ns is not None), default=0)

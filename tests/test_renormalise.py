@@ -1,0 +1,60 @@
+"""Deriving runs anew: what a better convention makes of spans that were stored under a worse one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench import collection, semconv
+from workbench.store import Store
+
+OLD = """
+rank = 1
+prefixes = ["gen_ai."]
+[[kind]]
+source = "gen_ai.operation.name"
+values = { chat = "model" }
+[model]
+model = ["gen_ai.request.model"]
+"""
+
+
+def exported(trace: str, conversation: str) -> dict[str, object]:
+    """One OTLP line: a chat call with a model, a conversation and tokens."""
+    values = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m-1", "gen_ai.conversation.id": conversation}
+    attributes: list[dict[str, object]] = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+    attributes.append({"key": "gen_ai.usage.input_tokens", "value": {"intValue": "7"}})
+    span = {"traceId": trace * 32, "spanId": trace * 16, "name": "chat m-1", "startTimeUnixNano": "1", "endTimeUnixNano": "2", "attributes": attributes}
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+
+
+@pytest.fixture
+def old_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A store filled when only the model's name was understood: two traces, so two runs."""
+    file = tmp_path / "spans.jsonl"
+    file.write_text("".join(json.dumps(exported(trace, "c-1")) + "\n" for trace in "ab"), "utf-8")
+    with Store.open(tmp_path / "workbench.db") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(semconv, "_by_heads", lambda: ((semconv.parse_convention("old.toml", OLD), frozenset({"gen_ai"})),))
+            collection.ingest(store, [file])
+        yield store
+
+
+def test_a_better_convention_joins_and_completes_what_was_stored(old_store: Store):
+    """Two runs by trace become one run by conversation, with the tokens that were not understood before; the spans are the same."""
+    assert sorted(old_store.run_ids()) == ["a" * 32, "b" * 32]
+    done = collection.renormalise(old_store)
+    assert (done.runs, done.changed, done.retired) == (1, ("c-1",), ("a" * 32, "b" * 32))
+    (run,) = old_store.runs()
+    assert (run.run_id, run.conversation_id, run.tokens.input, len(list(run.of_kind("model")))) == ("c-1", "c-1", 14, 2)
+    assert old_store.verify() == []
+
+
+def test_what_is_stored_is_not_read_from_its_file_again(old_store: Store, tmp_path: Path):
+    """The file may be gone; a second time nothing changes."""
+    (tmp_path / "spans.jsonl").unlink()
+    assert collection.renormalise(old_store).changed == ("c-1",)
+    again = collection.renormalise(old_store)
+    assert (again.runs, again.changed, again.retired) == (1, (), ())
