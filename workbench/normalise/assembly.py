@@ -42,7 +42,7 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
 
 def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
-    steps = numbered(with_untraced(_steps(forest, ledger)))
+    steps = numbered(with_untraced(_steps(forest, ledger), forest))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,11 @@ class Forest:
         return False
 
     @cached_property
+    def agents(self) -> frozenset[str]:
+        """The names of the agents as a tool's name would hold them: lower case, words joined by underscores."""
+        return frozenset(slug(node.reading.agent) for node in self.nodes.values() if node.reading.agent)
+
+    @cached_property
     def delegates(self) -> frozenset[Key]:
         """The tool calls that ran an agent: it lies below them, or (some hang every agent on the root) it ran within their time."""
         found: set[Key] = set()
@@ -174,6 +180,11 @@ def _without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
             kept[current] = TOP
         done.update(path)
     return kept
+
+
+def slug(name: str) -> str:
+    """A name in lower case, its words joined by underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _within(inner: Span, outer: Span) -> bool:

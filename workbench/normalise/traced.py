@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from workbench.model import Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
-from workbench.normalise.forest import Forest, Node
+from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
 HANDOFF = "handoff"
+TRANSFER = "transfer_to_"
 AGENT = "ran an agent"
 """Note of a tool call that was another agent's work."""
 ASKED_AGAIN = "the model was asked to try again"
@@ -68,8 +69,16 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
     )
 
 
+def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> bool:
+    """Whether a tool passes the conversation on: `transfer_to_` an agent that is in the run, named by the tool or its one argument."""
+    if not tool.startswith(TRANSFER):
+        return False
+    given = [value for value in (arguments or {}).values() if isinstance(value, str)]
+    return any(slug(name) in forest.agents for name in (tool.removeprefix(TRANSFER), *given))
+
+
 def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
-    if reading.handoff:
+    if reading.handoff or (reading.tool_name and status_of(node) == "ok" and hands_over(reading.tool_name, reading.arguments, forest)):
         yield HANDOFF
     if node.key in forest.delegates:
         yield AGENT
