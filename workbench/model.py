@@ -268,6 +268,10 @@ class Step(Value):
     """Channels of the state this step's task wrote, before reducers."""
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
+    attempts: int | None = None
+    """How often it was tried, the first time included, where the source counts that itself (durable engines do)."""
+    recovered: bool | None = None
+    """Whether the run went on after this step failed, where the source says so; elsewhere it is judged by the run's end."""
     notes: tuple[str, ...] = ()
 
     @property

@@ -34,7 +34,7 @@ def of_run(run: Run) -> dict[str, Json]:
         "cost_usd": run.cost_usd,
         "tool_calls": [_tool_call(step) for step in run.of_kind("tool")],
         "errors": _errors(run, chains),
-        "retries": [{"tool": tool_of(chain[0]), "attempts": len(chain)} for chain in chains if len(chain) > 1],
+        "retries": _retries(run, chains),
         "approvals": [
             {"tool": step.tool_call.name, "decision": step.result} for step in run.of_kind("human") if step.tool_call and PASSED_ON not in step.notes
         ],
@@ -89,6 +89,13 @@ def _tool_call(step: Step) -> dict[str, Json]:
     }
 
 
+def _retries(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:
+    """What was tried again, attempts the first included: as the engine counts them, else the calls in the chain."""
+    calls = [(tool_of(chain[0]), sum(step.attempts or 1 for step in chain)) for chain in chains]
+    others = [(step.name, step.attempts or 1) for step in run.steps if step.kind not in ("tool", "model")]
+    return [{"tool": name, "attempts": count} for name, count in calls + others if count > 1]
+
+
 def _errors(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:
     """Each operation that failed, once: by its last failed attempt. The run went on unless it failed and this was the last failure of all."""
     again = {step.index for chain in chains for step in chain[:-1]}
@@ -96,7 +103,12 @@ def _errors(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:
     failed = [step for step in run.steps if step.status == "error" and PASSED_ON not in step.notes]
     told = [step for step in failed if step.index not in again or _last_failed(step, chains)]
     fatal = max((step.index for step in told if step.index not in mended), default=None) if run.status == "error" else None
-    return [{"where": step.name, "step": step.index, "message": step.error or "", "recovered": step.index != fatal} for step in told]
+    return [{"where": step.name, "step": step.index, "message": step.error or "", "recovered": _recovered(step, fatal)} for step in told]
+
+
+def _recovered(step: Step, fatal: int | None) -> bool:
+    """Whether the run went on: as its source says, else unless this was the failure that ended it."""
+    return step.index != fatal if step.recovered is None else step.recovered
 
 
 def _last_failed(step: Step, chains: list[Chain]) -> bool:
