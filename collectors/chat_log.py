@@ -23,6 +23,8 @@ MAX_CHARACTERS = 16 * 1024 * 1024
 LISTS = ("messages", "traj", "trajectory", "history")
 SPANS = frozenset({"resourceSpans", "resource_spans", "scopeSpans", "scope_spans", "batches"})
 """Keys of span files, which may hold a list called like one of ours."""
+EVENTS = (b'"eventId"', b'"EventId"', b'"EventType"', b'"groupID"')
+"""Fields of a durable engine's events, whose list may be called `history` too."""
 IDS = ("run_id", "id")
 CONVERSATION_IDS = ("conversation_id", "thread_id", "session_id")
 STARTS = ("started_at", "start_time", "timestamp")
@@ -33,7 +35,9 @@ def accepts(source: Source) -> bool:
     """Whether the file begins like a run, a list of runs, or a list of messages."""
     keys = first_keys(source.head)
     bare = source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and {"role", "content"} <= keys
-    return not keys & SPANS and (bare or bool(keys & set(LISTS)))
+    listed = keys & set(LISTS)
+    engine = listed == {"history"} and any(name in source.head for name in EVENTS)
+    return not keys & SPANS and (bare or bool(listed)) and not engine
 
 
 def collect(source: Source) -> Iterable[Record]:
