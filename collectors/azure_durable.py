@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from workbench.exchanges import opened
-from workbench.histories import Failure, Fields, History, Operation, Where, answer, moment, pick, read_histories, text_of
+from workbench.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.model import Json, Record, Status
 from workbench.plugins import Example
 from workbench.source import Source
@@ -174,8 +174,8 @@ class _Reader:
         operation.try_again()
         if event_id is not None:
             self.by_event[event_id] = operation
-        if (child := pick(given, "instanceId")) and f"sub-orchestration {child}" not in operation.notes:
-            operation.notes.append(f"sub-orchestration {child}")
+        if (child := pick(given, "instanceId")) and f"{CHILD}{child}" not in operation.notes:
+            operation.notes.append(f"{CHILD}{child}")
 
     def failed_before(self, name: str, asked: Json) -> Operation | None:
         """The operation that this one tries again: the last one before it, timers aside, if that is the same and has failed."""
@@ -191,7 +191,7 @@ class _Reader:
     def of(self, given: Fields) -> Operation:
         """The operation an event ends. The HTTP interface tells only the end: then it is begun here."""
         if (scheduled := pick(given, "taskScheduledId", "timerId")) is not None:
-            return self.by_event[scheduled]
+            return known(self.by_event, scheduled)
         if pick(given, "functionName", "name") is None:
             raise KeyError("taskScheduledId")
         self.scheduled(given, None, moment(pick(given, "scheduledTime")))
@@ -209,7 +209,7 @@ class _Reader:
             self.timer_created(given, event_id, None)
             self.history.operations[-1].end(at, "ok")
         else:
-            self.by_event[timer].end(at, "ok")
+            known(self.by_event, timer).end(at, "ok")
 
     def raised(self, given: Fields, _: Json, at: int | None) -> None:
         self.history.add(answer(text_of(pick(given, "name")) or "event", opened(_unwrapped(pick(given, "input"))), at))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workbench.documents import parse_json
-from workbench.histories import UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
+from workbench.histories import CHILD, PASSED_ON, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
 from workbench.model import Json, Record, Skip, Status
 from workbench.pickles import PickleError, plain_data
 from workbench.plugins import Example
@@ -33,6 +33,7 @@ STATUSES: dict[str, Status] = {
     **dict.fromkeys(("ERROR", "RETRIES_EXCEEDED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"), "error"),
     **dict.fromkeys(("CANCELLED",), "cancelled"),
 }
+CHILDREN_FAILED = "status = 'ERROR' AND workflow_uuid IN (SELECT child_workflow_id FROM operation_outputs WHERE workflow_uuid = ?)"
 RECEIVE, SLEEP = "DBOS.recv", "DBOS.sleep"
 MAX_VALUE_CHARACTERS = 32 * 1024 * 1024
 
@@ -113,12 +114,19 @@ def _workflow(database: sqlite3.Connection, status: Fields, place: str) -> Itera
     if isinstance(recoveries := status.get("recovery_attempts"), int) and recoveries > 1:
         history.notes.append(f"recovered: executed {recoveries} times")
     topics = _Topics([*_rows(database, "notifications", "destination_uuid = ?", identity)])
+    failed = _failed_children(database, identity)
     steps = _rows(database, "operation_outputs", "workflow_uuid = ? ORDER BY function_id", identity)
-    yield from history.take(steps, lambda row: history.add(_operation(row, values, topics)))
+    yield from history.take(steps, lambda row: history.add(_operation(row, values, topics, failed)))
     _end(history, status, values, come)
     yield history.run()
     for reason, count in values.closed.items():
         yield Skip(place=place, reason=f"values not decoded: {reason}", count=count)
+
+
+def _failed_children(database: sqlite3.Connection, identity: str) -> set[str]:
+    if "child_workflow_id" not in _columns(database, "operation_outputs"):
+        return set()
+    return {str(row["workflow_uuid"]) for row in _rows(database, "workflow_status", CHILDREN_FAILED, identity)}
 
 
 def _end(history: History, status: Fields, values: _Values, come: Fields) -> None:
@@ -129,8 +137,11 @@ def _end(history: History, status: Fields, values: _Values, come: Fields) -> Non
     history.end(at, state, result=values.of(come.get("output") or status.get("output")), failure=failure)
 
 
-def _operation(row: Fields, values: _Values, topics: _Topics) -> Operation:
-    """A step. What DBOS does itself is named `DBOS.…`: a `recv` waits for a message from outside, which is a person's answer."""
+def _operation(row: Fields, values: _Values, topics: _Topics, failed: set[str]) -> Operation:
+    """A step. What DBOS does itself is named `DBOS.…`: a `recv` waits for a message from outside, which is a person's answer.
+
+    The error of a child among `failed` is passed on from there: the child tells it.
+    """
     name, kind = text_of(row.get("function_name")) or "step", text_of(row.get("serialization"))
     started, ended = moment(row.get("started_at_epoch_ms")), moment(row.get("completed_at_epoch_ms"))
     result = values.of(row.get("output"), kind)
@@ -141,7 +152,7 @@ def _operation(row: Fields, values: _Values, topics: _Topics) -> Operation:
         operation = Operation("timer" if name == SLEEP else name, started_ns=started, result=None if name == SLEEP else result)
     operation.end(ended, "error" if row.get("error") else "ok", failure=values.failure(row["error"], kind) if row.get("error") else None)
     if child := row.get("child_workflow_id"):
-        operation.notes.append(f"child workflow {child}")
+        operation.notes += [f"{CHILD}{child}", *([PASSED_ON] if row.get("error") and child in failed else [])]
     return operation
 
 

@@ -129,8 +129,11 @@ class _Items:
         if what in {"Sleeping", "Waiting", "Invoking"}:
             _wait(operation, what, item)
             return
-        operation.attempts = max(operation.attempts or 1, (count_of(item.get("attempt")) or 0) + 1)
-        if (status := _status(what)) != "running":
+        if operation.kind == "node":
+            operation.attempts = max(operation.attempts or 1, (count_of(item.get("attempt")) or 0) + 1)
+        if what == "Errored":  # it will be tried again; the last attempt is told as failed
+            operation.end(at, "running")
+        elif (status := _status(what)) != "running":
             value, failure = _output(item.get("result"))
             operation.end(at, status, result=value, failure=(failure or Failure("failed")) if status == "error" else None)
         if (answered := item.get("waitResult")) is not None:

@@ -89,6 +89,10 @@ class _Reader:
             return
         if sort == "Step" and event.get("SubType") != POLLING:
             operation.attempts = operation.attempts or 1
+        if "NextAttemptDelaySeconds" in (given.get("RetryDetails") or {}):
+            operation.notes.append(f"failed before: {_failure(given, 'failed')}")
+            operation.end(at, "running")
+            return
         failure = _failure(given, "timed out" if what == "TimedOut" else "failed") if OPERATION[what] == "error" else None
         operation.end(at, OPERATION[what], result=_payload(given.get("Result")), failure=failure)
 

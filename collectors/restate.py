@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from workbench.documents import json_documents
 from workbench.exchanges import opened
-from workbench.histories import UNUSABLE, Failure, Fields, History, Operation, answer, brief, moment, pick, text_of, told
+from workbench.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, brief, known, moment, pick, text_of, told, told_once
 from workbench.messages import count_of
 from workbench.model import Json, Record, Skip, Status
 from workbench.plugins import Example
@@ -42,10 +42,13 @@ def collect(source: Source) -> Iterator[Record]:
     yield from _rows_into(invocations, source)
     for sibling in _siblings(source):
         yield from _rows_into(invocations, sibling)
-    for identity, invocation in invocations.items():
-        reader = _Reader(invocation, History("Restate", f"{source.path}: invocation {identity}", identity))
-        yield from reader.read()
-        yield reader.history.run()
+    yield from told_once(record for identity, invocation in invocations.items() for record in _told(identity, invocation, source))
+
+
+def _told(identity: str, invocation: _Invocation, source: Source) -> Iterator[Record]:
+    reader = _Reader(invocation, History("Restate", f"{source.path}: invocation {identity}", identity))
+    yield from reader.read()
+    yield reader.history.run()
 
 
 # ---- rows
@@ -198,7 +201,7 @@ class _Reader:
         number = body.get("completion_id")
         if number not in self.waiting:
             number = next((key for key, one in self.waiting.items() if isinstance(key, tuple) and key[0] == kind and one.status == "running"), number)
-        self.waiting[number].end(at, "error" if failure else "ok", result=value, failure=failure)
+        known(self.waiting, number).end(at, "error" if failure else "ok", result=value, failure=failure)
 
     def signal(self, body: Fields, value: Json, failure: Failure | None, at: int | None) -> None:
         """An awakeable that was resolved, or a signal by name. The engine's own signals are no person's word."""
@@ -262,7 +265,7 @@ def _operation(kind: str, body: Fields, row: Fields, at: int | None) -> Operatio
     if kind in {"Call", "OneWayCall"}:
         request = body.get("request") or {}
         operation = Operation(text_of(row.get("invoked_target")) or name or "call", started_ns=at, asked=_bytes(request.get("parameter")))
-        operation.notes.append(f"child invocation {row.get('invoked_id') or request.get('invocation_id')}")
+        operation.notes.append(f"{CHILD}{row.get('invoked_id') or request.get('invocation_id')}")
         return operation
     operation = Operation(name or text_of(row.get("promise_name")) or kind, started_ns=at)
     if kind != "Run":

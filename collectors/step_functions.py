@@ -150,11 +150,11 @@ class _Reader:
 
 
 def _named(state: Operation | None, given: Fields) -> Operation:
-    """The state an event ends: that of the event before it, or one that this stands in. KeyError where none has the name."""
+    """The state an event ends: that of the event before it, or one that this stands in. ValueError where none has the name."""
     while state is not None and state.name != given.get("name", state.name):
         state = state.parent
     if state is None:
-        raise KeyError(f"the state {given.get('name')!r} that is left")
+        raise ValueError(f"it leaves the state {given.get('name')!r}, which was not entered")
     return state
 
 

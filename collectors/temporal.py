@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from workbench.documents import parse_json
 from workbench.exchanges import opened
-from workbench.histories import AGENT_AS_TOOL, HANDOFF, Failure, Fields, History, Operation, Where, answer, moment, pick, read_histories, text_of
+from workbench.histories import AGENT_AS_TOOL, CHILD, HANDOFF, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.model import Json, Message, Record, Skip, ToolCall
 from workbench.plugins import Example
 from workbench.source import Source
@@ -139,7 +139,7 @@ class _Reader:
 
     def child_initiated(self, given: Fields, event_id: str, at: int | None) -> None:
         self.scheduled(given, event_id, at)
-        self.by_event[event_id].notes.append(f"child workflow {pick(given, 'workflowId')}")
+        self.by_event[event_id].notes.append(f"{CHILD}{pick(given, 'workflowId')}")
 
     def attempt_started(self, given: Fields, _: str, at: int | None) -> None:
         operation = self.of(given)
@@ -167,8 +167,8 @@ class _Reader:
         self.by_event[event_id] = self.history.add(wait)
 
     def of(self, given: Fields) -> Operation:
-        """The operation an event belongs to. KeyError where it was never scheduled."""
-        return self.by_event[str(pick(given, "scheduledEventId", "initiatedEventId", "startedEventId"))]
+        """The operation an event belongs to. ValueError where it was never scheduled."""
+        return known(self.by_event, str(pick(given, "scheduledEventId", "initiatedEventId", "startedEventId")))
 
     # -- what comes from outside: signals and updates
 

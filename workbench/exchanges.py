@@ -17,7 +17,13 @@ from workbench.model import Decision, Json, Message, Tokens, canonical
 
 MAX_LOOK = 6
 """How deep a request may be wrapped in an activity's arguments."""
-USAGE = {"prompt_token_count": "input_tokens", "candidates_token_count": "output_tokens", "request_tokens": "input_tokens", "response_tokens": "output_tokens"}
+USAGE = {
+    **dict.fromkeys(("prompt_token_count", "request_tokens"), "input_tokens"),
+    **dict.fromkeys(("candidates_token_count", "response_tokens"), "output_tokens"),
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
+"""What some providers call their counts, and what `tokens_of` calls them."""
 CALL_PARTS = frozenset({"function_call", "tool-call", "tool_use", "toolUse"})
 ANSWER_PARTS = frozenset({"function_call_output", "tool-result", "tool-return"})
 

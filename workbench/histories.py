@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workbench.documents import json_documents
 from workbench.exchanges import Exchange, exchange_of, opened
@@ -19,6 +20,7 @@ from workbench.source import Source, SourceError
 Fields = dict[str, Json]
 
 AGENT_AS_TOOL = "ran an agent"
+CHILD = "child workflow "
 HANDOFF = "handoff"
 UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 """What taking apart an event of another shape than the engine's can raise."""
@@ -188,7 +190,8 @@ class History:
             return
         failure = self.failure or Failure("")
         first = [operation for operation in failed if PASSED_ON not in operation.notes]
-        ending = [one for one in first if one.recovered is False] or [one for one in first if one.failure and one.failure.within(failure)][-1:]
+        causes = [one for one in first if one.failure and one.failure.within(failure)] or [one for one in failed if one.failure and one.failure.within(failure)]
+        ending = [one for one in first if one.recovered is False] or causes[-1:]
         if not ending and first and not (failure.message or failure.kind):
             ending = first[-1:]
         for operation in failed:
@@ -287,20 +290,36 @@ def _keyed(run: Run, where: Where, seen: set[str]) -> Run:
         where.key and not where.key.endswith("]") and not any(str(held or "").endswith(where.key) for held in (run.run_id, run.conversation_id, run.root_name))
     )
     if named and run.conversation_id is None:
-        run = run.model_copy(update={"conversation_id": where.key})
-    elif named or (run.run_id in seen and where.key):
+        run, named = run.model_copy(update={"conversation_id": where.key}), False
+    if named or (run.run_id in seen and where.key):
         run = run.model_copy(update={"run_id": f"{run.run_id}/{where.key}"})
     seen.add(run.run_id)
     return run
 
 
 def _in_document(document: Json, where: Where, is_history: Callable[[Json], bool], tell: Tell) -> Iterator[Record]:
-    found = False
-    for key, history in _find(document, is_history, "", MAX_CONTAINER_DEPTH):
-        found = True
-        yield from _guarded(tell, history, Where(where.path, where.line, key))
+    found = list(_find(document, is_history, "", MAX_CONTAINER_DEPTH))
     if not found:
         yield Skip(place=str(where), reason=f"no history found in {brief(document)}")
+    alone = len(found) == 1  # then the keys are an envelope's and name nothing
+    yield from told_once([record for key, history in found for record in _guarded(tell, history, Where(where.path, where.line, "" if alone else key))])
+
+
+def told_once(records: Iterable[Record]) -> Iterator[Record]:
+    """The records, in which a child that failed and tells so itself is not told as its parent's failure again. `CHILD` begins the note of a child's id."""
+    held = list(records)
+    failed = {identity for one in held if isinstance(one, Run) and one.status == "error" for identity in (one.run_id, one.conversation_id) if identity}
+    for one in held:
+        changed = {step.index for step in one.steps if step.status == "error" and failed & _children(step)} if isinstance(one, Run) else set()
+        if isinstance(one, Run) and changed:
+            steps = (step.model_copy(update={"notes": (*step.notes, PASSED_ON)}) if step.index in changed else step for step in one.steps)
+            yield one.model_copy(update={"steps": tuple(steps)})
+        else:
+            yield one
+
+
+def _children(step: Step) -> set[str]:
+    return {note.removeprefix(CHILD) for note in step.notes if note.startswith(CHILD)}
 
 
 def _guarded(tell: Tell, history: Json, where: Where) -> Iterator[Record]:
@@ -370,6 +389,14 @@ def brief(value: Json) -> str:
     """A value, short enough for a message."""
     text = canonical(value)
     return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+
+
+def known(operations: dict[Any, Operation], key: Json) -> Operation:
+    """The operation an event belongs to. ValueError where nothing under this key has begun."""
+    operation = operations.get(key)
+    if operation is None:
+        raise ValueError(f"it belongs to {key!r}, which never began")
+    return operation
 
 
 def told(error: Exception) -> str:

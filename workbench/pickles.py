@@ -148,15 +148,20 @@ class _Machine:
 
     def call(self, _: Json) -> None:
         arguments, called = self.pop(), self.pop()
-        self.stack.append(_Object(called.text, arguments))
+        self.stack.append(_made(called, arguments))
 
     def call_with_keywords(self, _: Json) -> None:
         keywords, arguments, called = self.pop(), self.pop(), self.pop()
-        self.stack.append(_Object(called.text, arguments, keywords))
+        self.stack.append(_made(called, arguments, keywords))
 
     def build(self, _: Json) -> None:
         state = self.pop()
         self.stack[-1].state = state
+
+
+def _made(called: Json, arguments: Json, keywords: Json = None) -> _Object:
+    """What a call would have made. What is called may itself be the result of a call."""
+    return _Object(called.text, arguments, keywords) if isinstance(called, _Name) else _Object("(computed)", (called, arguments), keywords)
 
 
 def _key(key: Json) -> str:
