@@ -6,6 +6,7 @@ them with what is known of the whole, and tells the `Run`. Files hold one histor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -286,15 +287,19 @@ def read_histories(source: Source, is_history: Callable[[Json], bool], tell_one:
 
 def _keyed(run: Run, where: Where, seen: set[str]) -> Run:
     """A run that can be found by the key it stands under, and told from others of the same file with the same id."""
-    named = (
-        where.key and not where.key.endswith("]") and not any(str(held or "").endswith(where.key) for held in (run.run_id, run.conversation_id, run.root_name))
-    )
-    if named and run.conversation_id is None:
-        run, named = run.model_copy(update={"conversation_id": where.key}), False
-    if named or (run.run_id in seen and where.key):
+    key = "" if where.key.endswith("]") else where.key
+    missing = bool(key) and not any(_ends_with(held, key) for held in (run.run_id, run.conversation_id))
+    if missing and run.conversation_id is None:
+        run, missing = run.model_copy(update={"conversation_id": key}), False
+    if missing or (run.run_id in seen and where.key):
         run = run.model_copy(update={"run_id": f"{run.run_id}/{where.key}"})
     seen.add(run.run_id)
     return run
+
+
+def _ends_with(name: str | None, key: str) -> bool:
+    """Whether a name is the key, or ends with it as a word of its own."""
+    return bool(re.search(rf"(^|\W){re.escape(key)}$", name or ""))
 
 
 def _in_document(document: Json, where: Where, is_history: Callable[[Json], bool], tell: Tell) -> Iterator[Record]:
