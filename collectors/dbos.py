@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workbench.documents import parse_json
-from workbench.histories import CHILD, PASSED_ON, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
-from workbench.model import Json, Record, Skip, Status
+from workbench.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
+from workbench.model import PASSED_ON, Json, Record, Skip, Status
 from workbench.pickles import PickleError, plain_data
 from workbench.plugins import Example
 from workbench.source import Source, SourceError, readonly
