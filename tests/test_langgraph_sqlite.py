@@ -30,6 +30,7 @@ from collectors import langgraph_sqlite
 from workbench import serde, tasks
 from workbench.model import Checkpoint, Record, Skip
 from workbench.source import Source, SourceError
+from workbench.threads import states
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -219,10 +220,10 @@ def test_a_delta_channel_is_rebuilt_from_its_writes(tmp_path: Path) -> None:
 def test_messages_in_a_delta_channel_replace_and_remove_each_other_by_id() -> None:
     """A message with a known id takes that message's place; a remove message takes it away."""
     first, second = {"type": "ai", "content": "a", "id": "1"}, {"type": "ai", "content": "b", "id": "2"}
-    state = langgraph_sqlite._reduce(langgraph_sqlite._reduce(None, [first, second]), {**first, "content": "c"})
+    state = states._reduce(states._reduce(None, [first, second]), {**first, "content": "c"})
     assert [message["content"] for message in state] == ["c", "b"]
-    assert langgraph_sqlite._reduce(state, [{"type": "remove", "content": "", "id": "1"}]) == [second]
-    assert langgraph_sqlite._reduce(state, {"$type": "Overwrite", "value": []}) == []
+    assert states._reduce(state, [{"type": "remove", "content": "", "id": "1"}]) == [second]
+    assert states._reduce(state, {"$type": "Overwrite", "value": []}) == []
 
 
 def test_writes_whose_rows_are_missing_are_taken_from_the_metadata(database: Path) -> None:

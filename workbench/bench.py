@@ -17,12 +17,14 @@ from workbench import collection, detection
 from workbench.collection import Summary
 from workbench.comparison import compare as compare_runs
 from workbench.comparison import count_effects
+from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.model import Change, Comparison, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
+from workbench.plugins import collector_of
 from workbench.replay.forking import ForkError, fork
 from workbench.report import Report, comparison_report, run_report, save, static, store_report
 from workbench.source import Source
-from workbench.store import Origin, Store
+from workbench.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,9 +58,9 @@ class Bench:
         """Let go of the store's file."""
         self.store.close()
 
-    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Path, int, int], None] | None = None) -> Ingested:
-        """Read files and folders of spans, checkpoints and chat logs into the store. What is already there is left as it is."""
-        return Ingested(collection.ingest(self.store, [Path(path) for path in paths], progress=progress))
+    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None) -> Ingested:
+        """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is."""
+        return Ingested(collection.ingest(self.store, [location(path) for path in paths], progress=progress))
 
     def renormalise(self) -> collection.Renormalised:
         """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is."""
@@ -223,28 +225,31 @@ class RecordedRun:
         receipt = self.receipt
         return static.run_html(self.run, self.findings) + (static.receipt_html(receipt) if receipt else "")
 
-    def _databases(self) -> list[Path]:
+    def _databases(self) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone."""
         if not any(step.checkpoint_id for step in self.steps):
             raise ForkError(
                 f"{self.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too"
             )
-        found, gone = [], []
-        for path in map(Path, self.run.sources):
-            if not path.exists():
-                gone.append(str(path))
-            elif (collector := collection.collector_of(Source(path))) and collector.state:
-                found.append(path)
+        found: list[Location] = []
+        gone = []
+        for source in map(location, self.run.sources):
+            if isinstance(source, Path) and not source.exists():
+                gone.append(str(source))
+                continue
+            collector = collector_of(source if isinstance(source, Database) else Source(source))
+            if collector and collector.state:
+                found.append(source)
         if not found:
             raise ForkError(f"the checkpoint database of {self.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
         return found
 
-    def _changed_since(self, databases: list[Path]) -> list[str]:
+    def _changed_since(self, databases: list[Location]) -> list[str]:
         """What the receipt says of databases that are not what was ingested: the fork started from what stands there now."""
         return [
             f"{path.name} has changed since it was ingested, and the fork started from what it holds now; ingest it again to see the same"
             for path in databases
-            if collection.sha256(path) not in self.bench.store.source_hashes(path.resolve())
+            if isinstance(path, Path) and collection.sha256(path) not in self.bench.store.source_hashes(path.resolve())
         ]
 
     def _fork_id(self) -> tuple[str, Path]:
@@ -258,10 +263,9 @@ class RecordedRun:
     def _keep_states(self, scratch: Path) -> None:
         """Make the fork's own checkpoints known, so that one can step through its states too."""
         source = Source(scratch)
-        collector = collection.collector_of(source)
+        collector = collector_of(source)
         if collector:
-            origin = Origin(scratch.resolve(), collection.sha256(scratch), collector.name)
-            self.bench.store.add(origin, collector.collect(source), lambda _: None)
+            self.bench.store.add(collection.origin_of(scratch, collector), collector.collect(source), lambda _: None)
 
 
 class Compared:

@@ -63,7 +63,9 @@ STORE = Path("workbench.db")
 
 
 @app.command()
-def ingest(paths: Annotated[list[Path], typer.Argument(help="Files or folders.")], store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or URLs of databases.")], store: StoreOption = STORE, as_json: JsonOption = False
+) -> None:
     """Read spans, checkpoints and chat logs into a store."""
     with _opened(store, create=True) as bench, _progress("reading", as_json) as progress:
         done = bench.ingest(*paths, progress=progress)

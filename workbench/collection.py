@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from workbench.database import Database, Location
 from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
-from workbench.plugins import Collector, collectors
+from workbench.plugins import Collector, Input, collector_of, collectors
 from workbench.semconv import read
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
@@ -24,14 +25,14 @@ NOT_TRACES = frozenset(
 
 
 class IngestError(ValueError):
-    """A path that can't be ingested at all. The message says what would be right."""
+    """A path or database that can't be ingested at all. The message says what would be right."""
 
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What came of one file."""
+    """What came of one file or database."""
 
-    path: Path
+    path: Location
     collector: str | None
     records: dict[str, int]
     new: int
@@ -63,17 +64,18 @@ class Summary:
         return [f"skipped {sum(skip.count for skip in skips):,} × {reason} ({_places(skips)})" for reason, skips in by_reason.items()]
 
 
-def ingest(store: Store, paths: Iterable[Path], *, progress: Callable[[Path, int, int], None] | None = None) -> Summary:
-    """Read files and folders into the store; `progress(path, done, total)` is called before each file.
+def ingest(store: Store, paths: Iterable[Location], *, progress: Callable[[Location, int, int], None] | None = None) -> Summary:
+    """Read files, folders and databases into the store; `progress(path, done, total)` is called before each file.
 
-    A file that no collector knows, or that breaks off, is a counted skip; the others are read. IngestError for a path that does not exist.
+    A file that no collector knows, or that breaks off, is a counted skip; the others are read. IngestError for a path
+    that does not exist, and for a database that can't be reached or that no collector knows.
     """
     files = list(_files(paths))
     summary, touched = Summary(), Added()
     for number, path in enumerate(files):
         if progress:
             progress(path, number, len(files))
-        summary.files.append(_ingest_file(store, path, touched))
+        summary.files.append(_ingest_one(store, path, touched))
     summary.runs = _derive(store, touched)
     return summary
 
@@ -104,7 +106,7 @@ def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     if step.checkpoint_id is None or run.conversation_id is None:
         raise LookupError(f"step {step.index} of {run.run_id} has no checkpoint: its state was not recorded")
     path, name = store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         raise LookupError(f"the state stands in {path}, which is not there any more; ingest it again from where it is now")
     fetch = collectors()[name].state
     if fetch is None:
@@ -121,9 +123,11 @@ def _from_here(place: str) -> str:
     return place.removeprefix(f"{Path.cwd()}/")
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Location]) -> Iterator[Location]:
     for path in paths:
-        if path.is_dir():
+        if isinstance(path, Database):
+            yield _reachable(path)
+        elif path.is_dir():
             yield from sorted(one for one in path.rglob("*") if one.is_file() and _may_be_a_trace(one))
         elif path.exists():
             yield path
@@ -133,20 +137,36 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             raise IngestError(f"there is no {path}" + (f"; beside it is {near[0]}" if near else ""))
 
 
+def _reachable(database: Database) -> Database:
+    """A database that will be read; asked before anything is, since a URL that someone typed is no file of many that may be passed over."""
+    schemes = sorted({scheme for collector in collectors().values() for scheme in collector.schemes})
+    if database.scheme not in schemes:
+        raise IngestError(f"{database}: no collector reads {database.scheme} URLs; there are collectors for {', '.join(schemes)}, and for files")
+    try:
+        if collector_of(database):
+            return database
+    except SourceError as error:
+        raise IngestError(str(error)) from error
+    raise IngestError(f"{database}: nothing in it is known; looked for the tables of {', '.join(_readers_of(database))} on its search path")
+
+
+def _readers_of(database: Database) -> list[str]:
+    return [name for name, collector in collectors().items() if database.scheme in collector.schemes]
+
+
 def _may_be_a_trace(path: Path) -> bool:
     return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
 
 
-def _ingest_file(store: Store, path: Path, touched: Added) -> FileSummary:
-    source = Source(path)
+def _ingest_one(store: Store, path: Location, touched: Added) -> FileSummary:
+    source = path if isinstance(path, Database) else Source(path)
     try:
         collector = collector_of(source)
     except (SourceError, OSError) as error:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))
     if collector is None:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))
-    origin = Origin(path.resolve(), sha256(path), collector.name)
-    added = store.add(origin, _until_broken(collector, source), _conversation_of)
+    added = store.add(origin_of(path, collector), _until_broken(collector, source, path), _conversation_of)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
@@ -154,23 +174,25 @@ def _ingest_file(store: Store, path: Path, touched: Added) -> FileSummary:
     return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips))
 
 
-def collector_of(source: Source) -> Collector | None:
-    """The collector that accepts a file, None where none does."""
-    return next((collector for collector in collectors().values() if collector.accepts(source)), None)
+def origin_of(path: Location, collector: Collector) -> Origin:
+    """Where records come from. A database has no bytes to hash, and goes on changing: there is one origin for each."""
+    if isinstance(path, Database):
+        return Origin(path, hashlib.sha256(str(path).encode()).hexdigest(), collector.name)
+    return Origin(path.resolve(), sha256(path), collector.name)
 
 
-def _unknown(source: Source) -> str:
-    if not source.head:
+def _unknown(source: Input) -> str:
+    if isinstance(source, Source) and not source.head:
         return "the file is empty"
     return f"no collector knows this format; there are {', '.join(collectors())}"
 
 
-def _until_broken(collector: Collector, source: Source) -> Iterator[Record]:
-    """A collector's records; where the file turns out to be broken, a skip that says so ends them."""
+def _until_broken(collector: Collector, source: Input, path: Location) -> Iterator[Record]:
+    """A collector's records; where the input turns out to be broken, a skip that says so ends them."""
     try:
         yield from collector.collect(source)
     except SourceError as error:
-        yield Skip(place=str(source.path), reason=str(error))
+        yield Skip(place=str(path), reason=str(error))
 
 
 def _conversation_of(span: Span) -> str | None:

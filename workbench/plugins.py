@@ -1,8 +1,10 @@
 """Finds collectors and detectors: every module of the packages `collectors` and `detectors`, and every entry point of those groups.
 
-A plugin is one module. A collector has `accepts(source)`, `collect(source)` and `EXAMPLES`; it may have `state(path, thread_id, namespace,
-checkpoint_id)`. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`. Its docstring is its documentation. Whatever is missing or has
-another shape is an error that names file and line: a plugin that silently isn't there would look like "all is well".
+A plugin is one module. A collector has `accepts(source)`, `collect(source)` and `EXAMPLES`; it may have `state(location, thread_id,
+namespace, checkpoint_id)`. It is given files, as `Source`; with `SCHEMES = ("postgresql",)` it is given databases whose URL begins so
+instead, as `Database`, and its examples are SQL that makes one. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`. Its docstring is
+its documentation. Whatever is missing or has another shape is an error that names file and line: a plugin that silently isn't there would
+look like "all is well".
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
 
+from workbench.database import Database, Location
 from workbench.model import Finding, Json, NotEvaluated, Record, Run
 from workbench.source import Source
 
 T = TypeVar("T")
+Input = Source | Database
+"""What a collector is asked to read."""
 
 
 class PluginError(TypeError):
@@ -43,10 +47,12 @@ class Collector:
 
     name: str
     doc: str
-    accepts: Callable[[Source], bool]
-    collect: Callable[[Source], Iterable[Record]]
+    accepts: Callable[[Input], bool]
+    collect: Callable[[Input], Iterable[Record]]
     examples: tuple[Example, ...]
-    state: Callable[[Path, str, str, str], dict[str, Json]] | None
+    state: Callable[[Location, str, str, str], dict[str, Json]] | None
+    schemes: tuple[str, ...] = ()
+    """What the URLs of the databases it reads begin with; empty for a collector that reads files."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,13 @@ def detectors() -> dict[str, Detector]:
     return {name: _detector(name, module) for name, module in _modules("detectors")}
 
 
+def collector_of(given: Input) -> Collector | None:
+    """The collector that accepts a file or a database, None where none does. SourceError for what can't be opened."""
+    scheme = given.scheme if isinstance(given, Database) else None
+    asked = (one for one in collectors().values() if (scheme in one.schemes if scheme else not one.schemes))
+    return next((one for one in asked if one.accepts(given)), None)
+
+
 def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:
     found: dict[str, ModuleType] = {}
     package = importlib.import_module(group)
@@ -87,8 +100,10 @@ def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:
 
 def _collector(name: str, module: ModuleType) -> Collector:
     examples = _tuple_of(module, "EXAMPLES", Example)
-    state = _function(module, "state", ["path", "thread_id", "namespace", "checkpoint_id"]) if hasattr(module, "state") else None
-    return Collector(name, _doc(module), _function(module, "accepts", ["source"]), _function(module, "collect", ["source"]), examples, state)
+    state = _function(module, "state", ["location", "thread_id", "namespace", "checkpoint_id"]) if hasattr(module, "state") else None
+    accepts, collect = (_function(module, verb, ["source"]) for verb in ("accepts", "collect"))
+    schemes = _tuple_of(module, "SCHEMES", str) if hasattr(module, "SCHEMES") else ()
+    return Collector(name, _doc(module), accepts, collect, examples, state, schemes)
 
 
 def _detector(name: str, module: ModuleType) -> Detector:

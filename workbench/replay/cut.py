@@ -12,15 +12,14 @@ import base64
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
-from workbench.source import readonly
+from workbench.threads import CheckpointRow, Place, Tables, opened
 
-Place = tuple[str, str]
-"""A checkpoint within a thread: namespace and checkpoint id."""
 SCHEMA = """
 CREATE TABLE checkpoints (
     thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL, parent_checkpoint_id TEXT,
@@ -34,7 +33,6 @@ OURS = frozenset(
     ("source", "step", "parents", "writes", "run_id", "thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "counters_since_delta_snapshot")
 )
 """Metadata that LangGraph keeps for itself. `run_id` must not be given again: LangGraph would discard new input."""
-MAX_ANCESTORS = 1_000_000
 
 
 class CutError(LookupError):
@@ -45,7 +43,7 @@ class CutError(LookupError):
 class Cut:
     """Where a thread is cut. `levels` are the checkpoints in force from the root graph down, the last one is run again."""
 
-    database: Path
+    database: Location
     thread_id: str
     levels: tuple[Place, ...]
     kept: frozenset[Place]
@@ -54,8 +52,9 @@ class Cut:
 
     def super_steps(self, first: str) -> tuple[int, bool]:
         """How many super-steps lie between a root checkpoint and the cut, and whether the former holds an input."""
-        with readonly(self.database) as database:
-            steps = [_metadata(database, self.thread_id, ("", one)) for one in (first, self.levels[0][1])]
+        with opened(self.database) as tables:
+            rows = _rows(tables, self.thread_id)
+            steps = [_metadata(rows.get(("", one))) for one in (first, self.levels[0][1])]
         return steps[1].get("step", 0) - steps[0].get("step", 0), steps[0].get("source") == "input"
 
     @property
@@ -70,52 +69,55 @@ class Cut:
         return place in self.kept
 
 
-def locate(databases: Sequence[Path], thread_id: str | None, step: Step) -> Cut:
+def locate(databases: Sequence[Location], thread_id: str | None, step: Step) -> Cut:
     """Find the database that holds the checkpoint a step started from, and plan the cut. CutError when none does."""
     place = (step.namespace or "", str(step.checkpoint_id))
-    for path in databases:
-        with readonly(path) as database:
-            rows = database.execute("SELECT thread_id FROM checkpoints WHERE checkpoint_ns = ? AND checkpoint_id = ?", place).fetchall()
-            threads = [row[0] for row in rows]
+    for database in databases:
+        with opened(database) as tables:
+            threads = tables.threads_with(place)
             if threads:
-                return _plan(database, path, str(thread_id if thread_id in threads else threads[0]), place)
-    names = ", ".join(str(path) for path in databases) or "none was given"
+                return _plan(tables, database, str(thread_id if thread_id in threads else threads[0]), place)
+    names = ", ".join(str(database) for database in databases) or "none was given"
     raise CutError(f"no recorded database holds checkpoint {place[1]}" + (f" of {place[0]}" if place[0] else "") + f" (looked in: {names})")
 
 
-def _plan(database: sqlite3.Connection, path: Path, thread_id: str, place: Place) -> Cut:
-    parents = {(ns, one): above for ns, one, above in _checkpoints(database, thread_id)}
+def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> Cut:
+    rows = _rows(tables, thread_id)
+    parents = {one: _above(row) for one, row in rows.items()}
     enclosing = sorted(parents[place].items(), key=lambda level: len(level[0]))
     levels = (*((ns, one) for ns, one in enclosing if ns != place[0]), place)
     if levels[0][0] != "":
-        raise CutError(f"{path}: the metadata of checkpoint {place[1]} in {place[0]} doesn't say which root checkpoint it belongs to")
-    chains = {ns: _chain(database, thread_id, (ns, one)) for ns, one in levels}
-    finished = {level: _finished(database, thread_id, level) - {_task_below(level[0], place[0])} for level in levels[:-1]}
+        raise CutError(f"{database}: the metadata of checkpoint {place[1]} in {place[0]} doesn't say which root checkpoint it belongs to")
+    chains = {ns: _chain(rows, (ns, one)) for ns, one in levels}
+    finished = {level: _finished(tables, thread_id, level) - {_task_below(level[0], place[0])} for level in levels[:-1]}
     kept = frozenset(one for one, above in parents.items() if _keeps(one, above, dict(levels), chains, finished))
-    return Cut(path, thread_id, levels, kept, finished, _configurable(database, thread_id, levels[0]))
+    return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])))
 
 
-def _checkpoints(database: sqlite3.Connection, thread_id: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Every checkpoint of a thread, with the checkpoints in force above it by namespace."""
-    sql = "SELECT checkpoint_ns, checkpoint_id, CASE WHEN checkpoint_ns = '' THEN NULL ELSE metadata END FROM checkpoints WHERE thread_id = ?"
-    for ns, one, metadata in database.execute(sql, (thread_id,)):
-        yield ns, one, json.loads(metadata).get("parents") or {} if metadata else {}
+def _rows(tables: Tables, thread_id: str) -> dict[Place, CheckpointRow]:
+    return {(row.namespace, row.checkpoint_id): row for row in tables.checkpoints(thread_id)}
 
 
-def _chain(database: sqlite3.Connection, thread_id: str, place: Place) -> frozenset[str]:
+def _above(row: CheckpointRow) -> dict[str, str]:
+    """The checkpoints in force above one inside a subgraph, by namespace."""
+    found = _metadata(row).get("parents") if row.namespace else None
+    return found if isinstance(found, dict) else {}
+
+
+def _chain(rows: Mapping[Place, CheckpointRow], place: Place) -> frozenset[str]:
     """A checkpoint and all its ancestors in its namespace."""
-    sql = """
-        WITH RECURSIVE chain(id) AS (
-            SELECT ?3 UNION SELECT parent_checkpoint_id FROM checkpoints JOIN chain ON checkpoint_id = chain.id
-            WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND parent_checkpoint_id IS NOT NULL LIMIT ?4)
-        SELECT id FROM chain"""
-    return frozenset(row[0] for row in database.execute(sql, (thread_id, *place, MAX_ANCESTORS)))
+    found: dict[str, None] = {}
+    namespace, one = place
+    while one and one not in found:
+        found[one] = None
+        row = rows.get((namespace, one))
+        one = row.parent or "" if row else ""
+    return frozenset(found)
 
 
-def _finished(database: sqlite3.Connection, thread_id: str, place: Place) -> frozenset[str]:
+def _finished(tables: Tables, thread_id: str, place: Place) -> frozenset[str]:
     """The tasks that wrote a result from a checkpoint; errors, interrupts and resumes have negative indexes."""
-    sql = "SELECT DISTINCT task_id FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ? AND idx >= 0"
-    return frozenset(row[0] for row in database.execute(sql, (thread_id, *place)))
+    return frozenset(row.task_id for row in tables.writes(thread_id, place) if row.idx >= 0)
 
 
 def _keeps(
@@ -142,15 +144,13 @@ def _task_below(around: str, namespace: str) -> str:
     return inner.partition("|")[0].rpartition(":")[2] if ":" in inner.partition("|")[0] else ""
 
 
-def _configurable(database: sqlite3.Connection, thread_id: str, place: Place) -> dict[str, Json]:
+def _configurable(row: CheckpointRow | None) -> dict[str, Json]:
     """What the run was configured with, as LangGraph noted it in a checkpoint's metadata."""
-    metadata = _metadata(database, thread_id, place)
-    return {key: value for key, value in metadata.items() if key not in OURS and not key.startswith(("langgraph_", "__", "ls_"))}
+    return {key: value for key, value in _metadata(row).items() if key not in OURS and not key.startswith(("langgraph_", "__", "ls_"))}
 
 
-def _metadata(database: sqlite3.Connection, thread_id: str, place: Place) -> dict[str, Json]:
-    row = database.execute("SELECT metadata FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?", (thread_id, *place)).fetchone()
-    found = json.loads(row[0]) if row and row[0] else {}
+def _metadata(row: CheckpointRow | None) -> dict[str, Json]:
+    found = json.loads(row.metadata) if row and row.metadata else {}
     return found if isinstance(found, dict) else {}
 
 
@@ -158,27 +158,14 @@ def _metadata(database: sqlite3.Connection, thread_id: str, place: Place) -> dic
 
 
 def copy(cut: Cut, scratch: Path, thread_id: str) -> None:
-    """Write what leads to the cut into a new database, as a thread of this name."""
-    with readonly(cut.database) as source, contextlib.closing(sqlite3.connect(scratch)) as target, target:
+    """Write what leads to the cut into a new SQLite database, as a thread of this name. SourceError for a state that can't be copied."""
+    places = sorted(cut.kept)
+    with opened(cut.database) as tables, contextlib.closing(sqlite3.connect(scratch)) as target, target:
         target.executescript(SCHEMA)
-        target.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", _rows(source, cut, thread_id))
-        target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _writes(source, cut, thread_id))
-
-
-def _rows(source: sqlite3.Connection, cut: Cut, thread_id: str) -> Iterator[tuple[Json, ...]]:
-    sql = "SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
-    for ns, one in sorted(cut.kept):
-        for row in source.execute(sql, (cut.thread_id, ns, one)):
-            yield (thread_id, ns, one, *row)
-
-
-def _writes(source: sqlite3.Connection, cut: Cut, thread_id: str) -> Iterator[tuple[Json, ...]]:
-    path = "task_path" if any(row[1] == "task_path" for row in source.execute("PRAGMA table_info(writes)")) else "''"
-    sql = f"SELECT task_id, {path}, idx, channel, type, value FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"  # noqa: S608
-    for ns, one in sorted(cut.kept):
-        for row in source.execute(sql, (cut.thread_id, ns, one)):
-            if cut.keeps_task((ns, one), row[0]):
-                yield (thread_id, ns, one, *row)
+        checkpoints = ((thread_id, *row) for row in tables.raw_checkpoints(cut.thread_id, places))
+        target.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", checkpoints)
+        writes = ((thread_id, *row) for row in tables.raw_writes(cut.thread_id, places) if cut.keeps_task(row[:2], row.task_id))
+        target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", writes)
 
 
 # ---- what came after
@@ -188,12 +175,12 @@ def later_inputs(cut: Cut, last: str | None) -> tuple[tuple[str, str], ...]:
     """The inputs that were given to the thread between the cut and its root checkpoint `last`, oldest first, undecoded: (type, base64)."""
     if last is None:
         return ()
-    with readonly(cut.database) as database:
-        after = _chain(database, cut.thread_id, ("", last)) - _chain(database, cut.thread_id, cut.levels[0])
-        sql = "SELECT type, checkpoint, metadata FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' AND checkpoint_id = ?"
-        rows = [database.execute(sql, (cut.thread_id, one)).fetchone() for one in sorted(after)]
-    inputs = [row for row in rows if row and json.loads(row[2] or b"{}").get("source") == "input"]
-    return tuple((str(kind), base64.b64encode(blob).decode("ascii")) for kind, blob, _ in inputs)
+    with opened(cut.database) as tables:
+        rows = _rows(tables, cut.thread_id)
+        after = _chain(rows, ("", last)) - _chain(rows, cut.levels[0])
+        inputs = [("", one) for one in sorted(after) if _metadata(rows.get(("", one))).get("source") == "input"]
+        found = {row.checkpoint_id: row for row in tables.raw_checkpoints(cut.thread_id, inputs)}
+    return tuple((str(row.kind), base64.b64encode(row.value).decode("ascii")) for _, row in sorted(found.items()))
 
 
 def fresh(cut: Cut, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:

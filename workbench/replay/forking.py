@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import sqlite3
@@ -15,8 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from workbench.comparison import count_effects
+from workbench.database import Location
 from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Status, Step, digest
-from workbench.plugins import collectors
+from workbench.plugins import collector_of
 from workbench.replay import cut as cutting
 from workbench.replay import process
 from workbench.replay.assembly import assemble
@@ -24,10 +24,10 @@ from workbench.replay.cassette import edited, record
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
-from workbench.source import Source
+from workbench.source import Source, SourceError
+from workbench.threads import opened
 
 MODEL = "model"
-BLOCK_BYTES = 1 << 20
 RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
 
 
@@ -62,7 +62,7 @@ def fork(
     *,
     at: int,
     change: Change,
-    databases: Sequence[Path],
+    databases: Sequence[Location],
     graph: str,
     live: Collection[str] = (),
     run_id: str,
@@ -77,13 +77,13 @@ def fork(
     """
     started = time.monotonic()
     wish = Wish(parent, _checked(parent, at, change, live), change, graph, tuple(sorted(live)), run_id, seconds)
-    before = _hashes(databases)
     cut = _cut(databases, wish)
+    before = _hashes(databases, cut.thread_id)
     answer, checkpoints = _rerun(wish, cut, scratch)
     steps, prefix = assemble(parent, _again(parent, cut), answer, checkpoints, wish.step.invocation)
     run = _run(wish, answer, steps, prefix)
     receipt = _receipt(wish, answer, run, prefix)
-    proof = {"parent_sha256": before, "parent_intact": before == _hashes(databases), "seconds": round(time.monotonic() - started, 3)}
+    proof = {"parent_sha256": before, "parent_intact": before == _hashes(databases, cut.thread_id), "seconds": round(time.monotonic() - started, 3)}
     return Forked(run, receipt.model_copy(update=proof), prefix)
 
 
@@ -111,7 +111,7 @@ def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Ste
     return step
 
 
-def _cut(databases: Sequence[Path], wish: Wish) -> Cut:
+def _cut(databases: Sequence[Location], wish: Wish) -> Cut:
     try:
         return cutting.locate(databases, wish.parent.conversation_id, wish.step)
     except CutError as error:
@@ -127,19 +127,13 @@ def _again(parent: Run, cut: Cut) -> frozenset[int]:
     return frozenset(done | {one.index for one in parent.steps if one.checkpoint_id is None and one.index >= first})
 
 
-def _hashes(databases: Sequence[Path]) -> dict[str, str]:
-    """The hash of each database's bytes, with its write-ahead log where there is one."""
-    return {str(path): _sha256(path, path.with_name(path.name + "-wal")) for path in databases}
-
-
-def _sha256(*parts: Path) -> str:
-    found = hashlib.sha256()
-    for part in parts:
-        if part.exists():
-            with part.open("rb") as stream:
-                while block := stream.read(BLOCK_BYTES):
-                    found.update(block)
-    return found.hexdigest()
+def _hashes(databases: Sequence[Location], thread_id: str) -> dict[str, str]:
+    """What tells whether a database was changed: of a file the hash of its bytes, of a server that of the thread's rows."""
+    found = {}
+    for database in databases:
+        with opened(database) as tables:
+            found[str(database)] = tables.fingerprint(thread_id)
+    return found
 
 
 # ---- the re-run
@@ -152,10 +146,10 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
         for part in ("inside", "outside"):
             (folder / part).mkdir()
         request = _request(wish, cut, folder)
-        cutting.copy(cut, Path(request.database), wish.run_id)
         try:
+            cutting.copy(cut, Path(request.database), wish.run_id)
             answer = process.ask(request, folder)
-        except ProcessError as error:
+        except (SourceError, ProcessError) as error:
             raise ForkError(str(error)) from error
         if answer.ended == "refused":
             raise ForkError(answer.says)
@@ -220,8 +214,8 @@ def _keep(database: Path, scratch: Path) -> None:
 
 def _checkpoints(database: Path) -> list[Checkpoint]:
     source = Source(database)
-    collector = next((one for one in collectors().values() if one.state and one.accepts(source)), None)
-    if collector is None:
+    collector = collector_of(source)
+    if collector is None or collector.state is None:
         raise ForkError("the agent removed or damaged the database of its own thread, so what the fork did can't be told")
     return [one for one in collector.collect(source) if isinstance(one, Checkpoint)]
 

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from workbench.database import Location, location
 from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
 from workbench.store.migrations import APPLICATION_ID, VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
@@ -50,9 +51,9 @@ class RunNotFoundError(LookupError):
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that records come from: its path, the hash of its bytes, the collector that reads it."""
+    """The file or database that records come from: its path or URL, the hash of its bytes (or of the URL), the collector that reads it."""
 
-    path: Path
+    path: Location
     sha256: str
     collector: str
 
@@ -246,7 +247,7 @@ class Store:
                 row = connection.execute(query.where(table.c.run_id == run_id).order_by(table.c.seq.desc()).limit(1)).one()
                 yield next(iter(load(connection, kind, [row.sha256]))), row.path
 
-    def checkpoint_source(self, thread_id: str, namespace: str, checkpoint_id: str) -> tuple[Path, str]:
+    def checkpoint_source(self, thread_id: str, namespace: str, checkpoint_id: str) -> tuple[Location, str]:
         """The database that holds a checkpoint's full state, and the collector that can read it. LookupError when no such checkpoint is known."""
         where = (CHECKPOINT.c.thread_id == thread_id, CHECKPOINT.c.namespace == namespace, CHECKPOINT.c.checkpoint_id == checkpoint_id)
         query = select(SOURCE.c.path, SOURCE.c.collector).join(CHECKPOINT, SOURCE.c.source_id == CHECKPOINT.c.source_id).where(*where)
@@ -254,7 +255,7 @@ class Store:
             row = connection.execute(query.order_by(CHECKPOINT.c.seq.desc()).limit(1)).first()
         if row is None:
             raise LookupError(f"no checkpoint {checkpoint_id} of thread {thread_id} in the store")
-        return Path(row.path), row.collector
+        return location(row.path), row.collector
 
     def source_hashes(self, path: Path) -> list[str]:
         """The hashes of a file's bytes each time it was ingested; empty for one that never was."""

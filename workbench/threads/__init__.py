@@ -1,0 +1,43 @@
+"""LangGraph threads wherever a checkpointer keeps them: read as checkpoints, as full states, and as rows to copy.
+
+`tables` says what is read of any database, `sqlite` and `postgres` read it there (read-only, nothing decoded by LangGraph itself), `reading`
+makes checkpoints of rows, and `states` makes the full state of one checkpoint. A collector is a thin shell around these; so is a fork's cut.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workbench import serde
+from workbench.database import Location, require_driver
+from workbench.model import Json
+from workbench.source import SourceError
+from workbench.threads.reading import Skipped, read_threads
+from workbench.threads.states import state_of
+from workbench.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, Tables
+
+__all__ = ["BrokenOffError", "CheckpointRow", "MissingTablesError", "Place", "Skipped", "Tables", "fetch_state", "opened", "read_threads"]
+
+
+def fetch_state(location: Location, thread_id: str, place: Place) -> dict[str, Json]:
+    """The channel values of one checkpoint, DeltaChannels rebuilt. LookupError when it isn't there; SourceError when it can't be decoded."""
+    name = f"{location}: checkpoint {place[1]} of thread {thread_id!r}"
+    with opened(location) as tables:
+        try:
+            return state_of(tables, thread_id, place)
+        except (serde.UndecodedError, BrokenOffError) as error:
+            raise SourceError(f"{name}: {error}") from error
+        except LookupError:
+            raise LookupError(f"{name} is not there") from None
+
+
+@contextmanager
+def opened(location: Location) -> Iterator[Tables]:
+    """A checkpoint database for reading, SQLite for a path, PostgreSQL for a URL. SourceError when it can't be opened or is another database."""
+    if isinstance(location, Path):
+        from workbench.threads.sqlite import SqliteTables as Found  # noqa: PLC0415  # each driver only where it is needed
+    else:
+        require_driver()
+        from workbench.threads.postgres import PostgresTables as Found  # type: ignore[assignment]  # noqa: PLC0415
+    with Found.opened(location) as tables:  # type: ignore[arg-type]
+        yield tables
