@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium lint types contracts check record screenshots lock clean
+.PHONY: test demo lab setup chromium postgres lint types contracts check record screenshots lock clean
 
-test: setup chromium lint types contracts  ## all that CI does
+test: setup chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2
 
 demo: setup  ## load the recorded incidents, detect, report, and say where to look
@@ -28,6 +28,13 @@ chromium:  ## the browser tests need one; without root they skip, loudly
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || echo "Chromium is missing and can't be installed here: the browser tests will be SKIPPED"
+
+postgres:  ## the tests of PostgreSQL start one of their own (so Debian's own cluster is not made); without root they skip, loudly
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null \
+	  && sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
+	  || echo "PostgreSQL is missing and can't be installed here: its tests will be SKIPPED"
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collectors import chat_log, otlp
+from tests.postgres import Server
+from workbench.database import location
 from workbench.model import Conversation, Json, Record, Skip, Span
-from workbench.plugins import Collector, Example, collectors
+from workbench.plugins import Collector, Example, collector_of, collectors
 from workbench.source import Source, SourceError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-EXAMPLES = [pytest.param(collector, example, id=f"{name}-{example.name}") for name, collector in collectors().items() for example in collector.examples]
+EVERY = [pytest.param(collector, example, id=f"{name}-{example.name}") for name, collector in collectors().items() for example in collector.examples]
+EXAMPLES, DATABASES = ([one for one in EVERY if bool(one.values[0].schemes) is of_urls] for of_urls in (False, True))
 MOST_CUTS = 300
 
 
@@ -71,6 +74,14 @@ def test_an_example_yields_what_it_says(collector: Collector, example: Example, 
     source = written(tmp_path, example.name, example.content)
     assert Counter(type(record).__name__ for record in collector.collect(source)) == example.yields
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {example.name: example.content}
+
+
+@pytest.mark.parametrize(("collector", "example"), DATABASES)
+def test_an_example_of_a_database_is_accepted_and_yields_what_it_says(collector: Collector, example: Example, postgres: Server):
+    """A database made by an example's SQL is accepted by the collector whose example it is, and yields what the example says."""
+    database = location(postgres.create(example.content))
+    assert collector_of(database) == collector
+    assert Counter(type(record).__name__ for record in collector.collect(database)) == example.yields
 
 
 @pytest.mark.parametrize(("collector", "example"), EXAMPLES)
