@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import Server
+
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
 STEP_KEYS = {"index", "kind", "name", "node", "started_at", "duration_ms", "status", "span_id", "checkpoint_id", "task_id", "joined"}
@@ -50,6 +52,18 @@ def test_ingest_says_what_it_read(tmp_path: Path):
     again = json.loads(run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "a.db", "--json"))
     assert again["runs"] == []
     assert [file["new"] for file in again["files"] if file["collector"]] == [0, 0]
+
+
+def test_a_store_on_a_server_holds_what_one_in_a_file_holds(store: Path, postgres: Server):
+    """Ingest, detect, list and verify give the same with a PostgreSQL store as with a file, and never print its password."""
+    url = postgres.create()
+    told = [run("ingest", SAMPLES, "--store", url), run("detect", "--store", url), run("show", "booked-twice", "--store", url)]
+    assert [run("runs", "--store", one, "--json") for one in (url, url)] == [run("runs", "--store", store, "--json")] * 2
+    findings = [run("detect", "--store", one, "--json").rpartition('{"timings"')[0] for one in (url, store)]
+    assert findings[0] == findings[1]
+    assert json.loads(run("verify", "--store", url, "--json")) == {"problems": []}
+    assert "postgresql://owner@127.0.0.1" in told[0]
+    assert all("s3cr3t" not in one for one in told)
 
 
 def test_runs_json_holds_the_contracts_keys(store: Path):

@@ -90,6 +90,18 @@ def test_a_changed_tool_result_leads_elsewhere(bench: wb.Bench, postgres: Server
     assert forked.state(at)["messages"] == run.state(at)["messages"]
 
 
+def test_a_fork_in_a_shared_store_keeps_its_own_thread_here(postgres: Server, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a store on a server, a fork's own thread stands in the folder one works in, and its states are fetched from there."""
+    monkeypatch.chdir(tmp_path)
+    store = postgres.create()
+    with contextlib.closing(wb.open(store)) as bench:
+        forked = recorded(bench, postgres.create(), "graph", asked(TWO)).fork(0, graph=f"{AGENTS}:graph")
+        assert forked.receipt.clean
+        assert len(forked.state(forked.steps[-1].index)["messages"]) > 1
+        assert bench.run(forked.run_id).receipt == forked.receipt
+    assert [one.parent.name for one in tmp_path.rglob("*.sqlite")] == [f"{location(store).name}.forks"]
+
+
 def test_another_question_is_asked_and_an_answer_served(bench: wb.Bench, postgres: Server, ledger: Path) -> None:
     """A question is answered from the recording when it is the same, and waits for a person when it is another: old answers stay in the server."""
     run = recorded(bench, postgres.create(), "approving", {**asked(TWO), "budget": 5}, Command(resume="go ahead"))

@@ -5,25 +5,37 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, func, inspect, select
 from sqlmodel import SQLModel
 
+from tests.postgres import PASSWORD, Server
+from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, Conversation, Finding, Log, Message, NotEvaluated, Skip, Span, Write
 from workbench.sketch import model, sketch, tool, user
-from workbench.store import Origin, RunNotFoundError, Store, StoreError
-from workbench.store.migrations import APPLICATION_ID, MIGRATIONS, VERSION
+from workbench.store import Origin, RunNotFoundError, Store, StoreError, dialect
+from workbench.store.dialect import APPLICATION_ID
+from workbench.store.migrations import MIGRATIONS, VERSION, migrate
+from workbench.store.schema import TABLES
 
 ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """Where a store can be made: a file, and a database of a real server."""
+    return tmp_path / "workbench.db" if request.param == "sqlite" else location(request.getfixturevalue("postgres").create())
+
+
 @pytest.fixture
-def store(tmp_path: Path):
-    with Store.open(tmp_path / "workbench.db") as opened:
+def store(where: Location):
+    with Store.open(where) as opened:
         yield opened
 
 
@@ -36,8 +48,17 @@ def thread_of(one: Span) -> str | None:
 
 
 def count(store: Store, table: str) -> int:
-    with closing(sqlite3.connect(store.path)) as connection:
-        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    with store._engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(TABLES[table])).scalar_one()
+
+
+def tamper(store: Store, change: Callable[[bytes], bytes | None]) -> None:
+    """Put other content under the addresses there are, or none."""
+    payload = TABLES["payload"]
+    with store._writing() as connection:
+        for row in connection.execute(select(payload)).all():
+            content, mine = change(row.content), payload.c.sha256 == row.sha256
+            connection.execute(payload.delete().where(mine) if content is None else payload.update().where(mine).values(content=content))
 
 
 def test_adding_the_same_records_again_changes_nothing(store: Store):
@@ -205,11 +226,9 @@ def test_verify_finds_a_changed_payload_and_a_missing_one(store: Store):
     """Tampering shows: a payload that was altered no longer has its hash, one that was removed is missed."""
     store.save_runs([sketch(model("a", messages=(Message(role="user", content="hello"),)))])
     assert store.verify() == []
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE payload SET content = CAST(replace(CAST(content AS TEXT), 'hello', 'hullo') AS BLOB)")
+    tamper(store, lambda content: content.replace(b"hello", b"hullo"))
     assert any("its content hashes to" in problem for problem in store.verify())
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM payload WHERE CAST(content AS TEXT) LIKE '%hullo%'")
+    tamper(store, lambda content: None if b"hullo" in content else content)
     assert any(problem.startswith("step") and "missing" in problem for problem in store.verify())
 
 
@@ -256,20 +275,19 @@ def test_the_first_schema_migrates_to_the_newest(tmp_path: Path):
     assert found == {name: {column.name for column in table.columns} for name, table in SQLModel.metadata.tables.items()}
 
 
-def test_writers_queue_and_readers_read_meanwhile(tmp_path: Path):
-    """Eight threads with stores of their own write to one file at once; nothing is locked out, nothing is lost."""
-    path = tmp_path / "shared.db"
-    Store.open(path).close()
+def test_writers_queue_and_readers_read_meanwhile(where: Location):
+    """Eight threads with stores of their own write to one store at once; nothing is locked out, nothing is lost."""
+    Store.open(where).close()
 
     def write(number: int) -> int:
-        with Store.open(path) as mine:
+        with Store.open(where) as mine:
             store_new = mine.add(Origin(Path(f"{number}.jsonl"), f"{number:064x}", "otlp"), [span(number * 100 + k) for k in range(50)], thread_of).new
             assert mine.run_ids() == []
             return store_new
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(write, range(8))) == 400
-    with Store.open(path) as reader:
+    with Store.open(where) as reader:
         assert len(next(reader.groups([f"{1:032x}"], [])).spans) == 400
         assert reader.verify() == []
 
@@ -281,6 +299,92 @@ def test_a_checkpoint_that_gained_writes_counts_as_the_newest(store: Store):
     store.add(ORIGIN, [early.model_copy(update={"writes": (Write(task_id="k", idx=0, channel="x", value=1),)})], thread_of)
     (group,) = store.groups([], ["t"])
     assert [len(one.writes) for one in group.checkpoints] == [1]
+
+
+# ---- on a server
+
+
+def test_a_store_on_a_server_has_the_columns_that_the_row_classes_name(postgres: Server):
+    """The migrations, translated, make on a server what they make in a file."""
+    database = location(postgres.create())
+    with Store.open(database) as store:
+        inspector = inspect(store._engine)
+        found = {table: {column["name"] for column in inspector.get_columns(table)} for table in inspector.get_table_names()}
+    assert found.pop("workbench_store") == {"version"}
+    assert found == {name: {column.name for column in table.columns} for name, table in SQLModel.metadata.tables.items()}
+
+
+def test_a_store_on_a_server_that_many_make_at_once_is_made_once(postgres: Server):
+    """Eight openings of a store that isn't there yet all get the same one."""
+    where = location(postgres.create())
+
+    def open_and_close(_: int) -> None:
+        Store.open(where).close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_and_close, range(8)))
+    with Store.open(where, create=False) as store:
+        assert (store.run_ids(), store.verify()) == ([], [])
+
+
+def test_the_first_schema_on_a_server_migrates_to_the_newest(postgres: Server):
+    """A store that the first version made on a server opens, and holds what it held."""
+    database = location(postgres.create())
+    store = Store(database, dialect.server(database))
+    with store._writing() as connection:
+        migrate(connection, "old", MIGRATIONS[:1])
+        assert dialect.version(connection) == 1
+    store.close()
+    with Store.open(database) as store:
+        store.save_runs([sketch(user("one"))])
+        assert store.run("sketch").steps[0].output.content == "one"
+        assert store.verify() == []
+
+
+def test_a_database_of_something_else_is_refused_untouched(postgres: Server):
+    """Naming another database as the store is an error that names what it has, and makes no table in it."""
+    url = postgres.create("CREATE TABLE checkpoints (x TEXT)")
+    with pytest.raises(StoreError, match=r"test_\d+ is no workbench store: it has tables of something else \(checkpoints\)"):
+        Store.open(location(url))
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == [("checkpoints",)]
+
+
+def test_a_store_of_a_newer_version_on_a_server_is_refused(postgres: Server):
+    """A newer store is not opened, and says its version."""
+    database = location(postgres.create())
+    with Store.open(database) as store, store._writing() as connection:
+        dialect.set_version(connection, VERSION + 1)
+    with pytest.raises(StoreError, match=f"newer workbench .store version {VERSION + 1}"):
+        Store.open(database)
+
+
+def test_a_server_that_has_no_store_or_is_not_there_is_said(postgres: Server):
+    """Looking for a store where none is makes none, and the errors hold no password."""
+    url = postgres.create()
+    with pytest.raises(StoreError, match=r"there is no store in postgresql://owner@127") as said:
+        Store.open(location(url), create=False)
+    assert PASSWORD not in str(said.value)
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9/none: can't be reached"):
+        Store.open(location("postgresql://u:secret@127.0.0.1:9/none"))
+
+
+def test_what_a_reader_sees_does_not_change_while_it_reads(where: Location):
+    """A reader goes on with the snapshot it began with while a writer commits, and reading can't write."""
+    with Store.open(where) as store:
+        store.save_runs([sketch(user("a"), run_id="r-0")])
+        with store._engine.connect() as reader:
+            before = reader.execute(select(func.count()).select_from(TABLES["run"])).scalar_one()
+            store.save_runs([sketch(user("b"), run_id="r-1")])
+            assert reader.execute(select(func.count()).select_from(TABLES["run"])).scalar_one() == before == 1
+        assert len(store.run_ids()) == 2
+
+
+def test_an_id_with_a_nul_is_stored_and_found(store: Store):
+    """An id that contains NUL, which PostgreSQL's text can't hold, is kept apart from others and found again."""
+    added = store.add(ORIGIN, [Checkpoint(thread_id="a\0b", checkpoint_id="c"), Checkpoint(thread_id="ab", checkpoint_id="c")], thread_of)
+    (group,) = store.groups([], ["a\0b"])
+    assert (added.new, [one.thread_id for one in group.checkpoints]) == (2, ["a\0b"])
 
 
 def test_importing_workbench_is_cheap():

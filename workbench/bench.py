@@ -36,8 +36,11 @@ NOTHING = object()
 
 
 def open(path: str | os.PathLike[str] = "workbench.db") -> Bench:
-    """Open a store, making it where there is none. StoreError when the file is something else, or was made by a newer workbench."""
-    return Bench(Store.open(Path(path)))
+    """Open a store, in a file or by URL in a PostgreSQL database, making it where there is none.
+
+    StoreError when the file or database is something else, or was made by a newer workbench.
+    """
+    return Bench(Store.open(location(path)))
 
 
 def compare(left: RecordedRun | Run, right: RecordedRun | Run) -> Compared:
@@ -55,7 +58,7 @@ class Bench:
         return f"Bench({str(self.store.path)!r}, {len(self.store.run_ids())} runs)"
 
     def close(self) -> None:
-        """Let go of the store's file."""
+        """Let go of the store's file or server."""
         self.store.close()
 
     def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None) -> Ingested:
@@ -256,7 +259,7 @@ class RecordedRun:
         """The next free id, and the file in which the fork's own thread will stand, beside the store."""
         taken = set(self.bench.store.run_ids())
         run_id = next(one for one in (f"{self.run_id}~{number}" for number in range(1, len(taken) + 2)) if one not in taken)
-        folder = self.bench.store.path.with_name(self.bench.store.path.name + ".forks")
+        folder = self.bench.store.forks
         folder.mkdir(exist_ok=True)
         return run_id, folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:16]}.sqlite"
 

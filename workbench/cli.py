@@ -28,6 +28,7 @@ from workbench import bench as wb
 from workbench import summary
 from workbench.calls import token_count
 from workbench.collection import IngestError
+from workbench.database import location
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.replay.forking import ForkError
@@ -57,9 +58,9 @@ app = typer.Typer(
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
-StoreOption = Annotated[Path, typer.Option("--store", help="The store's file.", envvar="WORKBENCH_STORE")]
+StoreOption = Annotated[str, typer.Option("--store", help="The store's file, or the URL of its PostgreSQL database.", envvar="WORKBENCH_STORE")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-STORE = Path("workbench.db")
+STORE = "workbench.db"
 
 
 @app.command()
@@ -79,7 +80,7 @@ def ingest(
     out.print(table)
     for line in done.summary.skips_told():
         out.print(_shown(line), style="yellow")
-    out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(str(store))}")
+    out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(_named(store))}")
 
 
 @app.command()
@@ -92,7 +93,7 @@ def renormalise(store: StoreOption = STORE, as_json: JsonOption = False) -> None
         return
     out.print(f"{done.runs:,} runs derived anew, {len(done.changed):,} changed")
     for run_id in done.retired:
-        out.print(f"no run of its own any more: {escape(run_id)}", style="yellow")
+        out.print(f"no run of its own any more: {_shown(run_id)}", style="yellow")
 
 
 @app.command()
@@ -176,7 +177,7 @@ def fork(
             _print_json(summary.of_fork(receipt))
         else:
             out.print(static.receipt_text(receipt), markup=False)
-            out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {store}", markup=False)
+            out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
     if not receipt.clean:
         raise typer.Exit(1)
 
@@ -245,17 +246,23 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
         findings = bench.detect(progress=progress).findings
         found = {run_id: those for run_id, (those, _) in bench.store.examined().items()}
         every = list(bench.store.runs())
-        where = store.with_name("report.html")
+        where = bench.store.forks.with_name("report.html")
         bench.report(where)
     if as_json:
         _print_json(
-            {"runs": len(every), "findings": len(findings), "store": str(store), "report": str(where), "notebook": str(NOTEBOOKS / "01_double_booking.ipynb")}
+            {
+                "runs": len(every),
+                "findings": len(findings),
+                "store": _named(store),
+                "report": str(where),
+                "notebook": str(NOTEBOOKS / "01_double_booking.ipynb"),
+            }
         )
         return
     out.print(_runs_table(every, found))
     out.print()
     _print_findings(findings)
-    out.print(f"\n{len(every)} runs, {len(findings)} findings in {_shown(str(store))}; the report is {_shown(str(where))}, open it in any browser")
+    out.print(f"\n{len(every)} runs, {len(findings)} findings in {_shown(_named(store))}; the report is {_shown(str(where))}, open it in any browser")
     out.print("Investigate the first one in the notebook notebooks/01_double_booking.ipynb:\n")
     out.print("    make lab", style="bold")
 
@@ -279,12 +286,17 @@ def _told(error: Exception) -> str:
 
 
 @contextmanager
-def _opened(store: Path, *, create: bool = False) -> Iterator[wb.Bench]:
-    bench = wb.Bench(Store.open(store, create=create))
+def _opened(store: str, *, create: bool = False) -> Iterator[wb.Bench]:
+    bench = wb.Bench(Store.open(location(store), create=create))
     try:
         yield bench
     finally:
         bench.close()
+
+
+def _named(store: str) -> str:
+    """The store as one may show it: a URL without its password."""
+    return str(location(store))
 
 
 @contextmanager

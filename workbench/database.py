@@ -99,9 +99,8 @@ def require_driver() -> None:
         raise SourceError(MISSING)
 
 
-@contextlib.contextmanager
-def reading(database: Database) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """A PostgreSQL connection whose every transaction is READ ONLY and one snapshot; nothing is prepared, so that poolers are fine with it.
+def connect(database: Database) -> psycopg.Connection[tuple[Any, ...]]:
+    """A PostgreSQL connection. Nothing is prepared, so that poolers are fine with it.
 
     SourceError when psycopg is missing or the server can't be reached, with its reason and no password.
     """
@@ -112,10 +111,17 @@ def reading(database: Database) -> Iterator[psycopg.Connection[tuple[Any, ...]]]
     try:
         options: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "replay-workbench", "client_encoding": "utf8"}
         options |= conninfo_to_dict(database.url) | database.secrets
-        connection = psycopg.Connection.connect(prepare_threshold=None, **options)
+        return psycopg.Connection.connect(prepare_threshold=None, **options)
     except psycopg.Error as error:
         raise SourceError(f"{database}: can't be reached: {_told(error, database)}") from None
-    with contextlib.closing(connection):
+
+
+@contextlib.contextmanager
+def reading(database: Database) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A PostgreSQL connection whose every transaction is READ ONLY and one snapshot. SourceError as for `connect`."""
+    with contextlib.closing(connect(database)) as connection:
+        import psycopg  # noqa: PLC0415  # as above
+
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield connection

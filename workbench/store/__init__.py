@@ -1,4 +1,4 @@
-"""One SQLite file that holds everything: what came in, what was made of it, what was found. The only module that knows of rows."""
+"""One SQLite file, or PostgreSQL database, that holds everything: what came in, what was made of it, what was found. The only module that knows of rows."""
 
 from workbench.store.migrations import StoreError
 from workbench.store.store import Added, Group, Origin, RunNotFoundError, Store

@@ -1,4 +1,4 @@
-"""Numbered migrations. A store says in `user_version` which it has had; each that is missing runs in one transaction with its number.
+"""Numbered migrations, in SQLite's words (`dialect` translates). A store says which it has had; each that is missing runs in one transaction with its number.
 
 Never edit a migration that was released: add one. The tests build the first schema and migrate it to the newest.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-APPLICATION_ID = 0x57424348  # "WBCH": tells a workbench store from any other SQLite file
+from workbench.store import dialect
 
 
 class StoreError(RuntimeError):
@@ -47,12 +47,10 @@ VERSION = len(MIGRATIONS)
 
 def migrate(connection: Connection, name: str, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
     """Bring a store to the newest version. StoreError, with nothing changed, for a newer store."""
-    version = connection.execute(text("PRAGMA user_version")).scalar_one()
+    version = dialect.version(connection)
     if version > len(migrations):
         raise StoreError(f"{name} was written by a newer workbench (store version {version}, this one knows {len(migrations)}); update replay-workbench")
     for number, statements in enumerate(migrations[version:], start=version + 1):
         for statement in statements:
-            connection.execute(text(statement))
-        connection.execute(text(f"PRAGMA user_version = {number}"))
-    if version < len(migrations):
-        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+            connection.execute(text(dialect.translated(connection, statement)))
+        dialect.set_version(connection, number)

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from workbench.model import Json, Message, Step, Value
+from workbench.store.dialect import insert_new
 from workbench.store.schema import TABLES
 
 IN_CLAUSE = 500
@@ -43,9 +43,7 @@ class Payloads:
 
     def save(self, connection: Connection) -> None:
         """Write what is not stored yet."""
-        rows = [{"sha256": address, "content": content} for address, content in self._content.items()]
-        if rows:
-            connection.execute(insert(PAYLOAD).on_conflict_do_nothing(), rows)
+        insert_new(connection, PAYLOAD, list(self._content.items()))
 
 
 def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json]]:

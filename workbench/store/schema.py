@@ -6,6 +6,7 @@ a new revision, a detection its own examination, and the newest one counts.
 
 from __future__ import annotations
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 
@@ -45,7 +46,7 @@ class SpanRow(SQLModel, table=True):
     trace_id: str
     span_id: str
     conversation_id: str | None
-    start_ns: int | None
+    start_ns: int | None = Field(sa_type=BigInteger)
     sha256: str
     source_id: int
 
@@ -100,7 +101,7 @@ class RunRow(SQLModel, table=True):
     seq: int | None = Field(default=None, primary_key=True)
     run_id: str
     revision: str
-    started_ns: int | None
+    started_ns: int | None = Field(sa_type=BigInteger)
     status: str
     forked_from: str | None
     sha256: str

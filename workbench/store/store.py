@@ -6,20 +6,22 @@ import hashlib
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from workbench.database import Location, location
+from workbench.database import Database, Location, location
 from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
-from workbench.store.migrations import APPLICATION_ID, VERSION, StoreError, migrate
+from workbench.source import SourceError
+from workbench.store import dialect
+from workbench.store.dialect import APPLICATION_ID
+from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
 from workbench.store.schema import TABLES
 
@@ -82,15 +84,19 @@ class Group:
 
 
 class Store:
-    """A workbench store in one SQLite file. Open it with `Store.open`; close it, or use it as a context manager."""
+    """A workbench store, in one SQLite file or a PostgreSQL database. Open it with `Store.open`; close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Location, engine: Engine) -> None:
         self.path = path
         self._engine = engine
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = True) -> Store:
-        """Open a store, creating or migrating it. StoreError says what is wrong with the file; it is then left as it was."""
+    def open(cls, path: Location, *, create: bool = True) -> Store:
+        """Open a store, creating or migrating it. StoreError says what is wrong with the file or database; it is then left as it was."""
+        return cls._open_server(path, create) if isinstance(path, Database) else cls._open_file(path, create)
+
+    @classmethod
+    def _open_file(cls, path: Path, create: bool) -> Store:
         if not create and not path.exists():
             raise StoreError(f"there is no store {path}; `workbench ingest PATH --store {path}` makes one")
         if path.is_dir():
@@ -110,8 +116,39 @@ class Store:
             raise StoreError(f"{path} can't be opened as a store: {error.orig}") from error
         return store
 
+    @classmethod
+    def _open_server(cls, database: Database, create: bool) -> Store:
+        with ExitStack() as undone:
+            try:
+                store = cls(database, dialect.server(database))
+                undone.enter_context(store)
+                store._prepare(create)
+            except SourceError as error:
+                raise StoreError(str(error)) from error
+            except DatabaseError as error:
+                raise StoreError(f"{database} can't be opened as a store: {error.orig}") from error
+            undone.pop_all()
+        return store
+
+    def _prepare(self, create: bool) -> None:
+        """Make a server's database a store of the newest version, where it is one or is empty."""
+        with self._engine.connect() as connection:
+            version, others = dialect.version(connection), dialect.foreign_tables(connection)
+        if others:
+            raise StoreError(f"{self.path} is no workbench store: it has tables of something else ({', '.join(others[:3])}); give an empty database")
+        if not create and not version:
+            raise StoreError(f"there is no store in {self.path}; `workbench ingest PATH --store {self.path}` makes one")
+        if version != VERSION:
+            with self._writing() as connection:
+                migrate(connection, str(self.path))
+
+    @property
+    def forks(self) -> Path:
+        """The folder in which forks keep their own threads: beside a store's file, or for a server named after its database in the folder you work in."""
+        return Path(f"{self.path.name or 'workbench'}.forks") if isinstance(self.path, Database) else self.path.with_name(f"{self.path.name}.forks")
+
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file or server."""
         self._engine.dispose()
 
     def __enter__(self) -> Store:
@@ -351,7 +388,7 @@ class Store:
             payloads.save(connection)
             revision = connection.execute(select(RUN.c.revision).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).scalar_one()
             values = {"run_id": run_id, "revision": revision, "fingerprint": fingerprint, "sha256": lacks}
-            seq = connection.execute(EXAMINATION.insert().values(values)).lastrowid
+            seq = connection.execute(EXAMINATION.insert().values(values).returning(EXAMINATION.c.seq)).scalar_one()
             _insert(connection, FINDING, [row | {"examination": seq, "position": number} for number, row in enumerate(rows)])
 
     def examined(self) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
@@ -401,7 +438,7 @@ class Store:
                 if address in known:
                     packed = load_json(connection, address)
                     problems += [f"step {address[:12]}: message {one[:12]} is missing" for one in packed.get("new_messages", []) if one not in known]
-            problems += [f"SQLite: {line}" for line in connection.exec_driver_sql("PRAGMA integrity_check").scalars() if line != "ok"]
+            problems += dialect.damage(connection)
         return problems
 
 
@@ -416,14 +453,12 @@ def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]
     """Insert what is not there yet; returns how many rows that was."""
     if not rows:
         return 0
-    before = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]  # sqlite3's own counter; SQLAlchemy's rowcount is -1 here
-    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
-    return int(connection.connection.driver_connection.total_changes) - int(before)  # type: ignore[union-attr]
+    return dialect.insert_new(connection, table, [tuple(row.get(column.name) for column in table.columns) for row in rows])
 
 
 def _source_id(connection: Connection, origin: Origin) -> int:
     values = {"path": str(origin.path), "sha256": origin.sha256, "collector": origin.collector}
-    connection.execute(insert(SOURCE).values(values).on_conflict_do_nothing())
+    _insert(connection, SOURCE, [values])
     query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.sha256 == values["sha256"])
     return int(connection.execute(query).scalar_one())
 
