@@ -24,7 +24,6 @@ from workbench.source import SourceError
 from workbench.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 
 STATEMENT_MS, LOCK_MS = 60_000, 10_000
-FETCHED_ROWS = 200
 COPIED_ROWS = 100
 FIX_MAP, MAP_16, MAP_32 = 16, b"\xde", b"\xdf"
 COLUMNS = {
@@ -32,6 +31,7 @@ COLUMNS = {
     "checkpoint_blobs": {"thread_id", "checkpoint_ns", "channel", "version", "type", "blob"},
     "checkpoint_writes": {"thread_id", "checkpoint_ns", "checkpoint_id", "task_id", "idx", "channel", "type", "blob"},
 }
+LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
 COLUMNS_OF = """
     SELECT attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
     WHERE attrelid = to_regclass(%s::text) AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p')
@@ -69,7 +69,6 @@ FINGERPRINT = """
     FROM (SELECT sha256(convert_to(one::text, 'UTF8')) AS hash FROM {table} AS one WHERE thread_id = %s) AS rows
 """
 MAX_BYTES = (1 << 31) - 1
-CURSORS = itertools.count()
 
 
 class PostgresTables:
@@ -156,8 +155,7 @@ class PostgresTables:
     def _fresh(self) -> None:
         """Begin a new snapshot. The limits are set for it alone: behind a pooler, a setting of the session would reach other programs."""
         self._connection.rollback()
-        for name, value in (("statement_timeout", STATEMENT_MS), ("lock_timeout", LOCK_MS)):
-            list(self._execute("SELECT set_config(%s, %s, true)", name, str(value)))
+        list(self._execute(LIMITS, str(STATEMENT_MS), str(LOCK_MS)))
 
     def _check(self, table: str, columns: set[str]) -> None:
         found = self._columns(table)
@@ -175,10 +173,9 @@ class PostgresTables:
             yield from cursor.execute(sql, parameters)
 
     def _stream(self, sql: str, *parameters: Json) -> Iterator[tuple[Any, ...]]:
-        """The rows from a cursor on the server, a few at a time."""
-        with _told_as_broken(), self._connection.cursor(f"workbench_{next(CURSORS)}") as cursor:
-            cursor.itersize = FETCHED_ROWS
-            yield from cursor.execute(sql, parameters)
+        """The rows as the server sends them, none kept. A cursor on the server would do as well, with three round trips instead of one."""
+        with _told_as_broken(), self._connection.cursor() as cursor:
+            yield from cursor.stream(sql, parameters)
 
 
 @contextlib.contextmanager
