@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +228,20 @@ def test_a_password_is_neither_stored_nor_shown(pair: tuple[Path, Database], url
     assert all(PASSWORD not in text and "s3cr3t" not in text for text in (told, store.read_bytes().decode("latin-1")))
 
 
+def test_a_later_process_takes_the_password_from_where_libpq_looks(pair: tuple[Path, Database]) -> None:
+    """Another process reads the stored URL with PGPASSWORD; without it, the error says where a password is looked for."""
+    code = (
+        f"from workbench.threads import opened; from workbench.database import location\nwith opened(location({str(pair[1])!r})) as t: print(list(t.threads()))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"HOME": "/nonexistent"}
+    given, missing = (
+        subprocess.run([sys.executable, "-c", code], env=environment | more, capture_output=True, text=True, check=False)
+        for more in ({"PGPASSWORD": PASSWORD}, {})
+    )
+    assert given.stdout == "['t']\n"
+    assert "a password that is not in the URL is taken from PGPASSWORD or ~/.pgpass" in missing.stderr
+
+
 def test_a_wrong_password_is_not_repeated(pair: tuple[Path, Database], postgres: Server, tmp_path: Path) -> None:
     """The error of a refused login names the database and where a password is taken from, not the password."""
     wrong = postgres.url(pair[1].name, password="swordfish")
@@ -243,6 +260,13 @@ def test_another_database_is_refused_with_what_it_lacks(url: str, tmp_path: Path
     with contextlib.closing(wb.open(tmp_path / "workbench.db")) as bench, pytest.raises(IngestError, match="langgraph-postgres"):
         bench.ingest(url)
     with pytest.raises(SourceError, match=r"/test_\d+: no LangGraph checkpoint database: it has no table checkpoints"):
+        records(location(url))
+
+
+def test_a_shallow_saver_is_told_apart(url: str) -> None:
+    """Tables of the saver that keeps only the newest checkpoint are refused with that reason."""
+    execute(url, "CREATE TABLE checkpoints (thread_id TEXT, checkpoint_ns TEXT, type TEXT, checkpoint JSONB, metadata JSONB)")
+    with pytest.raises(SourceError, match="no column checkpoint_id, parent_checkpoint_id; a ShallowPostgresSaver keeps no history"):
         records(location(url))
 
 

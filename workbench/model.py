@@ -516,7 +516,7 @@ class Receipt(Value):
     outcome: str
     isolation: str
     parent_sha256: dict[str, str] = {}
-    """Hash of each recorded database before the fork; `parent_intact` says that it was the same afterwards."""
+    """Hash of each recorded database (on a server: of the thread's rows) before the fork; `parent_intact` says that it was the same afterwards."""
     parent_intact: bool = True
     prefix_sha256: str = ""
     seconds: float = 0.0

@@ -72,13 +72,20 @@ class Cut:
 def locate(databases: Sequence[Location], thread_id: str | None, step: Step) -> Cut:
     """Find the database that holds the checkpoint a step started from, and plan the cut. CutError when none does."""
     place = (step.namespace or "", str(step.checkpoint_id))
-    for database in databases:
-        with opened(database) as tables:
-            threads = tables.threads_with(place)
-            if threads:
-                return _plan(tables, database, str(thread_id if thread_id in threads else threads[0]), place)
+    for sought in (thread_id, None):
+        for database in databases:
+            with opened(database) as tables:
+                if found := _thread_with(tables, place, sought):
+                    return _plan(tables, database, found, place)
     names = ", ".join(str(database) for database in databases) or "none was given"
     raise CutError(f"no recorded database holds checkpoint {place[1]}" + (f" of {place[0]}" if place[0] else "") + f" (looked in: {names})")
+
+
+def _thread_with(tables: Tables, place: Place, thread_id: str | None) -> str | None:
+    """The thread that has a checkpoint: this one, or whichever when none is named, which on a server takes long."""
+    if thread_id is None:
+        return next(iter(tables.threads_with(place)), None)
+    return thread_id if tables.has(thread_id, place) else None
 
 
 def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> Cut:

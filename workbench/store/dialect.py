@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 
-from workbench.database import Database, connect
+from workbench.database import Database, connect, require_driver
 from workbench.model import Json
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _tables(connection: Connection) -> list[str]:
 
 def server(database: Database) -> Engine:
     """An engine for a store in PostgreSQL. SourceError when psycopg is missing, and on connecting when the server can't be reached."""
+    require_driver()
     engine = create_engine("postgresql+psycopg://", creator=lambda: _prepared(database), use_native_hstore=False, pool_pre_ping=True)
     event.listen(engine, "begin", _begin)
     return engine

@@ -51,6 +51,7 @@ WRITES = """
     FROM checkpoint_writes WHERE thread_id = %s {where}
     ORDER BY checkpoint_id COLLATE "C", {task_path} COLLATE "C", task_id COLLATE "C", idx
 """
+HAS = "SELECT 1 FROM checkpoints WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s"
 PLACES = "(checkpoint_ns, checkpoint_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
 STATES = """
     SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint::text, metadata::text FROM checkpoints WHERE thread_id = %s AND {places}
@@ -96,6 +97,10 @@ class PostgresTables:
         for thread_id, _ in list(self._execute(THREADS)):
             self._fresh()
             yield thread_id
+
+    def has(self, thread_id: str, place: Place) -> bool:
+        """See `Tables`."""
+        return any(self._execute(HAS, thread_id, *place))
 
     def threads_with(self, place: Place) -> list[str]:
         """See `Tables`."""

@@ -27,6 +27,7 @@ CHECKPOINTS = """
 CHECKPOINT = """
     SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?
 """
+HAS = "SELECT 1 FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 WRITES = """
     SELECT checkpoint_ns, checkpoint_id, task_id, {task_path}, idx, channel, type, CASE WHEN length(value) <= ? THEN value END, length(value)
     FROM writes WHERE thread_id = ? {where} ORDER BY checkpoint_id, {task_path}, task_id, idx
@@ -64,6 +65,10 @@ class SqliteTables:
         known = dict.fromkeys(str(row[0]) for row in self._execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id"))
         yield from known
         yield from (str(row[0]) for row in self._execute("SELECT DISTINCT thread_id FROM writes ORDER BY thread_id") if str(row[0]) not in known)
+
+    def has(self, thread_id: str, place: Place) -> bool:
+        """See `Tables`."""
+        return any(self._execute(HAS, thread_id, *place))
 
     def threads_with(self, place: Place) -> list[str]:
         """See `Tables`."""

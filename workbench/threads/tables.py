@@ -82,8 +82,11 @@ class Tables(Protocol):
     def threads(self) -> Iterator[str]:
         """The threads that have checkpoints in order of their ids, then those of which only writes were kept."""
 
+    def has(self, thread_id: str, place: Place) -> bool:
+        """Whether a thread has this checkpoint."""
+
     def threads_with(self, place: Place) -> list[str]:
-        """The threads that have this checkpoint."""
+        """The threads that have this checkpoint. No index helps: ask `has` where the thread is known."""
 
     def checkpoints(self, thread_id: str) -> Iterator[CheckpointRow]:
         """A thread's checkpoints, oldest first."""
