@@ -53,6 +53,7 @@ class Bench:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        collection.catch_up(store)
 
     def __repr__(self) -> str:
         return f"Bench({str(self.store.path)!r}, {len(self.store.run_ids())} runs)"
@@ -71,6 +72,7 @@ class Bench:
 
     def detect(self, *, progress: Callable[[str, int, int], None] | None = None) -> Detected:
         """Examine what has not been examined; returns every finding of the store, the gravest first."""
+        collection.catch_up(self.store)
         done = detection.detect(self.store, progress=progress)
         return Detected(self._findings(), [one for _, lacks in self.store.examined().values() for one in lacks], done)
 
@@ -78,6 +80,7 @@ class Bench:
         """One row a run; the columns are described in `workbench.frames`."""
         from workbench.frames import runs_frame  # noqa: PLC0415  # polars takes a third of a second to import
 
+        collection.catch_up(self.store)
         return runs_frame(list(self.store.runs()))
 
     def findings(self) -> pl.DataFrame:
@@ -88,6 +91,7 @@ class Bench:
 
     def run(self, run_id: str) -> RecordedRun:
         """One run, by its id or an unambiguous start of it. RunNotFoundError names the nearest."""
+        collection.catch_up(self.store)
         return RecordedRun(self, self.store.run(run_id))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ from workbench import summary
 from workbench.calls import token_count
 from workbench.collection import IngestError
 from workbench.database import location
+from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.replay.forking import ForkError
@@ -37,7 +38,7 @@ from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import Store, StoreError
 
-KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, LookupError, OSError, DatabaseError)
+KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
 STATUS = {
     "ok": "[green]✓ ok[/]",
@@ -221,6 +222,32 @@ def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def receive(
+    store: StoreOption = STORE,
+    host: Annotated[str, typer.Option("--host", help="Where to listen; anything but this machine needs --allow-remote and a token.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option("--http-port", help="Port of OTLP over HTTP; 0 takes any that is free.")] = 4318,
+    grpc_port: Annotated[int, typer.Option("--grpc-port", help="Port of OTLP over gRPC; 0 takes any that is free.")] = 4317,
+    grpc: Annotated[bool, typer.Option(help="Receive over gRPC as well.")] = True,
+    token: Annotated[str | None, typer.Option("--token", help="Take only what carries `authorization: Bearer TOKEN`.", envvar="WORKBENCH_TOKEN")] = None,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let other machines send; needs a token.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Receive spans and logs by OTLP and keep them; each request is answered once it is safe on disk."""
+    settings = Settings(host=host, http_port=http_port, grpc_port=grpc_port if grpc else None, token=token, allow_remote=allow_remote)
+    with closing(Store.open(location(store))) as opened:
+        receiver = Receiver(opened, settings)
+        receiver.start()
+        where = {"http": f"http://{_bracketed(host)}:{receiver.http_port}", "grpc": receiver.grpc_port and f"{_bracketed(host)}:{receiver.grpc_port}"}
+        if as_json:
+            _print_line({"store": _named(store), **where})
+            sys.stdout.flush()
+        else:
+            out.print(f"receiving into {_shown(_named(store))}: " + ", ".join(f"{name} {at}" for name, at in where.items() if at) + "; Ctrl-C stops", markup=False)
+        until_signalled()
+        receiver.close()
+
+
+@app.command()
 def lab(
     notebook: Annotated[Path | None, typer.Argument(help="The notebook to open.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
@@ -344,6 +371,10 @@ def _ingested(done: Any) -> Json:
         for file in done.files
     ]
     return {"files": files, "runs": done.runs, "skipped": done.skipped}
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _short(path: Any) -> str:

@@ -101,6 +101,21 @@ def renormalise(store: Store) -> Renormalised:
     return Renormalised(len(found), tuple(changed), tuple(store.retire(found)))
 
 
+def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
+    """Store records as they come in, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
+    return store.add(origin, records, _conversation_of, live=True)
+
+
+def catch_up(store: Store) -> list[str]:
+    """Derive the runs of what came in live since the last time; returns those that are new or changed."""
+    pending = store.pending()
+    if not pending.upto:
+        return []
+    runs = _derive(store, Added(traces=set(pending.traces), threads=set(pending.threads)))
+    store.settle(pending)
+    return runs
+
+
 def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     """The full state a step started from, fetched from the database it was recorded in. LookupError says why there is none."""
     if step.checkpoint_id is None or run.conversation_id is None:

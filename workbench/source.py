@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import lzma
 import shutil
 import sqlite3
@@ -89,6 +90,22 @@ class Source:
                     continue
                 if line.strip():
                     yield number, line.rstrip(b"\r\n")
+
+
+@dataclass(frozen=True)
+class Body(Source):
+    """Bytes that came otherwise than in a file, already decompressed. `path` only names where from."""
+
+    content: bytes
+
+    @property
+    def compressed(self) -> bool:
+        """Never: what unpacked it bounded its size."""
+        return False
+
+    def open(self) -> IO[bytes]:
+        """The content as a binary stream."""
+        return io.BytesIO(self.content)
 
 
 @contextlib.contextmanager

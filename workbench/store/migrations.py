@@ -41,6 +41,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            severity TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (examination, position)) WITHOUT ROWID""",
         "CREATE TABLE receipt (run_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID",
     ),
+    # What came in live and is not in a run yet. AUTOINCREMENT: a number that was settled never comes again.
+    ("CREATE TABLE pending (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL)",),
 )
 VERSION = len(MIGRATIONS)
 

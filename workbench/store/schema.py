@@ -148,5 +148,15 @@ class ReceiptRow(SQLModel, table=True):
     sha256: str
 
 
+class PendingRow(SQLModel, table=True):
+    """A trace or thread with records that no run was derived from yet. Goes once its runs are saved."""
+
+    __tablename__ = "pending"
+    __table_args__ = {"sqlite_autoincrement": True}  # SQLAlchemy's own declaration
+    seq: int | None = Field(default=None, primary_key=True)
+    kind: str
+    name: str
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

@@ -32,7 +32,7 @@ BUSY_MS = 60_000
 
 
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
-RUN, STEP, EXAMINATION, FINDING, RECEIPT = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt"))
+RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending"))
 
 
 RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
@@ -71,6 +71,15 @@ class Added:
     threads: set[str] = field(default_factory=set)
     conversations: set[str] = field(default_factory=set)
     histories: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The traces and threads that no run was derived from since they changed; `upto` is what to settle them by."""
+
+    traces: frozenset[str]
+    threads: frozenset[str]
+    upto: int
 
 
 @dataclass(frozen=True)
@@ -165,8 +174,11 @@ class Store:
 
     # ---- what came in
 
-    def add(self, origin: Origin, records: Iterable[Record], conversation_of: Callable[[Span], str | None]) -> Added:
-        """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new."""
+    def add(self, origin: Origin, records: Iterable[Record], conversation_of: Callable[[Span], str | None], *, live: bool = False) -> Added:
+        """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new.
+
+        `live` also marks what was touched as pending, so that whoever comes next derives its runs, whatever happens to this process.
+        """
         added = Added()
         with self._writing() as connection:
             source_id = _source_id(connection, origin)
@@ -174,7 +186,22 @@ class Store:
             while batch := list(itertools.islice(rest, BATCH)):
                 self._add_batch(connection, source_id, batch, conversation_of, added)
             _put_skips(connection, source_id, added.skips)
+            if live:
+                marks = [("trace", name) for name in sorted(added.traces)] + [("thread", name) for name in sorted(added.threads)]
+                _insert(connection, PENDING, [{"kind": kind, "name": name} for kind, name in marks])
         return added
+
+    def pending(self) -> Pending:
+        """What came in live and is not in a run yet."""
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(select(PENDING)))
+        traces, threads = (frozenset(row.name for row in rows if row.kind == kind) for kind in ("trace", "thread"))
+        return Pending(traces, threads, max((row.seq for row in rows), default=0))
+
+    def settle(self, pending: Pending) -> None:
+        """Say that the runs of what was pending are saved. What came in meanwhile stays pending."""
+        with self._writing() as connection:
+            connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto))
 
     def _add_batch(self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added) -> None:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
