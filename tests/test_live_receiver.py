@@ -13,10 +13,14 @@ import sys
 import threading
 from pathlib import Path
 
+import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,7 +29,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from workbench import collection
 from workbench.cli import main
 from workbench.live import requests
-from workbench.live.intake import Budget, OverloadedError, TooLargeError, UnavailableError
+from workbench.live.intake import Budget, OverloadedError, TooLargeError, UnavailableError, origin_of
 from workbench.live.receiver import Receiver, ReceiverError, Settings
 from workbench.live.requests import UnreadableError, gunzipped, read_request
 from workbench.model import Log, Skip, Span
@@ -172,8 +176,6 @@ def test_another_path_is_named(start):
 
 def test_logs_go_to_the_collector_as_json(monkeypatch):
     """A log request in protobuf reaches the collector as JSON that says it is logs, and what comes of it is counted."""
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
     request = ExportLogsServiceRequest()
     request.resource_logs.add().scope_logs.add().log_records.add(trace_id=bytes.fromhex(TRACE), span_id=b"12345678", event_name="said")
     seen = []
@@ -216,13 +218,15 @@ def test_a_request_past_its_bound_is_refused_for_good(store: Store, start):
 def test_a_bomb_is_unpacked_no_further_than_its_bound():
     """Of a body that unpacks to far more than is allowed, only one block past the bound is ever unpacked."""
     budget, told = Budget(1_000_000, 200_000), []
-    with budget.share() as share, pytest.raises(TooLargeError):
+    bomb = gzip.compress(bytes(100_000_000))
+    with budget.share() as share:
 
         def grow(size: int) -> None:
             told.append(size)
             share.grow(size)
 
-        gunzipped([gzip.compress(bytes(100_000_000))], grow)
+        with pytest.raises(TooLargeError):
+            gunzipped([bomb], grow)
     assert sum(told) <= 200_000 + requests.BLOCK_BYTES
 
 
@@ -336,8 +340,6 @@ def test_closing_keeps_what_was_taken_and_refuses_the_rest(store: Store, start):
 def test_what_a_dead_receiver_left_is_derived_by_whoever_comes_next(store: Store):
     """Spans that were stored live become runs when the store is next looked at, once."""
     record = Span(trace_id=TRACE, span_id="ab" * 8, name="agent", start_ns=1_750_000_000_000_000_000)
-    from workbench.live.intake import origin_of
-
     collection.add_live(store, origin_of("otlp-receiver", "s"), [record, Skip(place="p", reason="r")])
     assert (store.run_ids(), store.pending().traces) == ([], {TRACE})
     assert collection.catch_up(store) == [TRACE]
@@ -346,8 +348,6 @@ def test_what_a_dead_receiver_left_is_derived_by_whoever_comes_next(store: Store
 
 def test_what_comes_while_runs_are_derived_stays_pending(store: Store):
     """Settling what was derived leaves the mark of a span that arrived meanwhile, also after all marks were gone once."""
-    from workbench.live.intake import origin_of
-
     origin = origin_of("otlp-receiver", "s")
     collection.add_live(store, origin, [Span(trace_id=TRACE, span_id="ab" * 8, name="a")])
     seen = store.pending()
@@ -381,10 +381,6 @@ def test_the_sdks_own_exporters_are_served(store: Store, start, kind: str):
 
 def test_grpc_says_when_to_come_again_and_what_is_refused(store: Store, start):
     """Over gRPC, overload is RESOURCE_EXHAUSTED with RetryInfo, a bad token UNAUTHENTICATED, a bomb RESOURCE_EXHAUSTED without it."""
-    import grpc
-    from google.rpc.error_details_pb2 import RetryInfo
-    from google.rpc.status_pb2 import Status
-
     receiver = start(grpc_port=0, token="s3cret", in_flight_bytes=800_000, request_bytes=400_000)
     with grpc.insecure_channel(f"127.0.0.1:{receiver.grpc_port}") as channel:
         call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export", response_deserializer=ExportTraceServiceResponse.FromString)
