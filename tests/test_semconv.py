@@ -547,6 +547,7 @@ def test_conventions_are_in_order_of_rank():
     """A dialect stands before the standard that it carries some keys of."""
     names = [convention.name for convention in conventions()]
     standard = names.index("otel_genai")
+    assert names[0] == "workbench"
     assert {"langsmith", "openinference", "openllmetry", "vercel_ai", "google_adk", "strands"} <= set(names[:standard])
     assert set(names[standard:]) == {"otel_genai", "langgraph", "plumbing"}
 

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.bench import Bench, RecordedRun, compare, open
+    from workbench.live.recorder import record
 
-__all__ = ["Bench", "RecordedRun", "__version__", "compare", "open"]
+__all__ = ["Bench", "RecordedRun", "__version__", "compare", "open", "record"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public names from `workbench.bench` on first use."""
+    """Load the public names on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    from workbench import bench  # noqa: PLC0415  # the lazy import is the point
+    if name == "record":
+        from workbench.live.recorder import record  # noqa: PLC0415  # the lazy import is the point
+
+        return record
+    from workbench import bench  # noqa: PLC0415  # as above
 
     return getattr(bench, name)

@@ -97,7 +97,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
             Effect(
                 tool=name,
                 key=key,
-                idempotency_key=idempotency_key(arguments),
+                idempotency_key=idempotency_key(arguments) or step.idempotency_key,
                 step=step.index,
                 arguments=arguments,
                 outcome=_outcome(step),

@@ -26,6 +26,7 @@ Severity = Literal["info", "warning", "error"]
 EffectClass = Literal["read-only", "effect", "unknown"]
 Cause = Literal["first", "retry", "resume", "model"]
 Answered = Literal["inherited", "served", "edited", "stopped"]
+ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 
 PASSED_ON = "passed on from inside"
@@ -162,7 +163,7 @@ class Message(Value):
     error: str | None = None
     reasoning: str | None = None
     confidence: float | None = None
-    confidence_source: Literal["logprobs", "self-report", "evaluation"] | None = None
+    confidence_source: ConfidenceSource | None = None
     at_ns: int | None = None
     tokens: Tokens = Tokens()
     cost_usd: float | None = None
@@ -216,6 +217,11 @@ class Reading(Value):
     """Which attempt failed here, where the framework says that it will ask for another."""
     handoff: bool = False
     """The interrupt is another agent taking over, not a pause for a person."""
+    idempotency_key: str | None = None
+    retry_attempt: int | None = None
+    """2 for the first repetition of something that failed, with `retry_reason`, the error before, and `retry_delay_ms`, the wait."""
+    retry_reason: str | None = None
+    retry_delay_ms: float | None = None
     provenance: dict[str, str] = {}
 
 
@@ -262,6 +268,8 @@ class Step(Value):
     output: Message | None = None
     """What a model call answered, or what a person said."""
     tool_call: ToolCall | None = None
+    idempotency_key: str | None = None
+    """What tells the other side that two attempts are one act, where it was recorded apart from the arguments."""
     result: Json = None
     decision: Decision | None = None
     changes: dict[str, Json] = {}

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 from workbench.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
-from workbench.model import Json, Message, Reading, Span, Tokens, canonical
+from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "parse_convention", "read"]
 
@@ -76,8 +76,14 @@ def _instructions(value: Json) -> Message | None:
     return message_of({"role": "system", "content": opened(value)})
 
 
+def _share(value: Json) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
+
+
 FIELDS: dict[str, Callable[[Json], Any]] = {
-    **dict.fromkeys(("conversation_id", "agent", "node", "namespace", "model", "tool_name", "call_id", "error"), _text),
+    **dict.fromkeys(
+        ("conversation_id", "agent", "node", "namespace", "model", "tool_name", "call_id", "error", "idempotency_key", "retry_reason", "reasoning"), _text
+    ),
     "messages": lambda value: messages_of(value) or None if isinstance(value, list | dict) else None,
     "instructions": _instructions,
     "output": answer_of,
@@ -90,14 +96,19 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     "attempt": count_of,
     **dict.fromkeys((f"tokens.{name}" for name in Tokens.model_fields), count_of),
     "cost_usd": amount_of,
+    "confidence": _share,
+    "confidence_source": lambda value: value if value in get_args(ConfidenceSource) else None,
+    "retry_attempt": count_of,
+    "retry_delay_ms": amount_of,
 }
 """What a convention may map, and how a source's value becomes the field's.
 
 `instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how
-it went, "error" or other; `handoff` names the agent that takes over.
+it went, "error" or other; `handoff` names the agent that takes over; `confidence`, its source and `reasoning` go into the output.
 """
 FAILED = frozenset(("error", "failed", "failure", "true"))
 PIECES = ("content", "reasoning", "tool_calls")
+OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
 SUMMED = "input + output"
 """Provenance of a total that was not recorded: nobody counts anything else in it."""
 
@@ -112,6 +123,9 @@ def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], fail
     messages = found.get("messages", ())
     if instructions and not any(message.role == "system" for message in messages):
         found["messages"] = (instructions, *messages)
+    said = {field: found.pop(field) for field in OF_OUTPUT if field in found}
+    if said and (output := found.get("output")):
+        found["output"] = output.model_copy(update=said)
     if failure.error or failure.interrupted:
         found["error"] = failure.error
     return Reading(kind=kind, tokens=tokens, interrupted=failure.interrupted, handoff=failure.handoff, provenance=provenance, **found)

@@ -37,6 +37,7 @@ def whole(readings: Sequence[Reading]) -> Reading:
         "cost_usd",
         "agent",
         "node",
+        "idempotency_key",
     ):
         own = getattr(first, field)
         if own in (None, (), NO_TOKENS):
@@ -64,6 +65,7 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         decision=decision_of(reading.output, reading.tools) if is_model else None,
         tokens=reading.tokens,
         cost_usd=reading.cost_usd,
+        idempotency_key=reading.idempotency_key,
         notes=tuple(_notes(node, reading, forest)),
         **where(node, place),
     )
@@ -84,6 +86,9 @@ def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
         yield AGENT
     if reading.attempt is not None and reading.error is not None:
         yield ASKED_AGAIN
+    if reading.retry_attempt is not None and reading.retry_attempt > 1:
+        waited = "" if reading.retry_delay_ms is None else f", {reading.retry_delay_ms:,.0f} ms later"
+        yield f"attempt {reading.retry_attempt}{waited}" + (f", after {reading.retry_reason}" if reading.retry_reason else "")
 
 
 def where(node: Node, place: Place) -> dict[str, Json]:

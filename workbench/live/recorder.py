@@ -1,0 +1,288 @@
+"""Records a LangGraph agent into a store, in one line.
+
+    with wb.record(graph, "incident.db") as graph:
+        graph.invoke(...)
+
+The spans are made by OpenInference's LangChain instrumentor. What no convention carries is added to them, as attributes under `workbench.`, which
+`conventions/workbench.toml` lists and reads back: the tools offered, confidence and its source, reasoning, arguments by name, idempotency keys,
+approvals, retries with reason and delay. Needs the optional extra `record`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import Command
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+
+from workbench.effects import idempotency_key
+from workbench.live.exporter import StoreExporter
+from workbench.messages import message_of, tool_names
+from workbench.model import Json
+
+if TYPE_CHECKING:
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+logger = logging.getLogger("workbench.live")
+
+G = TypeVar("G")
+Evaluator = Callable[[BaseMessage], float | None]
+"""Says how sure a model's answer is, 0 to 1; None where it can't tell."""
+
+MOST_ATTRIBUTES = 100_000
+"""Messages are flattened into attributes, far more than the SDK's default of 128 a span."""
+MOST_REMEMBERED = 10_000
+RETRY_TAG = "retry:attempt:"
+PLACE = "place"
+NODE_NAMESPACE, NODE_NAME, THREAD = "langgraph_checkpoint_ns", "langgraph_node", "thread_id"
+
+
+class RecordError(RuntimeError):
+    """An agent that can't be recorded. The message says what would be right."""
+
+
+class Recording(Generic[G]):
+    """An agent that is being recorded: call `graph`. `close` it, or use it as a context manager; at the end of the process it closes itself."""
+
+    def __init__(self, graph: G, exporter: StoreExporter, instrumentor: LangChainInstrumentor | None) -> None:
+        self.graph, self.exporter = graph, exporter
+        self._instrumentor = instrumentor
+
+    def __enter__(self) -> G:
+        return self.graph
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def flush(self, seconds: float = 30.0) -> bool:
+        """Wait until what ended is durable; whether it was within this time."""
+        return self.exporter.force_flush(int(seconds * 1000))
+
+    def close(self) -> None:
+        """Store what was recorded and record no more."""
+        if self._instrumentor is not None:
+            self._instrumentor.uninstrument()
+            self._instrumentor = None
+        self.exporter.shutdown()
+
+
+_open: list[Recording[Any]] = []
+_opening = threading.Lock()
+
+
+def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: str | None = None, confidence: Evaluator | None = None) -> Recording[G]:
+    """Record every LangChain and LangGraph call of this process into a store, with the annotations of those made through `graph`.
+
+    `agent` names it (default: the graph's own name); `confidence` judges each answer of a model, else log-probabilities and the model's own word
+    count. One recording at a time: the one before is closed. Where LangChain is instrumented already, its spans go to the store as well as where
+    they went before. RecordError says what is missing.
+    """
+    with _opening:
+        while _open:
+            _open.pop().close()
+        name = agent or getattr(graph, "name", None) or "agent"
+        exporter = StoreExporter(store, name=f"recorder:{name}")
+        try:
+            recording = Recording(_annotated(graph, Annotator(confidence), agent), exporter, _instrumented(exporter, name))
+        except RecordError:
+            exporter.shutdown()
+            raise
+        _open.append(recording)
+        return recording
+
+
+def note_idempotency_key(key: str) -> None:
+    """Say, from inside a tool, by which key the other side tells a repetition from a new act. Does nothing where nothing is recorded."""
+    if (span := _openinference().get_current_span()) is not None:
+        span.set_attribute("workbench.tool.idempotency_key", key)
+
+
+def _annotated(graph: G, annotator: Annotator, name: str | None) -> G:
+    if not hasattr(graph, "with_config"):
+        raise RecordError(f"record wants a compiled graph or another LangChain runnable, found {type(graph).__name__}; did you forget .compile()?")
+    annotated: G = graph.with_config(callbacks=[annotator], **({"run_name": name} if name else {}))
+    return annotated
+
+
+def _instrumented(exporter: StoreExporter, name: str) -> LangChainInstrumentor | None:
+    """The instrumentor, switched on for the exporter; None where it was on and only its provider gained the exporter."""
+    instrumentor = _openinference().LangChainInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, TracerProvider):
+            raise RecordError("LangChain is instrumented already, with a provider that is not the global one: add a StoreExporter to that provider yourself")
+        provider.add_span_processor(exporter)
+        return None
+    provider = TracerProvider(resource=Resource({"service.name": name}), span_limits=SpanLimits(max_span_attributes=MOST_ATTRIBUTES), shutdown_on_exit=False)
+    provider.add_span_processor(exporter)
+    instrumentor.instrument(tracer_provider=provider)
+    return instrumentor  # type: ignore[no-any-return]
+
+
+def _openinference() -> Any:
+    try:
+        from openinference.instrumentation import langchain  # noqa: PLC0415  # an optional extra
+    except ImportError as error:
+        raise RecordError("recording needs the instrumentor: pip install 'replay-workbench[record]'") from error
+    return langchain
+
+
+# ---- annotations
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The attempt of a node or call that failed last."""
+
+    number: int
+    reason: str
+    ended_ns: int
+
+
+class Annotator(GraphCallbackHandler):
+    """Adds attributes to the spans of the instrumentor, when a call ends and before its span does."""
+
+    run_inline = True  # in an async run too: before the instrumentor's own handler ends the span
+
+    def __init__(self, confidence: Evaluator | None = None, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._confidence, self._now_ns = confidence, now_ns
+        self._started: OrderedDict[UUID, dict[str, Any]] = OrderedDict()
+        self._failed: OrderedDict[str, Attempt] = OrderedDict()
+        self._asked: OrderedDict[str, tuple[Json, int]] = OrderedDict()
+        self._threads: OrderedDict[UUID, str] = OrderedDict()
+
+    # ---- starts: there is no span yet
+
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """Remember the tools offered."""
+        offered = tool_names((kwargs.get("invocation_params") or {}).get("tools"))
+        self._start(run_id, parent_run_id, kwargs, {"workbench.model.tools": list(offered) if offered is not None else None})
+
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """Remember the arguments by name, and the idempotency key among them."""
+        inputs = kwargs.get("inputs")
+        arguments = inputs if isinstance(inputs, dict) else None
+        found = {"workbench.tool.arguments": None if arguments is None else _json(arguments), "workbench.tool.idempotency_key": idempotency_key(arguments)}
+        self._start(run_id, parent_run_id, kwargs, found)
+
+    def on_chain_start(self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """Remember that a node begins, or that a thread is resumed with a person's answer."""
+        metadata = kwargs.get("metadata") or {}
+        found: dict[str, Any] = {}
+        if parent_run_id is None and isinstance(thread := metadata.get(THREAD), str):
+            _keep(self._threads, run_id, thread)
+            if isinstance(inputs, Command) and inputs.resume is not None:
+                found = self._approval(thread, inputs.resume)
+        self._start(run_id, parent_run_id, kwargs, found)
+
+    def _start(self, run_id: UUID, parent_run_id: UUID | None, kwargs: Mapping[str, Any], found: dict[str, Any]) -> None:
+        place = _place(parent_run_id, kwargs)
+        before = self._failed.get(place) if place else None
+        if before is not None:
+            found |= {"workbench.retry.attempt": before.number + 1, "workbench.retry.reason": before.reason}
+            found["workbench.retry.delay_ms"] = max(0.0, (self._now_ns() - before.ended_ns) / 1e6)
+        _keep(self._started, run_id, {**found, PLACE: place if _is_attempt(kwargs) else None})
+
+    # ---- ends: the span is still open
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Write the tools offered, the confidence and the reasoning."""
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        found = self._judged(generation.message) if isinstance(generation, ChatGeneration) else {}
+        self._write(run_id, found)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Write the arguments and the idempotency key."""
+        self._write(run_id)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Write what was remembered; a node that went well is no retry next time."""
+        if place := self._write(run_id):
+            self._failed.pop(place, None)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """Write what was remembered, and remember the failure."""
+        number = self._started.get(run_id, {}).get("workbench.retry.attempt", 1)
+        place = self._write(run_id)
+        if not isinstance(error, GraphBubbleUp):  # a pause or a handoff is no failure
+            failed = Attempt(number, f"{type(error).__name__}: {error}", self._now_ns())
+            # The first attempt of `with_retry` bears no sign of it: what is tried again is what its parent calls again.
+            for key in filter(None, (place, parent_run_id and str(parent_run_id))):
+                _keep(self._failed, key, failed)
+
+    on_tool_error = on_llm_error
+    on_chain_error = on_llm_error
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """Remember what a thread asks a person, and when."""
+        if event.run_id is not None and (thread := self._threads.get(event.run_id)) is not None:
+            questions = [interrupt.value for interrupt in event.interrupts]
+            _keep(self._asked, thread, (questions[0] if len(questions) == 1 else questions, self._now_ns()))
+
+    def _approval(self, thread: str, answer: Json) -> dict[str, Any]:
+        found: dict[str, Any] = {"workbench.approval.answer": _json(answer)}
+        if (asked := self._asked.pop(thread, None)) is not None:
+            found["workbench.approval.question"] = _json(asked[0])
+            found["workbench.approval.waited_ms"] = (self._now_ns() - asked[1]) / 1e6
+        return found
+
+    def _judged(self, message: BaseMessage) -> dict[str, Any]:
+        said = message_of(message.model_dump())
+        found: dict[str, Any] = {"workbench.model.reasoning": said.reasoning if said else None}
+        if self._confidence is not None and (score := self._confidence(message)) is not None:
+            return found | {"workbench.model.confidence": float(score), "workbench.model.confidence_source": "evaluation"}
+        if said is None:
+            return found
+        return found | {"workbench.model.confidence": said.confidence, "workbench.model.confidence_source": said.confidence_source}
+
+    def _write(self, run_id: UUID, found: Mapping[str, Any] | None = None) -> str | None:
+        """Write what is known of a call to its span; the place by which a retry of it is recognised, None for what is never retried."""
+        known = {**self._started.pop(run_id, {}), **(found or {})}
+        place: str | None = known.pop(PLACE, None)
+        instrumentor = _openinference().LangChainInstrumentor()
+        span = instrumentor.get_span(run_id) if instrumentor.is_instrumented_by_opentelemetry else None
+        if span is not None:
+            span.set_attributes({key: value for key, value in known.items() if value is not None})
+        return place
+
+
+def _place(parent_run_id: UUID | None, kwargs: Mapping[str, Any]) -> str | None:
+    """What the attempts of one thing have in common: the task of a LangGraph node, or the retrying runnable that `with_retry` made."""
+    if any(str(tag).startswith(RETRY_TAG) for tag in kwargs.get("tags") or ()):
+        return str(parent_run_id)
+    namespace = (kwargs.get("metadata") or {}).get(NODE_NAMESPACE)
+    return namespace if isinstance(namespace, str) else None
+
+
+def _is_attempt(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call is itself what is tried again, rather than a part of it."""
+    tagged = any(str(tag).startswith(RETRY_TAG) for tag in kwargs.get("tags") or ())
+    return tagged or (kwargs.get("name") is not None and kwargs.get("name") == (kwargs.get("metadata") or {}).get(NODE_NAME))
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    """Remember, and forget the oldest past a bound: a run that never ends must not cost memory for ever."""
+    kept[key] = value
+    while len(kept) > MOST_REMEMBERED:
+        kept.popitem(last=False)
