@@ -357,6 +357,23 @@ def test_what_comes_while_runs_are_derived_stays_pending(store: Store):
     assert store.pending().traces == {TRACE}
 
 
+def test_a_trace_that_cannot_be_derived_keeps_no_other_from_its_run(store: Store, monkeypatch, caplog):
+    """An error in deriving one trace is logged with its id, that trace stays pending, and the others have their runs."""
+    other, whole = "ff" * 16, collection.normalise
+
+    def broken(spans, checkpoints, logs):
+        if spans[0].trace_id == TRACE:
+            raise ZeroDivisionError("unforeseen")
+        return whole(spans, checkpoints, logs)
+
+    monkeypatch.setattr(collection, "normalise", broken)
+    collection.add_live(store, origin_of("otlp-receiver", "s"), [Span(trace_id=trace, span_id="ab" * 8, name="a") for trace in (TRACE, other)])
+    assert collection.catch_up(store) == [other]
+    assert f"no run could be derived of {TRACE}" in caplog.text
+    monkeypatch.undo()
+    assert (store.pending().traces, collection.catch_up(store)) == ({TRACE}, [TRACE])
+
+
 # ---- real peers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ from workbench.plugins import Collector, Input, collector_of, collectors
 from workbench.semconv import read
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
+
+logger = logging.getLogger("workbench.collection")
 
 BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
@@ -107,13 +110,31 @@ def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
 
 
 def catch_up(store: Store) -> list[str]:
-    """Derive the runs of what came in live since the last time; returns those that are new or changed."""
+    """Derive the runs of what came in live since the last time; returns those that are new or changed.
+
+    A trace that can't be derived is logged and stays pending, and keeps no other from its runs.
+    """
     pending = store.pending()
     if not pending.upto:
         return []
-    runs = _derive(store, Added(traces=set(pending.traces), threads=set(pending.threads)))
-    store.settle(pending)
+    failed: set[str] = set()
+    try:
+        runs = _derive(store, Added(traces=set(pending.traces), threads=set(pending.threads)))
+    except Exception:
+        logger.exception("deriving one by one, since together it failed")
+        each = [Added(traces={trace}) for trace in sorted(pending.traces)] + [Added(threads={thread}) for thread in sorted(pending.threads)]
+        runs = [run for touched in each for run in _derived_or_told(store, touched, failed)]
+    store.settle(pending, failed)
     return runs
+
+
+def _derived_or_told(store: Store, touched: Added, failed: set[str]) -> list[str]:
+    try:
+        return _derive(store, touched)
+    except Exception:
+        failed |= touched.traces | touched.threads
+        logger.exception("no run could be derived of %s; its records are safe", ", ".join(touched.traces | touched.threads))
+        return []
 
 
 def state(store: Store, run: Run, step: Step) -> dict[str, Json]:

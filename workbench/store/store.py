@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -198,10 +198,10 @@ class Store:
         traces, threads = (frozenset(row.name for row in rows if row.kind == kind) for kind in ("trace", "thread"))
         return Pending(traces, threads, max((row.seq for row in rows), default=0))
 
-    def settle(self, pending: Pending) -> None:
-        """Say that the runs of what was pending are saved. What came in meanwhile stays pending."""
+    def settle(self, pending: Pending, failed: Collection[str] = ()) -> None:
+        """Say that the runs of what was pending are saved, but for the `failed`. What came in meanwhile stays pending."""
         with self._writing() as connection:
-            connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto))
+            connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto, PENDING.c.name.not_in(failed)))
 
     def _add_batch(self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added) -> None:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
