@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
@@ -191,6 +192,23 @@ def test_an_approval_is_recorded_and_is_no_retry(tmp_path: Path):
     assert not [span for span in spans if "workbench.retry.attempt" in span.attributes]
     run = run_of(tmp_path / "x.db")
     assert {step.idempotency_key for step in run.of_kind("tool")} == {"k-1"}
+    assert [step.result for step in run.of_kind("human") if step.name == "approval"] == ["yes"]
+
+
+@pytest.mark.parametrize("first", ["instrumentor", "annotator"])
+def test_whoever_hears_first_the_annotations_are_there(tmp_path: Path, monkeypatch, first: str):
+    """LangChain merges handlers in any order; in either, a decision has its alternatives and an evaluator's confidence."""
+    whole = BaseCallbackManager.set_handlers
+
+    def ordered(self, handlers, inherit=True):
+        handlers = sorted(handlers, key=lambda one: isinstance(one, recorder.Annotator) == (first == "instrumentor"))
+        whole(self, handlers, inherit)
+
+    monkeypatch.setattr(BaseCallbackManager, "set_handlers", ordered)
+    with wb.record(agent(*BOOK), tmp_path / "x.db", confidence=lambda _: 0.25) as graph:
+        graph.invoke(ASK, CONFIG)
+    steps = list(run_of(tmp_path / "x.db").of_kind("model"))
+    assert [(step.decision.alternatives, step.decision.confidence) for step in steps] == [(("book_flight", "cancel_flight"), 0.25)] * 2
 
 
 def test_closing_ends_the_recording(tmp_path: Path):

@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from workbench import collection
 from workbench.live.intake import NOT_STORED, origin_of
 from workbench.live.sdk_spans import span_of
-from workbench.model import Record, Skip
+from workbench.model import Json, Record, Skip, Span
 from workbench.store import Origin, Store
 
 logger = logging.getLogger("workbench.live")
@@ -46,12 +46,21 @@ class StoreExporter(SpanProcessor, SpanExporter):
     """Writes finished spans to the store at `path`, which is made where there is none. It is a span processor; inside another one, an exporter.
 
     `queue_spans` bounds what waits. While the store can't be written to, spans wait, and the newest are dropped once the queue is full.
+    `late` gives attributes that were learnt of a span after it ended, and may be asked again.
     Nothing here raises into the agent, except a path that can't be a store at all, and that at once: StoreError.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, name: str = "otel-sdk", queue_spans: int = QUEUE_SPANS, delay_seconds: float = DELAY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str = "otel-sdk",
+        queue_spans: int = QUEUE_SPANS,
+        delay_seconds: float = DELAY_SECONDS,
+        late: Callable[[ReadableSpan], Mapping[str, Json]] | None = None,
+    ) -> None:
         self.path, self.name, self.queue_spans = Path(path), name, queue_spans
-        self._delay_seconds = delay_seconds
+        self._delay_seconds, self._late = delay_seconds, late
         Store.open(self.path).close()
         self._begin()
         # The registries keep a function for ever, so it must not keep the exporter.
@@ -179,10 +188,14 @@ class StoreExporter(SpanProcessor, SpanExporter):
         records: list[Record] = [Skip(place=place, reason="the exporter's queue was full: spans dropped", count=dropped)] if dropped else []
         for sdk in batch:
             try:
-                records.append(span_of(sdk))
+                records.append(self._with_late(span_of(sdk), sdk))
             except (ValueError, TypeError) as error:
                 records.append(Skip(place=place, reason=f"a span that can't be stored: {error}"))
         return records
+
+    def _with_late(self, span: Span, sdk: ReadableSpan) -> Span:
+        attributes = self._late(sdk) if self._late else {}
+        return span.model_copy(update={"attributes": {**span.attributes, **attributes}}) if attributes else span
 
 
 def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -28,7 +28,8 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.trace import Span, SpanContext
 
 from workbench.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
@@ -48,7 +49,7 @@ MOST_ATTRIBUTES = 100_000
 """Messages are flattened into attributes, far more than the SDK's default of 128 a span."""
 MOST_REMEMBERED = 10_000
 RETRY_TAG = "retry:attempt:"
-PLACE = "place"
+PLACE, CONTEXT = "place", "context"
 NODE_NAMESPACE, NODE_NAME, THREAD = "langgraph_checkpoint_ns", "langgraph_node", "thread_id"
 
 
@@ -96,9 +97,10 @@ def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: s
         while _open:
             _open.pop().close()
         name = agent or getattr(graph, "name", None) or "agent"
-        exporter = StoreExporter(store, name=f"recorder:{name}")
+        annotator = Annotator(confidence)
+        exporter = StoreExporter(store, name=f"recorder:{name}", late=annotator.late)
         try:
-            recording = Recording(_annotated(graph, Annotator(confidence), agent), exporter, _instrumented(exporter, name))
+            recording = Recording(_annotated(graph, annotator, agent), exporter, _instrumented(exporter, name))
         except RecordError:
             exporter.shutdown()
             raise
@@ -155,7 +157,7 @@ class Attempt:
 
 
 class Annotator(GraphCallbackHandler):
-    """Adds attributes to the spans of the instrumentor, when a call ends and before its span does."""
+    """Adds attributes to the spans of the instrumentor: while they are open, else to what the exporter makes of them."""
 
     run_inline = True  # in an async run too: before the instrumentor's own handler ends the span
 
@@ -164,9 +166,10 @@ class Annotator(GraphCallbackHandler):
         self._started: OrderedDict[UUID, dict[str, Any]] = OrderedDict()
         self._failed: OrderedDict[str, Attempt] = OrderedDict()
         self._asked: OrderedDict[str, tuple[Json, int]] = OrderedDict()
+        self._late: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._threads: OrderedDict[UUID, str] = OrderedDict()
 
-    # ---- starts: there is no span yet
+    # ---- starts: there may be no span yet
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -198,9 +201,13 @@ class Annotator(GraphCallbackHandler):
         if before is not None:
             found |= {"workbench.retry.attempt": before.number + 1, "workbench.retry.reason": before.reason}
             found["workbench.retry.delay_ms"] = max(0.0, (self._now_ns() - before.ended_ns) / 1e6)
-        _keep(self._started, run_id, {**found, PLACE: place if _is_attempt(kwargs) else None})
+        known = {**found, PLACE: place if _is_attempt(kwargs) else None}
+        if (span := _span_of(run_id)) is not None:  # the instrumentor heard first, and will be first at the end, too
+            span.set_attributes(_recorded(found))
+            known[CONTEXT] = span.get_span_context()
+        _keep(self._started, run_id, known)
 
-    # ---- ends: the span is still open
+    # ---- ends: the span may have ended
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Write the tools offered, the confidence and the reasoning."""
@@ -256,11 +263,29 @@ class Annotator(GraphCallbackHandler):
         """Write what is known of a call to its span; the place by which a retry of it is recognised, None for what is never retried."""
         known = {**self._started.pop(run_id, {}), **(found or {})}
         place: str | None = known.pop(PLACE, None)
-        instrumentor = _openinference().LangChainInstrumentor()
-        span = instrumentor.get_span(run_id) if instrumentor.is_instrumented_by_opentelemetry else None
-        if span is not None:
-            span.set_attributes({key: value for key, value in known.items() if value is not None})
+        ended: SpanContext | None = known.pop(CONTEXT, None)
+        attributes = _recorded(known)
+        if (span := _span_of(run_id)) is not None:
+            span.set_attributes(attributes)
+        elif ended is not None and attributes:
+            _keep(self._late, (ended.trace_id, ended.span_id), attributes)
         return place
+
+    def late(self, span: ReadableSpan) -> Mapping[str, Any]:
+        """What was learnt of a span after it ended, for the exporter: LangChain doesn't say which of two handlers hears first."""
+        context = span.context
+        return {} if context is None else self._late.get((context.trace_id, context.span_id), {})
+
+
+def _span_of(run_id: UUID) -> Span | None:
+    """The instrumentor's span of a call that has begun, as far as it heard of it, and has not ended."""
+    instrumentor = _openinference().LangChainInstrumentor()
+    span: Span | None = instrumentor.get_span(run_id) if instrumentor.is_instrumented_by_opentelemetry else None
+    return span
+
+
+def _recorded(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in known.items() if value is not None}
 
 
 def _place(parent_run_id: UUID | None, kwargs: Mapping[str, Any]) -> str | None:
