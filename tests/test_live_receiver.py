@@ -121,6 +121,21 @@ def test_a_chunked_body_is_read_whole(store: Store, start):
     assert names(store) == ["span 1"]
 
 
+@pytest.mark.parametrize("size", ["-5", "+5", "x", "", "fffffffff"])
+def test_a_chunk_without_a_size_is_refused(store: Store, start, size: str):
+    """A chunk size that is no plain number is refused, and takes nothing from what is counted."""
+    receiver = start()
+    connection = http.client.HTTPConnection("127.0.0.1", receiver.http_port, timeout=60)
+    connection.putrequest("POST", "/v1/traces")
+    for name, value in {"content-type": "application/json", "transfer-encoding": "chunked"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(f"{size}\r\n".encode())
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert receiver.service.budget.used == 0
+
+
 def test_bad_spans_are_rejected_and_the_good_ones_kept(store: Store, start):
     """Spans without usable ids are counted in the partial success with the reason, and in the store's skips; the others are stored."""
     port = start().http_port

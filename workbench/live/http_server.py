@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ REJECTED = {"traces": "rejectedSpans", "logs": "rejectedLogRecords"}
 CONNECTIONS = 128
 IDLE_SECONDS = 30
 BODY_SECONDS = 60
-MOST_HEX_DIGITS = 8
+MOST_DIGITS = 18  # of a content-length
+CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 GRPC_CODES = {400: 3, 401: 16, 413: 3, 415: 3, 404: 12, 405: 12, 411: 3, 429: 8, 503: 14}
 """The numbers of google.rpc.Code, which stand in the body of an error."""
 
@@ -164,17 +166,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _length(self, share: Share) -> int:
         text = self.headers.get("content-length")
-        if text is None or not text.isdecimal():
+        if text is None or not text.isdecimal() or len(text) > MOST_DIGITS:
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "the request needs a content-length, or transfer-encoding chunked")
         share.grow(int(text))
         return int(text)
 
     def _chunk_size(self) -> int:
         digits = self.rfile.readline(BLOCK_BYTES).partition(b";")[0].strip()
-        try:
-            return int(digits[:MOST_HEX_DIGITS], 16)  # a longer size is far past the bound of a request anyway
-        except ValueError:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk of the body has no size") from None
+        if not CHUNK_SIZE.fullmatch(digits):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk of the body has no size, or one past all bounds")
+        return int(digits, 16)
 
     def _refuse(self, refusal: Refusal, encoding: Encoding | None) -> None:
         """Answer, and close the connection where a body is left on it that would be taken for the next request."""
@@ -190,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
         """Read a small body that nobody wants, so that the peer gets to read its answer; leave a larger one."""
         self.close_connection = True
         text = self.headers.get("content-length", "")
-        left = min(int(text), self.server.service.budget.each) if text.isdecimal() and len(text) < 19 else 0  # noqa: PLR2004  # digits of 64 bits
+        left = min(int(text), self.server.service.budget.each) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
         until = time.monotonic() + IDLE_SECONDS
         self.connection.settimeout(1.0)
         try:
