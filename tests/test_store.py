@@ -301,6 +301,30 @@ def test_a_checkpoint_that_gained_writes_counts_as_the_newest(store: Store):
     assert [len(one.writes) for one in group.checkpoints] == [1]
 
 
+def test_what_came_in_live_is_pending_until_it_is_settled(store: Store):
+    """Settling takes out what was pending when it was asked, not what failed or came in meanwhile, in a file and on a server."""
+    store.add(ORIGIN, [span(1), Checkpoint(thread_id="t", checkpoint_id="c")], thread_of, live=True)
+    asked = store.pending()
+    store.add(ORIGIN, [Checkpoint(thread_id="u", checkpoint_id="c")], thread_of, live=True)
+    store.settle(asked, failed={"t"})
+    left = store.pending()
+    assert (asked.traces, asked.threads) == ({span(1).trace_id}, {"t"})
+    assert (left.traces, left.threads) == (set(), {"t", "u"})
+    assert left.upto > asked.upto
+
+
+def test_spans_are_renamed_and_runs_retired(store: Store):
+    """A store derives anew in a file as on a server: spans get another conversation, and runs that are no more go, but not those that were forked."""
+    store.add(ORIGIN, [span(1)], lambda _: "before")
+    store.save_runs(
+        [sketch(user("a"), run_id="old"), sketch(user("b"), run_id="forked"), sketch(user("b"), run_id="fork").model_copy(update={"forked_from": "forked"})]
+    )
+    assert store.rename(lambda _: "after") == 1
+    assert store.everything().threads == {"after"}
+    assert store.retire([]) == ["old"]
+    assert sorted(store.run_ids()) == ["fork", "forked"]
+
+
 # ---- on a server
 
 
