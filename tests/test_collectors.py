@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collectors import chat_log, otlp
 from tests.postgres import Server
+from workbench import spans
 from workbench.database import location
 from workbench.model import Conversation, Json, Record, Skip, Span
 from workbench.plugins import Collector, Example, collector_of, collectors
@@ -114,10 +115,11 @@ def test_a_damaged_example_raises_nothing_but_a_source_error(collector: Collecto
         b"",
         b"\n \n",
         b"just text\n",
-        b'{"data": [{"traceID": "d497", "spans": []}]}',
-        b'{"trace": {"id": "e1"}, "observations": [{"input": {"messages": []}}]}',
-        b'[{"trace_id": "f6", "span_id": "52", "attributes": {"llm.input_messages.0.message.role": "user"}}]',
-        b'{"resourceLogs": [{"scopeLogs": []}]}',
+        b'{"data": [{"id": "1", "name": "a list of something else", "traces": [{"traceID": "d497", "spans": []}]}]}',
+        b'{"trace": "of nothing", "observations": "none"}',
+        b'[{"id": "52", "attributes": {"trace_id": "f6", "llm.input_messages.0.message.role": "user"}}]',
+        b'{"resourceMetrics": [{"scopeMetrics": []}]}',
+        b'{"info": {"title": "an OpenAPI document"}, "data": {"paths": []}}',
         b'{"text": "a log that says \\"messages\\": and \\"resourceSpans\\": in its text"}',
         b"\nA\n text whose first bytes could be protobuf",
         bytes(range(256)) * 20,
@@ -275,7 +277,7 @@ def test_a_bad_parent_is_left_out_and_said(tmp_path: Path):
 
 def test_an_oversized_value_is_cut_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A text past the limit is cut to it, wherever in an attribute it stands, and the skip gives both sizes."""
-    monkeypatch.setattr(otlp, "MAX_VALUE_CHARACTERS", 10)
+    monkeypatch.setattr(spans, "MAX_VALUE_CHARACTERS", 10)
     attributes = [{"key": "a", "value": {"stringValue": "x" * 11}}, {"key": "b", "value": {"arrayValue": {"values": [{"stringValue": "y" * 12}]}}}]
     found = list(otlp.collect(written(tmp_path, "f", request(span(attributes=attributes)))))
     assert [record.attributes for record in found if isinstance(record, Span)] == [{"a": "x" * 10, "b": ["y" * 10]}]
@@ -442,17 +444,16 @@ def test_every_run_of_a_detection_set_is_a_conversation(name: str):
     assert count > 50
 
 
-def test_chat_logs_of_other_projects_are_read_and_other_exports_are_left():
-    """The raw logs of five benchmarks are read as conversations; Jaeger's, Langfuse's and flat exports are claimed by no collector."""
+def test_files_of_other_projects_are_known_by_their_collectors_alone():
+    """The raw logs of five benchmarks are read as conversations; exports of Jaeger, Langfuse and flat spans by the one collector for each."""
     accepted = {path.name: [name for name, collector in collectors().items() if collector.accepts(Source(path))] for path in shared("sample", "*", "*.json")}
-    logs = {name for name, names in accepted.items() if names == ["chat-log"]}
-    assert len(logs) == 9
-    assert {name for name, names in accepted.items() if not names} == {
-        "openinference_smolagents_spans.json",
-        "langfuse_langgraph-python.trace.json",
-        "jaeger_adk_k8s-agent.json",
+    exports = {name: names for name, names in accepted.items() if names != ["chat-log"]}
+    assert exports == {
+        "openinference_smolagents_spans.json": ["flat-spans"],
+        "langfuse_langgraph-python.trace.json": ["langfuse"],
+        "jaeger_adk_k8s-agent.json": ["jaeger"],
     }
-    assert len(logs) + 3 == len(accepted)
+    assert len(accepted) - len(exports) == 9
 
 
 def test_one_enormous_message_is_cut_and_said(tmp_path: Path) -> None:

@@ -28,20 +28,18 @@ def parse_json(text: str | bytes) -> Json:
         value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(value)
-    return _whole_characters(value) if "\\ud" in text or "\\uD" in text else value
+    return _safe(value, text)
 
 
 def json_documents(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
-    """Each JSON document of a file with the number of the line it starts in: one a line (JSON lines), else the whole file as one.
+    """Each JSON document of a file with the number of the line it starts in: one a line (JSON lines), else laid out over several lines each.
 
-    A line that can't be read comes as a SourceError in its place. A whole file that can't be read is raised as one.
+    A line, or a document after the first, that can't be read comes as a SourceError in its place. A file whose first document can't be read is raised as one.
     """
     lines = source.lines()
     first = list(islice(lines, 2))
     if not _one_a_line([line for _, line in first]):
-        yield 1, _whole_file(source)
+        yield from _laid_out(source)
         return
     for number, line in chain(first, lines):
         try:
@@ -80,13 +78,43 @@ def _one_a_line(lines: list[bytes | SourceError]) -> bool:
     return whole[:1] == [True] or (broken_first and whole[1])
 
 
-def _whole_file(source: Source) -> Json:
+def _laid_out(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
+    """The documents of a file one after another, as a console exporter prints them; mostly there is but one."""
     try:
-        return parse_json(source.read())
-    except SourceError:
-        raise
-    except ValueError as error:
+        text = source.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise SourceError(f"{source.path}: neither JSON lines nor one whole JSON document: {error}") from error
+    start, line = 0, 1
+    while start < len(text):
+        end = _SPACE.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing at all, too
+        line += text.count("\n", start, end)
+        if end == len(text) and start:
+            return
+        try:
+            value, start = _raw_decoded(text, end)
+        except ValueError as error:
+            if not start:
+                raise SourceError(f"{source.path}: neither JSON lines nor one whole JSON document: {error}") from error
+            yield line, SourceError(f"{source.path}:{line}: no whole JSON document: {error}")
+            return
+        yield line, value
+        line += text.count("\n", end, start)
+
+
+def _raw_decoded(text: str, start: int) -> tuple[Json, int]:
+    """The document that begins at `start`, and where it ends."""
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
+    return _safe(value, text[start:end]), end
+
+
+def _safe(value: Json, text: str) -> Json:
+    """The value of a text, checked for depth, with whole characters only."""
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value)
+    return _whole_characters(value) if "\\ud" in text or "\\uD" in text else value
 
 
 def _finite(text: str) -> float | str:
@@ -94,6 +122,7 @@ def _finite(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
+_SPACE = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite)
 
 

@@ -14,14 +14,53 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
+
+from workbench.outline import Outline, outline
 
 HEAD_BYTES = 4096
+BEGINNING_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 """What reading a file can raise that is cut off or damaged under its compression."""
-OPENERS: dict[bytes, Callable[[Path, str], object]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open}
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
+
+
+class _ZstdStream(io.RawIOBase):
+    """Frames of zstd as one stream of what they hold, one after another; a damaged one is an OSError, a cut-off one an EOFError."""
+
+    def __init__(self, path: Path) -> None:
+        import zstandard  # noqa: PLC0415  # few files need it, and importing it takes a while
+
+        self._file = path.open("rb")
+        self._size = path.stat().st_size
+        self._failure = zstandard.ZstdError
+        self._inner = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(self._file, read_across_frames=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the content goes."""
+        try:
+            block = self._inner.read(len(buffer))
+        except self._failure as error:
+            raise OSError(str(error)) from error
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _open_zstd(path: Path, _mode: str) -> IO[bytes]:
+    return io.BufferedReader(_ZstdStream(path))
+
+
+OPENERS: dict[bytes, Callable[[Path, str], object]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, ZSTD_MAGIC: _open_zstd}
 
 
 class SourceError(ValueError):
@@ -30,7 +69,7 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file someone asked us to ingest. Compression (gzip, xz) is seen through by its magic bytes, whatever the file is called."""
+    """A file someone asked us to ingest. Compression (gzip, xz, zstd) is seen through by its magic bytes, whatever the file is called."""
 
     path: Path
 
@@ -44,8 +83,27 @@ class Source:
                 raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
 
     @cached_property
+    def outline(self) -> Outline:
+        """The keys of the JSON document it begins with and where they stand, as far as its first mebibyte shows them; empty for what is no JSON."""
+        return outline(self._beginning()) if self.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["} else frozenset()
+
+    def _beginning(self) -> bytes:
+        """The first mebibyte, or as much of it as can be decompressed."""
+        found = bytearray()
+        with self.open() as stream:
+            while len(found) < BEGINNING_BYTES:
+                try:
+                    block = stream.read(HEAD_BYTES)
+                except DAMAGED:
+                    break  # whoever reads the file says so, with the place
+                if not block:
+                    break
+                found += block
+        return bytes(found)
+
+    @cached_property
     def compressed(self) -> bool:
-        """Whether the file starts with the magic bytes of gzip or xz."""
+        """Whether the file starts with the magic bytes of gzip, xz or zstd."""
         with self.path.open("rb") as stream:
             return stream.read(6).startswith(tuple(OPENERS))
 
@@ -106,6 +164,19 @@ class Body(Source):
     def open(self) -> IO[bytes]:
         """The content as a binary stream."""
         return io.BytesIO(self.content)
+
+
+def unpacked(data: bytes, limit: int) -> bytes:
+    """What one message compressed with zstd holds, up to a limit; anything else as it is. OSError or EOFError for a damaged or cut-off one."""
+    if not data.startswith(ZSTD_MAGIC):
+        return data
+    import zstandard  # noqa: PLC0415  # few files need it, and importing it takes a while
+
+    try:
+        found: bytes = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(data).read(limit)
+    except zstandard.ZstdError as error:
+        raise OSError(str(error)) from error
+    return found
 
 
 @contextlib.contextmanager

@@ -1,0 +1,152 @@
+"""Langfuse exports: a trace with its observations (downloaded, or from the API), and observations alone (API pages, blob-storage exports).
+
+Each observation is a span. Its own fields become attributes `langfuse.*` as they are spelled there, JSON in text decoded once, and the trace's
+become `langfuse.trace.*` of its top observations. What an OpenTelemetry span was sent with (`metadata.attributes`) becomes its attributes again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from workbench.model import Json, Record, Span
+from workbench.outline import having
+from workbench.plugins import Example
+from workbench.source import Source
+from workbench.span_objects import first_of, read_items, rows_of
+from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
+
+PLACES = frozenset({"", "[]", "data[]", "observations[]"})
+WHOLE = frozenset({"", "[]"})
+TRACE_ID = ("traceId", "trace_id")
+PARENT = ("parentObservationId", "parent_observation_id")
+START = ("startTime", "start_time")
+END = ("endTime", "end_time")
+MESSAGE = ("statusMessage", "status_message")
+OPENED = frozenset({"input", "output", "metadata"}) | {"modelParameters", "model_parameters", "usageDetails", "usage_details", "costDetails", "cost_details"}
+"""Fields that may hold JSON as text."""
+EMPTY: tuple[Json, ...] = (None, "", [], {})
+
+
+def accepts(source: Source) -> bool:
+    """Whether the file begins with a trace of Langfuse's, alone or beside its observations, or with an observation."""
+    seen = source.outline
+    whole = having(seen, "trace", "observations") | having(seen, "observations", "projectId") | having(seen, "observations", "htmlPath")
+    told = {at for at in having(seen, "observations", "timestamp") if (at, "id") in seen} | {at for at in having(seen, "trace") if _is_trace(at, seen)}
+    alone = having(seen, "traceId", "startTime", "type") | having(seen, "trace_id", "start_time", "parent_observation_id", "type")
+    inside = any(at in {"trace", "observations[]", "[].trace", "[].observations[]"} for at, _ in seen)
+    return bool((whole & WHOLE and inside) or told & WHOLE or alone & PLACES)
+
+
+def _is_trace(at: str, seen: Iterable[tuple[str, str]]) -> bool:
+    inside = f"{at}.trace" if at else "trace"
+    return {"id", "projectId", "timestamp"} <= {key for place, key in seen if place == inside}
+
+
+def collect(source: Source) -> Iterable[Record]:
+    """The observations of a file as spans, and what had to be skipped. SourceError when the file as a whole can't be read."""
+    return read_items(source, _items, _span, "a trace with observations, or observations")
+
+
+def _items(document: Json) -> Iterator[tuple[Json, Json]]:
+    """Each observation with its trace's own fields; an observation that stands alone has none."""
+    for item in rows_of(document, "data"):
+        if not isinstance(item, dict) or first_of(item, TRACE_ID) is not None:
+            yield item, {}
+            continue
+        trace = item["trace"] if isinstance(item.get("trace"), dict) else item
+        observations = item.get("observations") or trace.get("observations") or ()
+        whole = {key: value for key, value in trace.items() if key != "observations"}
+        full = [one for one in observations if not isinstance(one, str)]  # a list of traces has no more than their ids
+        yield from ((one, whole) for one in full)
+        if not full:
+            yield {**whole, "traceId": whole["id"], "startTime": whole.get("timestamp"), "type": "TRACE"}, {}
+
+
+def _span(item: tuple[Fields, Fields], said: Said) -> Span:
+    raw, trace = item
+    span_id = made_id(raw.get("id"), SPAN_DIGITS)
+    label = f"span {span_id}"
+    own = {key: decoded_once(value) if key in OPENED else value for key, value in raw.items() if value not in EMPTY}
+    parent = first_of(raw, PARENT)
+    sent = _object(own.get("metadata"))
+    return span_of(
+        said,
+        trace_id=made_id(first_of(raw, TRACE_ID), TRACE_DIGITS),
+        span_id=span_id,
+        parent=made_id(parent, SPAN_DIGITS) if parent else None,
+        name=raw.get("name"),
+        start_ns=any_time(first_of(raw, START), said, f"start of {label}"),
+        end_ns=any_time(first_of(raw, END), said, f"end of {label}"),
+        state="error" if raw.get("level") == "ERROR" else "unset",
+        message=first_of(raw, MESSAGE),
+        attributes={**_sent(sent), **_named("langfuse.", own), **(_of_trace(trace) if not parent else {}), **_scores(raw, trace)},
+        scope=_object(sent.get("scope")).get("name"),
+        resource=_object(sent.get("resourceAttributes")),
+    )
+
+
+def _sent(metadata: Fields) -> Fields:
+    """The attributes an OpenTelemetry span was sent with."""
+    return dict(_object(metadata.get("attributes")))
+
+
+def _of_trace(trace: Fields) -> Fields:
+    opened = {key: decoded_once(value) if key in OPENED else value for key, value in trace.items() if key != "scores" and value not in EMPTY}
+    return _named("langfuse.trace.", opened)
+
+
+def _scores(raw: Fields, trace: Fields) -> Fields:
+    """The scores given to this observation, and at a top one those given to the trace."""
+    scores = [one for one in trace.get("scores") or () if isinstance(one, dict)]
+    top = first_of(raw, PARENT) is None
+    mine = [one for one in scores if one.get("observationId") == raw.get("id") or (top and one.get("observationId") is None)]
+    return {"langfuse.scores": mine} if mine else {}
+
+
+def _named(prefix: str, fields: Fields) -> Fields:
+    return {f"{prefix}{key}": value for key, value in fields.items()}
+
+
+def _object(value: Json) -> Fields:
+    return value if isinstance(value, dict) else {}
+
+
+_TRACE: Fields = {"id": "e1fde3efec57ce8a69bafd3fb928a7eb", "projectId": "p", "timestamp": "2026-03-01T09:00:00.000Z", "sessionId": "t", "name": "agent"}
+_ROOT: Fields = {
+    "id": "b024c7ee7680b708",
+    "traceId": _TRACE["id"],
+    "type": "AGENT",
+    "name": "agent",
+    "startTime": "2026-03-01T09:00:00.000Z",
+    "endTime": "2026-03-01T09:00:02.000Z",
+    "parentObservationId": None,
+    "level": "DEFAULT",
+    "metadata": '{"attributes": {"openinference.span.kind": "AGENT"}, "scope": {"name": "example"}}',
+}
+_CALL: Fields = {
+    **_ROOT,
+    "id": "a-name-of-its-own",
+    "type": "GENERATION",
+    "parentObservationId": _ROOT["id"],
+    "level": "ERROR",
+    "statusMessage": "timed out",
+    "input": '[{"role": "user", "content": "Book NH 11"}]',
+    "usageDetails": {"input": 12, "output": 3},
+}
+_SNAKE: Fields = {
+    "id": _ROOT["id"],
+    "trace_id": _TRACE["id"],
+    "type": "SPAN",
+    "start_time": "2026-03-01 09:00:00.123456",
+    "parent_observation_id": "",
+    "name": "agent",
+}
+
+EXAMPLES = (
+    Example("download.trace.json", json.dumps({"trace": _TRACE, "observations": [_ROOT, _CALL]}, indent=2).encode(), {"Span": 2}),
+    Example("api_trace.json", json.dumps({"observations": [_ROOT, _CALL, 5], **_TRACE, "scores": [], "htmlPath": "/"}).encode(), {"Span": 2, "Skip": 1}),
+    Example("api_observations.json", json.dumps({"data": [_ROOT, _CALL], "meta": {"page": 1}}).encode(), {"Span": 2}),
+    Example("observations.jsonl", json.dumps(_SNAKE).encode() + b"\n" + json.dumps(_SNAKE).encode() + b"\n", {"Span": 2}),
+    Example("trace_without_observations.json", json.dumps({"trace": _TRACE, "observations": []}).encode(), {"Span": 1}),
+)
