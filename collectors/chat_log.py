@@ -21,8 +21,8 @@ Fields = dict[str, Json]
 
 MAX_CHARACTERS = 16 * 1024 * 1024
 LISTS = ("messages", "traj", "trajectory", "history")
-SPANS = frozenset({"resourceSpans", "resource_spans", "scopeSpans", "scope_spans", "batches"})
-"""Keys of span files, which may hold a list called like one of ours."""
+SPANS = frozenset({"resourceSpans", "resource_spans", "scopeSpans", "scope_spans", "batches", "run_type", "dotted_order", "observations", "span_id", "spanId"})
+"""Keys of span files and exports of runs, which may hold a list called like one of ours."""
 EVENTS = (b'"eventId"', b'"EventId"', b'"EventType"', b'"groupID"')
 """Fields of a durable engine's events, whose list may be called `history` too."""
 IDS = ("run_id", "id")
@@ -35,9 +35,10 @@ def accepts(source: Source) -> bool:
     """Whether the file begins like a run, a list of runs, or a list of messages."""
     keys = first_keys(source.head)
     bare = source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and {"role", "content"} <= keys
+    spans = any(key in SPANS and at in {"", "[]"} for at, key in source.outline)
     listed = keys & set(LISTS)
     engine = listed == {"history"} and any(name in source.head for name in EVENTS)
-    return not keys & SPANS and (bare or bool(listed)) and not engine
+    return not spans and (bare or bool(listed)) and not engine
 
 
 def collect(source: Source) -> Iterable[Record]:

@@ -14,7 +14,7 @@ from workbench.outline import having
 from workbench.plugins import Example
 from workbench.source import Source
 from workbench.span_objects import build_each, read_items, rows_of
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, event_of, flat_list, hex_id, kept, parent_id, span_of, state_of
+from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, event_of, flat_list, hex_id, kept, parent_id, service, span_of, state_of
 from workbench.tables import parquet_columns, parquet_rows
 
 PLACES = frozenset({"", "[]", "data[]"})
@@ -62,7 +62,7 @@ def _span(row: Fields, said: Said) -> Span:
         attributes=_attributes(row.get("SpanAttributes")),
         events=[_event(event, said, label) for event in _events(row)],
         scope=row.get("ScopeName"),
-        resource={"service.name": row.get("ServiceName") or None, **_attributes(row.get("ResourceAttributes"))},
+        resource={**service(row.get("ServiceName")), **_attributes(row.get("ResourceAttributes"))},
     )
 
 

@@ -14,7 +14,7 @@ from workbench.outline import having
 from workbench.plugins import Example
 from workbench.source import Source
 from workbench.span_objects import first_of, read_items, rows_of
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, event_of, flat_list, padded_id, span_of, state_of, time_of
+from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, event_of, flat_list, padded_id, service, span_of, state_of, time_of
 
 TRACES = frozenset({"data[]", "data", "[]", ""})
 SPANS = frozenset({"data[].spans[]", "data.spans[]", "[].spans[]", "spans[]", "[]", ""})
@@ -60,7 +60,7 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
         attributes=tags,
         events=[_event(log, said, label) for log in raw.get("logs") or ()],
         scope=first_of(tags, SCOPES),
-        resource={"service.name": process.get("serviceName"), **_tags(process.get("tags"))},
+        resource={**service(process.get("serviceName")), **_tags(process.get("tags"))},
     )
 
 

@@ -26,6 +26,9 @@ MESSAGE = ("statusMessage", "status_message")
 OPENED = frozenset({"input", "output", "metadata"}) | {"modelParameters", "model_parameters", "usageDetails", "usage_details", "costDetails", "cost_details"}
 """Fields that may hold JSON as text."""
 EMPTY: tuple[Json, ...] = (None, "", [], {})
+DETAILS = ("usageDetails", "usage_details", "costDetails", "cost_details")
+COUNTS = frozenset({"totalCost", "inputUsage", "outputUsage", "totalUsage", "promptTokens", "completionTokens", "totalTokens", "total_cost"})
+"""Numbers that Langfuse fills with 0 where nothing was recorded: then there are no details either."""
 
 
 def accepts(source: Source) -> bool:
@@ -67,7 +70,7 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
     raw, trace = item
     span_id = made_id(raw.get("id"), SPAN_DIGITS)
     label = f"span {span_id}"
-    own = {key: decoded_once(value) if key in OPENED else value for key, value in raw.items() if value not in EMPTY}
+    own = _own(raw)
     parent = first_of(raw, PARENT)
     sent = _object(own.get("metadata"))
     return span_of(
@@ -84,6 +87,16 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
         scope=_object(sent.get("scope")).get("name"),
         resource=_object(sent.get("resourceAttributes")),
     )
+
+
+def _own(raw: Fields) -> Fields:
+    """An observation's own fields, opened, less what is empty and zeros that stand for nothing."""
+    own = {key: decoded_once(value) if key in OPENED else value for key, value in raw.items() if value not in EMPTY}
+    if any(own.get(key) not in EMPTY for key in DETAILS):
+        return own
+    if not any(isinstance(count, int | float) and count for count in _object(own.get("usage")).values()):
+        own.pop("usage", None)
+    return {key: value for key, value in own.items() if key not in COUNTS or value}
 
 
 def _sent(metadata: Fields) -> Fields:

@@ -14,7 +14,7 @@ from workbench.outline import having
 from workbench.plugins import Example
 from workbench.source import Source
 from workbench.span_objects import PARENTS, first_of, read_items, rows_of, span_of_object
-from workbench.spans import Fields, Said, decoded_once, hex_id, made_id
+from workbench.spans import Fields, Said, any_id, decoded_once
 
 TRACES = frozenset({"", "[]", "traces[]"})
 INFOS = frozenset({"trace_metadata", "request_metadata", "trace_location", "experiment_id"})
@@ -53,7 +53,7 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
 
 
 def _id(value: Json, digits: int) -> str | None:
-    return hex_id(value, digits) or made_id(value.removeprefix("tr-") if isinstance(value, str) else value, digits)
+    return any_id(value.removeprefix("tr-") if isinstance(value, str) else value, digits)
 
 
 def _whole(info: Fields) -> Fields:

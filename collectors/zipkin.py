@@ -15,11 +15,11 @@ from workbench.outline import having
 from workbench.plugins import Example
 from workbench.source import Source
 from workbench.span_objects import first_of, read_items
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, decoded_once, event_of, flat_list, padded_id, span_of, state_of, time_of
+from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, decoded_once, event_of, flat_list, padded_id, service, span_of, state_of, time_of
 
 PLACES = frozenset({"", "[]", "[][]"})
 OWN = frozenset({"timestamp", "duration", "localEndpoint", "remoteEndpoint", "tags", "annotations", "kind", "parentId"})
-OTHERS = frozenset({"startTime", "spanId", "type", "observations", "run_type"})
+OTHERS = frozenset({"attributes", "startTime", "spanId", "type", "observations", "run_type"})
 SCOPES = ("otel.scope.name", "otel.library.name")
 ANNOTATION = re.compile(r'"?([^"{|]+?)"?\s*[:|]\s*(\{.*\})(?:\|\d+)?', re.DOTALL)
 """An event as an annotation: `"name": {attributes}`, or `name|{attributes}|dropped`."""
@@ -60,7 +60,7 @@ def _span(raw: Fields, said: Said) -> Span:
         attributes=tags,
         events=[_event(one, said, label) for one in raw.get("annotations") or ()],
         scope=first_of(tags, SCOPES),
-        resource={"service.name": (raw.get("localEndpoint") or {}).get("serviceName")},
+        resource=service((raw.get("localEndpoint") or {}).get("serviceName")),
     )
 
 

@@ -13,7 +13,9 @@ from workbench.model import Json, Record, Skip, Span, SpanEvent
 from workbench.source import Source, SourceError
 from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, UNUSABLE, Fields, Said, any_time, brief, event_of, hex_id, parent_id, skips, span_of, state_of
 
-STARTS = ("start_time", "start_time_unix_nano", "startTime", "startTimeUnixNano")
+TRACE_IDS = ("trace_id", "traceId")
+SPAN_IDS = ("span_id", "spanId", "id")
+STARTS = ("start_time", "start_time_unix_nano", "startTime", "startTimeUnixNano", "timestamp")
 ENDS = ("end_time", "end_time_unix_nano", "endTime", "endTimeUnixNano")
 PARENTS = ("parent_id", "parent_span_id", "parentSpanId", "parentId")
 EVENT_TIMES = ("timestamp", "time_unix_nano", "timeUnixNano", "time")
@@ -66,8 +68,8 @@ def first_of(raw: Fields, keys: Iterable[str]) -> Json:
 def span_of_object(raw: Fields, said: Said, *, attributes: Fields | None = None, make: Callable[[Json, int], str | None] = hex_id) -> Span:
     """A span from an object's fields, whichever of the usual spellings they have; `make` reads an id of so many digits."""
     context: Fields = raw["context"] if isinstance(raw.get("context"), dict) else raw
-    trace_id = make(first_of(context, ("trace_id", "traceId")), TRACE_DIGITS)
-    span_id = make(first_of(context, ("span_id", "spanId")), SPAN_DIGITS)
+    trace_id = make(first_of(context, TRACE_IDS), TRACE_DIGITS)
+    span_id = make(first_of(context, SPAN_IDS), SPAN_DIGITS)
     label = f"span {span_id}"
     parent = first_of(raw, PARENTS)
     state, message = _status(raw)
@@ -97,7 +99,11 @@ def _status(raw: Fields) -> tuple[Json, Json]:
 
 
 def _event(raw: Fields, said: Said, label: str) -> SpanEvent:
-    return event_of(raw.get("name"), any_time(first_of(raw, EVENT_TIMES), said, f"an event of {label}"), raw.get("attributes"), said, label)
+    """An event; one that is a log record keeps its body as an attribute of that name."""
+    at = any_time(first_of(raw, EVENT_TIMES), said, f"an event of {label}")
+    attributes: Fields = raw["attributes"] if isinstance(raw.get("attributes"), dict) else {}
+    body = {} if raw.get("body") is None else {"body": raw["body"]}
+    return event_of(first_of(raw, ("name", "event_name", "eventName")), at, {**attributes, **body}, said, label)
 
 
 def _name(scope: Json) -> Json:

@@ -33,6 +33,7 @@ STATES: dict[str, State] = {
     **dict.fromkeys(("1", "OK", "STATUS_CODE_OK", "STATUSCODE.OK", "SUCCESS"), "ok"),
     **dict.fromkeys(("2", "ERROR", "STATUS_CODE_ERROR", "STATUSCODE.ERROR"), "error"),
 }
+CODES: dict[int, State] = {1: "ok", 2: "error"}
 UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What taking apart a value of another shape than expected can raise."""
 
@@ -70,7 +71,7 @@ def span_of(
         attributes=kept(attributes or {}, said, f"span {span_id}"),
         events=tuple(events),
         scope=str(scope) if scope else None,
-        resource={key: value for key, value in (resource or {}).items() if value is not None},
+        resource=resource or {},
     )
 
 
@@ -110,6 +111,11 @@ def made_id(value: Json, digits: int) -> str | None:
     bare = value.replace("-", "") if len(value) == 36 else value  # noqa: PLR2004  # a UUID's length
     hashed = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
     return hex_id(bare, digits) if re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", bare) else hashed
+
+
+def any_id(value: Json, digits: int) -> str | None:
+    """An id in hex or base64, else made out of whatever text it is."""
+    return hex_id(value, digits) or made_id(value, digits)
 
 
 def parent_id(value: Json, said: Said, label: str) -> str | None:
@@ -168,9 +174,16 @@ def _moment_ns(moment: re.Match[str]) -> int | None:
 # ---- states and values
 
 
+def service(name: Json) -> Fields:
+    """The resource of a service with this name; empty where it has none."""
+    return {"service.name": name} if name else {}
+
+
 def state_of(value: Json) -> State:
     """A status code, be it OTLP's number, its name, or an SDK's."""
-    return STATES.get(str(value).upper(), "unset")
+    return (
+        STATES.get(value) or STATES.get(value.upper(), "unset") if isinstance(value, str) else CODES.get(value, "unset") if isinstance(value, int) else "unset"
+    )
 
 
 def event_of(name: Json, at_ns: int | None, attributes: Json, said: Said, label: str) -> SpanEvent:
@@ -207,11 +220,11 @@ def decoded_once(value: Json) -> Json:
 
 def kept(attributes: Fields, said: Said, label: str) -> Fields:
     """Attributes with every text no longer than the limit."""
-    found: Fields = {}
-    for key, value in attributes.items():
-        small = not isinstance(value, list | dict) and (not isinstance(value, str) or len(value) <= MAX_VALUE_CHARACTERS)
-        found[str(key)] = value if small else cut(value, said, f"{key} of {label}")
-    return found
+    return {key: value if _is_small(value) else cut(value, said, f"{key} of {label}") for key, value in attributes.items()}
+
+
+def _is_small(value: Json) -> bool:
+    return len(value) <= MAX_VALUE_CHARACTERS if isinstance(value, str) else not isinstance(value, list | dict)
 
 
 def cut(value: Json, said: Said, label: str) -> Json:

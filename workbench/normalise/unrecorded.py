@@ -117,11 +117,15 @@ def _asked(node: Node) -> Json:
 
 def resumed_with(forest: Forest, node: Node) -> Json:
     """What `Command(resume=…)` brought, from the input recorded on the spans above the one that went on. None where it was not recorded."""
-    texts = (value for above in [node, *forest.above(node)] for value in above.span.attributes.values() if isinstance(value, str) and "resume" in value)
-    return next((answer for text in texts if (answer := _answer(text)) is not None), None)
+    values = (value for above in [node, *forest.above(node)] for value in above.span.attributes.values())
+    return next((answer for value in values if (answer := _answer(value)) is not None), None)
 
 
-def _answer(text: str) -> Json:
+def _answer(text: Json) -> Json:
+    if isinstance(text, dict):
+        return _resume_in(text)
+    if not isinstance(text, str) or "resume" not in text:
+        return None
     if found := COMMAND_TEXT.search(text):
         return _opened(found[1])
     try:

@@ -1,0 +1,478 @@
+"""The containers spans come in: the same spans whatever they were exported to, known by their keys, bounded against bombs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collectors import clickhouse, langfuse, langsmith, mlflow, otlp, phoenix
+from workbench import source as sources
+from workbench.collection import collector_of
+from workbench.model import Json, Log, Record, Skip, Span
+from workbench.outline import having, outline
+from workbench.semconv import read
+from workbench.source import Source, SourceError
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+ROOT, CALL = "00a7ad6b71692033", "b7ad6b7169203331"
+START = 1_772_355_600_000_000_000
+END = START + 1_500_000_000
+ATTRIBUTES: dict[str, Json] = {"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "t", "gen_ai.usage.input_tokens": 12, "finish": ["stop"]}
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "spans"
+
+
+def written(folder: Path, name: str, content: bytes | Json) -> Source:
+    """A file with this content, or with this value as JSON."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return Source(path)
+
+
+def collected(source: Source) -> list[Record]:
+    """What the collector that accepts a file yields of it."""
+    collector = collector_of(source)
+    assert collector is not None
+    return list(collector.collect(source))
+
+
+def spans_in(source: Source) -> list[Span]:
+    """The spans of a file that holds nothing else."""
+    found = collected(source)
+    assert all(isinstance(record, Span) for record in found), found
+    return [record for record in found if isinstance(record, Span)]
+
+
+# ---- one trace, in every container
+
+
+def iso(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
+
+
+def b64(digits: str) -> str:
+    return base64.b64encode(bytes.fromhex(digits)).decode()
+
+
+def wrapped(value: Json) -> dict[str, Json]:
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [wrapped(item) for item in value]}}
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+
+
+def as_text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def as_otlp(parent: str | None, span_id: str) -> Json:
+    pairs = [{"key": key, "value": wrapped(value)} for key, value in ATTRIBUTES.items()]
+    times = {"startTimeUnixNano": str(START), "endTimeUnixNano": str(END)}
+    return {
+        "traceId": TRACE,
+        "spanId": span_id,
+        "parentSpanId": parent or "",
+        "name": "chat",
+        "status": {"code": 2, "message": "m"},
+        "attributes": pairs,
+        **times,
+    }
+
+
+def as_jaeger(parent: str | None, span_id: str) -> Json:
+    tags = [{"key": key, "type": "int64" if isinstance(value, int) else "string", "value": as_text(value)} for key, value in ATTRIBUTES.items()]
+    tags += [{"key": "otel.status_code", "type": "string", "value": "ERROR"}, {"key": "otel.status_description", "type": "string", "value": "m"}]
+    references = [{"refType": "CHILD_OF", "traceID": TRACE.lstrip("0"), "spanID": parent.lstrip("0")}] if parent else []
+    ids = {"traceID": TRACE.lstrip("0"), "spanID": span_id.lstrip("0"), "processID": "p1"}
+    return {**ids, "operationName": "chat", "references": references, "startTime": START // 1000, "duration": (END - START) // 1000, "tags": tags}
+
+
+def as_zipkin(parent: str | None, span_id: str) -> Json:
+    tags = {key: as_text(value) for key, value in ATTRIBUTES.items()} | {"otel.status_code": "ERROR", "error": "m"}
+    times = {"timestamp": START // 1000, "duration": (END - START) // 1000}
+    return {"traceId": TRACE, "id": span_id, **({"parentId": parent} if parent else {}), "name": "chat", "tags": tags, **times}
+
+
+def as_printed(parent: str | None, span_id: str) -> Json:
+    context = {"trace_id": f"0x{TRACE}", "span_id": f"0x{span_id}"}
+    status = {"status_code": "ERROR", "description": "m"}
+    return {"name": "chat", "context": context, "parent_id": parent, "start_time": iso(START), "end_time": iso(END), "status": status, "attributes": ATTRIBUTES}
+
+
+def as_phoenix(parent: str | None, span_id: str) -> Json:
+    states = {"span_kind": "UNKNOWN", "status_code": "ERROR", "status_message": "m"}
+    context = {"trace_id": TRACE, "span_id": span_id}
+    return {
+        "name": "chat",
+        "context": context,
+        **states,
+        "parent_id": parent,
+        "start_time": iso(START),
+        "end_time": iso(END),
+        "attributes": ATTRIBUTES,
+        "events": [],
+    }
+
+
+def as_mlflow(parent: str | None, span_id: str) -> Json:
+    times = {"start_time_unix_nano": START, "end_time_unix_nano": END}
+    attributes = {key: json.dumps(value) for key, value in ATTRIBUTES.items()}
+    ids = {"trace_id": b64(TRACE), "span_id": b64(span_id), "parent_span_id": b64(parent) if parent else None}
+    return {**ids, "name": "chat", "status": {"code": "STATUS_CODE_ERROR", "message": "m"}, "attributes": attributes, **times}
+
+
+def as_langfuse(parent: str | None, span_id: str) -> Json:
+    ids = {"id": span_id, "traceId": TRACE, "parentObservationId": parent}
+    metadata = json.dumps({"attributes": ATTRIBUTES})
+    return {**ids, "type": "SPAN", "name": "chat", "startTime": iso(START), "endTime": iso(END), "level": "ERROR", "statusMessage": "m", "metadata": metadata}
+
+
+def as_clickhouse(parent: str | None, span_id: str) -> Json:
+    at = datetime.fromtimestamp(START / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f000")
+    attributes = {key: as_text(value) for key, value in ATTRIBUTES.items()}
+    ids = {"TraceId": TRACE, "SpanId": span_id, "ParentSpanId": parent or ""}
+    return {**ids, "SpanName": "chat", "Timestamp": at, "Duration": END - START, "StatusCode": "Error", "StatusMessage": "m", "SpanAttributes": attributes}
+
+
+CONTAINERS: dict[str, tuple[Callable[[str | None, str], Json], Callable[[list[Json]], Json]]] = {
+    "otlp": (as_otlp, lambda spans: {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}),
+    "tempo": (as_otlp, lambda spans: {"batches": [{"instrumentationLibrarySpans": [{"spans": spans}]}]}),
+    "jaeger": (as_jaeger, lambda spans: {"data": [{"traceID": TRACE.lstrip("0"), "processes": {"p1": {"serviceName": "s"}}, "spans": spans}]}),
+    "zipkin": (as_zipkin, lambda spans: spans),
+    "printed": (as_printed, lambda spans: spans),
+    "phoenix": (as_phoenix, lambda spans: {"next_cursor": None, "data": spans}),
+    "mlflow": (as_mlflow, lambda spans: {"info": {"trace_metadata": {}}, "data": {"spans": spans}}),
+    "langfuse": (as_langfuse, lambda spans: {"trace": {"id": TRACE, "projectId": "p", "timestamp": iso(START)}, "observations": spans}),
+    "clickhouse": (as_clickhouse, lambda spans: {"meta": [], "data": spans, "rows": 2}),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_trace_is_the_same_in_every_container(container: str, tmp_path: Path):
+    """Ids, parent, name, times and state of a span come out alike from every container, and so does what the conventions make of it."""
+    shape, around = CONTAINERS[container]
+    root, call = spans_in(written(tmp_path, "spans.json", around([shape(None, ROOT), shape(ROOT, CALL)])))
+    assert (root.trace_id, root.span_id, root.parent_span_id) == (TRACE, ROOT, None)
+    assert (call.trace_id, call.span_id, call.parent_span_id) == (TRACE, CALL, ROOT)
+    assert (call.name, call.start_ns, call.end_ns, call.status, call.status_message) == ("chat", START, END, "error", "m")
+    assert call.attributes["finish"] == ["stop"]
+    reading = read(call)
+    assert (reading.kind, reading.conversation_id, reading.tokens.input, reading.error) == ("model", "t", 12, "m")
+
+
+@pytest.mark.parametrize("container", [name for name in CONTAINERS if name not in {"otlp", "tempo"}])
+def test_a_container_is_known_whatever_the_order_of_its_keys(container: str, tmp_path: Path):
+    """Keys in any order, a prompt of a hundred kilobytes before them, and any white space leave a container known by its own collector alone."""
+    shape, around = CONTAINERS[container]
+    span = shape(None, ROOT)
+    plain = written(tmp_path, "plain.json", around([span]))
+    large = next(key for key in ("attributes", "SpanAttributes", "tags", "metadata") if key in span)
+    padding = '"}{[ x' * 20_000
+    value = span[large]
+    padded = (
+        [*value, {"key": "x", "type": "string", "value": padding}] if isinstance(value, list) else {**value, "x": padding} if isinstance(value, dict) else value
+    )
+    last_first = {large: padded} | {key: span[key] for key in reversed(span) if key != large}
+    laid_out = json.dumps(around([last_first]), indent=3).replace("\n", "\r\n").encode()
+    odd = written(tmp_path, "odd.json", b"\xef\xbb\xbf \n" + laid_out)
+    first, second = collector_of(plain), collector_of(odd)
+    assert first is not None
+    assert second is not None
+    assert first.name == second.name
+    assert [one.span_id for one in spans_in(odd)] == [ROOT]
+
+
+def test_the_outline_stops_at_the_first_object():
+    """Only the first document, or the first item of a list, tells what a file is; text inside strings never does."""
+    assert outline(b'{"a": {"b": "\\"c\\": {"}} {"d": 1}') == {("", "a"), ("a", "b")}
+    assert outline(b'[{"a": 1}, {"b": 2}]') == {("[]", "a")}
+    assert outline(b'{"a": [{"b": [{"c": {"too deep": 1}}]}, {"d": 2}]') == {("", "a"), ("a[]", "b"), ("a[].b[]", "c"), ("a[]", "d")}
+    assert outline(b'{"a": "breaks off in a string with {\\"b\\": 1') == {("", "a")}
+    assert outline(b"[" * 100_000) == frozenset()
+    assert having(outline(b'{"x": {"a": 1, "b": 2}, "y": {"a": 1}}'), "a", "b") == {"x"}
+
+
+# ---- bounds
+
+
+def test_a_compressed_message_is_read_no_further_than_a_line_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A small zstd message that unpacks past the limit is skipped with the limit named, and the message after it is read."""
+    monkeypatch.setattr(otlp, "MAX_LINE_BYTES", 100_000)
+    compress = zstandard.ZstdCompressor().compress
+    request = json.dumps(CONTAINERS["otlp"][1]([as_otlp(None, ROOT)])).encode()
+    bomb = compress(request[:-1] + b" " * 10_000_000 + b"}")
+    assert len(bomb) < 2_000
+    messages = [compress(request), bomb, compress(request)]
+    found = collected(written(tmp_path, "spans", b"".join(len(one).to_bytes(4, "big") + one for one in messages)))
+    assert [type(record) for record in found] == [Span, Skip, Span]
+    assert isinstance(found[1], Skip)
+    assert "unpacks to more than 100,000 bytes" in found[1].reason
+
+
+def test_a_file_compressed_as_a_whole_is_read_in_bounded_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A zstd file of several frames is one stream; a document in it that unpacks past the limit is a SourceError that names the limit."""
+    compress = zstandard.ZstdCompressor().compress
+    lines = [json.dumps(CONTAINERS["otlp"][1]([as_otlp(None, one)])).encode() + b"\n" for one in (ROOT, CALL)]
+    assert [one.span_id for one in spans_in(written(tmp_path, "two.zst", b"".join(map(compress, lines))))] == [ROOT, CALL]
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 1_000_000)
+    bomb = written(tmp_path, "bomb.zst", compress(b'{\n"resourceSpans": [' + b" " * 3_000_000 + b"]}"))
+    with pytest.raises(SourceError, match="more than 1,000,000 bytes"):
+        list(otlp.collect(bomb))
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_nesting_bomb_is_no_crash(container: str, tmp_path: Path):
+    """A span whose attributes are nested a hundred thousand deep makes its file unreadable, with the depth named, whatever the container."""
+    shape, around = CONTAINERS[container]
+    text = json.dumps(around([shape(None, ROOT), {"bomb": "HERE"}])).encode().replace(b'"HERE"', b"[" * 100_000 + b"]" * 100_000)
+    source = written(tmp_path, "bomb.json", text)
+    (skip,) = collected(source)
+    assert isinstance(skip, Skip)
+    assert "nested deeper than" in skip.reason
+
+
+# ---- OTLP logs
+
+
+def test_a_log_takes_the_time_it_was_observed_where_it_has_no_other(tmp_path: Path):
+    """The time it happened wins; 0 is no time; a name may stand in the attribute event.name, and a body be nested values."""
+    ids = {"traceId": TRACE, "spanId": CALL}
+    body = {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "hi"}}]}}
+    records = [
+        {**ids, "timeUnixNano": str(START), "observedTimeUnixNano": str(END), "eventName": "gen_ai.user.message", "body": body},
+        {**ids, "timeUnixNano": "0", "observedTimeUnixNano": str(END), "attributes": [{"key": "event.name", "value": {"stringValue": "gen_ai.choice"}}]},
+        {"timeUnixNano": str(START), "body": {"stringValue": "of no span"}},
+    ]
+    first, second, skip = collected(written(tmp_path, "logs.jsonl", {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}))
+    assert first == Log(trace_id=TRACE, span_id=CALL, name="gen_ai.user.message", at_ns=START, body={"content": "hi"})
+    assert isinstance(second, Log)
+    assert (second.name, second.at_ns, second.body) == ("gen_ai.choice", END, None)
+    assert isinstance(skip, Skip)
+    assert (skip.reason, skip.count) == ("a log record outside any span", 1)
+
+
+# ---- what single containers do
+
+
+def test_phoenix_attributes_are_put_together_again(tmp_path: Path):
+    """`metadata.*` is one object again, and a dataframe's nested messages are flattened as OpenInference writes them."""
+    row = {
+        "name": "n",
+        "span_kind": "LLM",
+        "start_time": START // 1_000_000,
+        "context.trace_id": TRACE,
+        "context.span_id": CALL,
+        "attributes.metadata": {"thread_id": "t"},
+        "attributes.llm.input_messages": [{"message.role": "user", "message.tool_calls": [{"tool_call.id": "c"}]}, {"message": {"role": "user"}}],
+        "attributes.llm.token_count.total": None,
+    }
+    (span,) = spans_in(written(tmp_path, "rows.jsonl", row))
+    assert span.start_ns == START
+    assert span.attributes == {
+        "metadata": {"thread_id": "t"},
+        "llm.input_messages.0.message.role": "user",
+        "llm.input_messages.0.message.tool_calls.0.tool_call.id": "c",
+        "llm.input_messages.1.message.role": "user",
+        "openinference.span.kind": "LLM",
+    }
+    (rest,) = spans_in(written(tmp_path, "rest.json", {"data": [as_phoenix(None, ROOT) | {"attributes": {"metadata.a.b": 1, "metadata.c": [2]}}]}))
+    assert rest.attributes == {"metadata": {"a": {"b": 1}, "c": [2]}}
+    assert phoenix.accepts(Source(tmp_path / "rest.json"))
+
+
+def test_mlflow_keeps_what_is_known_of_the_whole_trace_on_its_root(tmp_path: Path):
+    """Session and summed tokens are attributes of the root alone; every attribute is decoded once, and no more."""
+    spans = [as_mlflow(None, ROOT), as_mlflow(ROOT, CALL) | {"attributes": {"mlflow.spanType": '"TOOL"', "twice": '"{\\"a\\": 1}"', "plain": "{no json"}}]
+    info = {"trace_metadata": {"mlflow.trace.session": "t", "mlflow.trace.tokenUsage": '{"input_tokens": 3}', "mlflow.traceInputs": "{}"}}
+    root, call = spans_in(written(tmp_path, "t.jsonl", {"data": {"spans": spans}, "info": info}))
+    assert (root.attributes["mlflow.trace.session"], root.attributes["mlflow.trace.tokenUsage"]) == ("t", {"input_tokens": 3})
+    assert call.attributes == {"mlflow.spanType": "TOOL", "twice": '{"a": 1}', "plain": "{no json"}
+    assert mlflow.accepts(Source(tmp_path / "t.jsonl"))
+
+
+def test_langfuse_zeros_that_stand_for_nothing_are_not_recorded(tmp_path: Path):
+    """Counts of 0 without any details are left out; with details they are what was recorded; scores stand where they were given."""
+    call = as_langfuse(ROOT, CALL) | {"type": "GENERATION", "metadata": "{}", "totalCost": 0, "usageDetails": {}, "usage": {"input": 0, "unit": "TOKENS"}}
+    free = as_langfuse(ROOT, "1234567890abcdef") | {
+        "type": "GENERATION",
+        "metadata": None,
+        "costDetails": {"total": 0},
+        "usageDetails": {"input": 5, "output": 0},
+    }
+    scores = [{"name": "a", "value": 1, "observationId": None}, {"name": "b", "value": 0, "observationId": CALL}]
+    trace = {"id": TRACE, "projectId": "p", "timestamp": iso(START), "sessionId": "t", "scores": scores}
+    root, unknown, nothing = spans_in(written(tmp_path, "t.json", {"trace": trace, "observations": [as_langfuse(None, ROOT), call, free]}))
+    assert (read(unknown).kind, read(unknown).cost_usd, read(unknown).tokens.input) == ("model", None, None)
+    assert (read(nothing).cost_usd, read(nothing).tokens.input, read(nothing).tokens.output) == (0.0, 5, 0)
+    assert [score["name"] for score in root.attributes["langfuse.scores"]] == ["a"]
+    assert [score["name"] for score in unknown.attributes["langfuse.scores"]] == ["b"]
+    assert (read(root).conversation_id, root.attributes["langfuse.trace.sessionId"]) == ("t", "t")
+    assert langfuse.accepts(Source(tmp_path / "t.json"))
+
+
+LANGSMITH_ROOT = "0af76519-16cd-43dd-8448-eb211c80319c"
+
+
+def langsmith_runs() -> list[dict[str, Json]]:
+    """A LangGraph run, a model call and a tool call of it, as LangSmith's API tells them."""
+    of_root = {"trace_id": LANGSMITH_ROOT, "parent_run_id": LANGSMITH_ROOT, "start_time": iso(START), "end_time": iso(END), "status": "success"}
+    message = {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "AIMessage"], "kwargs": {"content": "", "tool_calls": [TOOL_CALL]}}
+    model = {
+        **of_root,
+        "id": "1af76519-16cd-43dd-8448-eb211c80319c",
+        "name": "ChatOpenAI",
+        "run_type": "llm",
+        "inputs": {"messages": [[{"type": "constructor", "id": ["HumanMessage"], "kwargs": {"content": "Weather?"}}]]},
+        "outputs": {"generations": [[{"text": "", "message": message}]]},
+        "extra": {"metadata": {"ls_model_name": "gpt-x", "thread_id": "t"}, "invocation_params": {"tools": [{"function": {"name": "get_weather"}}]}},
+        "prompt_tokens": 7,
+        "completion_tokens": 3,
+        "total_tokens": 10,
+        "total_cost": "0.001",
+    }
+    tool = {
+        **of_root,
+        "id": "2af76519-16cd-43dd-8448-eb211c80319c",
+        "name": "get_weather",
+        "run_type": "tool",
+        "inputs": {"input": "{'city': 'Paris'}"},
+        "outputs": {"output": {"type": "tool", "content": "rain", "tool_call_id": "c1", "status": "success"}},
+    }
+    root = {**of_root, "id": LANGSMITH_ROOT, "parent_run_id": None, "name": "LangGraph", "run_type": "chain", "inputs": {}, "extra": {}}
+    return [root, model, tool]
+
+
+TOOL_CALL = {"name": "get_weather", "args": {"city": "Paris"}, "id": "c1", "type": "tool_call"}
+
+
+def test_langsmith_runs_are_read_alike_flat_and_nested(tmp_path: Path):
+    """One run a line, and runs nested under `child_runs` that don't repeat where they belong, give the same spans and the same readings."""
+    root, model, tool = langsmith_runs()
+    flat = spans_in(written(tmp_path, "runs.jsonl", b"\n".join(json.dumps(run).encode() for run in (root, model, tool))))
+    bare = [{key: value for key, value in run.items() if key not in {"trace_id", "parent_run_id"}} for run in (model, tool)]
+    nested = spans_in(written(tmp_path, "run.json", root | {"child_runs": bare}))
+    assert nested == flat
+    assert {span.trace_id for span in flat} == {TRACE}
+    assert flat[1].parent_span_id == flat[2].parent_span_id == flat[0].span_id
+    called, executed = read(flat[1]), read(flat[2])
+    assert (called.kind, called.model, called.conversation_id, called.tools, called.cost_usd) == ("model", "gpt-x", "t", ("get_weather",), 0.001)
+    assert called.tokens.model_dump(exclude_none=True) == {"input": 7, "output": 3, "total": 10}
+    assert called.output is not None
+    assert called.output.tool_calls[0].arguments == {"city": "Paris"}
+    assert (executed.kind, executed.tool_name, executed.arguments, executed.call_id, executed.result) == (
+        "tool",
+        "get_weather",
+        {"city": "Paris"},
+        "c1",
+        "rain",
+    )
+
+
+# ---- Parquet
+
+
+def parquet(rows: list[dict[str, Json]], **columns: pl.Expr) -> bytes:
+    """Rows as a Parquet file, with some columns made by expressions."""
+    stream = io.BytesIO()
+    pl.DataFrame(rows).with_columns(**columns).write_parquet(stream)
+    return stream.getvalue()
+
+
+def clickhouse_parquet() -> bytes:
+    """Two spans as ClickHouse writes Parquet: a map is a list of keys and values, times are of nanoseconds."""
+    pairs = [{"key": key, "value": as_text(value)} for key, value in ATTRIBUTES.items()]
+    events = {"Events.Timestamp": [START], "Events.Name": ["exception"], "Events.Attributes": [[{"key": "exception.type", "value": "TimeoutError"}]]}
+    rows = [as_clickhouse(parent, span_id) | {"SpanAttributes": pairs, "Timestamp": START, **events} for parent, span_id in ((None, ROOT), (ROOT, CALL))]
+    return parquet(
+        rows, Timestamp=pl.col("Timestamp").cast(pl.Datetime("ns")), **{"Events.Timestamp": pl.col("Events.Timestamp").cast(pl.List(pl.Datetime("ns")))}
+    )
+
+
+def test_clickhouse_rows_are_read_from_parquet(tmp_path: Path):
+    """Maps, times of nanoseconds and parallel lists of events come out of Parquet as they do out of JSON."""
+    root, call = spans_in(written(tmp_path, "otel_traces.parquet", clickhouse_parquet()))
+    assert (root.span_id, call.parent_span_id, call.start_ns, call.end_ns, call.status) == (ROOT, ROOT, START, END, "error")
+    assert call.attributes["gen_ai.usage.input_tokens"] == "12"
+    assert call.attributes["finish"] == ["stop"]
+    (event,) = call.events
+    assert (event.name, event.at_ns, event.attributes) == ("exception", START, {"exception.type": "TimeoutError"})
+    assert clickhouse.accepts(Source(tmp_path / "otel_traces.parquet"))
+
+
+def test_a_bulk_export_of_langsmith_is_read_from_parquet(tmp_path: Path):
+    """A bulk export keeps objects as JSON text in Parquet; its runs are those of the API."""
+    rows = [{key: json.dumps(value) if isinstance(value, dict) else value for key, value in run.items()} for run in langsmith_runs()]
+    found = spans_in(written(tmp_path, "runs.parquet", parquet(rows)))
+    assert [read(span) for span in found] == [
+        read(span) for span in spans_in(written(tmp_path, "runs.jsonl", b"\n".join(json.dumps(run).encode() for run in langsmith_runs())))
+    ]
+    assert langsmith.accepts(Source(tmp_path / "runs.parquet"))
+
+
+@settings(derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_parquet_file_is_an_error_or_fewer_spans(tmp_path: Path, data: st.DataObject):
+    """Cut off or with bytes flipped, a Parquet file raises SourceError or yields what it still holds."""
+    content = bytearray(clickhouse_parquet())
+    for position in data.draw(st.lists(st.integers(4, len(content) - 5), min_size=1, max_size=4)):
+        content[position] = data.draw(st.integers(0, 255))
+    source = written(tmp_path, "spans.parquet", bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))]))
+    clickhouse.accepts(source)
+    found = until_error(source)
+    assert len(found) <= 2
+    assert all(isinstance(record, Span | Skip) for record in found)
+
+
+def until_error(source: Source) -> list[Record]:
+    """What a file yields until it can't be read on."""
+    found: list[Record] = []
+    with contextlib.suppress(SourceError):
+        found.extend(clickhouse.collect(source))
+    return found
+
+
+# ---- real files
+
+
+def shared(*parts: str) -> Path:
+    """A file of the corpus beside the repository; the test is skipped, visibly, where it isn't there."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no {'/'.join(parts)} beside the repository")
+    return path
+
+
+def test_phoenix_gives_back_the_spans_it_was_sent():
+    """Every form of a real Phoenix export tells of each span the conversation, kind, tokens, arguments and times of the OTLP file it was sent."""
+    sent = {span.span_id: span for span in spans_in(Source(shared("langgraph-openinference-otlp", "raw", "traces.jsonl")))}
+    for name in ("rest_spans.json", "rest_spans_otlpv1.json", "spans_dataframe.jsonl"):
+        told = {span.span_id: span for span in spans_in(Source(shared("phoenix-export", "raw", name)))}
+        assert told.keys() == sent.keys()
+        for key, span in told.items():
+            mine, theirs = read(span), read(sent[key])
+            fields = ("kind", "conversation_id", "node", "namespace", "model", "tokens", "tools", "tool_name", "arguments", "result", "interrupted")
+            assert {field: getattr(mine, field) for field in fields} == {field: getattr(theirs, field) for field in fields}, f"{name} {key}"
+            assert span.start_ns is not None
+            assert abs(span.start_ns - (sent[key].start_ns or 0)) < 1_000_000
+
+
+def test_every_span_of_a_real_export_is_read():
+    """Jaeger, Langfuse, MLflow and flat exports are read span for span, without a skip."""
+    for folder, name, count in (
+        ("kagent-adk-jaeger", "helm.json", 96),
+        ("langfuse-langgraph-python", "langgraph-python-2025-08-22.trace.json", 9),
+        ("langfuse-openai-agents", "openai-agents-2025-09-30.trace.json", 5),
+        ("mlflow-langgraph-export", "traces.jsonl", 39),
+        ("google-adk-live-flat", "adk_live_spans.json", 7),
+        ("openai-agents-openllmetry-live", "spans.json", 17),
+    ):
+        assert len(spans_in(Source(shared(folder, "raw", name)))) == count
