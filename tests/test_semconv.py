@@ -549,7 +549,9 @@ def test_conventions_are_in_order_of_rank():
     standard = names.index("otel_genai")
     assert names[0] == "workbench"
     assert {"langsmith", "openinference", "openllmetry", "vercel_ai", "google_adk", "strands"} <= set(names[:standard])
-    assert set(names[standard:]) == {"otel_genai", "langgraph", "plumbing"}
+    assert set(names[standard:]) == {"otel_genai", "langfuse", "langgraph", "plumbing"}
+    exports = ["langsmith_export", "langsmith", "mlflow", "openinference", "openllmetry", "otel_genai", "langfuse", "langgraph"]
+    assert [name for name in names if name in exports] == exports
 
 
 @pytest.mark.parametrize(
