@@ -229,6 +229,19 @@ def test_a_file_compressed_as_a_whole_is_read_in_bounded_pieces(tmp_path: Path, 
         list(otlp.collect(bomb))
 
 
+def test_a_cut_off_compressed_file_keeps_its_whole_lines_and_says_so(tmp_path: Path):
+    """Wherever a zstd file breaks off, the lines before are read and the break is said, also where it falls between two lines."""
+    lines = [json.dumps(CONTAINERS["otlp"][1]([as_otlp(None, one)])).encode() + b"\n" for one in map("{:016x}".format, range(1, 51))]
+    packer = zstandard.ZstdCompressor().compressobj()
+    begun = packer.compress(b"".join(lines)) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    found = collected(written(tmp_path, "cut.zst", begun))
+    assert [type(record) for record in found] == [Span] * 50 + [Skip]
+    assert isinstance(found[-1], Skip)
+    assert "cut off or damaged" in found[-1].reason
+    with pytest.raises(SourceError, match="cut off or damaged"):
+        _ = written(tmp_path, "damaged.zst", begun[:6] + bytes(range(200)) + begun[206:]).head
+
+
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_nesting_bomb_is_no_crash(container: str, tmp_path: Path):
     """A span whose attributes are nested a hundred thousand deep makes its file unreadable, with the depth named, whatever the container."""

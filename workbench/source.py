@@ -26,6 +26,8 @@ DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 """What reading a file can raise that is cut off or damaged under its compression."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
+ZSTD_STEP_BYTES = 1024
+"""How much is unpacked at a time: at the format's highest ratio, some 32 MiB."""
 
 
 class _ZstdStream(io.RawIOBase):
@@ -35,21 +37,39 @@ class _ZstdStream(io.RawIOBase):
         import zstandard  # noqa: PLC0415  # few files need it, and importing it takes a while
 
         self._file = path.open("rb")
-        self._size = path.stat().st_size
         self._failure = zstandard.ZstdError
-        self._inner = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(self._file, read_across_frames=True)
+        self._unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+        self._frame: Any = None  # the frame begun and not yet ended
+        self._packed, self._ready = b"", memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as the content goes."""
+        """Fill the buffer as far as what is unpacked goes; 0 at the end."""
+        while not self._ready and self._unpack():
+            pass
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _unpack(self) -> bool:
+        """Unpack a little more, so little that a bomb stays small; False at the end of the file."""
+        self._packed = self._packed or self._file.read(ZSTD_STEP_BYTES)
+        if not self._packed:
+            if self._frame is not None:
+                raise EOFError("the file ends inside a compressed frame")
+            return False
+        self._frame = self._frame or self._unpacker.decompressobj()
         try:
-            block = self._inner.read(len(buffer))
+            self._ready = memoryview(self._frame.decompress(self._packed))
         except self._failure as error:
             raise OSError(str(error)) from error
-        buffer[: len(block)] = block
-        return len(block)
+        ended = self._frame.eof
+        self._packed = self._frame.unused_data if ended else b""
+        self._frame = None if ended else self._frame
+        return True
 
     def close(self) -> None:
         self._file.close()
