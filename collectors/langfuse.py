@@ -38,7 +38,7 @@ def accepts(source: Source) -> bool:
     told = {at for at in having(seen, "observations", "timestamp") if (at, "id") in seen} | {at for at in having(seen, "trace") if _is_trace(at, seen)}
     alone = having(seen, "traceId", "startTime", "type") | having(seen, "trace_id", "start_time", "parent_observation_id", "type")
     inside = any(at in {"trace", "observations[]", "[].trace", "[].observations[]"} for at, _ in seen)
-    return bool((whole & WHOLE and inside) or told & WHOLE or alone & PLACES)
+    return bool((whole & WHOLE and inside) or told & PLACES or alone & PLACES)
 
 
 def _is_trace(at: str, seen: Iterable[tuple[str, str]]) -> bool:
@@ -161,5 +161,6 @@ EXAMPLES = (
     Example("api_trace.json", json.dumps({"observations": [_ROOT, _CALL, 5], **_TRACE, "scores": [], "htmlPath": "/"}).encode(), {"Span": 2, "Skip": 1}),
     Example("api_observations.json", json.dumps({"data": [_ROOT, _CALL], "meta": {"page": 1}}).encode(), {"Span": 2}),
     Example("observations.jsonl", json.dumps(_SNAKE).encode() + b"\n" + json.dumps(_SNAKE).encode() + b"\n", {"Span": 2}),
+    Example("api_traces.json", json.dumps({"data": [_TRACE | {"observations": ["b024c7ee7680b708"], "scores": []}], "meta": {}}).encode(), {"Span": 1}),
     Example("trace_without_observations.json", json.dumps({"trace": _TRACE, "observations": []}).encode(), {"Span": 1}),
 )
