@@ -242,7 +242,9 @@ def receive(
             _print_line({"store": _named(store), **where})
             sys.stdout.flush()
         else:
-            out.print(f"receiving into {visible(_named(store))}: " + ", ".join(f"{name} {at}" for name, at in where.items() if at) + "; Ctrl-C stops", markup=False)
+            out.print(
+                f"receiving into {visible(_named(store))}: " + ", ".join(f"{name} {at}" for name, at in where.items() if at) + "; Ctrl-C stops", markup=False
+            )
         until_signalled()
         receiver.close()
 
