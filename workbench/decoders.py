@@ -125,11 +125,13 @@ def _event_message(event: Fields) -> Json:
     body = _body(event)
     if role is None or not body.keys() & {"content", "tool_calls", "toolCalls", "id"}:
         return None
-    return {**body, "role": body.get("role") or role[1], "content": opened(body.get("content"))}
+    content = opened(body.get("content"))
+    inside = content if isinstance(content, dict) and "parts" in content else {"content": content}  # Gemini's content is itself a message
+    return {**body, "role": body.get("role") or role[1], **inside}
 
 
 def _chosen(body: Fields) -> Json:
-    message = opened(body.get("message"))
+    message = opened(body.get("message", body.get("content")))
     inside = message if isinstance(message, dict) else {"content": message}
     return {"tool_calls": body.get("tool_calls"), "role": "assistant", **inside}
 
@@ -150,6 +152,11 @@ def _all(value: Json) -> Json:
 def _after(prefix: str) -> Callable[[Json], Json]:
     """The rest of a text that starts with a prefix; None for any other."""
     return lambda value: value[len(prefix) :].strip() or None if isinstance(value, str) and value.startswith(prefix) else None
+
+
+def _before(suffix: str) -> Callable[[Json], Json]:
+    """The start of a text that ends with a suffix; None for any other."""
+    return lambda value: value[: -len(suffix)].strip() or None if isinstance(value, str) and value.endswith(suffix) else None
 
 
 def _get(path: str) -> Callable[[Json], Json]:
@@ -180,10 +187,10 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "event choice": _event_choice,
     "all": _all,
 }
-"""Decoders by name, beside `get PATH` and `after PREFIX`. A ValueError of theirs means that this source has no value."""
+"""Decoders by name, beside `get PATH`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
 
 
-WITH_ARGUMENT = {"get": _get, "after": _after}
+WITH_ARGUMENT = {"get": _get, "after": _after, "before": _before}
 
 
 @cache
@@ -195,7 +202,7 @@ def source_of(text: str) -> Source:
     name, _, argument = step.partition(" ")
     decode = WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else DECODERS.get(step)
     if decode is None:
-        raise ValueError(f"no decoder {step!r}; there are: get PATH, after PREFIX, {', '.join(DECODERS)}")
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, after PREFIX, before SUFFIX, {', '.join(DECODERS)}")
     return Source(text, source_of(before), decode)
 
 
