@@ -8,7 +8,7 @@ A source is an attribute and the decoders it goes through, first to last:
     "event gen_ai.choice:message"                   an attribute of the last event of that name
     "events:gen_ai."                                all events whose names start so, each as its attributes and `event.name`
     "@name", "@scope"                               the span's own name, its instrumentation scope
-    "metadata -> json -> get langgraph_node"        decoded, step by step; `DECODERS` lists them
+    "metadata -> json -> get langgraph_node"        decoded, step by step; `DECODERS` and `WITH_ARGUMENT` list them
 """
 
 from __future__ import annotations
