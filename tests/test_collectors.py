@@ -464,3 +464,13 @@ def test_one_enormous_message_is_cut_and_said(tmp_path: Path) -> None:
     conversation, skip = collectors()["chat-log"].collect(Source(path))
     assert len(conversation.messages[0].content) == 16 * 1024 * 1024
     assert skip.reason == "run r, message 0: 17,825,792 characters cut to 16,777,216"
+
+
+def test_a_span_that_ends_before_it_starts_loses_its_end_and_that_is_said(tmp_path: Path) -> None:
+    """A negative duration is never stored: the end is left out, counted, with its place."""
+    span = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "late", "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1700000000000000000"}
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+    read, skip = collectors()["otlp"].collect(Source(path))
+    assert (read.start_ns, read.end_ns) == (1790000000000000000, None)
+    assert "before its start" in skip.reason

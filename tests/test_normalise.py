@@ -634,3 +634,11 @@ def test_the_id_of_a_task_depends_on_its_place() -> None:
     """The same node in another step has another id."""
     first, second = (task_id(ident(1), "a", step, "a", "__pregel_pull", "branch:to:a") for step in ("1", "2"))
     assert first != second
+
+
+def test_a_trace_without_its_root_says_so() -> None:
+    """Where the top span's parent never came, the run carries a note: what is shown may not be all."""
+    (whole,) = normalise([span(0, "AGENT", parent=None), span(1, "TOOL", "look", parent=0)], [])
+    (cut,) = normalise([span(1, "TOOL", "look", parent=0)], [])
+    assert whole.notes == ()
+    assert cut.notes == ("1 trace without a root span: the file may be cut off, or the process died before it ended",)

@@ -59,6 +59,9 @@ def span_of(
     """One span of parts that are regular already. ValueError where an id is missing."""
     if trace_id is None or span_id is None:
         raise ValueError("a span without usable ids: want 32 and 16 hex digits, not all 0")
+    if start_ns is not None and end_ns is not None and end_ns < start_ns:
+        said.append(f"end of span {span_id}: {(start_ns - end_ns) / 1e6:,.0f} ms before its start, left out")
+        end_ns = None
     return Span(
         trace_id=trace_id,
         span_id=span_id,

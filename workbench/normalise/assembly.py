@@ -61,7 +61,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         embedding_calls=forest.embeddings,
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
-        notes=tuple(_notes(lineage, ledger, number)),
+        notes=(*_notes(lineage, ledger, number), *_rootless(forest)),
         metadata=_metadata(ledger),
     )
 
@@ -132,6 +132,14 @@ def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:
         yield f"{reason}: {count} write{'s' if count > 1 else ''}"
     if number:
         yield f"this thread id has other checkpoints that don't descend from {lineage.root}: they are a run of their own"
+
+
+def _rootless(forest: Forest) -> Iterable[str]:
+    """What is said of traces whose root never came: cut off, still to come, or left to another service. Their status is only what is known."""
+    traces = {node.span.trace_id for node in forest.tops if node.span.parent_span_id}
+    whole = {node.span.trace_id for node in forest.tops if not node.span.parent_span_id}
+    if count := len(traces - whole):
+        yield f"{count} trace{'s' if count > 1 else ''} without a root span: the file may be cut off, or the process died before it ended"
 
 
 def _metadata(ledger: Ledger) -> dict[str, Json]:
