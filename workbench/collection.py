@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from workbench.database import Database, Location
-from workbench.model import Json, Record, Run, Skip, Span, Step
+from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, collector_of, collectors
-from workbench.semconv import read
+from workbench.semconv import conversation_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
 
@@ -21,6 +22,7 @@ logger = logging.getLogger("workbench.collection")
 
 BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
+RUNS_AT_ONCE = 50
 NOT_TRACES = frozenset(
     {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
 )
@@ -94,7 +96,7 @@ class Renormalised:
 
 def renormalise(store: Store) -> Renormalised:
     """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is, and so do forks."""
-    store.rename(_conversation_of)
+    store.rename(conversation_of)
     found: list[str] = []
     changed: list[str] = []
     for run in _derived(store, store.everything()):
@@ -106,7 +108,7 @@ def renormalise(store: Store) -> Renormalised:
 
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
-    return store.add(origin, records, _conversation_of, live=True)
+    return store.add(origin, records, conversation_of, live=True)
 
 
 def catch_up(store: Store) -> list[str]:
@@ -202,7 +204,7 @@ def _ingest_one(store: Store, path: Location, touched: Added) -> FileSummary:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))
     if collector is None:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))
-    added = store.add(origin_of(path, collector), _until_broken(collector, source, path), _conversation_of)
+    added = store.add(origin_of(path, collector), _until_broken(collector, source, path), conversation_of)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
@@ -231,10 +233,6 @@ def _until_broken(collector: Collector, source: Input, path: Location) -> Iterat
         yield Skip(place=str(path), reason=str(error))
 
 
-def _conversation_of(span: Span) -> str | None:
-    return read(span).conversation_id
-
-
 def sha256(path: Path) -> str:
     """The hash of a file's bytes."""
     found = hashlib.sha256()
@@ -245,16 +243,19 @@ def sha256(path: Path) -> str:
 
 
 def _derive(store: Store, touched: Added) -> list[str]:
-    runs = list(_derived(store, touched))
-    return [run.run_id for run in runs if store.save_runs([run])]
+    """Derive what was touched anew, a batch of runs at a time, so that memory stays bounded; returns the runs that are new or changed."""
+    runs, changed = _derived(store, touched), list[str]()
+    while batch := list(itertools.islice(runs, RUNS_AT_ONCE)):
+        changed += store.save_changed(batch)
+    return changed
 
 
 def _derived(store: Store, touched: Added) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
         yield from _runs_of(group)
-    told = [(from_conversation(conversation), path) for conversation, path in store.conversations(touched.conversations)]
-    told += store.histories(touched.histories)
-    for run, path in told:
+    for conversation, path in store.conversations(touched.conversations):
+        yield from_conversation(conversation).model_copy(update={"sources": (path,)})
+    for run, path in store.histories(touched.histories):
         yield run.model_copy(update={"sources": (path,)})
 
 

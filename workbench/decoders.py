@@ -16,11 +16,11 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from workbench.documents import parse_json
+from workbench.documents import parse_json, parse_recurring
 from workbench.messages import Fields, fields_of, message_of
 from workbench.model import Json, Span
 
@@ -39,10 +39,18 @@ class Source:
     before: Source | None
     decode: Callable[[Json], Json]
 
+    def may_be_in(self, keys: Iterable[str]) -> bool:
+        """Whether a span with attributes of these names can have a value here."""
+        if self.before is not None:
+            return self.before.may_be_in(keys)
+        if self.text.startswith(("@", "event:", "event ", "events:")):
+            return True
+        return any(key.startswith(self.text[:-1]) for key in keys) if self.text.endswith(".*") else self.text in keys
+
 
 def _json(value: Json) -> Json:
     """JSON text as its value; what is no text stays."""
-    return parse_json(value) if isinstance(value, str) else value
+    return parse_recurring(value) if isinstance(value, str) else value
 
 
 def _python(value: Json) -> Json:

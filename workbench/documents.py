@@ -6,7 +6,11 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain, islice
+from typing import Any
+
+import msgspec
 
 from workbench.model import Json
 from workbench.source import Source, SourceError
@@ -14,6 +18,11 @@ from workbench.source import Source, SourceError
 MAX_DEPTH = 200
 """Deeper nesting than this is refused: no trace needs it, and every later reader of the value would have to survive it."""
 
+LONG_CHARACTERS = 1024
+"""A list of at least this length is read item by item, since its items are likely to recur."""
+KEPT_ITEMS, KEPT_ITEM_BYTES = 4096, 32 * 1024
+"""How many items are remembered, and how long one may be for that."""
+_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]')
 
 
@@ -29,6 +38,30 @@ def parse_json(text: str | bytes) -> Json:
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
     return _safe(value, text)
+
+
+class Item(dict[str, Json]):
+    """An object of a list that recurs. It is shared, so it must not be changed; `meaning` is for what a reader made of it."""
+
+    __slots__ = ("meaning",)
+    meaning: Any
+
+
+def parse_recurring(text: str) -> Json:
+    """As `parse_json`, for text of which much recurs: each model call repeats the messages of the one before. Equal items are one object."""
+    if len(text) < LONG_CHARACTERS or text[0] != "[":
+        return parse_json(text)
+    try:
+        items = [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
+    except (msgspec.MsgspecError, ValueError):
+        return parse_json(text)  # it says what is wrong, or reads what is not strictly JSON
+    return [_recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item) for item in items]
+
+
+@lru_cache(KEPT_ITEMS)
+def _recurring(item: bytes) -> Json:
+    value = parse_json(item)
+    return Item(value) if isinstance(value, dict) else value
 
 
 def json_documents(source: Source) -> Iterator[tuple[int, Json | SourceError]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from workbench.documents import parse_json
+from workbench.documents import Item, parse_json
 from workbench.model import Json, Message, Tokens, ToolCall, canonical
 
 Fields = dict[str, Json]
@@ -58,9 +58,21 @@ def messages_of(value: Json) -> tuple[Message, ...] | None:
     items = value if isinstance(value, list) else [value]
     if items and isinstance(items[0], list) and fields_of(items[0]) is None:
         items = items[0]
-    every = [fields_of(item) for item in items]
-    known = [fields for fields in every if fields is not None]
-    return tuple(message for fields in known for message in _split(fields)) if len(known) == len(every) else None
+    every = [_messages_in(item) for item in items]
+    known = [messages for messages in every if messages is not None]
+    return tuple(message for messages in known for message in messages) if len(known) == len(every) else None
+
+
+def _messages_in(item: Json) -> tuple[Message, ...] | None:
+    """The messages in one item of a list, None where it is none. An item that recurs is read once."""
+    if isinstance(item, Item) and hasattr(item, "meaning"):
+        found: tuple[Message, ...] | None = item.meaning
+        return found
+    fields = fields_of(item)
+    found = None if fields is None else tuple(_split(fields))
+    if isinstance(item, Item):
+        item.meaning = found
+    return found
 
 
 def answer_of(value: Json) -> Message | None:

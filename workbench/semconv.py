@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
@@ -22,13 +22,15 @@ from workbench.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
 from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 
-__all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "parse_convention", "read"]
+__all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "conversation_of", "parse_convention", "read"]
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
 ERROR_TYPE = "error.type"
 
+SHAPES = 1024
+"""How many shapes of spans are remembered."""
 NAMELESS = frozenset({"", "Exception", "_OTHER"})
 """Error types that say nothing, so that a better name in the message is taken instead."""
 
@@ -39,20 +41,24 @@ class ConventionError(ValueError):
 
 def read(span: Span) -> Reading:
     """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
-    speaks = _spoken(span)
+    shape = _shape_of(span)
     values = Values(span)
-    kind, provenance = _kind(speaks, values)
+    kind, provenance = _kind(_spoken(*shape), values)
     found: dict[str, Json] = {}
-    for convention in speaks:
-        for field, sources in convention.fields_of(kind):
-            if field in found:
-                continue
-            for source in sources:
-                if (value := FIELDS[field](values.of(source))) is not None:
-                    found[field] = value
-                    provenance[field] = f"{convention.name}: {source.text}"
-                    break
+    for field, source, name in _asked(*shape, kind):
+        if field not in found and (value := FIELDS[field](values.of(source))) is not None:
+            found[field] = value
+            provenance[field] = f"{name}: {source.text}"
     return _reading(kind, found, provenance, _failure(span))
+
+
+def conversation_of(span: Span) -> str | None:
+    """The conversation a span belongs to, as `read` finds it, without reading anything else."""
+    shape = _shape_of(span)
+    values = Values(span)
+    kind, _ = _kind(_spoken(*shape), values)
+    sources = (source for field, source, _ in _asked(*shape, kind) if field == "conversation_id")
+    return next((found for source in sources if (found := _text(values.of(source))) is not None), None)
 
 
 @cache
@@ -250,14 +256,31 @@ class Convention:
         return self.fields.get(kind, self.fields["every"])
 
 
-def _spoken(span: Span) -> list[Convention]:
-    """The conventions of one span: those of which it has an attribute or the scope."""
-    heads = {key.partition(".")[0] for key in span.attributes}
-    scope = span.scope or ""
+def _shape_of(span: Span) -> tuple[tuple[str, ...], str]:
+    """What decides which conventions a span speaks: the names of its attributes, and its scope. Few shapes make up a whole trace."""
+    return tuple(span.attributes), span.scope or ""
+
+
+@lru_cache(SHAPES)
+def _spoken(keys: tuple[str, ...], scope: str) -> list[Convention]:
+    """The conventions of spans of one shape: those of which they have an attribute or the scope."""
+    heads = {key.partition(".")[0] for key in keys}
     return [
         convention
         for convention, own in _by_heads()
-        if (own & heads and any(key.startswith(convention.prefixes) for key in span.attributes)) or (convention.scopes and scope.startswith(convention.scopes))
+        if (own & heads and any(key.startswith(convention.prefixes) for key in keys)) or (convention.scopes and scope.startswith(convention.scopes))
+    ]
+
+
+@lru_cache(SHAPES)
+def _asked(keys: tuple[str, ...], scope: str, kind: str) -> list[tuple[str, Source, str]]:
+    """The fields of spans of one shape and kind, each with a source that may have a value and its convention's name, in the order they are asked."""
+    return [
+        (field, source, convention.name)
+        for convention in _spoken(keys, scope)
+        for field, sources in convention.fields_of(kind)
+        for source in sources
+        if source.may_be_in(keys)
     ]
 
 

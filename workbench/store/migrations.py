@@ -43,6 +43,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # What came in live and is not in a run yet. AUTOINCREMENT: a number that was settled never comes again.
     ("CREATE TABLE pending (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL)",),
+    (
+        # Contents in the order they came: in a tree ordered by hash, every new one lands on another page, and most of them spill over.
+        "ALTER TABLE payload RENAME TO payload_by_hash",
+        "CREATE TABLE payload (sha256 BLOB PRIMARY KEY NOT NULL, content BLOB NOT NULL)",
+        "INSERT INTO payload SELECT from_hex(sha256), content FROM payload_by_hash",
+        "DROP TABLE payload_by_hash",
+    ),
 )
 VERSION = len(MIGRATIONS)
 
@@ -52,6 +59,8 @@ def migrate(connection: Connection, name: str, migrations: tuple[tuple[str, ...]
     version = dialect.version(connection)
     if version > len(migrations):
         raise StoreError(f"{name} was written by a newer workbench (store version {version}, this one knows {len(migrations)}); update replay-workbench")
+    if not dialect.is_server(connection):
+        connection.connection.driver_connection.create_function("from_hex", 1, bytes.fromhex)  # type: ignore[union-attr]  # no SQLite function does that
     for number, statements in enumerate(migrations[version:], start=version + 1):
         for statement in statements:
             connection.execute(text(dialect.translated(connection, statement)))

@@ -1,25 +1,34 @@
-"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its JSON text.
+"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its JSON text, compressed where that saves room.
 
 Keys keep the order they came in: a replay that serves a recorded object must give it back as it was, since prompts are made from it.
-A step repeats nearly all messages of the step before it, so steps are packed: how many messages are kept, and the addresses of the new ones.
+Long texts are kept apart (`packing`). A step repeats nearly all messages of the step before it, so a step says how many it keeps, and which are new.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
+from importlib.resources import files
 from typing import TypeVar
 
-from pydantic import ValidationError
+import zstandard
 from sqlalchemy import Connection, select
 
-from workbench.model import Json, Message, Step, Value
+from workbench.model import Json, Message, Span, Step, Value
 from workbench.store.dialect import insert_new
+from workbench.store.packing import Packer, Unpacker, from_bytes, references, to_bytes
 from workbench.store.schema import TABLES
 
 IN_CLAUSE = 500
+COMPRESS_FROM_BYTES = 128
+LEVEL = 1
+WORTH_IT = 0.9
+"""Compressed content is kept where it is at most this share of the plain one."""
+FRAME = b"\x01"
+"""What stands before a zstd frame made with `dictionary.txt`. No JSON begins so: content says by itself whether it is compressed."""
+SKIPPED, KEPT, NEW = "skipped_messages", "kept_messages", "new_messages"
 PAYLOAD = TABLES["payload"]
 V = TypeVar("V", bound=Value)
 
@@ -29,80 +38,167 @@ class Payloads:
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
+        self._packer = Packer(self._put)
+        self._resources: dict[int, tuple[Json, Json]] = {}
+        self._messages: dict[int, tuple[Message, str]] = {}
 
     def put(self, value: Value) -> str:
         """Gather a value; returns its address."""
-        return self.put_json(value.model_dump(mode="json"))
+        return self._put_span(value) if isinstance(value, Span) else self.put_json(value.model_dump(mode="json"))
+
+    def _put_span(self, span: Span) -> str:
+        """A span without what it doesn't say; what all spans of one resource share is kept once."""
+        fields = {key: value for key, value in span.__dict__.items() if value and key not in ("resource", "events")}
+        if span.events:
+            fields["events"] = [event.model_dump(mode="json", exclude_defaults=True) for event in span.events]
+        packed = self._packer.pack(fields)
+        if span.resource:
+            packed["resource"] = self._resource(span.resource)
+        return self._put(to_bytes(packed))
 
     def put_json(self, value: Json) -> str:
         """Gather JSON; returns its address."""
-        content = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return self._put(to_bytes(self._packer.pack(value)))
+
+    def put_message(self, message: Message) -> str:
+        """Gather a message; the same object again costs nothing."""
+        known = self._messages.get(id(message))
+        if known is None:
+            known = self._messages[id(message)] = message, self.put_json(message.model_dump(mode="json", exclude_defaults=True))
+        return known[1]
+
+    def _resource(self, resource: Json) -> Json:
+        known = self._resources.get(id(resource))
+        if known is None:
+            known = self._resources[id(resource)] = resource, self._packer.apart(resource)
+        return known[1]
+
+    def _put(self, content: bytes) -> str:
         address = hashlib.sha256(content).hexdigest()
         self._content[address] = content
         return address
 
     def save(self, connection: Connection) -> None:
         """Write what is not stored yet."""
-        insert_new(connection, PAYLOAD, list(self._content.items()))
+        known = _known(connection, self._content)
+        rows = [(bytes.fromhex(address), shut(content)) for address, content in self._content.items() if address not in known]
+        if rows:
+            insert_new(connection, PAYLOAD, rows)
+
+
+@cache
+def _dictionary() -> zstandard.ZstdCompressionDict:
+    """Words and names that most traces share, so that short content compresses too. Never edit the file: what is stored needs it to be read."""
+    content = files("workbench.store").joinpath("dictionary.txt").read_bytes()
+    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    dictionary = _dictionary()
+    dictionary.precompute_compress(level=LEVEL)
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(dict_data=_dictionary())
+
+
+def shut(content: bytes) -> bytes:
+    """Content as it is stored: compressed where that is worth it."""
+    if len(content) < COMPRESS_FROM_BYTES:
+        return content
+    compressed = FRAME + _compressor().compress(content)
+    return compressed if len(compressed) <= len(content) * WORTH_IT else content
+
+
+def unshut(stored: bytes) -> bytes:
+    """Content as it was put. ValueError for a damaged frame."""
+    if not stored.startswith(FRAME):
+        return stored
+    try:
+        return _decompressor().decompress(stored[len(FRAME) :])
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from error
 
 
 def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json]]:
-    """Steps as JSON whose messages are addresses: how many of the step before are kept, and which are new."""
+    """Steps as JSON whose messages are addresses: how many of the step before are left out at its start, how many are kept, and which are new."""
     before: list[str] = []
     for step in steps:
         packed = step.model_dump(mode="json", exclude={"messages"}, exclude_defaults=True)
-        addresses = [payloads.put(message) for message in step.messages]
-        kept = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, addresses, strict=False)))
-        if addresses:
-            packed |= {"kept_messages": kept, "new_messages": addresses[kept:]}
+        if step.messages:
+            addresses = [payloads.put_message(message) for message in step.messages]
+            skipped, kept = _overlap(before, addresses)
+            packed |= {KEPT: kept, NEW: addresses[kept:]} | ({SKIPPED: skipped} if skipped else {})
             before = addresses
         yield packed
+
+
+def _overlap(before: list[str], now: list[str]) -> tuple[int, int]:
+    """How many messages to leave out at the start of `before` so that what follows begins `now`, and how many those are. Agents cut long histories."""
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False)))
+    if same or now[0] not in before:
+        return 0, same
+    skipped = before.index(now[0])
+    rest = before[skipped:]
+    return (skipped, len(rest)) if rest == now[: len(rest)] else (0, 0)
 
 
 def unpacked(connection: Connection, addresses: Sequence[str]) -> Iterator[Step]:
     """The steps behind these addresses, their messages put together again; a message is loaded once."""
     messages: dict[str, Message] = {}
     before: list[str] = []
-    contents = _contents(connection, addresses)
-    for address in addresses:
-        packed = json.loads(contents[address])
-        kept, new = packed.pop("kept_messages", 0), packed.pop("new_messages", [])
-        step = Step.model_validate(packed)
+    unpacker = Unpacker(partial(_contents, connection))
+    for fields in list(unpacker.load(list(addresses))):
+        skipped, kept, new = fields.get(SKIPPED, 0), fields.get(KEPT, 0), fields.get(NEW, [])
+        step = Step.model_validate({key: value for key, value in fields.items() if key not in (SKIPPED, KEPT, NEW)})
         if kept or new:
-            before = before[:kept] + new
+            before = before[skipped : skipped + kept] + new
             unknown = [one for one in new if one not in messages]
-            messages |= zip(unknown, load(connection, Message, unknown), strict=True)
+            messages |= zip(unknown, map(Message.model_validate, unpacker.load(unknown)), strict=True)
             step = step.model_copy(update={"messages": tuple(messages[one] for one in before)})
         yield step
 
 
-def _contents(connection: Connection, addresses: Iterable[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for batch in _batched(dict.fromkeys(addresses), IN_CLAUSE):
-        found |= {row.sha256: row.content for row in connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_(batch)))}
-    return found
-
-
-def _batched(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
-    rest = iter(values)
-    while batch := tuple(itertools.islice(rest, size)):
-        yield batch
-
-
 def load(connection: Connection, kind: type[V], addresses: Iterable[str]) -> Iterator[V]:
     """The values behind these addresses, in their order."""
-    wanted = list(addresses)
-    contents = _contents(connection, wanted)
-    return (_decoded(kind, contents[address]) for address in wanted)
-
-
-def _decoded(kind: type[V], content: bytes) -> V:
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError:  # half a surrogate pair: what a model was made to say need not be valid Unicode, and pydantic's own parser refuses it
-        return kind.model_validate(json.loads(content))
+    return map(kind.model_validate, Unpacker(partial(_contents, connection)).load(list(addresses)))
 
 
 def load_json(connection: Connection, address: str) -> Json:
     """The JSON behind one address."""
-    return json.loads(_contents(connection, [address])[address])
+    return next(Unpacker(partial(_contents, connection)).load([address]))
+
+
+def pointed_at(content: bytes, *, step: bool) -> set[str]:
+    """The addresses that a payload's content points at: what is kept apart, and for a step its messages."""
+    if content.startswith(b'"'):
+        return set()
+    value = from_bytes(content)
+    return {*references(value), *(value.get(NEW, ()) if step else ())}
+
+
+def _contents(connection: Connection, addresses: Iterable[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for batch in batched(addresses, IN_CLAUSE):
+        rows = connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))).all()
+        found |= {row.sha256.hex(): unshut(row.content) for row in rows}
+    return found
+
+
+def _known(connection: Connection, addresses: Iterable[str]) -> set[str]:
+    """Those of these addresses that are stored already."""
+    found: set[str] = set()
+    for batch in batched(addresses, IN_CLAUSE):
+        query = select(PAYLOAD.c.sha256).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))
+        found.update(known.hex() for known in connection.execute(query).scalars().all())
+    return found
+
+
+def batched(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    """The values in tuples of at most this size."""
+    rest = iter(values)
+    while batch := tuple(itertools.islice(rest, size)):
+        yield batch

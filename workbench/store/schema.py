@@ -11,10 +11,11 @@ from sqlmodel import Field, SQLModel
 
 
 class PayloadRow(SQLModel, table=True):
-    """JSON text under the SHA-256 of its bytes."""
+    """JSON text under the SHA-256 of its bytes, compressed with zstd where that saves room."""
 
     __tablename__ = "payload"
-    sha256: str = Field(primary_key=True)
+    sha256: bytes = Field(primary_key=True)
+    """32 bytes; everywhere else an address is their 64 hex digits."""
     content: bytes
 
 

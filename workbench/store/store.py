@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
@@ -22,17 +22,27 @@ from workbench.source import SourceError
 from workbench.store import dialect
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import VERSION, StoreError, migrate
-from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, unpacked
+from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
 from workbench.store.schema import TABLES
 
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
 NAMES_SHOWN = 5
 BUSY_MS = 60_000
+PAGE_BYTES = 16_384
+"""Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
 
 
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending"))
+
+
+# Asked for every run: built once, because building a query takes longer than running one of these.
+THREADS_OF_TRACE = select(SPAN.c.conversation_id).distinct().where(SPAN.c.trace_id == bindparam("trace"), SPAN.c.conversation_id.is_not(None))
+TRACES_OF_THREAD = select(SPAN.c.trace_id).distinct().where(SPAN.c.conversation_id == bindparam("thread"))
+CHECKPOINTS_OF_THREAD = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == bindparam("thread")).order_by(CHECKPOINT.c.seq)
+ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}
+NEWEST_REVISION = select(RUN.c.revision).where(RUN.c.run_id == bindparam("run")).order_by(RUN.c.seq.desc()).limit(1)
 
 
 RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
@@ -267,24 +277,23 @@ class Store:
         with self._engine.connect() as connection:
             threads_left, traces_left = set(threads), set(traces)
             for trace in sorted(traces_left):
-                named = _column(connection, select(SPAN.c.conversation_id).distinct().where(SPAN.c.trace_id == trace, SPAN.c.conversation_id.is_not(None)))
+                named = list(connection.execute(THREADS_OF_TRACE, {"trace": trace}).scalars())
                 if len(named) == 1:
                     threads_left.add(named[0])
                 else:
                     yield self._group(connection, {trace}, None)
             for thread in sorted(threads_left):
-                every = _column(connection, select(SPAN.c.trace_id).distinct().where(SPAN.c.conversation_id == thread))
+                every = list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
                 group = self._group(connection, {trace for trace in every if self._is_of_one_thread(connection, trace)}, thread)
                 if group.spans or group.checkpoints:
                     yield group
 
     def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
-        return connection.execute(select(func.count(func.distinct(SPAN.c.conversation_id))).where(SPAN.c.trace_id == trace)).scalar_one() == 1
+        return len(list(connection.execute(THREADS_OF_TRACE, {"trace": trace}))) == 1
 
     def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
         span_rows, log_rows = (_rows_of(connection, table, traces) for table in (SPAN, LOG))
-        query = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == thread).order_by(CHECKPOINT.c.seq)
-        checkpoint_rows = list(connection.execute(query)) if thread is not None else []
+        checkpoint_rows = list(connection.execute(CHECKPOINTS_OF_THREAD, {"thread": thread})) if thread is not None else []
         newest_spans = {(row.trace_id, row.span_id): row for row in span_rows}.values()
         newest_checkpoints = {(row.namespace, row.checkpoint_id): row for row in checkpoint_rows}.values()
         used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
@@ -336,22 +345,26 @@ class Store:
         saved = 0
         rest = iter(runs)
         while batch := list(itertools.islice(rest, BATCH)):
-            with self._writing() as connection:
-                for run in batch:
-                    saved += self._save_run(connection, run, prefix)
+            saved += len(self.save_changed(batch, prefix=prefix))
         return saved
 
-    def _save_run(self, connection: Connection, run: Run, prefix: int) -> bool:
+    def save_changed(self, runs: Sequence[Run], *, prefix: int = 0) -> list[str]:
+        """Store these runs in one transaction, as `save_runs` does; returns the ids of those that are new or changed."""
         payloads = Payloads()
+        with self._writing() as connection:
+            changed = [run.run_id for run in runs if self._save_run(connection, run, prefix, payloads)]
+            payloads.save(connection)
+        return changed
+
+    def _save_run(self, connection: Connection, run: Run, prefix: int, payloads: Payloads) -> bool:
         steps = [payloads.put_json(step) for step in packed(run.steps[prefix:], payloads)]
         header = run.model_dump(mode="json", exclude={"steps"}) | {"prefix": prefix}
         revision = hashlib.sha256(canonical([header, steps]).encode("utf-8", "surrogatepass")).hexdigest()
-        newest = connection.execute(select(RUN.c.revision).where(RUN.c.run_id == run.run_id).order_by(RUN.c.seq.desc()).limit(1)).scalar()
+        newest = connection.execute(NEWEST_REVISION, {"run": run.run_id}).scalar()
         if newest == revision:
             return False
         row = {"run_id": run.run_id, "revision": revision, "started_ns": run.started_ns, "status": run.status, "forked_from": run.forked_from}
         row["sha256"] = payloads.put_json(header)
-        payloads.save(connection)
         _insert(connection, STEP, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)])
         connection.execute(RUN.insert(), [row])
         return True
@@ -413,7 +426,7 @@ class Store:
         lacks = payloads.put_json([one.model_dump(mode="json") for one in not_evaluated])
         with self._writing() as connection:
             payloads.save(connection)
-            revision = connection.execute(select(RUN.c.revision).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).scalar_one()
+            revision = connection.execute(NEWEST_REVISION, {"run": run_id}).scalar_one()
             values = {"run_id": run_id, "revision": revision, "fingerprint": fingerprint, "sha256": lacks}
             seq = connection.execute(EXAMINATION.insert().values(values).returning(EXAMINATION.c.seq)).scalar_one()
             _insert(connection, FINDING, [row | {"examination": seq, "position": number} for number, row in enumerate(rows)])
@@ -452,25 +465,38 @@ class Store:
     def verify(self) -> list[str]:
         """Re-hash every payload and follow every reference; returns what disagrees, nothing when all is well."""
         with self._engine.connect() as connection:
-            known, problems = set(), []
-            for row in connection.execute(select(PAYLOAD)):
-                known.add(row.sha256)
-                actual = hashlib.sha256(row.content).hexdigest()
-                if actual != row.sha256:
-                    problems.append(f"payload {row.sha256[:12]}: its content hashes to {actual[:12]}")
+            steps = set(_column(connection, select(STEP.c.sha256).distinct()))
+            known: set[str] = set()
+            wanted: dict[str, str] = {}
+            problems: list[str] = []
+            for row in connection.execution_options(yield_per=BATCH).execute(select(PAYLOAD)):
+                address = row.sha256.hex()
+                known.add(address)
+                problem, targets = _checked(address, row.content, step=address in steps)
+                problems += [problem] if problem else []
+                wanted |= {target: f"{'step' if address in steps else 'payload'} {address[:12]}" for target in targets if target not in known}
             for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT):
                 missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
                 problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
-            for address in _column(connection, select(STEP.c.sha256).distinct()):
-                if address in known:
-                    packed = load_json(connection, address)
-                    problems += [f"step {address[:12]}: message {one[:12]} is missing" for one in packed.get("new_messages", []) if one not in known]
+            problems += [f"{owner}: {target[:12]}, which it points at, is missing" for target, owner in wanted.items() if target not in known]
             problems += dialect.damage(connection)
         return problems
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+
+
+def _checked(address: str, stored: bytes, *, step: bool) -> tuple[str | None, set[str]]:
+    """What is wrong with a payload, and what it points at where nothing is."""
+    try:
+        content = unshut(stored)
+    except ValueError as error:
+        return f"payload {address[:12]}: {error}", set()
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != address:
+        return f"payload {address[:12]}: its content hashes to {actual[:12]}", set()
+    return None, pointed_at(content, step=step)
 
 
 # ---- rows
@@ -499,7 +525,7 @@ def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) ->
 
 def _rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
     """All rows of these traces, oldest first within each."""
-    return [row for trace in sorted(traces) for row in connection.execute(select(table).where(table.c.trace_id == trace).order_by(table.c.seq))]
+    return [row for trace in sorted(traces) for row in connection.execute(ROWS_OF_TRACE[table.name], {"trace": trace}).all()]
 
 
 def _column(connection: Connection, query: Any) -> list[Any]:
@@ -535,7 +561,7 @@ def _is_being_made(path: Path) -> bool:
 
 def _configure(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see _begin
-    for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY"):
+    for pragma in (f"page_size = {PAGE_BYTES}", f"busy_timeout = {BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
 
 

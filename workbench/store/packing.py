@@ -1,0 +1,195 @@
+"""What a value looks like in the store: its long texts taken out and kept once, under their own addresses.
+
+A tool's result stands in the tool's span, in the message that reports it, in that message again in each later prompt, in the step. As packed JSON all
+of them point at one text. A packed value is JSON in which an object with one key of these stands for something else:
+
+    {"$text": address}                        a long text, or any other value that is kept apart
+    {"$items": [style, address, ...]}         text that is a JSON list, such as recorded messages: each item by itself
+    {"$json": [style, packed]}                text that is a JSON object
+    {"$number": "nan"}                        what JSON has no number for
+    {"$object": {"$text": ...}}               an object that only looks like one of these
+
+Text that is JSON is only taken apart where putting it together gives the same characters again; `style` says how it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from workbench.documents import parse_json
+from workbench.model import Json
+
+TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
+PLAIN = frozenset((int, bool, type(None)))
+LONG = 256
+"""Characters from which a text is kept apart: below, its address would be no shorter than itself."""
+LONG_JSON = 1024
+STYLES = tuple(json.JSONEncoder(separators=separators, ensure_ascii=ascii_only) for separators in ((",", ":"), (", ", ": ")) for ascii_only in (False, True))
+"""The ways in which JSON is usually written: compact or spaced, as UTF-8 or escaped."""
+ADDRESS = re.compile(rb'"([0-9a-f]{64})"')
+_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_UNSPLIT = (ValueError, UnicodeEncodeError, RecursionError)
+
+
+def to_bytes(value: Json) -> bytes:
+    """The JSON text under whose SHA-256 a packed value is kept: compact, half a surrogate pair and integers of any size survive."""
+    try:
+        return msgspec.json.encode(value)
+    except (ValueError, OverflowError):  # UnicodeEncodeError is a ValueError
+        return STYLES[0].encode(value).encode("utf-8", "surrogatepass")
+
+
+def from_bytes(content: bytes) -> Json:
+    """The value a JSON text stands for."""
+    try:
+        return msgspec.json.decode(content)
+    except ValueError:
+        return json.loads(content)
+
+
+class Packer:
+    """Takes values apart; `put` keeps a content and returns its address. What recurs is taken apart once."""
+
+    def __init__(self, put: Callable[[bytes], str]) -> None:
+        self._put = put
+        self._texts: dict[str, Json] = {}
+        self._items: dict[tuple[int, bytes], str | None] = {}
+
+    def pack(self, value: Json) -> Json:
+        """The packed form of a value."""
+        if isinstance(value, str):
+            return value if len(value) < LONG else self._long(value)
+        if isinstance(value, dict):
+            packed = {key: inner if _stays(inner) else self.pack(inner) for key, inner in value.items()}
+            return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
+        if isinstance(value, list | tuple):
+            return [self.pack(inner) for inner in value]
+        return {NUMBER: str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+    def apart(self, value: Json) -> Json:
+        """A value that many others share, kept under an address of its own."""
+        return {TEXT: self._put(to_bytes(self.pack(value)))}
+
+    def _long(self, text: str) -> Json:
+        packed = self._texts.get(text)
+        if packed is None:
+            packed = self._texts[text] = self._taken_apart(text) or {TEXT: self._put(to_bytes(text))}
+        return packed
+
+    def _taken_apart(self, text: str) -> Json | None:
+        """Text that is JSON as its parts; None where it is none, or would not come out the same."""
+        if len(text) < LONG_JSON or text[0] not in "[{":
+            return None
+        try:
+            return self._list(text) if text[0] == "[" else self._document(text)
+        except _UNSPLIT:
+            return None
+
+    def _list(self, text: str) -> Json | None:
+        slices = [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
+        separator = next((one for one in (b",", b", ") if b"[" + one.join(slices) + b"]" == text.encode()), None)
+        for style in () if separator is None else (0, 1) if separator == b"," else (2, 3):
+            addresses = [self._item(style, one) for one in slices]
+            if None not in addresses:
+                return {ITEMS: [style, *addresses]}
+        return None
+
+    def _item(self, style: int, text: bytes) -> str | None:
+        key = style, text
+        if key not in self._items:
+            value = parse_json(text)
+            self._items[key] = self._put(to_bytes(self.pack(value))) if STYLES[style].encode(value).encode() == text else None
+        return self._items[key]
+
+    def _document(self, text: str) -> Json | None:
+        value = parse_json(text)
+        style = next((number for number, encoder in enumerate(STYLES) if encoder.encode(value) == text), None)
+        return None if style is None else {DOCUMENT: [style, self.pack(value)]}
+
+
+def _stays(value: Json) -> bool:
+    """Whether a value is its own packed form, as most attributes are."""
+    kind = type(value)
+    return kind in PLAIN or (kind is str and len(value) < LONG)
+
+
+class Unpacker:
+    """Puts packed values together; `fetch` gives the contents behind addresses. What recurs is put together once: treat it as read-only."""
+
+    def __init__(self, fetch: Callable[[set[str]], dict[str, bytes]]) -> None:
+        self._fetch = fetch
+        self._packed: dict[str, Json] = {}
+        self._whole: dict[str, Json] = {}
+        self._written: dict[tuple[int, str], str] = {}
+
+    def load(self, addresses: list[str]) -> Iterator[Json]:
+        """The values behind these addresses, in their order. KeyError for one that is not there."""
+        self._gather(set(addresses))
+        return (self._at(address) for address in addresses)
+
+    def _gather(self, wanted: set[str]) -> None:
+        """Fetch what is wanted and all it points at, level by level; what merely looks like an address is not found, and not missed."""
+        seen = set(self._packed)
+        while wanted := wanted - seen:
+            seen |= wanted
+            contents = self._fetch(wanted)
+            self._packed |= {address: from_bytes(content) for address, content in contents.items()}
+            wanted = {found.decode() for content in contents.values() if content[:1] != b'"' for found in ADDRESS.findall(content)}
+
+    def _at(self, address: str) -> Json:
+        if address not in self._whole:
+            self._whole[address] = self.unpack(self._packed[address])
+        return self._whole[address]
+
+    def unpack(self, packed: Json) -> Json:
+        """The value that a packed form stands for; what it points at must have been fetched."""
+        if isinstance(packed, dict):
+            if len(packed) == 1:
+                key = next(iter(packed))
+                if key[:1] == "$":
+                    return self._marked(key, packed[key])
+            return {key: self.unpack(inner) if isinstance(inner, dict | list) else inner for key, inner in packed.items()}
+        return [self.unpack(inner) for inner in packed] if isinstance(packed, list) else packed
+
+    def _marked(self, key: str, held: Json) -> Json:
+        if key == TEXT:
+            return self._at(held)
+        if key == DOCUMENT:
+            return STYLES[held[0]].encode(self.unpack(held[1]))
+        if key == ITEMS:
+            style, *addresses = held
+            return f"[{(', ' if style > 1 else ',').join(self._text_of(style, one) for one in addresses)}]"
+        if key == NUMBER:
+            return float(held)
+        if key == OBJECT:
+            return {name: self.unpack(inner) for name, inner in held.items()}
+        return {key: self.unpack(held)}  # as a store of version 1 keeps it
+
+    def _text_of(self, style: int, address: str) -> str:
+        if (style, address) not in self._written:
+            self._written[style, address] = STYLES[style].encode(self._at(address))
+        return self._written[style, address]
+
+
+def references(packed: Json) -> Iterator[str]:
+    """The addresses a packed value points at, exactly."""
+    if isinstance(packed, list):
+        for inner in packed:
+            yield from references(inner)
+    elif isinstance(packed, dict):
+        match packed:
+            case {"$text": str() as address} if len(packed) == 1:
+                yield address
+            case {"$items": [_, *addresses]} if len(packed) == 1:
+                yield from addresses
+            case {"$json": [_, inner]} if len(packed) == 1:
+                yield from references(inner)
+            case {"$object": dict() as inner} if len(packed) == 1:
+                yield from references(list(inner.values()))
+            case _:
+                yield from references(list(packed.values()))
