@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium postgres lint types contracts check record screenshots lock clean
+.PHONY: test demo lab setup chromium postgres lint types contracts check bench record screenshots lock clean
 
 test: setup chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2
@@ -45,6 +45,10 @@ types: setup
 
 contracts: setup
 	$(BIN)/lint-imports
+
+bench: setup  ## measure against floors taken in the same run
+	$(BIN)/python -m compileall -q workbench collectors detectors
+	$(BIN)/python -m tests.bench.ingest
 
 record: setup  ## record the sample incidents anew
 	$(BIN)/python -m sample_traces.record

@@ -103,7 +103,8 @@ class Packer:
         key = style, text
         if key not in self._items:
             value = parse_json(text)
-            self._items[key] = self._put(to_bytes(self.pack(value))) if STYLES[style].encode(value).encode() == text else None
+            same = (style == 0 and msgspec.json.encode(value) == text) or STYLES[style].encode(value).encode() == text
+            self._items[key] = self._put(to_bytes(self.pack(value))) if same else None
         return self._items[key]
 
     def _document(self, text: str) -> Json | None:

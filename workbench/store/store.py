@@ -274,19 +274,25 @@ class Store:
 
     def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
         """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
+        for lone, thread in self._lone_and_threads(traces, threads):
+            with self._engine.connect() as connection:  # one short read each: a long one would keep the write-ahead log from being emptied
+                every = [] if thread is None else list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
+                own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
+                group = self._group(connection, own, thread)
+            if thread is None or group.spans or group.checkpoints:
+                yield group
+
+    def _lone_and_threads(self, traces: Iterable[str], threads: Iterable[str]) -> list[tuple[str, str | None]]:
+        """The traces that name no thread, or several, each with None; then the threads."""
+        lone, named = list[tuple[str, str | None]](), set(threads)
         with self._engine.connect() as connection:
-            threads_left, traces_left = set(threads), set(traces)
-            for trace in sorted(traces_left):
-                named = list(connection.execute(THREADS_OF_TRACE, {"trace": trace}).scalars())
-                if len(named) == 1:
-                    threads_left.add(named[0])
+            for trace in sorted(set(traces)):
+                found = list(connection.execute(THREADS_OF_TRACE, {"trace": trace}).scalars())
+                if len(found) == 1:
+                    named.add(found[0])
                 else:
-                    yield self._group(connection, {trace}, None)
-            for thread in sorted(threads_left):
-                every = list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
-                group = self._group(connection, {trace for trace in every if self._is_of_one_thread(connection, trace)}, thread)
-                if group.spans or group.checkpoints:
-                    yield group
+                    lone.append((trace, None))
+        return lone + [("", thread) for thread in sorted(named)]
 
     def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
         return len(list(connection.execute(THREADS_OF_TRACE, {"trace": trace}))) == 1
