@@ -24,7 +24,7 @@ from workbench.plugins import collector_of
 from workbench.replay.forking import ForkError, fork
 from workbench.report import Report, comparison_report, run_report, save, static, store_report
 from workbench.source import Source
-from workbench.store import Store
+from workbench.store import Deleted, Store
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,6 +103,10 @@ class Bench:
         examined = self.store.examined()
         findings, lacks = self._findings(), [one for _, not_evaluated in examined.values() for one in not_evaluated]
         return _saved(store_report(list(self.store.runs()), findings, lacks), path)
+
+    def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
+        """Delete a run with everything only it used. DeletionError when forks or other runs hang on it, unless they are to go too."""
+        return self.store.delete(run_id, dependants=dependants)
 
     def verify(self) -> list[str]:
         """Re-hash the store and follow its references; an empty list when all is well."""

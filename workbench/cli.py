@@ -5,6 +5,7 @@ Exit status: 0 done, 1 done but with a fork that was halted or blocked, or a det
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -36,9 +37,9 @@ from workbench.replay.forking import ForkError
 from workbench.report import ReportError, static
 from workbench.report.markup import visible
 from workbench.source import SourceError
-from workbench.store import Store, StoreError
+from workbench.store import DeletionError, Store, StoreError
 
-KNOWN = (StoreError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
+KNOWN = (StoreError, DeletionError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
 STATUS = {
     "ok": "[green]✓ ok[/]",
@@ -247,6 +248,25 @@ def receive(
             )
         until_signalled()
         receiver.close()
+
+
+@app.command()
+def delete(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    dependants: Annotated[bool, typer.Option("--dependants", help="Delete its forks and the runs of the same thread too.")] = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a run with everything only it used; no byte of it stays in the store."""
+    with _opened(store) as bench:
+        done = bench.delete(run_id, dependants=dependants)
+    if as_json:
+        _print_json(dataclasses.asdict(done))
+        return
+    rows = ", ".join(f"{count:,} {name} rows" for name, count in done.rows.items())
+    out.print(f"deleted {', '.join(done.runs)}: {rows}", markup=False)
+    out.print(f"{done.payloads:,} payloads ({done.payload_bytes:,} bytes) are gone, {done.payloads_kept:,} are kept because other runs use them")
+    out.print(f"the store went from {done.bytes_before:,} to {done.bytes_after:,} bytes; the files it was read from are as they were")
 
 
 @app.command()

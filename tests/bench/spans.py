@@ -14,28 +14,7 @@ from pathlib import Path
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "checks" / "generate_spans.py"
-WORDS = [
-    "flight",
-    "hotel",
-    "search",
-    "result",
-    "price",
-    "city",
-    "date",
-    "order",
-    "user",
-    "error",
-    "retry",
-    "plan",
-    "tool",
-    "answer",
-    "page",
-    "table",
-    "value",
-    "total",
-    "query",
-    "index",
-]
+WORDS = ("flight", "hotel", "search", "result", "price", "city", "date", "order", "error", "retry", "plan", "tool", "answer", "page", "table", "total")
 HISTORY = 12
 CALLS_A_RUN = 12
 START_NS = 1_780_000_000_000_000_000

@@ -20,6 +20,7 @@ from workbench.database import Database, Location, location
 from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
 from workbench.source import SourceError
 from workbench.store import dialect
+from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
@@ -468,6 +469,67 @@ class Store:
         with self._engine.connect() as connection:
             return [(row.path, Skip(place=row.place, reason=row.reason, count=row.count)) for row in connection.execute(query)]
 
+    # ---- taking out
+
+    def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
+        """Delete a run with everything only it used; nothing of it stays in the file, which shrinks.
+
+        DeletionError when forks were made of it, or other runs were derived from the same thread or trace: `dependants` deletes them too.
+        """
+        path = self._file("deleting")
+        run_id = self.resolve(run_id)
+        size = _bytes(path)
+        with self._engine.connect().execution_options(immediate=True) as connection:
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            connection.commit()
+            with connection.begin():
+                runs, paths = self._with_dependants(connection, run_id)
+                if len(runs) > 1 and not dependants:
+                    raise DeletionError(f"on {run_id} hang {', '.join(one for one in runs if one != run_id)}; delete them too, or not at all")
+                done = remove(connection, self._extent(connection, runs))
+        done.files = tuple(self._unlink_forks(paths))
+        _rebuild(path)
+        done.bytes_before, done.bytes_after = size, _bytes(path)
+        return done
+
+    def _file(self, doing: str) -> Path:
+        """The store's file. StoreError for a store on a server, which can't do what is being done."""
+        if isinstance(self.path, Database):
+            raise StoreError(f"{doing} is for stores in a file; {self.path} is a server's database, whose pages and logs are the server's own")
+        return self.path
+
+    def _with_dependants(self, connection: Connection, run_id: str) -> tuple[list[str], list[str]]:
+        """A run, its forks and theirs, and all runs derived from the same thread; and the files they came from."""
+        every = {known: self._run(connection, known)[0].model_copy(update={"steps": ()}) for known in self.run_ids()}
+        found, waiting = dict[str, None](), [run_id]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found[current] = None
+                thread = every[current].conversation_id
+                waiting += [one.run_id for one in every.values() if one.forked_from == current or (thread and one.conversation_id == thread)]
+        return list(found), [path for one in found for path in every[one].sources]
+
+    def _extent(self, connection: Connection, runs: Sequence[str]) -> Extent:
+        traces, threads = set[str](), set[str]()
+        for run_id in runs:
+            run, _ = self._run(connection, run_id)
+            own = () if run.forked_from else run.steps
+            traces |= {run_id, *(step.trace_id for step in own if step.trace_id)}
+            if run.conversation_id:
+                threads.add(run.conversation_id)
+                traces |= set(connection.execute(TRACES_OF_THREAD, {"thread": run.conversation_id}).scalars())
+        return Extent(tuple(runs), frozenset(traces), frozenset(threads))
+
+    def _unlink_forks(self, paths: Iterable[str]) -> Iterator[str]:
+        """Remove the databases forks ran in, which lie beside the store. The files a run was recorded in are not ours to remove."""
+        folder = self.forks.resolve()
+        for path in map(Path, paths):
+            for part in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                if part.resolve().parent == folder and part.exists():
+                    part.unlink()
+                    yield str(part)
+
     def verify(self) -> list[str]:
         """Re-hash every payload and follow every reference; returns what disagrees, nothing when all is well."""
         with self._engine.connect() as connection:
@@ -503,6 +565,21 @@ def _checked(address: str, stored: bytes, *, step: bool) -> tuple[str | None, se
     if actual != address:
         return f"payload {address[:12]}: its content hashes to {actual[:12]}", set()
     return None, pointed_at(content, step=step)
+
+
+def _bytes(path: Path) -> int:
+    """What a store takes on disk, its write-ahead log included."""
+    return sum(one.stat().st_size for one in (path, path.with_name(path.name + "-wal")) if one.exists())
+
+
+def _rebuild(path: Path) -> None:
+    """Write the file anew without the pages that are free, and empty the write-ahead log."""
+    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("VACUUM")
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreError(f"the run is deleted, but {path} is being read elsewhere, so its old pages stay in {path}-wal until that ends")
 
 
 # ---- rows

@@ -1,0 +1,128 @@
+"""Deletes a run and everything only it used, so that no byte of it stays in the file.
+
+What goes: the run's rows, the spans, logs, checkpoints and conversations it was derived from, and every payload that nothing else points at.
+A payload others use too stays: it is theirs. Removed pages are overwritten (`secure_delete`) and the file is rebuilt without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, delete, select
+
+from workbench.store.payloads import PAYLOAD, batched, pointed_at, unshut
+from workbench.store.schema import TABLES
+
+IN_CLAUSE = 500
+OF_TRACES = ("span", "log")
+OF_RUNS = ("conversation", "history", "run", "examination", "finding", "receipt")
+ROOTS = ("span", "log", "checkpoint", "conversation", "history", "run", "step", "examination", "finding", "receipt")
+"""The tables that point at payloads."""
+
+
+class DeletionError(ValueError):
+    """A run that can't be deleted by itself. The message says what hangs on it."""
+
+
+@dataclass
+class Deleted:
+    """What went: runs, rows by table, payloads and their bytes, files; `payloads_kept` is what other runs use too."""
+
+    runs: tuple[str, ...]
+    rows: dict[str, int] = field(default_factory=dict)
+    payloads: int = 0
+    payload_bytes: int = 0
+    payloads_kept: int = 0
+    files: tuple[str, ...] = ()
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the runs to delete were derived from."""
+
+    runs: tuple[str, ...]
+    traces: frozenset[str]
+    threads: frozenset[str]
+
+
+def remove(connection: Connection, extent: Extent) -> Deleted:
+    """Delete rows and payloads, within the caller's transaction."""
+    done = Deleted(extent.runs)
+    steps_before = set(_addresses(connection, "step"))
+    candidates = _with_targets(connection, set(_taken_out(connection, extent, done)), steps_before)
+    kept = _used_by_others(connection, candidates)
+    gone = candidates - kept
+    done.payloads, done.payloads_kept = len(gone), len(kept)
+    for batch in batched(gone, IN_CLAUSE):
+        here = PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)])
+        done.payload_bytes += sum(len(content) for content in connection.execute(select(PAYLOAD.c.content).where(here)).scalars())
+        connection.execute(delete(PAYLOAD).where(here))
+    _forget_pending(connection, extent)
+    _forget_sources(connection, done)
+    return done
+
+
+def _taken_out(connection: Connection, extent: Extent, done: Deleted) -> Iterator[str]:
+    """Delete the rows of these runs; gives the addresses they pointed at."""
+    run = TABLES["run"]
+    revisions = [
+        one for batch in batched(extent.runs, IN_CLAUSE) for one in connection.execute(select(run.c.revision).where(run.c.run_id.in_(batch))).scalars()
+    ]
+    plan = [("step", "revision", revisions), ("checkpoint", "thread_id", extent.threads)]
+    plan += [(name, "trace_id", extent.traces) for name in OF_TRACES] + [(name, "run_id", extent.runs) for name in OF_RUNS]
+    for name, column, values in plan:
+        table = TABLES[name]
+        for batch in batched(values, IN_CLAUSE):
+            here = table.c[column].in_(batch)
+            yield from connection.execute(select(table.c.sha256).where(here)).scalars()
+            done.rows[name] = done.rows.get(name, 0) + connection.execute(delete(table).where(here)).rowcount
+    done.rows = {name: count for name, count in done.rows.items() if count}
+
+
+def _with_targets(connection: Connection, addresses: set[str], steps: set[str]) -> set[str]:
+    """These payloads and all they point at, at any depth."""
+    found: set[str] = set()
+    wanted = addresses
+    while wanted := wanted - found:
+        found |= wanted
+        following: set[str] = set()
+        for batch in batched(wanted, IN_CLAUSE):
+            for row in connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))):
+                following |= pointed_at(unshut(row.content), step=row.sha256.hex() in steps)
+        wanted = following
+    return found
+
+
+def _used_by_others(connection: Connection, candidates: set[str]) -> set[str]:
+    """Those of the candidates that what remains still points at: by a row, or from a payload."""
+    steps = set(_addresses(connection, "step"))
+    used = {address for name in ROOTS for address in _addresses(connection, name) if address in candidates}
+    for row in connection.execution_options(yield_per=IN_CLAUSE).execute(select(PAYLOAD)):
+        if row.sha256.hex() not in candidates:
+            used |= pointed_at(unshut(row.content), step=row.sha256.hex() in steps) & candidates
+    return _with_targets(connection, used, steps)
+
+
+def _addresses(connection: Connection, name: str) -> Iterable[str]:
+    return connection.execute(select(TABLES[name].c.sha256)).scalars()
+
+
+def _forget_pending(connection: Connection, extent: Extent) -> None:
+    """What came in live of these, and was in no run yet, is not waited for any more."""
+    pending = TABLES["pending"]
+    for batch in batched(extent.traces | extent.threads, IN_CLAUSE):
+        connection.execute(delete(pending).where(pending.c.name.in_(batch)))
+
+
+def _forget_sources(connection: Connection, done: Deleted) -> None:
+    """Forget the files of which nothing is left, and what was said of them: a skip's reason may quote the file."""
+    source, skip = TABLES["source"], TABLES["skip"]
+    used = {one for name in ("span", "log", "checkpoint", "conversation", "history") for one in connection.execute(select(TABLES[name].c.source_id)).scalars()}
+    orphans = [str(one) for one in connection.execute(select(source.c.source_id)).scalars() if one not in used]
+    for batch in batched(orphans, IN_CLAUSE):
+        numbers = [int(one) for one in batch]
+        for table in (skip, source):
+            done.rows[table.name] = done.rows.get(table.name, 0) + connection.execute(delete(table).where(table.c.source_id.in_(numbers))).rowcount
