@@ -62,9 +62,15 @@ class Bench:
         """Let go of the store's file or server."""
         self.store.close()
 
-    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None) -> Ingested:
-        """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is."""
-        return Ingested(collection.ingest(self.store, [location(path) for path in paths], progress=progress))
+    def ingest(
+        self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None, redaction: bool = True
+    ) -> Ingested:
+        """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is.
+
+        Secrets are replaced on the way in, and what `[tool.workbench.redaction]` names (`workbench.redaction`); `redaction=False` keeps everything.
+        """
+        redactor = collection.redactor_of(self.store) if redaction else None
+        return Ingested(collection.ingest(self.store, [location(path) for path in paths], progress=progress, redactor=redactor))
 
     def renormalise(self) -> collection.Renormalised:
         """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is."""
@@ -318,6 +324,8 @@ class Ingested:
     def __repr__(self) -> str:
         files = sum(file.collector is not None for file in self.summary.files)
         lines = [f"{files} files read, {len(self.summary.runs)} runs new or changed, {self.summary.skipped} skipped"]
+        if self.summary.redacted:
+            lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
         return "\n".join([*lines, *self.summary.skips_told()])
 
 

@@ -33,13 +33,14 @@ from workbench.database import location
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
+from workbench.redaction import RedactionError
 from workbench.replay.forking import ForkError
 from workbench.report import ReportError, static
 from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
 
-KNOWN = (StoreError, DeletionError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
+KNOWN = (StoreError, DeletionError, RedactionError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
 STATUS = {
     "ok": "[green]✓ ok[/]",
@@ -67,11 +68,14 @@ STORE = "workbench.db"
 
 @app.command()
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, or URLs of databases.")], store: StoreOption = STORE, as_json: JsonOption = False
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or URLs of databases.")],
+    redaction: Annotated[bool, typer.Option(help="Replace secrets, and what [tool.workbench.redaction] names, by pseudonyms.")] = True,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Read spans, checkpoints and chat logs into a store."""
     with _opened(store, create=True) as bench, _progress("reading", as_json) as progress:
-        done = bench.ingest(*paths, progress=progress)
+        done = bench.ingest(*paths, progress=progress, redaction=redaction)
     if as_json:
         _print_json(_ingested(done.summary))
         return
@@ -80,6 +84,8 @@ def ingest(
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
         table.add_row(_shown(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
     out.print(table)
+    if done.summary.redacted:
+        out.print("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(done.summary.redacted.items())), markup=False)
     for line in done.summary.skips_told():
         out.print(_shown(line), style="yellow")
     out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(_named(store))}")
@@ -392,7 +398,7 @@ def _ingested(done: Any) -> Json:
         }
         for file in done.files
     ]
-    return {"files": files, "runs": done.runs, "skipped": done.skipped}
+    return {"files": files, "runs": done.runs, "skipped": done.skipped, "redacted": done.redacted}
 
 
 def _bracketed(host: str) -> str:

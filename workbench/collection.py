@@ -16,6 +16,7 @@ from workbench.database import Database, Location
 from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, collector_of, collectors
+from workbench.redaction import Redactor, key_beside, rules_of
 from workbench.semconv import conversation_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
@@ -58,6 +59,8 @@ class Summary:
 
     files: list[FileSummary] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    redacted: dict[str, int] = field(default_factory=dict)
+    """How many values were replaced, by kind."""
 
     @property
     def skipped(self) -> int:
@@ -72,8 +75,10 @@ class Summary:
         return [f"skipped {sum(skip.count for skip in skips):,} × {reason} ({_places(skips)})" for reason, skips in by_reason.items()]
 
 
-def ingest(store: Store, paths: Iterable[Location], *, progress: Callable[[Location, int, int], None] | None = None) -> Summary:
-    """Read files, folders and databases into the store; `progress(path, done, total)` is called before each file.
+def ingest(
+    store: Store, paths: Iterable[Location], *, progress: Callable[[Location, int, int], None] | None = None, redactor: Redactor | None = None
+) -> Summary:
+    """Read files, folders and databases into the store; `progress(path, done, total)` is called before each file. `redactor` replaces what must not be kept.
 
     A file that no collector knows, or that breaks off, is a counted skip; the others are read. IngestError for a path
     that does not exist, and for a database that can't be reached or that no collector knows.
@@ -84,8 +89,9 @@ def ingest(store: Store, paths: Iterable[Location], *, progress: Callable[[Locat
         for number, path in enumerate(files):
             if progress:
                 progress(path, number, len(files))
-            summary.files.append(_ingest_one(store, path, touched))
+            summary.files.append(_ingest_one(store, path, touched, redactor))
         summary.runs = _derive(store, touched)
+    summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
 
 
@@ -121,9 +127,16 @@ def renormalise(store: Store) -> Renormalised:
     return Renormalised(len(found), tuple(changed), tuple(store.retire(found)))
 
 
+def redactor_of(store: Store) -> Redactor | None:
+    """What replaces secrets, and what the folder one works in asks for, on the way into this store; None where redaction is turned off there."""
+    rules = rules_of(Path.cwd())
+    return Redactor(rules, key_beside(store.forks.with_suffix(""))) if rules else None
+
+
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
-    """Store records as they come in, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
-    return store.add(origin, records, conversation_of, live=True)
+    """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
+    redactor = redactor_of(store)
+    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, live=True)
 
 
 def catch_up(store: Store) -> list[str]:
@@ -211,7 +224,7 @@ def _may_be_a_trace(path: Path) -> bool:
     return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
 
 
-def _ingest_one(store: Store, path: Location, touched: Added) -> FileSummary:
+def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None) -> FileSummary:
     source = path if isinstance(path, Database) else Source(path)
     try:
         collector = collector_of(source)
@@ -219,7 +232,8 @@ def _ingest_one(store: Store, path: Location, touched: Added) -> FileSummary:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))
     if collector is None:
         return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))
-    added = store.add(origin_of(path, collector), _until_broken(collector, source, path), conversation_of)
+    records = _until_broken(collector, source, path)
+    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, conversation_of)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations

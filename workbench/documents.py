@@ -49,13 +49,20 @@ class Item(dict[str, Json]):
 
 def parse_recurring(text: str) -> Json:
     """As `parse_json`, for text of which much recurs: each model call repeats the messages of the one before. Equal items are one object."""
-    if len(text) < LONG_CHARACTERS or text[0] != "[":
-        return parse_json(text)
-    try:
-        items = [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
-    except (msgspec.MsgspecError, ValueError):
+    items = raw_items(text)
+    if items is None:
         return parse_json(text)  # it says what is wrong, or reads what is not strictly JSON
     return [_recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item) for item in items]
+
+
+def raw_items(text: str) -> list[bytes] | None:
+    """The items of a long JSON list as they are written, None for any other text."""
+    if len(text) < LONG_CHARACTERS or text[0] != "[":
+        return None
+    try:
+        return [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 @lru_cache(KEPT_ITEMS)
