@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from workbench.attempts import Chain, attempts, tool_of
 from workbench.model import PASSED_ON, Finding, Json, Receipt, Run, Step
+from workbench.prices import estimate_run
 
 AGENT = "ran an agent"
 """The note of a tool call that was another agent's work."""
@@ -32,6 +33,7 @@ def of_run(run: Run) -> dict[str, Json]:
         "embedding_calls": run.embedding_calls,
         "tokens": run.tokens.model_dump(),
         "cost_usd": run.cost_usd,
+        "cost_estimated_usd": estimate_run(run),
         "tool_calls": [_tool_call(step) for step in run.of_kind("tool")],
         "errors": _errors(run, chains),
         "retries": _retries(run, chains),

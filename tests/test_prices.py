@@ -1,0 +1,85 @@
+"""Costs are estimated from a dated table, and never passed off as recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbench import summary
+from workbench.model import Tokens
+from workbench.prices import estimate, estimate_run, price_of, prices
+from workbench.sketch import model, sketch, tool
+
+
+def call(name: str | None, tokens: Tokens, cost: float | None = None):
+    return sketch(model("ok")).steps[0].model_copy(update={"model": name, "tokens": tokens, "cost_usd": cost})
+
+
+def test_each_type_of_token_has_its_own_price():
+    """Cached input is taken out of the input and priced by itself."""
+    tokens = Tokens(input=1_000_000, cache_read=400_000, output=100_000)
+    assert estimate(call("gpt-5", tokens)) == pytest.approx(0.6 * 1.25 + 0.4 * 0.125 + 0.1 * 10)
+
+
+def test_cache_writes_cost_more_than_input():
+    """A provider that bills writing to its cache is billed so."""
+    assert estimate(call("claude-sonnet-4-5", Tokens(input=1_000_000, cache_write=1_000_000, output=0))) == pytest.approx(3.75)
+
+
+def test_cached_tokens_counted_beside_the_input_are_added_to_it():
+    """More cached tokens than input means that the source counts them apart."""
+    assert estimate(call("gpt-5", Tokens(input=1_000_000, cache_read=2_000_000, output=0))) == pytest.approx(1.25 + 2 * 0.125)
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "gpt-5-2025-08-07", "openai/gpt-5", "GPT-5", "azure/gpt-5-2025-08-07"])
+def test_dated_versions_and_prefixes_are_seen_through(name: str):
+    """A gateway's spelling of a model has that model's price."""
+    assert price_of(name).model == "gpt-5"
+
+
+def test_a_clouds_spelling_has_the_models_price():
+    """So has a cloud's, with region and revision."""
+    assert price_of("us.anthropic.claude-sonnet-4-5-20250929-v1:0").model == "claude-sonnet-4-5"
+
+
+@pytest.mark.parametrize("name", [None, "", "gpt-5-turbo-imaginary", "gpt-50", "llama-3", "my-gpt-5"])
+def test_a_model_that_merely_begins_alike_has_no_price(name: str | None):
+    """Unknown is unknown."""
+    assert price_of(name) is None
+    assert estimate(call(name, Tokens(input=1, output=1))) is None
+
+
+@pytest.mark.parametrize("tokens", [Tokens(), Tokens(input=5), Tokens(output=5), Tokens(total=9)])
+def test_half_recorded_tokens_have_no_cost(tokens: Tokens):
+    """Half a cost would be taken for a whole one."""
+    assert estimate(call("gpt-5", tokens)) is None
+
+
+def test_a_recorded_cost_wins():
+    """What was recorded is not estimated again, neither for a call nor for its run."""
+    recorded = call("gpt-5", Tokens(input=1, output=1), cost=0.5)
+    run = sketch(model("ok")).model_copy(update={"steps": (recorded,)})
+    assert estimate(recorded) is None
+    told = summary.of_run(run)
+    assert (told["cost_usd"], told["cost_estimated_usd"]) == (0.5, None)
+
+
+def test_an_estimate_is_told_apart_from_a_recorded_cost():
+    """`cost_usd` holds recorded costs only; the estimate stands in its own field."""
+    run = sketch(model("ok"), tool("t")).model_copy(update={"steps": (call("gpt-5", Tokens(input=1_000_000, output=0)),)})
+    told = summary.of_run(run)
+    assert (told["cost_usd"], told["cost_estimated_usd"]) == (None, pytest.approx(1.25))
+
+
+def test_a_run_with_a_call_of_unknown_price_has_no_estimate():
+    """A sum that leaves a call out would be too low without saying so."""
+    steps = (call("gpt-5", Tokens(input=1, output=1)), call("unheard-of", Tokens(input=1, output=1)))
+    assert estimate_run(sketch(model("ok")).model_copy(update={"steps": steps})) is None
+
+
+def test_every_price_has_a_source_and_a_date():
+    """No price without saying whose it is and since when."""
+    for price in prices().values():
+        assert len(price.source) > 20
+        assert price.dated.year >= 2026
+        assert 0 < price.input < price.output
+        assert price.cached is None or price.cached < price.input
