@@ -30,6 +30,7 @@ from workbench import summary
 from workbench.calls import token_count
 from workbench.collection import IngestError
 from workbench.database import location
+from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Finding, Json, Run, Step
 from workbench.plugins import PluginError
@@ -254,6 +255,19 @@ def receive(
             )
         until_signalled()
         receiver.close()
+
+
+@app.command()
+def doctor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Look at versions, plugins, the sandbox and the store, and say what is not well."""
+    checks = list(examine(location(store)))
+    if as_json:
+        _print_json([dataclasses.asdict(check) for check in checks])
+    else:
+        for check in checks:
+            out.print(f"{'[green]✓[/]' if check.well else '[bold red]✕[/]'} {check.name:<18} {escape(check.says)}")
+    if not all(check.well for check in checks):
+        raise typer.Exit(1)
 
 
 @app.command()
