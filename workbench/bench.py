@@ -5,6 +5,7 @@ Everything here is thin: it finds the run, calls the part that does the work, an
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import tomllib
@@ -109,6 +110,14 @@ class Bench:
         examined = self.store.examined()
         findings, lacks = self._findings(), [one for _, not_evaluated in examined.values() for one in not_evaluated]
         return _saved(store_report(list(self.store.runs()), findings, lacks), path)
+
+    def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
+        """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
+        import polars as pl  # noqa: PLC0415  # it takes a third of a second to import
+
+        from workbench.frames import HITS  # noqa: PLC0415  # as above
+
+        return pl.DataFrame([dataclasses.astuple(hit) for hit in self.store.search(words, limit=limit)], schema=HITS, orient="row")
 
     def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
         """Delete a run with everything only it used. DeletionError when forks or other runs hang on it, unless they are to go too."""

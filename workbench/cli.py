@@ -258,6 +258,25 @@ def receive(
 
 
 @app.command()
+def search(
+    words: Annotated[str, typer.Argument(metavar="TEXT", help='Words that must all occur; "in quotes" as they stand.')],
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many steps.")] = 50,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the steps in which something was said."""
+    with _opened(store) as bench:
+        hits = bench.store.search(words, limit=limit)
+    if as_json:
+        _print_json([dataclasses.asdict(hit) for hit in hits])
+        return
+    for hit in hits:
+        out.print(f"{escape(hit.run_id)}  step {hit.step}  {escape(' '.join(hit.snippet.split()))}")
+    if not hits:
+        out.print("nothing says that")
+
+
+@app.command()
 def doctor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """Look at versions, plugins, the sandbox and the store, and say what is not well."""
     checks = list(examine(location(store)))

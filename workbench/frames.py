@@ -20,6 +20,7 @@ UTC = pl.Datetime("ns", "UTC")
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
+HITS: Schema = {"run_id": pl.String, "step": pl.Int64, "snippet": pl.String}
 RUNS: Schema = {
     "run_id": pl.String,
     "agent": pl.String,

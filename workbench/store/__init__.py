@@ -2,6 +2,7 @@
 
 from workbench.store.deletion import Deleted, DeletionError
 from workbench.store.migrations import StoreError
+from workbench.store.searching import Hit
 from workbench.store.store import Added, Group, Origin, Pending, RunNotFoundError, Store
 
-__all__ = ["Added", "Deleted", "DeletionError", "Group", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError"]
+__all__ = ["Added", "Deleted", "DeletionError", "Group", "Hit", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError"]

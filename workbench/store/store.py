@@ -19,12 +19,13 @@ from sqlalchemy.pool import NullPool
 from workbench.database import Database, Location, location
 from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
 from workbench.source import SourceError
-from workbench.store import dialect
+from workbench.store import dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
 from workbench.store.schema import TABLES
+from workbench.store.searching import Hit
 
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
@@ -271,6 +272,8 @@ class Store:
                 connection.execute(FINDING.delete().where(FINDING.c.run_id == run_id))
                 connection.execute(EXAMINATION.delete().where(EXAMINATION.c.run_id == run_id))
                 connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
+            if gone:
+                searching.drop(connection)
         return gone
 
     def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
@@ -469,6 +472,16 @@ class Store:
         with self._engine.connect() as connection:
             return [(row.path, Skip(place=row.place, reason=row.reason, count=row.count)) for row in connection.execute(query)]
 
+    def search(self, words: str, *, limit: int = 50) -> list[Hit]:
+        """The steps in which all these words were said, the best first. The index is brought up to date before."""
+        if not words.replace('"', "").strip():
+            return []
+        self._file("searching")
+        with self._writing() as connection:
+            for run_id, revision in searching.outdated(connection):
+                searching.take_in(connection, self._run(connection, run_id)[0], revision)
+            return searching.find(connection, words.replace("\0", " "), limit)
+
     # ---- taking out
 
     def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
@@ -487,6 +500,7 @@ class Store:
                 if len(runs) > 1 and not dependants:
                     raise DeletionError(f"on {run_id} hang {', '.join(one for one in runs if one != run_id)}; delete them too, or not at all")
                 done = remove(connection, self._extent(connection, runs))
+                searching.drop(connection)
         done.files = tuple(self._unlink_forks(paths))
         _rebuild(path)
         done.bytes_before, done.bytes_after = size, _bytes(path)
@@ -495,7 +509,7 @@ class Store:
     def _file(self, doing: str) -> Path:
         """The store's file. StoreError for a store on a server, which can't do what is being done."""
         if isinstance(self.path, Database):
-            raise StoreError(f"{doing} is for stores in a file; {self.path} is a server's database, whose pages and logs are the server's own")
+            raise StoreError(f"{doing} is for stores in a file; {self.path} is a server's database")
         return self.path
 
     def _with_dependants(self, connection: Connection, run_id: str) -> tuple[list[str], list[str]]:
@@ -547,6 +561,7 @@ class Store:
                 missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
                 problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
             problems += [f"{owner}: {target[:12]}, which it points at, is missing" for target, owner in wanted.items() if target not in known]
+            problems += searching.disagreements(connection)
             problems += dialect.damage(connection)
         return problems
 

@@ -1,0 +1,109 @@
+"""Full-text search over what runs said. The index is built when one first searches and brought up to date at each search, never while ingesting.
+
+It holds, for each step of each run's newest revision, what was new in it: its error, arguments, result, answer, and the messages no step before had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from workbench.model import Json, Run, Step, canonical
+from workbench.store.dialect import is_server
+
+TABLES = ("search", "searched")
+CREATE = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(run_id UNINDEXED, step UNINDEXED, content, tokenize = 'unicode61')",
+    "CREATE TABLE IF NOT EXISTS searched (run_id TEXT PRIMARY KEY, revision TEXT NOT NULL)",
+)
+SNIPPET_WORDS = 16
+FIND = """
+SELECT run_id, step, snippet(search, 2, '', '', ' … ', :words) AS snippet
+FROM search WHERE search MATCH :query ORDER BY rank, run_id, step LIMIT :limit
+"""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A step that says what was looked for, with the words around it."""
+
+    run_id: str
+    step: int
+    snippet: str
+
+
+def exists(connection: Connection) -> bool:
+    """Whether an index was ever built; on a server none is."""
+    return not is_server(connection) and bool(connection.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'searched'")).scalar_one())
+
+
+def outdated(connection: Connection) -> list[tuple[str, str]]:
+    """The runs whose newest revision is not in the index, with that revision; makes the index where there is none."""
+    for statement in CREATE:
+        connection.execute(text(statement))
+    newest = "SELECT run_id, revision FROM run WHERE seq IN (SELECT max(seq) FROM run GROUP BY run_id)"
+    return [(row.run_id, row.revision) for row in connection.execute(text(f"{newest} EXCEPT SELECT run_id, revision FROM searched"))]  # noqa: S608  # our own text
+
+
+def take_in(connection: Connection, run: Run, revision: str) -> None:
+    """Put a run's newest revision into the index, in place of an older one."""
+    connection.execute(text("DELETE FROM search WHERE run_id = :run"), {"run": run.run_id})
+    rows = [{"run": run.run_id, "step": index, "content": content} for index, content in _contents(run)]
+    if rows:
+        connection.execute(text("INSERT INTO search (run_id, step, content) VALUES (:run, :step, :content)"), rows)
+    connection.execute(text("INSERT OR REPLACE INTO searched VALUES (:run, :revision)"), {"run": run.run_id, "revision": revision})
+
+
+def find(connection: Connection, words: str, limit: int) -> list[Hit]:
+    """The best hits. All words must occur; what stands in double quotes must occur as it stands."""
+    rows = connection.execute(text(FIND), {"query": _query(words), "words": SNIPPET_WORDS, "limit": limit})
+    return [Hit(row.run_id, row.step, row.snippet) for row in rows]
+
+
+def disagreements(connection: Connection) -> list[str]:
+    """Where the index is not in step: damaged, or with rows of runs it doesn't claim to hold."""
+    if not exists(connection):
+        return []
+    stray = connection.execute(text("SELECT DISTINCT run_id FROM search WHERE run_id NOT IN (SELECT run_id FROM searched)")).scalars()
+    gone = connection.execute(text("SELECT run_id FROM searched WHERE run_id NOT IN (SELECT run_id FROM run)")).scalars()
+    return [f"search: run {run_id} is in the index by mistake" for run_id in {*stray, *gone}]
+
+
+def drop(connection: Connection) -> None:
+    """Take the index away; the next search builds it anew."""
+    for table in TABLES if exists(connection) else ():
+        connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
+
+
+def _query(words: str) -> str:
+    """Words as FTS5 takes them literally: each quoted, so that no character is an operator."""
+    parts = words.split('"')
+    wanted = [part.strip() if number % 2 else word for number, part in enumerate(parts) for word in ([part] if number % 2 else part.split())]
+    return " ".join(f'"{one}"' for one in wanted if one.strip())
+
+
+def _contents(run: Run) -> Iterator[tuple[int, str]]:
+    seen: set[str] = set()
+    for step in run.steps:
+        said = [one for one in _said(step) if one and one not in seen]
+        seen.update(said)
+        if said:
+            yield step.index, "\n".join(said)
+
+
+def _said(step: Step) -> Iterator[str]:
+    yield from (message.content for message in step.messages)
+    yield step.name
+    yield step.error or ""
+    if step.tool_call:
+        yield _text(step.tool_call.arguments) or step.tool_call.raw or ""
+    yield _text(step.result)
+    if step.output:
+        yield step.output.content
+        yield from (_text(call.arguments) for call in step.output.tool_calls)
+
+
+def _text(value: Json) -> str:
+    return "" if value is None else value if isinstance(value, str) else canonical(value)
