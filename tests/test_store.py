@@ -383,6 +383,17 @@ def test_a_store_of_a_newer_version_on_a_server_is_refused(postgres: Server):
         Store.open(database)
 
 
+def test_what_a_server_does_not_do_is_refused(postgres: Server):
+    """Searching and deleting are for stores in a file; on a server both are errors that name the store, and change nothing."""
+    with Store.open(location(postgres.create())) as store:
+        store.save_runs([sketch(user("one"))])
+        with pytest.raises(StoreError, match="deleting is for stores in a file; postgresql://"):
+            store.delete("sketch")
+        with pytest.raises(StoreError, match="searching is for stores in a file; postgresql://"):
+            store.search("one")
+        assert (store.run_ids(), store.verify()) == (["sketch"], [])
+
+
 def test_a_server_that_has_no_store_or_is_not_there_is_said(postgres: Server):
     """Looking for a store where none is makes none, and the errors hold no password."""
     url = postgres.create()

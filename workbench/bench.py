@@ -63,9 +63,7 @@ class Bench:
         """Let go of the store's file or server."""
         self.store.close()
 
-    def ingest(
-        self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None, redaction: bool = True
-    ) -> Ingested:
+    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None, redaction: bool = True) -> Ingested:
         """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is.
 
         Secrets are replaced on the way in, and what `[tool.workbench.redaction]` names (`workbench.redaction`); `redaction=False` keeps everything.
