@@ -54,6 +54,18 @@ def test_no_byte_of_a_deleted_run_stays(store: Store, tmp_path: Path):
     assert MARKER.encode() not in bytes_of(tmp_path)
 
 
+def test_what_a_retired_run_left_and_what_is_pending_goes_too(store: Store, tmp_path: Path):
+    """A run that was derived differently before, and a mark that its trace waits to be derived, leave no byte behind either."""
+    fill(store)
+    store.save_runs([sketch(user(MARKER), run_id="as-it-was-derived-before")])
+    store.add(Origin(Path("live"), "ab" * 32, "otlp"), [span(1, MARKER)], lambda _: None, live=True)
+    assert "as-it-was-derived-before" in store.retire([f"{1:032x}", f"{2:032x}"])
+    store.delete(f"{1:032x}")
+    assert store.pending().traces == set()
+    assert store.verify() == []
+    assert not [one for one in (MARKER.encode(), f"{1:032x}".encode(), b"as-it-was-derived-before") if one in bytes_of(tmp_path)]
+
+
 def test_what_other_runs_use_stays(store: Store):
     """The other run, its span and the texts both shared are as before, and the store verifies."""
     fill(store)

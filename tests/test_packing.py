@@ -16,7 +16,8 @@ from workbench.documents import parse_json, parse_recurring
 from workbench.model import Json, Message, Span
 from workbench.sketch import model, sketch, user
 from workbench.store import Origin, Store
-from workbench.store.migrations import APPLICATION_ID, MIGRATIONS
+from workbench.store.dialect import APPLICATION_ID
+from workbench.store.migrations import MIGRATIONS
 from workbench.store.packing import LONG_JSON, Packer, Unpacker, from_bytes, references, to_bytes
 from workbench.store.payloads import shut, unshut
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 import workbench
 from workbench.cli import app
-from workbench.collection import ingest
+from workbench.collection import add_live, ingest
 from workbench.model import Checkpoint, Conversation, Log, Message, Run, Skip, Span, SpanEvent, ToolCall, Write
 from workbench.redaction import KINDS, RedactionError, Redactor, Rules, iban, key_beside, luhn, parse_rules, rules_of
 from workbench.sketch import model, sketch, tool, user
-from workbench.store import Store
+from workbench.store import Origin, Store
 
 KEY = b"k" * 32
 API_KEY = "sk-proj-" + "Ab3" * 12
@@ -216,3 +216,12 @@ def test_checksums():
     assert luhn("4111111111111111")
     assert not luhn("0000000000000000")
     assert iban("GB82 WEST 1234 5698 7654 32")
+
+
+def test_what_comes_in_live_is_redacted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A span that an exporter or the receiver brings loses its secret before it is stored."""
+    monkeypatch.chdir(tmp_path)
+    with Store.open(tmp_path / "x.db") as store:
+        add_live(store, Origin(Path("live"), "00" * 32, "live"), [span(note=f"use {API_KEY}")])
+        (kept,) = next(store.groups([f"{1:032x}"], [])).spans
+        assert kept.attributes["note"].startswith("use [redacted secret ")

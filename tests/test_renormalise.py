@@ -30,6 +30,12 @@ def exported(trace: str, conversation: str) -> dict[str, object]:
     return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
 
 
+def forget_shapes() -> None:
+    """Have conventions looked up anew: a process knows only one set of them, and remembers which a span's shape speaks."""
+    semconv._spoken.cache_clear()
+    semconv._asked.cache_clear()
+
+
 @pytest.fixture
 def old_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A store filled when only the model's name was understood: two traces, so two runs."""
@@ -38,7 +44,9 @@ def old_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with Store.open(tmp_path / "workbench.db") as store:
         with monkeypatch.context() as patch:
             patch.setattr(semconv, "_by_heads", lambda: ((semconv.parse_convention("old.toml", OLD), frozenset({"gen_ai"})),))
+            forget_shapes()
             collection.ingest(store, [file])
+        forget_shapes()
         yield store
 
 

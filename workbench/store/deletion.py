@@ -53,9 +53,9 @@ def remove(connection: Connection, extent: Extent) -> Deleted:
     done = Deleted(extent.runs)
     steps_before = set(_addresses(connection, "step"))
     candidates = _with_targets(connection, set(_taken_out(connection, extent, done)), steps_before)
-    kept = _used_by_others(connection, candidates)
-    gone = candidates - kept
-    done.payloads, done.payloads_kept = len(gone), len(kept)
+    used = _with_targets(connection, {address for name in ROOTS for address in _addresses(connection, name)}, set(_addresses(connection, "step")))
+    gone = {one.hex() for one in connection.execute(select(PAYLOAD.c.sha256)).scalars()} - used  # what retired runs left behind, too
+    done.payloads, done.payloads_kept = len(gone), len(candidates & used)
     for batch in batched(gone, IN_CLAUSE):
         here = PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)])
         done.payload_bytes += sum(len(content) for content in connection.execute(select(PAYLOAD.c.content).where(here)).scalars())
@@ -94,16 +94,6 @@ def _with_targets(connection: Connection, addresses: set[str], steps: set[str]) 
                 following |= pointed_at(unshut(row.content), step=row.sha256.hex() in steps)
         wanted = following
     return found
-
-
-def _used_by_others(connection: Connection, candidates: set[str]) -> set[str]:
-    """Those of the candidates that what remains still points at: by a row, or from a payload."""
-    steps = set(_addresses(connection, "step"))
-    used = {address for name in ROOTS for address in _addresses(connection, name) if address in candidates}
-    for row in connection.execution_options(yield_per=IN_CLAUSE).execute(select(PAYLOAD)):
-        if row.sha256.hex() not in candidates:
-            used |= pointed_at(unshut(row.content), step=row.sha256.hex() in steps) & candidates
-    return _with_targets(connection, used, steps)
 
 
 def _addresses(connection: Connection, name: str) -> Iterable[str]:

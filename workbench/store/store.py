@@ -271,6 +271,7 @@ class Store:
             for run_id in gone:
                 connection.execute(FINDING.delete().where(FINDING.c.run_id == run_id))
                 connection.execute(EXAMINATION.delete().where(EXAMINATION.c.run_id == run_id))
+                connection.execute(STEP.delete().where(STEP.c.revision.in_(select(RUN.c.revision).where(RUN.c.run_id == run_id))))
                 connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
             if gone:
                 searching.drop(connection)
