@@ -41,7 +41,20 @@ from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
 
-KNOWN = (StoreError, DeletionError, RedactionError, IngestError, SourceError, PluginError, ForkError, ReportError, ReceiverError, LookupError, OSError, DatabaseError)
+KNOWN = (
+    StoreError,
+    DeletionError,
+    RedactionError,
+    IngestError,
+    SourceError,
+    PluginError,
+    ForkError,
+    ReportError,
+    ReceiverError,
+    LookupError,
+    OSError,
+    DatabaseError,
+)
 SEVERITY = {"error": "[bold red]✕ error[/]", "warning": "[yellow]▲ warning[/]", "info": "[blue]● info[/]"}
 STATUS = {
     "ok": "[green]✓ ok[/]",
