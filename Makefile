@@ -8,7 +8,8 @@ SETUP := $(VENV)/.done
 .PHONY: test demo lab setup chromium postgres lint types contracts check bench record screenshots lock clean
 
 test: setup chromium postgres lint types contracts  ## all that CI does
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 tests/browser
+	$(BIN)/python -m pytest -n 2 --ignore=tests/browser
 
 demo: setup  ## load the recorded incidents, detect, report, and say where to look
 	$(BIN)/workbench demo

@@ -1,8 +1,8 @@
 """A headless Chromium for tests, pages that hold just one widget, and a real JupyterLab.
 
-- `browser`: one Chromium a session. It can reach 127.0.0.1 and nothing else, which proves that what is tested works offline.
+- `browser`: one Chromium for this folder (Playwright's event loop must be gone before tests elsewhere run their own). It can reach 127.0.0.1 and nothing else, which proves that what is tested works offline.
 - `show(stepper)`: the widget alone in a page, behind a fake model that asks the Python object itself. About a second a test.
-- `lab`: one JupyterLab a session. `lab.open_notebook(path)` runs a copy of a notebook in it. Several seconds a test.
+- `lab`: one JupyterLab for this folder. `lab.open_notebook(path)` runs a copy of a notebook in it. Several seconds a test.
 - `screenshot(page, name)`: writes `tests/screenshots/NAME.png` (not committed). With `committed=True` and `REFRESH_SCREENSHOTS=1` in the
   environment it writes `docs/NAME.png` too: so the README's pictures are refreshed by `REFRESH_SCREENSHOTS=1 pytest -m browser`.
 
@@ -68,7 +68,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 FAILED = pytest.StashKey[bool]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One headless Chromium with a profile of its own."""
     executable = find_chromium()
@@ -123,7 +123,7 @@ def screenshot() -> Screenshot:
     return write
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One JupyterLab a session, on a free loopback port, with folders of its own."""
     with start_lab(tmp_path_factory.mktemp("lab"), REPOSITORY) as lab:
