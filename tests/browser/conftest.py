@@ -1,6 +1,7 @@
 """A headless Chromium for tests, pages that hold just one widget, and a real JupyterLab.
 
-- `browser`: one Chromium for this folder (Playwright's event loop must be gone before tests elsewhere run their own). It can reach 127.0.0.1 and nothing else, which proves that what is tested works offline.
+- `browser`: one Chromium for this folder; Playwright's event loop must be gone before tests elsewhere run their own. It can reach 127.0.0.1
+  and nothing else, which proves that what is tested works offline.
 - `show(stepper)`: the widget alone in a page, behind a fake model that asks the Python object itself. About a second a test.
 - `lab`: one JupyterLab for this folder. `lab.open_notebook(path)` runs a copy of a notebook in it. Several seconds a test.
 - `screenshot(page, name)`: writes `tests/screenshots/NAME.png` (not committed). With `committed=True` and `REFRESH_SCREENSHOTS=1` in the
