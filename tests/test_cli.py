@@ -54,15 +54,16 @@ def test_ingest_says_what_it_read(tmp_path: Path):
     assert [file["new"] for file in again["files"] if file["collector"]] == [0, 0]
 
 
-def test_a_store_on_a_server_holds_what_one_in_a_file_holds(store: Path, postgres: Server):
+def test_a_store_on_a_server_holds_what_one_in_a_file_holds(store: Path, postgres: Server, tmp_path: Path):
     """Ingest, detect, list and verify give the same with a PostgreSQL store as with a file, and never print its password."""
     url = postgres.create()
-    told = [run("ingest", SAMPLES, "--store", url), run("detect", "--store", url), run("show", "booked-twice", "--store", url)]
+    told = [run("ingest", SAMPLES, "--store", url, cwd=tmp_path), run("detect", "--store", url), run("show", "booked-twice", "--store", url)]
     assert [run("runs", "--store", one, "--json") for one in (url, url)] == [run("runs", "--store", store, "--json")] * 2
     findings = [run("detect", "--store", one, "--json").rpartition('{"timings"')[0] for one in (url, store)]
     assert findings[0] == findings[1]
     assert json.loads(run("verify", "--store", url, "--json")) == {"problems": []}
     assert "postgresql://owner@127.0.0.1" in told[0]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".key"]  # the secret of the pseudonyms lies where one works
     assert all("s3cr3t" not in one for one in told)
 
 
