@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from workbench.documents import parse_json
 from workbench.exchanges import opened
-from workbench.histories import AGENT_AS_TOOL, CHILD, HANDOFF, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
-from workbench.model import Json, Message, Record, Skip, ToolCall
+from workbench.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
+from workbench.model import HANDOFF, RAN_AGENT, Json, Message, Record, Skip, ToolCall
 from workbench.plugins import Example
 from workbench.source import Source
 
@@ -324,7 +324,7 @@ def _inside_workflow(asking: Operation, call: ToolCall, later: list[Operation]) 
             if asking.exchange is not None and call.name in asking.exchange.handoffs:
                 tool.notes.append(HANDOFF)
             elif number:
-                tool.notes.append(AGENT_AS_TOOL)
+                tool.notes.append(RAN_AGENT)
             else:
                 tool.notes.append("ran inside the workflow, without an activity")
             return tool

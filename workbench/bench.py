@@ -79,7 +79,7 @@ class Bench:
         """Examine what has not been examined; returns every finding of the store, the gravest first."""
         collection.catch_up(self.store)
         done = detection.detect(self.store, progress=progress)
-        return Detected(self._findings(), [one for _, lacks in self.store.examined().values() for one in lacks], done)
+        return Detected(*self._said(), done)
 
     def runs(self) -> pl.DataFrame:
         """One row a run; the columns are described in `workbench.frames`."""
@@ -92,7 +92,7 @@ class Bench:
         """One row a finding of the runs examined so far, the gravest first."""
         from workbench.frames import findings_frame  # noqa: PLC0415  # as above
 
-        return findings_frame(self._findings())
+        return findings_frame(self._said()[0])
 
     def run(self, run_id: str) -> RecordedRun:
         """One run, by its id or an unambiguous start of it. RunNotFoundError names the nearest."""
@@ -105,9 +105,7 @@ class Bench:
         Runs that were not examined yet are examined first: a report must not call a run clean that nobody looked at.
         """
         detection.detect(self.store)
-        examined = self.store.examined()
-        findings, lacks = self._findings(), [one for _, not_evaluated in examined.values() for one in not_evaluated]
-        return _saved(store_report(list(self.store.runs()), findings, lacks), path)
+        return _saved(store_report(list(self.store.runs()), *self._said()), path)
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
@@ -125,8 +123,10 @@ class Bench:
         """Re-hash the store and follow its references; an empty list when all is well."""
         return self.store.verify()
 
-    def _findings(self) -> list[Finding]:
-        return detection.ranked([one for findings, _ in self.store.examined().values() for one in findings])
+    def _said(self) -> tuple[list[Finding], list[NotEvaluated]]:
+        """What the detectors said of the runs examined so far: findings, the gravest first, and what they could not judge."""
+        examined = self.store.examined().values()
+        return detection.ranked([one for findings, _ in examined for one in findings]), [one for _, lacks in examined for one in lacks]
 
 
 class RecordedRun:
@@ -159,7 +159,7 @@ class RecordedRun:
     @cached_property
     def _examined(self) -> tuple[list[Finding], list[NotEvaluated]]:
         detection.detect(self.bench.store, only=[self.run_id])
-        return self.bench.store.examined()[self.run_id]
+        return self.bench.store.examined(self.run_id)[self.run_id]
 
     @property
     def findings(self) -> list[Finding]:

@@ -20,9 +20,7 @@ from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]
 
-AGENT_AS_TOOL = "ran an agent"
 CHILD = "child workflow "
-HANDOFF = "handoff"
 UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 """What taking apart an event of another shape than the engine's can raise."""
 MAX_CONTAINER_DEPTH = 4

@@ -31,6 +31,10 @@ ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 PASSED_ON = "passed on from inside"
 """The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
+HANDOFF = "handoff"
+"""The note of a tool call that handed over to another agent: the run goes on there, and nothing failed."""
+RAN_AGENT = "ran an agent"
+"""The note of a tool call that was another agent's work."""
 NOT_MADE = frozenset(("edited", "halted", "blocked"))
 """The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 

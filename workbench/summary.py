@@ -6,11 +6,9 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 from __future__ import annotations
 
 from workbench.attempts import Chain, attempts, tool_of
-from workbench.model import PASSED_ON, Finding, Json, Receipt, Run, Step
+from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
 
-AGENT = "ran an agent"
-"""The note of a tool call that was another agent's work."""
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
 
 
@@ -85,9 +83,9 @@ def _tool_call(step: Step) -> dict[str, Json]:
         "name": call.name if call else step.name,
         "arguments": call.arguments if call else None,
         "call_id": call.call_id if call else None,
-        "status": "handoff" if "handoff" in step.notes else CALL_STATUS.get(step.status, step.status),
+        "status": "handoff" if HANDOFF in step.notes else CALL_STATUS.get(step.status, step.status),
         "result": step.result,
-        "is_agent": AGENT in step.notes,
+        "is_agent": RAN_AGENT in step.notes,
     }
 
 

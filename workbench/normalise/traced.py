@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.model import Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
+from workbench.model import HANDOFF, RAN_AGENT, Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
 from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
-HANDOFF = "handoff"
 TRANSFER = "transfer_to_"
-AGENT = "ran an agent"
-"""Note of a tool call that was another agent's work."""
 ASKED_AGAIN = "the model was asked to try again"
 """Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
 NO_TOKENS = Tokens()
@@ -83,7 +80,7 @@ def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
     if reading.handoff or (reading.tool_name and status_of(node) == "ok" and hands_over(reading.tool_name, reading.arguments, forest)):
         yield HANDOFF
     if node.key in forest.delegates:
-        yield AGENT
+        yield RAN_AGENT
     if reading.attempt is not None and reading.error is not None:
         yield ASKED_AGAIN
     if reading.retry_attempt is not None and reading.retry_attempt > 1:

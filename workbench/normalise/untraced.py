@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.model import Message, Step, ToolCall
+from workbench.model import HANDOFF, Message, Step, ToolCall
 from workbench.normalise.forest import Forest
-from workbench.normalise.traced import HANDOFF, hands_over
+from workbench.normalise.traced import hands_over
 
 TOLD = "told by the messages: no span of the call was recorded"
 """Note of such a call. Its time is that between the model's question and the next model call, which saw the answer."""

@@ -442,9 +442,11 @@ class Store:
             seq = connection.execute(EXAMINATION.insert().values(values).returning(EXAMINATION.c.seq)).scalar_one()
             _insert(connection, FINDING, [row | {"examination": seq, "position": number} for number, row in enumerate(rows)])
 
-    def examined(self) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
-        """For each examined run, the findings of its newest examination and what could not be evaluated."""
+    def examined(self, only: str | None = None) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
+        """For each examined run (or `only` this one), the findings of its newest examination and what could not be evaluated."""
         newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
+        if only is not None:
+            newest = newest.where(EXAMINATION.c.run_id == only)
         result: dict[str, tuple[list[Finding], list[NotEvaluated]]] = {}
         with self._engine.connect() as connection:
             for row in list(connection.execute(select(EXAMINATION).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq))):
