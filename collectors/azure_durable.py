@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.exchanges import opened
-from workbench.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.model import Json, Record, Status
 from workbench.plugins import Example
+from workbench.reading.exchanges import opened
+from workbench.reading.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.source import Source
 
 NAMES = (

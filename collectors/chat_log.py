@@ -11,10 +11,10 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 
-from workbench.documents import first_keys, json_documents
-from workbench.messages import fields_of, message_of, time_ns, tool_names
 from workbench.model import Conversation, Json, Message, Record, Skip, canonical, digest
 from workbench.plugins import Example
+from workbench.reading.documents import first_keys, json_documents
+from workbench.reading.messages import fields_of, message_of, time_ns, tool_names
 from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]

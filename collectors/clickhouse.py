@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Log, Record, Span, SpanEvent
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import build_each, read_items, rows_of
+from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, event_of, flat_list, hex_id, kept, parent_id, service, span_of, state_of
+from workbench.reading.tables import parquet_columns, parquet_rows
 from workbench.source import Source
-from workbench.span_objects import build_each, read_items, rows_of
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, event_of, flat_list, hex_id, kept, parent_id, service, span_of, state_of
-from workbench.tables import parquet_columns, parquet_rows
 
 PLACES = frozenset({"", "[]", "data[]"})
 IDS = ("TraceId", "SpanId")

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workbench.documents import parse_json
-from workbench.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
 from workbench.model import PASSED_ON, Json, Record, Skip, Status
-from workbench.pickles import PickleError, plain_data
 from workbench.plugins import Example
+from workbench.reading.documents import parse_json
+from workbench.reading.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
+from workbench.reading.pickles import PickleError, plain_data
 from workbench.source import Source, SourceError, readonly
 
 MAGIC = b"SQLite format 3\x00"

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from workbench.model import Json, Log, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import SPAN_IDS, STARTS, TRACE_IDS, first_of, read_items, rows_of, span_of_object
+from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, any_id, any_time, kept, span_of
 from workbench.source import Source
-from workbench.span_objects import SPAN_IDS, STARTS, TRACE_IDS, first_of, read_items, rows_of, span_of_object
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, any_id, any_time, kept, span_of
 
 PLACES = frozenset({"", "[]", "spans[]"})
 CONTEXTS = frozenset({"context", "[].context", "spans[].context"})

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.exchanges import opened
-from workbench.histories import Failure, Fields, History, Operation, Where, moment, read_histories, text_of
-from workbench.messages import count_of
 from workbench.model import Json, Record, Status
 from workbench.plugins import Example
+from workbench.reading.exchanges import opened
+from workbench.reading.histories import Failure, Fields, History, Operation, Where, moment, read_histories, text_of
+from workbench.reading.messages import count_of
 from workbench.source import Source
 
 STATES: dict[str, Status] = {

@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.documents import parse_json
-from workbench.exchanges import opened
-from workbench.histories import Failure, Fields, History, Operation, Where, moment, pick, read_histories, text_of
-from workbench.messages import count_of
 from workbench.model import Json, Record, Status
 from workbench.plugins import Example
+from workbench.reading.documents import parse_json
+from workbench.reading.exchanges import opened
+from workbench.reading.histories import Failure, Fields, History, Operation, Where, moment, pick, read_histories, text_of
+from workbench.reading.messages import count_of
 from workbench.source import Source
 
 ITEM = re.compile(rb'"type"\s*:\s*"(Function|Step)(Scheduled|Started|Completed|Errored|Failed|Cancelled|Sleeping|Waiting|Invoking|StatusUpdated)"')

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import first_of, read_items, rows_of
+from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
 from workbench.source import Source
-from workbench.span_objects import first_of, read_items, rows_of
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
 
 PLACES = frozenset({"", "[]", "data[]", "observations[]"})
 WHOLE = frozenset({"", "[]"})

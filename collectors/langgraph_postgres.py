@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from workbench.database import Database
 from workbench.model import Json, Record, Skip
 from workbench.plugins import Example
+from workbench.reading.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
 from workbench.source import Source
-from workbench.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
 
 SCHEMES = ("postgresql",)
 

@@ -16,8 +16,8 @@ import ormsgpack
 
 from workbench.model import Json, Record, Skip
 from workbench.plugins import Example
+from workbench.reading.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
 from workbench.source import Source, SourceError
-from workbench.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
 
 MAGIC = b"SQLite format 3\x00"
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import build_each, read_items, rows_of
+from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of, text_of
+from workbench.reading.tables import parquet_columns, parquet_rows
 from workbench.source import Source
-from workbench.span_objects import build_each, read_items, rows_of
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of, text_of
-from workbench.tables import parquet_columns, parquet_rows
 
 PLACES = frozenset({"", "[]", "runs[]", "data[]"})
 OWN = ("run_type", "dotted_order", "parent_run_id", "child_run_ids")

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import PARENTS, first_of, read_items, rows_of, span_of_object
+from workbench.reading.spans import Fields, Said, any_id, decoded_once
 from workbench.source import Source
-from workbench.span_objects import PARENTS, first_of, read_items, rows_of, span_of_object
-from workbench.spans import Fields, Said, any_id, decoded_once
 
 TRACES = frozenset({"", "[]", "traces[]"})
 INFOS = frozenset({"trace_metadata", "request_metadata", "trace_location", "experiment_id"})

@@ -16,11 +16,11 @@ import zstandard
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from workbench.documents import json_documents, parse_json
 from workbench.model import Json, Record, Skip
-from workbench.otlp import ENVELOPES, LOG_RESOURCES, LOG_SCOPES, RESOURCES, SCOPES, begins_request, records_of_json, records_of_protobuf
 from workbench.outline import Outline, outline
 from workbench.plugins import Example
+from workbench.reading.documents import json_documents, parse_json
+from workbench.reading.otlp import ENVELOPES, LOG_RESOURCES, LOG_SCOPES, RESOURCES, SCOPES, begins_request, records_of_json, records_of_protobuf
 from workbench.source import DAMAGED, HEAD_BYTES, MAX_LINE_BYTES, ZSTD_MAGIC, Source, SourceError, unpacked
 
 Fields = dict[str, Json]

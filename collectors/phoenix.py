@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from workbench.decoders import unflattened
 from workbench.model import Json, Record, Span
-from workbench.otlp import span_of_json
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.decoders import unflattened
+from workbench.reading.otlp import span_of_json
+from workbench.reading.span_objects import read_items, rows_of, span_of_object
+from workbench.reading.spans import Fields, Said
 from workbench.source import Source
-from workbench.span_objects import read_items, rows_of, span_of_object
-from workbench.spans import Fields, Said
 
 PLACES = frozenset({"data[]", "[]", ""})
 COLUMN = "attributes."

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.exchanges import opened
-from workbench.histories import Failure, Fields, History, Operation, Where, moment, read_histories, text_of
 from workbench.model import Json, Record, Status
 from workbench.plugins import Example
+from workbench.reading.exchanges import opened
+from workbench.reading.histories import Failure, Fields, History, Operation, Where, moment, read_histories, text_of
 from workbench.source import Source
 
 TASK = re.compile(r"(?:Task|Activity|LambdaFunction)(Scheduled|Started|Submitted|Succeeded|Failed|TimedOut|StartFailed|ScheduleFailed|SubmitFailed)")

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.documents import parse_json
-from workbench.exchanges import opened
-from workbench.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.model import HANDOFF, RAN_AGENT, Json, Message, Record, Skip, ToolCall
 from workbench.plugins import Example
+from workbench.reading.documents import parse_json
+from workbench.reading.exchanges import opened
+from workbench.reading.histories import CHILD, Failure, Fields, History, Operation, Where, answer, known, moment, pick, read_histories, text_of
 from workbench.source import Source
 
 READABLE = ("json/plain", "json/protobuf", "text/plain")

@@ -13,9 +13,23 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span, SpanEvent
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.span_objects import first_of, read_items
+from workbench.reading.spans import (
+    SPAN_DIGITS,
+    TRACE_DIGITS,
+    US,
+    Fields,
+    Said,
+    decoded_once,
+    event_of,
+    flat_list,
+    padded_id,
+    service,
+    span_of,
+    state_of,
+    time_of,
+)
 from workbench.source import Source
-from workbench.span_objects import first_of, read_items
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, decoded_once, event_of, flat_list, padded_id, service, span_of, state_of, time_of
 
 PLACES = frozenset({"", "[]", "[][]"})
 OWN = frozenset({"timestamp", "duration", "localEndpoint", "remoteEndpoint", "tags", "annotations", "kind", "parentId"})

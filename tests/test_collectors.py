@@ -16,10 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collectors import chat_log, otlp
 from tests.postgres import Server
-from workbench import spans
 from workbench.database import location
 from workbench.model import Conversation, Json, Record, Skip, Span
 from workbench.plugins import Collector, Example, collector_of, collectors
+from workbench.reading import spans
 from workbench.source import Source, SourceError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

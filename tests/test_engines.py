@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.collection import ingest
-from workbench.exchanges import exchange_of
-from workbench.histories import Failure, History, Operation, moment, words_of
 from workbench.model import Json, Run, Skip
-from workbench.pickles import PickleError, plain_data
 from workbench.plugins import collectors
+from workbench.reading.exchanges import exchange_of
+from workbench.reading.histories import Failure, History, Operation, moment, words_of
+from workbench.reading.pickles import PickleError, plain_data
 from workbench.source import Source
 from workbench.store import Store
 from workbench.summary import of_run

@@ -23,13 +23,13 @@ import workbench as wb
 from collectors import langgraph_postgres, langgraph_sqlite
 from tests.postgres import PASSWORD, Server
 from tests.test_langgraph_sqlite import THREAD, Notes, Numbers, agent, ask, plan, research
-from workbench import serde
 from workbench.collection import IngestError
 from workbench.database import Database, location
 from workbench.model import Checkpoint, Record, Skip
 from workbench.normalise import normalise
+from workbench.reading import serde
+from workbench.reading.threads import fetch_state, opened
 from workbench.source import Source, SourceError
-from workbench.threads import fetch_state, opened
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "langgraph"
 
@@ -208,7 +208,7 @@ def test_reading_leaves_every_row_as_it_was(pair: tuple[Path, Database]) -> None
 
 def test_a_statement_has_its_time(pair: tuple[Path, Database], monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement that takes too long is ended by the server, and the error says so."""
-    monkeypatch.setattr("workbench.threads.postgres.STATEMENT_MS", 50)
+    monkeypatch.setattr("workbench.reading.threads.postgres.STATEMENT_MS", 50)
     with opened(pair[1]) as tables, pytest.raises(SourceError, match="statement timeout"):
         list(tables._execute("SELECT pg_sleep(10)"))
 
@@ -231,7 +231,8 @@ def test_a_password_is_neither_stored_nor_shown(pair: tuple[Path, Database], url
 def test_a_later_process_takes_the_password_from_where_libpq_looks(pair: tuple[Path, Database]) -> None:
     """Another process reads the stored URL with PGPASSWORD; without it, the error says where a password is looked for."""
     code = (
-        f"from workbench.threads import opened; from workbench.database import location\nwith opened(location({str(pair[1])!r})) as t: print(list(t.threads()))"
+        "from workbench.reading.threads import opened; from workbench.database import location\n"
+        f"with opened(location({str(pair[1])!r})) as t: print(list(t.threads()))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"HOME": "/nonexistent"}
     given, missing = (

@@ -27,10 +27,10 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, Send, interrupt
 
 from collectors import langgraph_sqlite
-from workbench import serde, tasks
 from workbench.model import Checkpoint, Record, Skip
+from workbench.reading import serde, tasks
+from workbench.reading.threads import states
 from workbench.source import Source, SourceError
-from workbench.threads import states
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 

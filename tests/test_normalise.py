@@ -20,8 +20,8 @@ from langgraph.types import Command, interrupt
 from collectors import langgraph_sqlite
 from workbench.model import Checkpoint, Conversation, Message, Run, Span, SpanEvent, Step, Tokens, ToolCall, Write
 from workbench.normalise import from_conversation, normalise
+from workbench.reading.tasks import NULL_TASK, task_id
 from workbench.source import Source
-from workbench.tasks import NULL_TASK, task_id
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 THREAD: Any = {"configurable": {"thread_id": "t"}}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.documents import parse_json, parse_recurring
 from workbench.model import Json, Message, Span
+from workbench.reading.documents import parse_json, parse_recurring
 from workbench.sketch import model, sketch, user
 from workbench.store import Origin, Store
 from workbench.store.dialect import APPLICATION_ID

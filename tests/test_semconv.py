@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import otlp
-from workbench.messages import answer_of, arguments_of, message_of, messages_of, time_ns, tokens_of, tool_names
 from workbench.model import Json, Reading, Span, SpanEvent, Tokens, ToolCall
+from workbench.reading.messages import answer_of, arguments_of, message_of, messages_of, time_ns, tokens_of, tool_names
 from workbench.semconv import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE, ConventionError, conventions, parse_convention, read
 from workbench.source import Source
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench import documents, source
-from workbench.documents import first_keys, json_documents, parse_json
+from workbench import source
+from workbench.reading import documents
+from workbench.reading.documents import first_keys, json_documents, parse_json
 from workbench.source import Source, SourceError, readonly
 
 COMPRESS = {"plain": bytes, "gzip": gzip.compress, "xz": lzma.compress}

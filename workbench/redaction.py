@@ -30,8 +30,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from workbench.documents import raw_items
 from workbench.model import Json, Record, Skip, Span, Value
+from workbench.reading.documents import raw_items
 
 KINDS = ("secret", "card", "iban", "email")
 DEFAULT_KINDS = ("secret",)

@@ -1,7 +1,7 @@
 """Semantic conventions: what the attributes of a span mean, in the words of `workbench.model`.
 
 A convention is one file in `conventions/`, and no Python: how to recognise it, what kind of work a span is, and where each field of a `Reading`
-stands, as the sources of `workbench.decoders` spell it.
+stands, as the sources of `workbench.reading.decoders` spell it.
 
 Recognition is per span, since one trace mixes conventions. Of all conventions a span speaks, in order of rank, the first source with a value
 wins, and `provenance` says which it was.
@@ -18,9 +18,9 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
-from workbench.decoders import DECODERS, Source, Values, opened, source_of
-from workbench.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
 from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
+from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
+from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "conversation_of", "parse_convention", "read"]
 

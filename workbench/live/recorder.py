@@ -33,8 +33,8 @@ from opentelemetry.trace import Span, SpanContext
 
 from workbench.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
-from workbench.messages import message_of, tool_names
 from workbench.model import Json
+from workbench.reading.messages import message_of, tool_names
 
 if TYPE_CHECKING:
     from openinference.instrumentation.langchain import LangChainInstrumentor

@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from workbench.documents import parse_json
 from workbench.model import Json, Log, Record, Skip, Span
 from workbench.plugins import collectors
+from workbench.reading.documents import parse_json
 from workbench.source import Body, Source, SourceError
 
 Signal = Literal["traces", "logs"]

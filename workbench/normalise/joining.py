@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workbench.messages import message_of
 from workbench.model import Joined, Json, Reading
 from workbench.normalise.forest import Node
 from workbench.normalise.ledger import Ledger, Task, is_start
+from workbench.reading.messages import message_of
 
 MAX_NESTING = 6
 SHORT = 8

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from workbench import serde
 from workbench.model import Checkpoint, Json, Write
 from workbench.normalise.recorded import messages_in
-from workbench.tasks import INPUT, NULL_TASK, START, TASKS, index_of_path
+from workbench.reading import serde
+from workbench.reading.tasks import INPUT, NULL_TASK, START, TASKS, index_of_path
 
 INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
 SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))

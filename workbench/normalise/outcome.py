@@ -8,7 +8,7 @@ from workbench.model import Status, Step
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger, Task
 from workbench.normalise.traced import status_of
-from workbench.tasks import TASKS
+from workbench.reading.tasks import TASKS
 
 BRANCH = ("branch:to:", "start:")
 

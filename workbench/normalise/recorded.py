@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.messages import ROLES, fields_of, tool_call_of
 from workbench.model import Json, Message, ToolCall, canonical
+from workbench.reading.messages import ROLES, fields_of, tool_call_of
 
 MODEL_RUN = ("lc_run-", "run-")
 MAX_NESTING = 6

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from workbench.documents import parse_json
 from workbench.model import Json, Step, ToolCall
 from workbench.normalise.forest import CALLS, Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 from workbench.normalise.lineage import task_of
 from workbench.normalise.traced import status_of, where
+from workbench.reading.documents import parse_json
 from workbench.semconv import DECODERS
 
 QUESTION = "question"

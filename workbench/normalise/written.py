@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench import serde
-from workbench.messages import message_of
 from workbench.model import PASSED_ON, Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
@@ -13,7 +11,9 @@ from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, d
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
 from workbench.normalise.traced import decision_of, status_of, where
 from workbench.normalise.unrecorded import QUESTION, resumed_with
-from workbench.tasks import INPUT, UPDATE
+from workbench.reading import serde
+from workbench.reading.messages import message_of
+from workbench.reading.tasks import INPUT, UPDATE
 
 UNNAMED = "task"
 MESSAGES = "messages"

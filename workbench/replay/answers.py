@@ -18,8 +18,8 @@ from typing import Any, get_type_hints
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
-from workbench.messages import messages_of
 from workbench.model import Interaction, Json, Message
+from workbench.reading.messages import messages_of
 
 STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
 RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
-from workbench.threads import CheckpointRow, Place, Tables, opened
+from workbench.reading.threads import CheckpointRow, Place, Tables, opened
 
 SCHEMA = """
 CREATE TABLE checkpoints (

@@ -17,6 +17,7 @@ from workbench.comparison import count_effects
 from workbench.database import Location
 from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Status, Step, digest
 from workbench.plugins import collector_of
+from workbench.reading.threads import opened
 from workbench.replay import cut as cutting
 from workbench.replay import process
 from workbench.replay.assembly import assemble
@@ -25,7 +26,6 @@ from workbench.replay.cut import Cut, CutError
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.source import Source, SourceError
-from workbench.threads import opened
 
 MODEL = "model"
 RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from workbench.documents import parse_json
 from workbench.model import Json
+from workbench.reading.documents import parse_json
 
 TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
 PLAIN = frozenset((int, bool, type(None)))

@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from workbench import serde
 from workbench.model import Checkpoint, Json, Skip, Write
-from workbench.tasks import NULL_TASK, START, TASKS, Naming, created_ns
-from workbench.tasks import Place as TaskPlace
-from workbench.threads.tables import CheckpointRow, Place, Tables, WriteRow
+from workbench.reading import serde
+from workbench.reading.tasks import NULL_TASK, START, TASKS, Naming, created_ns
+from workbench.reading.tasks import Place as TaskPlace
+from workbench.reading.threads.tables import CheckpointRow, Place, Tables, WriteRow
 
 FROM_METADATA = "its row is missing: taken from the next checkpoint's metadata"
 

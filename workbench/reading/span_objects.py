@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from workbench.documents import json_documents
 from workbench.model import Json, Record, Skip, Span, SpanEvent
+from workbench.reading.documents import json_documents
+from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, UNUSABLE, Fields, Said, any_time, brief, event_of, hex_id, parent_id, skips, span_of, state_of
 from workbench.source import Source, SourceError
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, UNUSABLE, Fields, Said, any_time, brief, event_of, hex_id, parent_id, skips, span_of, state_of
 
 TRACE_IDS = ("trace_id", "traceId")
 SPAN_IDS = ("span_id", "spanId", "id")

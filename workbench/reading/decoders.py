@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from workbench.documents import parse_json, parse_recurring
-from workbench.messages import Fields, fields_of, message_of
 from workbench.model import Json, Span
+from workbench.reading.documents import parse_json, parse_recurring
+from workbench.reading.messages import Fields, fields_of, message_of
 
 MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9

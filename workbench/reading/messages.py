@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from workbench.documents import Item, parse_json
 from workbench.model import Json, Message, Tokens, ToolCall, canonical
+from workbench.reading.documents import Item, parse_json
 
 Fields = dict[str, Json]
 Role = Literal["system", "user", "assistant", "tool"]

@@ -17,11 +17,11 @@ from typing import Any
 import ormsgpack
 import psycopg
 
-from workbench import serde
 from workbench.database import Database, reading
 from workbench.model import Json
+from workbench.reading import serde
+from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 from workbench.source import SourceError
-from workbench.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 
 STATEMENT_MS, LOCK_MS = 60_000, 10_000
 COPIED_ROWS = 100

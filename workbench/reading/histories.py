@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.documents import json_documents
-from workbench.exchanges import Exchange, exchange_of, opened
-from workbench.messages import time_ns
 from workbench.model import PASSED_ON, Json, Message, Record, Run, Skip, Status, Step, StepKind, ToolCall, canonical, digest
+from workbench.reading.documents import json_documents
+from workbench.reading.exchanges import Exchange, exchange_of, opened
+from workbench.reading.messages import time_ns
 from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workbench import serde
 from workbench.database import Location, require_driver
 from workbench.model import Json
+from workbench.reading import serde
+from workbench.reading.threads.records import Skipped, read_threads
+from workbench.reading.threads.states import state_of
+from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, Tables
 from workbench.source import SourceError
-from workbench.threads.reading import Skipped, read_threads
-from workbench.threads.states import state_of
-from workbench.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, Tables
 
 __all__ = ["BrokenOffError", "CheckpointRow", "MissingTablesError", "Place", "Skipped", "Tables", "fetch_state", "opened", "read_threads"]
 
@@ -35,9 +35,9 @@ def fetch_state(location: Location, thread_id: str, place: Place) -> dict[str, J
 def opened(location: Location) -> Iterator[Tables]:
     """A checkpoint database for reading, SQLite for a path, PostgreSQL for a URL. SourceError when it can't be opened or is another database."""
     if isinstance(location, Path):
-        from workbench.threads.sqlite import SqliteTables as Found  # noqa: PLC0415  # each driver only where it is needed
+        from workbench.reading.threads.sqlite import SqliteTables as Found  # noqa: PLC0415  # each driver only where it is needed
     else:
         require_driver()
-        from workbench.threads.postgres import PostgresTables as Found  # type: ignore[assignment]  # noqa: PLC0415
+        from workbench.reading.threads.postgres import PostgresTables as Found  # type: ignore[assignment]  # noqa: PLC0415
     with Found.opened(location) as tables:  # type: ignore[arg-type]
         yield tables

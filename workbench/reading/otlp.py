@@ -19,7 +19,23 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from workbench.model import Json, Log, Record, Skip, Span, SpanEvent
-from workbench.spans import SPAN_DIGITS, TRACE_DIGITS, UNUSABLE, Fields, Said, brief, cut, event_of, hex_id, kept, parent_id, skips, span_of, state_of, time_of
+from workbench.reading.spans import (
+    SPAN_DIGITS,
+    TRACE_DIGITS,
+    UNUSABLE,
+    Fields,
+    Said,
+    brief,
+    cut,
+    event_of,
+    hex_id,
+    kept,
+    parent_id,
+    skips,
+    span_of,
+    state_of,
+    time_of,
+)
 
 RESOURCES = ("resourceSpans", "resource_spans", "batches")
 SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans")

@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from workbench import serde
 from workbench.model import Json
+from workbench.reading import serde
+from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 from workbench.source import SourceError, readonly
-from workbench.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 
 BLOCK_BYTES = 1 << 20
 COLUMNS = {

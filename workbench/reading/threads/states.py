@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workbench import serde
 from workbench.model import Json
-from workbench.threads.tables import Place, StateRow, Tables
+from workbench.reading import serde
+from workbench.reading.threads.tables import Place, StateRow, Tables
 
 MAX_ANCESTORS = 20_000
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from workbench.documents import parse_json
-from workbench.messages import Fields, answer_of, message_of, messages_of, tokens_of, tool_names
 from workbench.model import Decision, Json, Message, Tokens, canonical
+from workbench.reading.documents import parse_json
+from workbench.reading.messages import Fields, answer_of, message_of, messages_of, tokens_of, tool_names
 
 MAX_LOOK = 6
 """How deep a request may be wrapped in an activity's arguments."""

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from workbench.documents import parse_json
 from workbench.model import Json, Skip, Span, SpanEvent
+from workbench.reading.documents import parse_json
 
 Fields = dict[str, Json]
 Said = list[str]
