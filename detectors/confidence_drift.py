@@ -89,6 +89,7 @@ def _finding(run: Run, sure: list[Step], values: list[float], alarm: int) -> Fin
         numbers=numbers,
         evidence=tuple(Evidence.cite(run, step.index, pointer, text) for step, pointer, text in cited),
         capability="observability",
+        item="semantic-failures",
         refute=f"Fork at step {(hollow or sure[alarm]).index} with a fuller result put in: if confidence falls all the same, that result wasn't the reason.",
     )
 

@@ -67,6 +67,7 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
             *(Evidence.cite(run, act.step, "$.tool_call.arguments", f"arguments of {act.tool}") for act in attempts[:SHOWN]),
         ),
         capability="idempotency",
+        item="action-keys",
         refute=f"Fork at step {second.step} with the first attempt's real result put in: if the agent then stops at one {first.tool}, the repetition did it.",
     )
 

@@ -75,6 +75,7 @@ def _finding(run: Run, redone: list[Step], before: list[Step], completed: int, s
             for step, says in ((first, f"{first.name} was done"), (again, f"and done again at step {again.index}"))
         ),
         capability="state persistence",
+        item="durable-checkpoints",
         refute=f"Resume the thread at step {start.index} with no new input: if the same calls are made again, the restart isn't what lost them.",
     )
 

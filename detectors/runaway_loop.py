@@ -96,6 +96,7 @@ def _finding(run: Run, loop: Loop) -> Finding:
         numbers={name: value for name, value in numbers.items() if value is not None},
         evidence=tuple(Evidence.cite(run, step.index, "$.result", f"what {step.name} brought") for step in [*loop.steps[:SHOWN], last]),
         capability="cost control",
+        item="circuit-breaker",
         refute=f"Fork at step {first.index} with a result that differs: if the agent still repeats the call, the loop doesn't hang on the result.",
     )
 

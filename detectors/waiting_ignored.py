@@ -123,6 +123,7 @@ def _finding(run: Run, wait: Wait) -> Finding:
             *(Evidence.cite(run, act.index, "$.tool_call.arguments", f"{act.name} without an answer") for act in wait.acts[:SHOWN]),
         ),
         capability="human escalation",
+        item="approvals",
         refute=f"Fork at step {since.index} with a reply as its result: if the agent still goes on with {first.name}, it wasn't the missing answer.",
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import get_args
 
 import pytest
 
 from workbench import detection
+from workbench.checklist import CHECKLIST, Capability, Item, capability_of
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, PluginError, _detector
 from workbench.sketch import sketch, tool, user
@@ -30,6 +32,40 @@ def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.M
     assert isinstance(lacks[0], NotEvaluated)
     assert "test_detection.py:" in lacks[0].why
     assert "ZeroDivisionError" in done.failures[0]
+
+
+def test_many_runs_are_shown_to_those_who_compare(monkeypatch: pytest.MonkeyPatch):
+    """A detector with `detect_many` sees all runs together; one without isn't asked, and one that raises is reported."""
+
+    def tired(runs: Iterable[Run]) -> Iterator[Finding]:
+        for run in list(runs)[1:]:
+            yield Finding(detector="tired", run_id=run.run_id, severity="info", score=0.5, step=0, message="m", capability="human escalation")
+
+    def broken(runs: Iterable[Run]) -> Iterator[Finding]:
+        raise ZeroDivisionError(len(list(runs)))
+        yield
+
+    three = {name: Detector(name, "", lambda run: [], (), (), many) for name, many in (("tired", tired), ("broken", broken), ("single", None))}
+    monkeypatch.setattr(detection, "detectors", lambda: three)
+    done = detection.Detection()
+    findings, lacks = detection.examine_many([sketch(user("hi"), run_id="a"), sketch(user("hi"), run_id="b")], done)
+    assert [(finding.detector, finding.run_id) for finding in findings] == [("tired", "b")]
+    assert [report.detector for report in lacks] == ["broken"]
+    assert done.failures[0].startswith("broken on 2 runs: the detector failed at test_detection.py:")
+
+
+def test_every_item_of_the_checklist_is_listed_once():
+    """Each item stands under one capability, and only items stand there."""
+    listed = [item for items in CHECKLIST.values() for item in items]
+    assert sorted(listed) == sorted(get_args(Item))
+    assert set(CHECKLIST) == set(get_args(Capability))
+    assert all(capability_of(item) == capability for capability, items in CHECKLIST.items() for item in items)
+
+
+def test_a_finding_keeps_its_id_when_it_is_filed_elsewhere():
+    """The checklist item is how a finding is filed, not what it says."""
+    one = Finding(detector="d", run_id="r", severity="info", score=0.5, step=1, message="m", capability="security")
+    assert one.finding_id == one.model_copy(update={"item": "sandbox"}).finding_id
 
 
 def test_an_unknown_detector_names_the_nearest():

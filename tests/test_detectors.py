@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import workbench
+from workbench.checklist import CHECKLIST
 from workbench.model import Finding, Run, Step, digest
 from workbench.plugins import Detector, detectors
 from workbench.sketch import model, restart, sketch, tool, user
@@ -49,6 +50,7 @@ def test_finding_is_well_formed(detector: Detector) -> None:
             assert finding.message
             assert finding.numbers
             assert finding.refute
+            assert finding.item in CHECKLIST[finding.capability]
             assert finding.evidence
             assert all(digest(run.step(proof.step).at(proof.path)) == proof.sha256 for proof in finding.evidence)
 

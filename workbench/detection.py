@@ -6,15 +6,18 @@ import hashlib
 import inspect
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, detectors
 from workbench.store import Store
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
+Detect = Callable[[], Iterable[Finding | NotEvaluated]]
+"""A detector's function with what it is to look at."""
 
 
 @dataclass
@@ -42,14 +45,23 @@ def detect(store: Store, *, only: Collection[str] | None = None, progress: Calla
 
 def examine(run: Run, result: Detection | None = None) -> tuple[list[Finding], list[NotEvaluated]]:
     """What every detector says of one run, the gravest finding first. A detector that raises is reported as not evaluated; the others go on."""
-    result = result or Detection()
+    return _examine(((name, partial(one.detect, run)) for name, one in detectors().items()), run.run_id, result or Detection())
+
+
+def examine_many(runs: Collection[Run], result: Detection | None = None) -> tuple[list[Finding], list[NotEvaluated]]:
+    """What the detectors that have a `detect_many` say of many runs together, the gravest finding first. Each reads all of them."""
+    asked = ((name, partial(one.detect_many, runs)) for name, one in detectors().items() if one.detect_many)
+    return _examine(asked, f"{len(runs)} runs", result or Detection())
+
+
+def _examine(asked: Iterable[tuple[str, Detect]], what: str, result: Detection) -> tuple[list[Finding], list[NotEvaluated]]:
     findings: list[Finding] = []
     lacks: list[NotEvaluated] = []
-    for detector in detectors().values():
+    for name, detect_it in asked:
         started = time.perf_counter()
-        for said in _said(detector, run, result):
+        for said in _said(name, detect_it, what, result):
             (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
-        result.seconds[detector.name] = result.seconds.get(detector.name, 0.0) + time.perf_counter() - started
+        result.seconds[name] = result.seconds.get(name, 0.0) + time.perf_counter() - started
     return ranked(findings), lacks
 
 
@@ -67,17 +79,17 @@ def named(name: str) -> Detector:
     return known[name]
 
 
-def _said(detector: Detector, run: Run, result: Detection) -> list[Finding | NotEvaluated]:
+def _said(name: str, detect_it: Detect, what: str, result: Detection) -> list[Finding | NotEvaluated]:
     try:
-        return list(detector.detect(run))
+        return list(detect_it())
     except Exception as error:  # noqa: BLE001  # a detector is someone's plug-in: its fault is reported with place, and the others go on
         trace = error.__traceback__
         while trace and trace.tb_next:
             trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else detector.name
+        place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else name
         why = f"the detector failed at {place}: {type(error).__name__}: {error}"
-        result.failures.append(f"{detector.name} on {run.run_id}: {why}")
-        return [NotEvaluated(detector=detector.name, run_id=run.run_id, why=why)]
+        result.failures.append(f"{name} on {what}: {why}")
+        return [NotEvaluated(detector=name, run_id=what, why=why)]
 
 
 def _fingerprint() -> str:

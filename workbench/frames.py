@@ -76,7 +76,8 @@ FINDINGS: Schema = {
     "severity": SEVERITY,
     "score": pl.Float64,
     "message": pl.String,
-    "capability": pl.String,  # the item of the production checklist it bears on
+    "capability": pl.String,  # the part of the production checklist it bears on
+    "item": pl.String,  # and its item
     "numbers": pl.String,  # JSON
     "evidence": pl.List(pl.Struct({"step": pl.Int64, "path": pl.String, "sha256": pl.String, "says": pl.String})),
     "refute": pl.String,  # what to change in a fork to put it to the test
@@ -188,6 +189,7 @@ def _finding_row(finding: Finding) -> tuple[Json, ...]:
         finding.score,
         finding.message,
         finding.capability,
+        finding.item,
         canonical(finding.numbers),
         [proof.model_dump(exclude={"run_id"}) for proof in finding.evidence],
         finding.refute,

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from workbench.checklist import Capability, Item
+
 Json = Any
 """Whatever `json.loads` can return. Trace content is data: nothing here is ever imported, unpickled or evaluated."""
 
@@ -398,14 +400,11 @@ class Evidence(Value):
         return cls(run_id=run.run_id, step=step, path=path, sha256=digest(run.step(step).at(path)), says=says)
 
 
-Capability = Literal["idempotency", "state persistence", "human escalation", "cost control", "observability", "security"]
-
-
 class Finding(Value):
     """A semantic failure a detector saw: where, how sure (`score`, 0 to 1), the numbers, the evidence, and what would refute it.
 
-    `step` is None when the finding is about the whole run. `capability` names the item of the production checklist it bears on;
-    `refute` says what to change in a fork to put it to the test.
+    `step` is None when the finding is about the whole run. `capability` and `item` name the part of the production checklist it bears on
+    (`workbench.checklist`); `refute` says what to change in a fork to put it to the test.
     """
 
     detector: str
@@ -417,12 +416,13 @@ class Finding(Value):
     numbers: dict[str, float | int | str] = {}
     evidence: tuple[Evidence, ...] = ()
     capability: Capability
+    item: Item | None = None
     refute: str = ""
 
     @property
     def finding_id(self) -> str:
         """Twelve hex digits, the same whenever the same thing is found again."""
-        return digest(self.model_dump(mode="json"))[:12]
+        return digest(self.model_dump(mode="json", exclude={"item"}))[:12]
 
 
 class NotEvaluated(Value):

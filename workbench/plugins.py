@@ -2,9 +2,9 @@
 
 A plugin is one module. A collector has `accepts(source)`, `collect(source)` and `EXAMPLES`; it may have `state(location, thread_id,
 namespace, checkpoint_id)`. It is given files, as `Source`; with `SCHEMES = ("postgresql",)` it is given databases whose URL begins so
-instead, as `Database`, and its examples are SQL that makes one. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`. Its docstring is
-its documentation. Whatever is missing or has another shape is an error that names file and line: a plugin that silently isn't there would
-look like "all is well".
+instead, as `Database`, and its examples are SQL that makes one. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`; it may have
+`detect_many(runs)`, for what only many runs together show. Its docstring is its documentation. Whatever is missing or has another shape is
+an error that names file and line: a plugin that silently isn't there would look like "all is well".
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Detector:
     detect: Callable[[Run], Iterable[Finding | NotEvaluated]]
     fires_on: tuple[Run, ...]
     quiet_on: tuple[Run, ...]
+    detect_many: Callable[[Iterable[Run]], Iterable[Finding | NotEvaluated]] | None = None
+    """What many runs show together; each detector reads all of them."""
 
 
 @cache
@@ -111,7 +113,8 @@ def _detector(name: str, module: ModuleType) -> Detector:
         if heading not in _doc(module):
             raise PluginError(f"{_where(module)}: the docstring has no paragraph {heading!r}")
     fires_on, quiet_on = _tuple_of(module, "FIRES_ON", Run), _tuple_of(module, "QUIET_ON", Run)
-    return Detector(name, _doc(module), _function(module, "detect", ["run"]), fires_on, quiet_on)
+    many = _function(module, "detect_many", ["runs"]) if hasattr(module, "detect_many") else None
+    return Detector(name, _doc(module), _function(module, "detect", ["run"]), fires_on, quiet_on, many)
 
 
 def _doc(module: ModuleType) -> str:
