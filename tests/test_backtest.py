@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+import workbench as wb
+from workbench import cli
 from workbench.backtest import LabelError, backtest, backtest_findings, read_labels
 from workbench.conditions import ConditionError
 from workbench.features import FEATURES, features_frame
@@ -143,7 +146,34 @@ def finding(run_id: str, step: int | None, score: float) -> Finding:
 def test_each_detector_is_tried_at_its_thresholds():
     """A higher threshold stops fewer runs; a finding about a whole run stops it at its end."""
     low, high = backtest_findings(RUNS, [finding("once", None, 0.3), finding("twice", 4, 0.9), finding("twice", 2, 0.3)], FAILED)
-    assert (low.condition, high.condition) == ("d ≥ 0.3", "d ≥ 0.9")
+    assert (low.guard, high.guard) == ("d ≥ 0.3", "d ≥ 0.9")
     assert low.stops["at_step"].to_list() == [3, 2, None]
     assert high.stops["at_step"].to_list() == [None, 4, None]
     assert (low.precision.hits, low.precision.total, high.precision.value) == (1, 2, 1.0)
+
+
+def test_a_bench_tries_guards_and_detectors(tmp_path: Path):
+    """A bench tries a condition, or without one every detector, and shows what came of it as text and as HTML."""
+    bench = wb.open(tmp_path / "store.db")
+    bench.store.save_runs(RUNS)
+    found = bench.backtest("same_effect > 1 or tokens > 5", FAILED)
+    assert found.backtests[0].stopped == 2
+    assert "precision: 1.00 [0.34, 1.00] (2 of 2)" in repr(found)
+    assert "tokens was not recorded in 3 of 3 runs" in found._repr_html_()
+    each = bench.backtest(labels={"once": False, "twice": True})
+    assert "duplicated-effect ≥ " in repr(each)
+    assert "1 of 3 runs have no label" in repr(each)
+
+
+def test_the_command_line_tells_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`workbench backtest` prints shares with their intervals; JSON for scripts; and one line for a condition that can't be read."""
+    store, labels = tmp_path / "store.db", tmp_path / "labels.csv"
+    wb.open(store).store.save_runs(RUNS)
+    labels.write_text("run_id,failed\nonce,0\ntwice,1\nthrice,1\n", "utf-8")
+    cli.app(["backtest", "same_effect > 1", "--labels", str(labels), "--store", str(store), "--json"], standalone_mode=False)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["guard"], told["stopped"], told["runs"], told["precision"]["value"], told["recall"]["hits"]) == ("same_effect > 1", 2, 3, 1.0, 2)
+    assert told["stops"][2] == {
+        **{"run_id": "thrice", "failed": True, "at_step": 4, "steps_after": 3, "tokens_saved": None},
+        **{"cost": pytest.approx(0.7), "cost_saved": pytest.approx(0.3)},
+    }

@@ -43,10 +43,10 @@ class LabelError(ValueError):
 class Backtest:
     """What a guard would have done to each run (`stops`, one row a run), and how well that goes with which runs failed."""
 
-    condition: str
+    guard: str
     stops: pl.DataFrame
     not_recorded: dict[str, int]
-    """Features the condition asks for that some runs didn't record at all, and how many: there it could not hold."""
+    """Features the guard asks for that some runs didn't record at all, and how many: there it could not hold."""
 
     @property
     def precision(self) -> Share:

@@ -30,6 +30,7 @@ from workbench.store import Deleted, Store
 if TYPE_CHECKING:
     import polars as pl
 
+    from workbench.backtest import Backtest, Labels
     from workbench.widgets import Stepper
 
 NOTHING = object()
@@ -106,6 +107,20 @@ class Bench:
         """
         detection.detect(self.store)
         return _saved(store_report(list(self.store.runs()), *self._said()), path)
+
+    def backtest(self, guard: str | pl.Expr | None = None, labels: Labels | None = None) -> Backtested:
+        """Where a guard such as `cost > 0.50 or same_effect > 1` would have stopped each run, and what that would have saved and cost.
+
+        The columns are those of `workbench.features`. Without a guard, every detector is tried as one, at each of its scores. `labels` tell which
+        runs failed: by run id, a frame, or a CSV file with `run_id` and `failed`. ConditionError and LabelError say what can't be read.
+        """
+        from workbench.backtest import backtest, backtest_findings  # noqa: PLC0415  # polars takes a third of a second to import
+
+        collection.catch_up(self.store)
+        if guard is not None:
+            return Backtested([backtest(self.store.runs(), guard, labels)])
+        detection.detect(self.store)
+        return Backtested(backtest_findings(self.store.runs(), self._said()[0], labels))
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
@@ -320,6 +335,19 @@ class Compared:
 
     def _repr_html_(self) -> str:
         return static.comparison_html(self.comparison)
+
+
+class Backtested:
+    """Guards tried on recorded runs, shown as a table; `backtests` holds the figures and, for each run, the stop."""
+
+    def __init__(self, backtests: list[Backtest]) -> None:
+        self.backtests = backtests
+
+    def __repr__(self) -> str:
+        return static.backtests_text(self.backtests)
+
+    def _repr_html_(self) -> str:
+        return static.backtests_html(self.backtests)
 
 
 class Ingested:

@@ -27,8 +27,10 @@ from sqlalchemy.exc import DatabaseError
 
 from workbench import bench as wb
 from workbench import summary
+from workbench.backtest import LabelError
 from workbench.calls import token_count
 from workbench.collection import IngestError
+from workbench.conditions import ConditionError
 from workbench.database import location
 from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
@@ -51,6 +53,8 @@ KNOWN = (
     ForkError,
     ReportError,
     ReceiverError,
+    ConditionError,
+    LabelError,
     LookupError,
     OSError,
     DatabaseError,
@@ -287,6 +291,22 @@ def search(
         out.print(f"{escape(hit.run_id)}  step {hit.step}  {escape(' '.join(hit.snippet.split()))}")
     if not hits:
         out.print("nothing says that")
+
+
+@app.command()
+def backtest(
+    guard: Annotated[str | None, typer.Argument(metavar="[GUARD]", help="Such as 'cost > 0.50 or same_effect > 1'; without one, every detector.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="A CSV file that tells which runs failed: run_id, failed (or success).")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a guard on recorded runs: where it would have stopped them, what that saves, which good runs it costs."""
+    with _opened(store) as bench:
+        tried = bench.backtest(guard, labels)
+    if as_json:
+        _print_json([summary.of_backtest(one) for one in tried.backtests])
+    else:
+        out.print(repr(tried), markup=False)
 
 
 @app.command()

@@ -6,6 +6,7 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 from __future__ import annotations
 
 from workbench.attempts import Chain, attempts, tool_of
+from workbench.backtest import Backtest
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
 
@@ -115,3 +116,18 @@ def _last_failed(step: Step, chains: list[Chain]) -> bool:
     """Whether a step is the last failure of an operation that was mended by a later attempt."""
     chain = next(chain for chain in chains if any(one.index == step.index for one in chain))
     return [one.index for one in chain if one.status == "error"][-1] == step.index
+
+
+def of_backtest(one: Backtest) -> dict[str, Json]:
+    """One guard tried on recorded runs, as `backtest --json` prints it; each share with its hits, total and 95 % interval."""
+    return {
+        "guard": one.guard,
+        "runs": one.stops.height,
+        "stopped": one.stopped,
+        "precision": one.precision._asdict(),
+        "recall": one.recall._asdict(),
+        "good_runs_stopped": one.good_runs_stopped._asdict(),
+        "cost_saved": one.cost_saved,
+        "not_recorded": one.not_recorded,
+        "stops": one.stops.to_dicts(),
+    }

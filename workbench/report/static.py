@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+from workbench.backtest import Backtest
 from workbench.calls import token_count
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
@@ -22,6 +23,7 @@ COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#
 SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+BACKTEST = ("guard", "stops", "precision", "recall", "good runs stopped", "saved")
 MAX_ROWS, MAX_STEPS, GIST_CHARS, SIDE_CHARS, WHOLE_CHARS = 100, 200, 120, 240, 32
 
 
@@ -126,6 +128,33 @@ def receipt_text(receipt: Receipt) -> str:
         says = "".join(f"\n    {line.strip()}" for line in one.says.splitlines())
         lines.append(f"  {one.answer} {one.kind} {one.name}{f' at {one.node_path}' if one.node_path else ''}{says}")
     return visible("\n".join(lines))
+
+
+def backtests_html(backtests: Sequence[Backtest]) -> str:
+    """Guards tried on recorded runs: what each would have stopped, how right it would have been, what it would have saved."""
+    tones = ["warning" if one.good_runs_stopped.hits else "" for one in backtests[:MAX_ROWS]]
+    notes = [_quiet(note) for note in dict.fromkeys(note for one in backtests for note in _backtest_notes(one))]
+    return element("div", _table(BACKTEST, [_backtest_row(one) for one in backtests[:MAX_ROWS]], tones), *notes, *map(_quiet, _rest(len(backtests))))
+
+
+def backtests_text(backtests: Sequence[Backtest]) -> str:
+    """Guards tried on recorded runs as text, some lines each."""
+    lines = []
+    for one in backtests[:MAX_ROWS]:
+        guard, *figures = _backtest_row(one)
+        lines += [guard, *(f"  {name}: {figure}" for name, figure in zip(BACKTEST[1:], figures, strict=True)), *(f"  {note}" for note in _backtest_notes(one))]
+    return visible("\n".join([*lines, *_rest(len(backtests))]) if lines else "no detector has found anything to try")
+
+
+def _backtest_row(one: Backtest) -> tuple[str, ...]:
+    saved = DASH if one.cost_saved is None else f"${one.cost_saved:,.2f}"
+    return one.guard, f"{one.stopped:,} of {one.stops.height:,}", str(one.precision), str(one.recall), str(one.good_runs_stopped), saved
+
+
+def _backtest_notes(one: Backtest) -> list[str]:
+    lacking = [f"{name} was not recorded in {count:,} of {one.stops.height:,} runs, where it could not hold" for name, count in one.not_recorded.items()]
+    unlabelled = one.stops["failed"].null_count()
+    return [*lacking, *([f"{unlabelled:,} of {one.stops.height:,} runs have no label, and count in no share"] if unlabelled else [])]
 
 
 def _notable(receipt: Receipt) -> list[CallRecord]:
