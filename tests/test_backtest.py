@@ -174,6 +174,11 @@ def test_the_command_line_tells_the_same(tmp_path: Path, capsys: pytest.CaptureF
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["guard"], told["stopped"], told["runs"], told["precision"]["value"], told["recall"]["hits"]) == ("same_effect > 1", 2, 3, 1.0, 2)
     assert told["stops"][2] == {
-        **{"run_id": "thrice", "failed": True, "at_step": 4, "steps_after": 3, "tokens_saved": None},
-        **{"cost": pytest.approx(0.7), "cost_saved": pytest.approx(0.3)},
+        "run_id": "thrice",
+        "failed": True,
+        "at_step": 4,
+        "steps_after": 3,
+        "tokens_saved": None,
+        "cost": pytest.approx(0.7),
+        "cost_saved": pytest.approx(0.3),
     }
