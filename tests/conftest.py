@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.postgres import Server, running
+from workbench.database import Location, location
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,9 @@ def postgres() -> Iterator[Server]:
     """A real PostgreSQL server, one for each process of tests; skipped, visibly, where there is none."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """Where a store can be made: a file, and a database of a real server."""
+    return tmp_path / "workbench.db" if request.param == "sqlite" else location(request.getfixturevalue("postgres").create())

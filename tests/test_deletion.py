@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
 import workbench
+from tests.postgres import PASSWORD, Server
 from workbench.cli import app
+from workbench.database import Database, Location, location
 from workbench.model import Change, Conversation, Message, Skip, Span
 from workbench.sketch import model, sketch, tool, user
-from workbench.store import DeletionError, Origin, Store
+from workbench.store import DeletionError, Origin, Store, StoreError, dialect
 from workbench.store.payloads import unshut
 
 MARKER = "MARKER-OF-THE-ONE-TO-GO"
@@ -21,8 +25,8 @@ SHARED = "What both of them said, long enough to be kept apart. " * 10
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    with Store.open(tmp_path / "workbench.db") as opened:
+def store(where: Location):
+    with Store.open(where) as opened:
         yield opened
 
 
@@ -39,22 +43,37 @@ def fill(store: Store) -> None:
         store.save_runs([sketch(user(text), model("Done", messages=history), run_id=f"{number:032x}")])
 
 
+@pytest.fixture
+def kept(request: pytest.FixtureRequest, where: Location, tmp_path: Path) -> Callable[[], bytes]:
+    """All bytes of the folder in which the store lies; for a store on a server, of the server's files of its database."""
+
+    def files_of_server() -> bytes:
+        with psycopg.connect(where.url, password=PASSWORD, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            (folder,) = connection.execute(
+                "SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+        return bytes_of(Path(folder))
+
+    return files_of_server if isinstance(where, Database) else lambda: bytes_of(tmp_path)
+
+
 def bytes_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def test_no_byte_of_a_deleted_run_stays(store: Store, tmp_path: Path):
-    """Neither the store's file nor anything beside it holds the marker that was in the run, its span, its path and its skips."""
+def test_no_byte_of_a_deleted_run_stays(store: Store, kept: Callable[[], bytes]):
+    """Neither the store's file nor anything beside it, nor a server's files, holds the marker that was in the run, its span, its path and its skips."""
     fill(store)
-    assert MARKER.encode() in bytes_of(tmp_path)
+    assert MARKER.encode() in kept()
     done = store.delete(f"{1:032x}")
     assert done.runs == (f"{1:032x}",)
     assert done.rows == {"step": 2, "span": 1, "run": 1, "skip": 1, "source": 1}
     assert done.payloads > 3
-    assert MARKER.encode() not in bytes_of(tmp_path)
+    assert MARKER.encode() not in kept()
 
 
-def test_what_a_retired_run_left_and_what_is_pending_goes_too(store: Store, tmp_path: Path):
+def test_what_a_retired_run_left_and_what_is_pending_goes_too(store: Store, kept: Callable[[], bytes]):
     """A run that was derived differently before, and a mark that its trace waits to be derived, leave no byte behind either."""
     fill(store)
     store.save_runs([sketch(user(MARKER), run_id="as-it-was-derived-before")])
@@ -63,7 +82,8 @@ def test_what_a_retired_run_left_and_what_is_pending_goes_too(store: Store, tmp_
     store.delete(f"{1:032x}")
     assert store.pending().traces == set()
     assert store.verify() == []
-    assert not [one for one in (MARKER.encode(), f"{1:032x}".encode(), b"as-it-was-derived-before") if one in bytes_of(tmp_path)]
+    left = kept()
+    assert not [one for one in (MARKER.encode(), f"{1:032x}".encode(), b"as-it-was-derived-before") if one in left]
 
 
 def test_what_other_runs_use_stays(store: Store):
@@ -137,6 +157,18 @@ def test_compressed_texts_go_too(store: Store):
     store.save_runs([sketch(user(secret), run_id="first"), sketch(user("other"), run_id="second")])
     store.delete("first")
     with store._engine.connect() as connection:
-        contents = [unshut(content) for (content,) in connection.exec_driver_sql("SELECT content FROM payload")]
+        contents = [unshut(bytes(content)) for (content,) in connection.exec_driver_sql("SELECT content FROM payload")]
     assert contents
     assert not any(secret.strip().encode() in content for content in contents)
+
+
+def test_a_server_that_is_being_read_says_that_bytes_stay(postgres: Server, monkeypatch: pytest.MonkeyPatch):
+    """Whoever reads the tables keeps the server from writing them anew: the run is gone, and the error says that its bytes are not."""
+    monkeypatch.setattr(dialect, "BUSY_MS", 50)
+    where = location(postgres.create())
+    with Store.open(where) as store, psycopg.connect(where.url, password=PASSWORD) as reader:
+        fill(store)
+        reader.execute("SELECT count(*) FROM payload")
+        with pytest.raises(StoreError, match=r"the run is deleted, but the server did not write its tables anew .*lock timeout"):
+            store.delete(f"{1:032x}")
+        assert store.run_ids() == [f"{2:032x}"]

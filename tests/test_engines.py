@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import pickle
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
+from tests.postgres import PASSWORD, Server
 from workbench.collection import ingest
+from workbench.database import Database, location
 from workbench.model import Json, Run, Skip
-from workbench.plugins import collectors
+from workbench.plugins import accepting, collectors
 from workbench.reading.exchanges import exchange_of
 from workbench.reading.histories import Failure, History, Operation, moment, words_of
 from workbench.reading.pickles import PickleError, plain_data
-from workbench.source import Source
+from workbench.source import Source, SourceError
 from workbench.store import Store
 from workbench.summary import of_run
 
@@ -332,6 +337,49 @@ def dbos(path: Path, workflows: list[tuple[str, str]], steps: list[tuple[Json, .
 def pickled(value: Json) -> str:
     """A pickle in base64, as DBOS writes it."""
     return base64.b64encode(pickle.dumps(value)).decode()
+
+
+def moved(source: bytes, folder: Path, postgres: Server, *schemas: str) -> Database:
+    """The tables of a SQLite database in these schemas of a new one on a server, with the types DBOS gives them there."""
+    database = location(postgres.create())
+    path = folder / "moved.sqlite"
+    path.write_bytes(source)
+    with contextlib.closing(sqlite3.connect(path)) as given, psycopg.connect(database.url, password=PASSWORD) as server:
+        tables = [name for (name,) in given.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+        for schema, table in itertools.product(schemas, tables):
+            columns = [f'"{name}" {"BIGINT" if kind == "INTEGER" else "TEXT"}' for _, name, kind, *_ in given.execute(f"PRAGMA table_info({table})")]
+            quoted = sql.Identifier(schema, table).as_string(server)
+            server.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            server.execute(f"CREATE TABLE {quoted} ({', '.join(columns)})")
+            for row in given.execute(f"SELECT * FROM {table}"):
+                server.execute(f"INSERT INTO {quoted} VALUES ({', '.join(['%s'] * len(row))})", row)
+    return database
+
+
+def test_workflows_are_the_same_from_a_server(tmp_path: Path, postgres: Server):
+    """DBOS's tables in PostgreSQL give the runs that those in SQLite give, from every schema that holds them, also beside LangGraph's."""
+    steps = [("a", 1, "book", pickled({"ok": 1}), None, None), ("a", 2, "boom", None, pickled(ValueError("boom")), None)]
+    content = dbos(tmp_path / "new.db", [("a", "ERROR"), ("c", "PENDING")], steps)
+    database = moved(content, tmp_path, postgres, "dbos", 'odd "name')
+    with psycopg.connect(database.url, password=PASSWORD, autocommit=True) as server:
+        server.execute(collectors()["langgraph-postgres"].examples[0].content)
+    (tmp_path / "a.sqlite").write_bytes(content)
+    runs = list(collectors()["dbos"].collect(Source(tmp_path / "a.sqlite")))
+    assert list(collectors()["dbos-postgres"].collect(database)) == runs * 2
+    assert [one.name for one in accepting(database)] == ["dbos-postgres", "langgraph-postgres"]
+
+
+def test_values_that_are_too_long_are_not_fetched(tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch):
+    """Of a value beyond the limit comes as much as shows that it is too long, and that is counted; a table of something else is no DBOS."""
+    monkeypatch.setattr("collectors.dbos_postgres.MAX_VALUE_CHARACTERS", 100)
+    monkeypatch.setattr("workbench.reading.dbos.MAX_VALUE_CHARACTERS", 100)
+    database = moved(dbos(tmp_path / "new.db", [("a", "SUCCESS")], [("a", 1, "book", "x" * 500, None, None)]), tmp_path, postgres, "dbos")
+    run, skip = collectors()["dbos-postgres"].collect(database)
+    assert (run.steps[0].result, skip.reason) == (None, "values not decoded: more than 100 characters")
+    other = location(postgres.create("CREATE TABLE operation_outputs (x TEXT)"))
+    assert list(accepting(other)) == []
+    with pytest.raises(SourceError, match="no DBOS system database: public: its table workflow_status has no name, status, workflow_uuid"):
+        list(collectors()["dbos-postgres"].collect(other))
 
 
 def test_the_steps_of_a_workflow_go_by_their_number(tmp_path: Path):
@@ -727,3 +775,11 @@ def test_a_real_dbos_database_is_read():
     assert sum(len(run.steps) for run in runs) == 15
     assert [step.name for step in runs[0].steps] == ["call_model", "get_weather", "DBOS.setEvent", "approval", "timer", "timer", "call_model"]
     assert [approval["decision"]["by"] for run in runs for approval in told(run, "approvals")] == ["dana", "lee"]
+
+
+def test_a_real_dbos_database_reads_the_same_from_a_server(tmp_path: Path, postgres: Server):
+    """What DBOS itself wrote gives the same runs when it lies in PostgreSQL."""
+    path = corpus("dbos-sqlite") / "dbos.sqlite"
+    there = [one for one in collectors()["dbos-postgres"].collect(moved(path.read_bytes(), tmp_path, postgres, "dbos")) if isinstance(one, Run)]
+    here = [one for one in collectors()["dbos"].collect(Source(path)) if isinstance(one, Run)]
+    assert sorted(there, key=lambda run: run.run_id) == sorted(here, key=lambda run: run.run_id)

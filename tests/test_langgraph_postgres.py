@@ -208,7 +208,7 @@ def test_reading_leaves_every_row_as_it_was(pair: tuple[Path, Database]) -> None
 
 def test_a_statement_has_its_time(pair: tuple[Path, Database], monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement that takes too long is ended by the server, and the error says so."""
-    monkeypatch.setattr("workbench.reading.threads.postgres.STATEMENT_MS", 50)
+    monkeypatch.setattr("workbench.database.STATEMENT_MS", 50)
     with opened(pair[1]) as tables, pytest.raises(SourceError, match="statement timeout"):
         list(tables._execute("SELECT pg_sleep(10)"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import workbench
+from tests.postgres import Server
+from workbench import collection
 from workbench.cli import app
-from workbench.collection import add_live, ingest
+from workbench.collection import add_live, ingest, redactor_of
+from workbench.database import location
 from workbench.model import Checkpoint, Conversation, Log, Message, Run, Skip, Span, SpanEvent, ToolCall, Write
 from workbench.redaction import KINDS, RedactionError, Redactor, Rules, iban, key_beside, luhn, parse_rules, rules_of
 from workbench.sketch import model, sketch, tool, user
@@ -225,3 +229,38 @@ def test_what_comes_in_live_is_redacted_too(tmp_path: Path, monkeypatch: pytest.
         add_live(store, Origin(Path("live"), "00" * 32, "live"), [span(note=f"use {API_KEY}")])
         (kept,) = next(store.groups([f"{1:032x}"], [])).spans
         assert kept.attributes["note"].startswith("use [redacted secret ")
+
+
+def test_pseudonyms_in_a_store_on_a_server_are_the_same_for_everyone(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two people in two folders get the same pseudonym, nothing lies in either folder, and a secret that lay there before is taken over."""
+    where, told = location(postgres.create()), set[str]()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / f"{where.name}.key").write_bytes(KEY)
+    for number, folder in enumerate(("first", "second")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        with Store.open(where) as store:
+            add_live(store, Origin(Path(folder), f"{number:064x}", "live"), [span(note=f"use {API_KEY} {folder}")])
+            told |= {one.attributes["note"].split("]")[0] for one in next(store.groups([f"{1:032x}"], [])).spans}
+    assert told == {Redactor(Rules(), KEY).record(span(note=f"use {API_KEY}")).attributes["note"].split("]")[0]}
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_a_spans_name_is_redacted():
+    """An instrumentor that puts a URL or a prompt into the name of a span leaks no secret by it."""
+    assert API_KEY not in Redactor(Rules(), KEY).record(span().model_copy(update={"name": f"GET /?key={API_KEY}"})).name
+
+
+def test_a_state_fetched_from_where_it_was_recorded_is_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The database it stands in still holds the secret; what is shown has the pseudonym that the store has."""
+    monkeypatch.chdir(tmp_path)
+    state = {"messages": [{"content": f"use {API_KEY}"}], "api_key": "hunter2", "count": 3}
+    monkeypatch.setattr(Store, "checkpoint_source", lambda *_: (tmp_path, "langgraph-sqlite"))
+    monkeypatch.setattr(collection, "collectors", lambda: {"langgraph-sqlite": SimpleNamespace(state=lambda *_: state)})
+    run = sketch(tool("book", {}, 1)).model_copy(update={"conversation_id": "t"})
+    with Store.open(tmp_path / "w.db") as store:
+        shown = collection.state(store, run, run.steps[0].model_copy(update={"checkpoint_id": "c"}))
+        pseudonym = redactor_of(store).record(span(note=API_KEY)).attributes["note"]
+    assert shown["messages"] == [{"content": f"use {pseudonym}"}]
+    assert shown["api_key"].startswith("[redacted secret ")
+    assert shown["count"] == 3

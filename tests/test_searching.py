@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 import workbench
+from tests.postgres import Server
 from workbench.cli import app
+from workbench.database import Database, Location, location
 from workbench.model import Message
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    with Store.open(tmp_path / "w.db") as opened:
+def store(where: Location):
+    with Store.open(where) as opened:
         history = (Message(role="user", content="Book the flight to Lisbon"),)
         run = sketch(
             user("Book the flight to Lisbon"), tool("book_flight", {"to": "Lisbon"}, {"error": "seat map unavailable"}), model("Sorry", messages=history)
@@ -64,8 +65,9 @@ def test_verify_finds_an_index_that_is_out_of_step(store: Store):
     """A row of a run that the index doesn't claim to hold is a problem; an index in step is none."""
     store.search("hotel")
     assert store.verify() == []
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("INSERT INTO search (run_id, step, content) VALUES ('ghost', 0, 'boo')")
+    with store._writing() as connection:
+        vector = isinstance(store.path, Database) and "CAST('' AS tsvector)"
+        connection.execute(text(f"INSERT INTO search SELECT 'ghost', 0, 'boo'{', ' + vector if vector else ''}"))
     assert store.verify() == ["search: run ghost is in the index by mistake"]
 
 
@@ -73,18 +75,48 @@ def test_a_deleted_run_is_not_found_and_its_words_leave_the_file(store: Store, t
     """The index forgets with the store."""
     assert places(store, "cancel") == [("hotel", 0)]
     store.delete("hotel")
-    assert b"Cancel my hotel" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Cancel my hotel" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())  # on a server: test_deletion
     assert places(store, "cancel") == []
     assert places(store, "seat") == [("lisbon", 1)]
 
 
-def test_a_notebook_gets_a_frame_and_the_command_line_a_list(store: Store):
+def test_a_notebook_gets_a_frame_and_the_command_line_a_list(where: Location, store: Store):
     """`bench.search` gives run, step and snippet, also where nothing is found; `workbench search` prints them."""
-    bench = workbench.open(store.path)
+    bench = workbench.open(str(store.path))
     assert bench.search("seat").rows() == [("lisbon", 1, bench.search("seat")["snippet"][0])]
     assert "seat map" in bench.search("seat")["snippet"][0]
     assert bench.search("nowhere").columns == ["run_id", "step", "snippet"]
     bench.close()
-    result = CliRunner().invoke(app, ["search", "seat", "--store", str(store.path)])
+    result = CliRunner().invoke(app, ["search", "seat", "--store", str(where)])
     assert result.exit_code == 0, result.output
     assert "lisbon" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("{'tool': 'book_flight-v2'}", "flight v2"),
+        ("see https://example.org/seat/map?row=12", '"seat map"'),
+        ("Où est l’Hôtel", "hotel ou"),
+        ("word " * 3_000 + "needle", "word needle"),
+        ("x " * 240 + "one two three four " + "y " * 240, '"two three four y"'),
+        ("a" * 5_000 + " end", "a" * 5_000),
+        ("½ 東京 ÉTÉ", "東京 été ½"),
+    ],
+)
+def test_a_file_and_a_server_find_the_same(tmp_path: Path, postgres: Server, said: str, words: str):
+    """Compound words, URLs, accents, texts of thousands of words and words of thousands of letters are found in either."""
+    found = []
+    for where in (tmp_path / "w.db", location(postgres.create())):
+        with Store.open(where) as store:
+            store.save_runs([sketch(user(said), run_id="said"), sketch(user("something else"), run_id="other")])
+            found.append(places(store, words))
+    assert found == [[("said", 0)], [("said", 0)]]
+
+
+def test_a_snippet_shows_the_words_around_what_was_found(store: Store):
+    """A long text is cut around the first word that was looked for."""
+    store.save_runs([sketch(user("far " * 500 + "the needle lies here " + "away " * 500), run_id="long")])
+    (hit,) = store.search("needle")
+    assert "the needle lies here" in hit.snippet
+    assert len(hit.snippet) < 200

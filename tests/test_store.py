@@ -27,12 +27,6 @@ from workbench.store.schema import TABLES
 ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    """Where a store can be made: a file, and a database of a real server."""
-    return tmp_path / "workbench.db" if request.param == "sqlite" else location(request.getfixturevalue("postgres").create())
-
-
 @pytest.fixture
 def store(where: Location):
     with Store.open(where) as opened:
@@ -381,17 +375,6 @@ def test_a_store_of_a_newer_version_on_a_server_is_refused(postgres: Server):
         dialect.set_version(connection, VERSION + 1)
     with pytest.raises(StoreError, match=f"newer workbench .store version {VERSION + 1}"):
         Store.open(database)
-
-
-def test_what_a_server_does_not_do_is_refused(postgres: Server):
-    """Searching and deleting are for stores in a file; on a server both are errors that name the store, and change nothing."""
-    with Store.open(location(postgres.create())) as store:
-        store.save_runs([sketch(user("one"))])
-        with pytest.raises(StoreError, match="deleting is for stores in a file; postgresql://"):
-            store.delete("sketch")
-        with pytest.raises(StoreError, match="searching is for stores in a file; postgresql://"):
-            store.search("one")
-        assert (store.run_ids(), store.verify()) == (["sketch"], [])
 
 
 def test_a_server_that_has_no_store_or_is_not_there_is_said(postgres: Server):

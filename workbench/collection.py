@@ -15,8 +15,8 @@ from pathlib import Path
 from workbench.database import Database, Location
 from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
-from workbench.plugins import Collector, Input, collector_of, collectors
-from workbench.redaction import Redactor, key_beside, rules_of
+from workbench.plugins import Collector, Input, accepting, collector_of, collectors
+from workbench.redaction import Redactor, key_beside, key_file, new_key, rules_of
 from workbench.semconv import conversation_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store
@@ -89,7 +89,7 @@ def ingest(
         for number, path in enumerate(files):
             if progress:
                 progress(path, number, len(files))
-            summary.files.append(_ingest_one(store, path, touched, redactor))
+            summary.files += _ingest_one(store, path, touched, redactor)
         summary.runs = _derive(store, touched)
     summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
@@ -130,7 +130,15 @@ def renormalise(store: Store) -> Renormalised:
 def redactor_of(store: Store) -> Redactor | None:
     """What replaces secrets, and what the folder one works in asks for, on the way into this store; None where redaction is turned off there."""
     rules = rules_of(Path.cwd())
-    return Redactor(rules, key_beside(store.forks.with_suffix(""))) if rules else None
+    return Redactor(rules, _key_of(store)) if rules else None
+
+
+def _key_of(store: Store) -> bytes:
+    """The secret of a store's pseudonyms. A server store that was used before it had one of its own takes that of the folder one works in."""
+    if not isinstance(store.path, Database):
+        return key_beside(store.path)
+    local = key_file(store.forks.with_suffix(""))
+    return store.setting("redaction-key", lambda: local.read_bytes() if local.exists() else new_key())
 
 
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
@@ -168,7 +176,7 @@ def _derived_or_told(store: Store, touched: Added, failed: set[str]) -> list[str
 
 
 def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
-    """The full state a step started from, fetched from the database it was recorded in. LookupError says why there is none."""
+    """The full state a step started from, fetched from the database it was recorded in, redacted as on the way in. LookupError says why there is none."""
     if step.checkpoint_id is None or run.conversation_id is None:
         raise LookupError(f"step {step.index} of {run.run_id} has no checkpoint: its state was not recorded")
     path, name = store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
@@ -177,7 +185,9 @@ def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     fetch = collectors()[name].state
     if fetch is None:
         raise LookupError(f"the collector {name} keeps no states")
-    return fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
+    fetched = fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
+    redactor = redactor_of(store)
+    return redactor.state(fetched) if redactor else fetched
 
 
 def _places(skips: Sequence[Skip]) -> str:
@@ -224,14 +234,18 @@ def _may_be_a_trace(path: Path) -> bool:
     return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
 
 
-def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None) -> FileSummary:
+def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None) -> list[FileSummary]:
     source = path if isinstance(path, Database) else Source(path)
     try:
-        collector = collector_of(source)
+        able = list(accepting(source) if isinstance(source, Database) else filter(None, [collector_of(source)]))
     except (SourceError, OSError) as error:
-        return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))
-    if collector is None:
-        return FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))
+        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))]
+    if not able:
+        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))]
+    return [_ingest_by(collector, store, source, path, touched, redactor) for collector in able]
+
+
+def _ingest_by(collector: Collector, store: Store, source: Input, path: Location, touched: Added, redactor: Redactor | None) -> FileSummary:
     records = _until_broken(collector, source, path)
     added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, conversation_of)
     touched.traces |= added.traces
@@ -242,9 +256,9 @@ def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor
 
 
 def origin_of(path: Location, collector: Collector) -> Origin:
-    """Where records come from. A database has no bytes to hash, and goes on changing: there is one origin for each."""
+    """Where records come from. A database has no bytes to hash, and goes on changing: there is one origin for each collector that reads it."""
     if isinstance(path, Database):
-        return Origin(path, hashlib.sha256(str(path).encode()).hexdigest(), collector.name)
+        return Origin(path, hashlib.sha256(f"{collector.name} {path}".encode()).hexdigest(), collector.name)
     return Origin(path.resolve(), sha256(path), collector.name)
 
 

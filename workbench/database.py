@@ -29,6 +29,8 @@ SPELLINGS = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
 WANTED = "postgresql://user@host:5432/database; in a user name or password, write @ : / ? # as %40 %3A %2F %3F %23"
 
 CONNECT_SECONDS = 10
+STATEMENT_MS, LOCK_MS = 60_000, 10_000
+LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
 MISSING = "reading PostgreSQL needs psycopg, which is not installed: pip install 'replay-workbench[postgres]'"
 
 _SECRETS: dict[str, dict[str, str]] = {}
@@ -125,6 +127,24 @@ def reading(database: Database) -> Iterator[psycopg.Connection[tuple[Any, ...]]]
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield connection
+
+
+def limited(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Begin a new snapshot with time limits. They are set for it alone: behind a pooler, a setting of the session would reach other programs."""
+    with broken_told():
+        connection.rollback()
+        connection.execute(LIMITS, (str(STATEMENT_MS), str(LOCK_MS)))
+
+
+@contextlib.contextmanager
+def broken_told() -> Iterator[None]:
+    """What the server says goes wrong while it is read, as a SourceError on one line."""
+    import psycopg  # noqa: PLC0415  # as above
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise SourceError(" ".join(str(error).split())) from error
 
 
 def _told(error: Exception, database: Database) -> str:

@@ -81,10 +81,15 @@ def detectors() -> dict[str, Detector]:
 
 
 def collector_of(given: Input) -> Collector | None:
-    """The collector that accepts a file or a database, None where none does. SourceError for what can't be opened."""
+    """The first collector that accepts a file or a database, None where none does. SourceError for what can't be opened."""
+    return next(accepting(given), None)
+
+
+def accepting(given: Input) -> Iterator[Collector]:
+    """The collectors that accept a file or a database: a database may hold tables of several. SourceError for what can't be opened."""
     scheme = given.scheme if isinstance(given, Database) else None
     asked = (one for one in collectors().values() if (scheme in one.schemes if scheme else not one.schemes))
-    return next((one for one in asked if one.accepts(given)), None)
+    return (one for one in asked if one.accepts(given))
 
 
 def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:

@@ -10,8 +10,9 @@ numbers (Luhn), IBANs (ISO 7064) and e-mail addresses. In the pyproject.toml of 
     keys = ["national_insurance_number"]           # more keys whose value is replaced whole
     patterns = { badge = "EMP-[0-9]{6}" }          # more shapes, by a name of your own
 
-A pseudonym is an HMAC under a secret of the store, kept beside it and not in it: equal values stay equal, so joins, detectors and replay work, and
-nobody who has only the store can try values out. Ids that joining rests on are never touched, nor what tells the time or counts.
+A pseudonym is an HMAC under a secret of the store: equal values stay equal, so joins, detectors and replay work. The secret of a file lies beside it
+and not in it, so nobody who has only the store can try values out; that of a server stands in the store, so
+that a team's pseudonyms agree. Ids that joining rests on are never touched, nor what tells the time or counts.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ ENTRIES = frozenset({"enabled", "kinds", "keys", "patterns"})
 PSEUDONYM_DIGITS = 12
 KEY_BYTES = 32
 REMEMBERED_TEXTS = 4096
+OF_A_SPAN = ("name", "attributes", "status_message", "resource")
 REMEMBERED_CHARACTERS = 16 * 1024
 
 SECRET_KEYS = frozenset(
@@ -151,12 +153,22 @@ def parse_rules(table: Mapping[str, Json], place: str) -> Rules | None:
     return Rules(tuple(kinds), frozenset(map(str, keys)), tuple(patterns.items())) if table.get("enabled", True) else None
 
 
+def key_file(store: Path) -> Path:
+    """Where the secret of a store in a file lies."""
+    return store.with_name(store.name + ".key")
+
+
+def new_key() -> bytes:
+    """A secret for pseudonyms."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
 def key_beside(store: Path) -> bytes:
     """The secret of a store's pseudonyms, in a file beside it that only its owner can read; made when it is first wanted."""
-    path = store.with_name(store.name + ".key")
+    path = key_file(store)
     if not path.exists():
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as made:  # as such files are: its owner's alone
-            made.write(secrets.token_bytes(KEY_BYTES))
+            made.write(new_key())
             made.flush()
             with contextlib.suppress(FileExistsError):  # another process was quicker: its key counts
                 path.hardlink_to(made.name)
@@ -184,15 +196,17 @@ class Redactor:
     def record(self, record: V) -> V:
         """One record; the same object where nothing was replaced."""
         if isinstance(record, Span):
-            changed = {
-                name: after for name in ("attributes", "status_message", "resource") if (after := self._of(before := getattr(record, name))) is not before
-            }
+            changed = {name: after for name in OF_A_SPAN if (after := self._of(before := getattr(record, name))) is not before}
             events = [event.model_copy(update={"attributes": self._of(event.attributes)}) for event in record.events]
             changed |= {"events": tuple(events)} if events else {}
             return record.model_copy(update=changed) if changed else record
         before = record.model_dump(mode="json")
         after = self._of(before)
         return record if after is before else type(record).model_validate(after)
+
+    def state(self, state: dict[str, Json]) -> dict[str, Json]:
+        """The channels of a state, redacted."""
+        return {channel: self._of(value, channel) for channel, value in state.items()}
 
     def _of(self, value: Json, name: str = "") -> Json:
         """A value under a key, redacted; the same object where nothing was replaced."""

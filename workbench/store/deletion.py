@@ -1,7 +1,8 @@
 """Deletes a run and everything only it used, so that no byte of it stays in the file.
 
 What goes: the run's rows, the spans, logs, checkpoints and conversations it was derived from, and every payload that nothing else points at.
-A payload others use too stays: it is theirs. Removed pages are overwritten (`secure_delete`) and the file is rebuilt without them.
+A payload others use too stays: it is theirs. Removed pages are overwritten (`secure_delete`) and the file is rebuilt
+without them; a server's tables are written anew.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO payload SELECT from_hex(sha256), content FROM payload_by_hash",
         "DROP TABLE payload_by_hash",
     ),
+    # What all who use a store must agree on.
+    ("CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -159,5 +159,13 @@ class PendingRow(SQLModel, table=True):
     name: str
 
 
+class SettingRow(SQLModel, table=True):
+    """What all who use a store must agree on, such as the secret of a server store's pseudonyms."""
+
+    __tablename__ = "setting"
+    name: str = Field(primary_key=True)
+    value: bytes
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

@@ -21,7 +21,7 @@ from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEva
 from workbench.source import SourceError
 from workbench.store import dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
-from workbench.store.dialect import APPLICATION_ID
+from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
 from workbench.store.schema import TABLES
@@ -30,13 +30,12 @@ from workbench.store.searching import Hit
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
 NAMES_SHOWN = 5
-BUSY_MS = 60_000
 PAGE_BYTES = 16_384
 """Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
 
 
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
-RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending"))
+RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
@@ -469,6 +468,17 @@ class Store:
             address = connection.execute(select(RECEIPT.c.sha256).where(RECEIPT.c.run_id == run_id)).scalar()
             return None if address is None else next(iter(load(connection, Receipt, [address])))
 
+    def setting(self, name: str, first: Callable[[], bytes]) -> bytes:
+        """What the store keeps under a name for all who use it; where nothing is there yet, what `first` makes, from then on."""
+        query = select(SETTING.c.value).where(SETTING.c.name == name)
+        with self._engine.connect() as connection:
+            known = connection.execute(query).scalar()
+        if known is None:
+            with self._writing() as connection:  # another may have been quicker: what is there counts
+                _insert(connection, SETTING, [{"name": name, "value": first()}])
+                known = connection.execute(query).scalar_one()
+        return bytes(known)
+
     def skips(self) -> list[tuple[str, Skip]]:
         """Everything that was skipped, with the path it was in."""
         query = select(SOURCE.c.path, SKIP).join(SKIP, SKIP.c.source_id == SOURCE.c.source_id).order_by(SOURCE.c.path, SKIP.c.place)
@@ -479,7 +489,6 @@ class Store:
         """The steps in which all these words were said, the best first. The index is brought up to date before."""
         if not words.replace('"', "").strip():
             return []
-        self._file("searching")
         with self._writing() as connection:
             for run_id, revision in searching.outdated(connection):
                 searching.take_in(connection, self._run(connection, run_id)[0], revision)
@@ -488,16 +497,15 @@ class Store:
     # ---- taking out
 
     def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
-        """Delete a run with everything only it used; nothing of it stays in the file, which shrinks.
+        """Delete a run with everything only it used; nothing of it stays in the file, which shrinks, or in a server's tables.
 
-        DeletionError when forks were made of it, or other runs were derived from the same thread or trace: `dependants` deletes them too.
+        StoreError when it is deleted but what was removed could not be overwritten yet. DeletionError when forks were made of it, or other runs were
+        derived from the same thread or trace: `dependants` deletes them too.
         """
-        path = self._file("deleting")
         run_id = self.resolve(run_id)
-        size = _bytes(path)
+        size = dialect.size(self.path)
         with self._engine.connect().execution_options(immediate=True) as connection:
-            connection.exec_driver_sql("PRAGMA secure_delete = ON")
-            connection.commit()
+            dialect.overwrite_removed(connection)
             with connection.begin():
                 runs, paths = self._with_dependants(connection, run_id)
                 if len(runs) > 1 and not dependants:
@@ -505,15 +513,10 @@ class Store:
                 done = remove(connection, self._extent(connection, runs))
                 searching.drop(connection)
         done.files = tuple(self._unlink_forks(paths))
-        _rebuild(path)
-        done.bytes_before, done.bytes_after = size, _bytes(path)
+        if left := dialect.rebuild(self.path):
+            raise StoreError(f"the run is deleted, but {left}")
+        done.bytes_before, done.bytes_after = size, dialect.size(self.path)
         return done
-
-    def _file(self, doing: str) -> Path:
-        """The store's file. StoreError for a store on a server, which can't do what is being done."""
-        if isinstance(self.path, Database):
-            raise StoreError(f"{doing} is for stores in a file; {self.path} is a server's database")
-        return self.path
 
     def _with_dependants(self, connection: Connection, run_id: str) -> tuple[list[str], list[str]]:
         """A run, its forks and theirs, and all runs derived from the same thread; and the files they came from."""
@@ -583,21 +586,6 @@ def _checked(address: str, stored: bytes, *, step: bool) -> tuple[str | None, se
     if actual != address:
         return f"payload {address[:12]}: its content hashes to {actual[:12]}", set()
     return None, pointed_at(content, step=step)
-
-
-def _bytes(path: Path) -> int:
-    """What a store takes on disk, its write-ahead log included."""
-    return sum(one.stat().st_size for one in (path, path.with_name(path.name + "-wal")) if one.exists())
-
-
-def _rebuild(path: Path) -> None:
-    """Write the file anew without the pages that are free, and empty the write-ahead log."""
-    with closing(sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)) as connection:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("VACUUM")
-        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise StoreError(f"the run is deleted, but {path} is being read elsewhere, so its old pages stay in {path}-wal until that ends")
 
 
 # ---- rows

@@ -17,13 +17,12 @@ from typing import Any
 import ormsgpack
 import psycopg
 
-from workbench.database import Database, reading
+from workbench.database import Database, limited, reading
 from workbench.model import Json
 from workbench.reading import serde
 from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, RawCheckpoint, RawWrite, StateRow, WriteRow
 from workbench.source import SourceError
 
-STATEMENT_MS, LOCK_MS = 60_000, 10_000
 COPIED_ROWS = 100
 FIX_MAP, MAP_16, MAP_32 = 16, b"\xde", b"\xdf"
 COLUMNS = {
@@ -31,7 +30,6 @@ COLUMNS = {
     "checkpoint_blobs": {"thread_id", "checkpoint_ns", "channel", "version", "type", "blob"},
     "checkpoint_writes": {"thread_id", "checkpoint_ns", "checkpoint_id", "task_id", "idx", "channel", "type", "blob"},
 }
-LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
 COLUMNS_OF = """
     SELECT attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
     WHERE attrelid = to_regclass(%s::text) AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p')
@@ -158,9 +156,8 @@ class PostgresTables:
     # ---- the connection
 
     def _fresh(self) -> None:
-        """Begin a new snapshot. The limits are set for it alone: behind a pooler, a setting of the session would reach other programs."""
-        self._connection.rollback()
-        list(self._execute(LIMITS, str(STATEMENT_MS), str(LOCK_MS)))
+        """Begin a new snapshot."""
+        limited(self._connection)
 
     def _check(self, table: str, columns: set[str]) -> None:
         found = self._columns(table)
