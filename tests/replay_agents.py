@@ -24,6 +24,8 @@ from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
 
+from tests import replay_escapes
+
 
 class State(TypedDict, total=False):
     """State of every agent here."""
@@ -291,7 +293,13 @@ def _hang() -> str:
     return "never"
 
 
+def _every_way() -> str:
+    """All of `tests.replay_escapes`."""
+    return replay_escapes.attempt()
+
+
 ESCAPES = {
+    "every way": _every_way,
     "connect": _connect,
     "swallowed": _swallowed,
     "thread": _in_a_thread,

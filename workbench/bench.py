@@ -8,13 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import collection, detection
+from workbench import collection, detection, project
 from workbench.collection import Summary
 from workbench.comparison import compare as compare_runs
 from workbench.comparison import count_effects
@@ -391,14 +390,9 @@ def _change(tool_result: Any, state: Any) -> Change:
 
 def _graph_of(agent: str | None) -> str:
     """The graph that the user's own project names for this agent. A trace never says what to import."""
-    configured: dict[str, str] = {}
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        project = folder / "pyproject.toml"
-        if project.is_file():
-            configured = tomllib.loads(project.read_text("utf-8")).get("tool", {}).get("workbench", {}).get("graphs", {})
-            if agent in configured:
-                return configured[agent]
-            break
+    configured: dict[str, str] = project.table("graphs", Path.cwd())[0]
+    if agent in configured:
+        return configured[agent]
     known = f"; it names {', '.join(configured)}" if configured else ""
     raise ForkError(
         f"which graph is the agent {agent!r}? Give graph='module:attribute' (--graph on the command line), "

@@ -23,7 +23,6 @@ import hmac
 import re
 import secrets
 import tempfile
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+from workbench import project
 from workbench.model import Json, Record, Skip, Span, Value
 from workbench.reading.documents import raw_items
 
@@ -128,12 +128,7 @@ class Rules:
 
 def rules_of(folder: Path) -> Rules | None:
     """The rules that the nearest pyproject.toml gives, the default where it gives none, None where it turns redaction off."""
-    for place in (folder, *folder.parents):
-        project = place / "pyproject.toml"
-        if project.is_file():
-            table = tomllib.loads(project.read_text("utf-8")).get("tool", {}).get("workbench", {}).get("redaction", {})
-            return parse_rules(table, str(project))
-    return Rules()
+    return parse_rules(*project.table("redaction", folder))
 
 
 def parse_rules(table: Mapping[str, Json], place: str) -> Rules | None:

@@ -1,4 +1,7 @@
-"""The process a re-run happens in: `python -m workbench.replay.child REQUEST ANSWER`. It shuts itself in before it loads anything of the user's."""
+"""The process a re-run happens in: `python -m workbench.replay.child REQUEST ANSWER [MEMORY_BYTES [AROUND]]`.
+
+It shuts itself in before it loads anything of the user's. AROUND names walls that already stand around it, such as a container.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from workbench.replay.protocol import Answer, Request
 from workbench.replay.tripwire import Tripwire
 
 
-def main(request_path: str, answer_path: str) -> int:
+def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.MEMORY_BYTES), around: str = "") -> int:
     """Read the request, shut the process in, re-run, write the answer. The exit code is 0 whenever there is an answer."""
     request = Request.model_validate_json(Path(request_path).read_bytes())
     folder = Path(request.folder)
-    isolation = sandbox.enter([folder], seconds=request.seconds, witness=Path(request.witness))
+    isolation = sandbox.enter([folder], seconds=request.seconds, witness=Path(request.witness), memory_bytes=int(memory_bytes), around=around)
     wire = Tripwire([folder])
     wire.install()
 

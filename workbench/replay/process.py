@@ -10,9 +10,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from workbench.redaction import SHAPES
 from workbench.replay.protocol import Answer, Request
 
-SECRET = re.compile(r"key|token|secret|passw|credential|private|auth|dsn|_ur[il]$", re.IGNORECASE)
+SECRET = re.compile(r"key|token|secret|pass(w|file|phrase|$)|credential|private|auth|cookie|dsn|_pat$|_ur[il]$", re.IGNORECASE)
+"""Names of variables that hold secrets; others are told by their value."""
 WITHHELD = "withheld-from-re-run"
 """Stands in place of secrets, so that clients which only check that there is one can still be made."""
 NO_SECRET = ("XDG_", "LC_", "LANG", "SSH_AUTH_SOCK")
@@ -60,9 +62,14 @@ def ask(request: Request, folder: Path) -> Answer:
 def environment(folder: str) -> dict[str, str]:
     """Our environment without secrets and exporters, with our module paths; home and temporary files go to a folder that may be written to."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(TRACERS)}
-    clean = {name: WITHHELD if SECRET.search(name) and not name.startswith(NO_SECRET) else value for name, value in kept.items()}
+    clean = {name: WITHHELD if _secret(name, value) else value for name, value in kept.items()}
     paths = os.pathsep.join(path or str(Path.cwd()) for path in dict.fromkeys(sys.path))
     return {**clean, **SWITCHES, "PYTHONPATH": paths, "HOME": folder, "TMPDIR": folder}
+
+
+def _secret(name: str, value: str) -> bool:
+    """Whether a variable is withheld: for its name, or for what its value looks like, such as an API key or a URL with a password."""
+    return (bool(SECRET.search(name)) and not name.startswith(NO_SECRET)) or any(shape.pattern.search(value) for shape in SHAPES if shape.kind == "secret")
 
 
 def _tail(output: Path) -> str:
