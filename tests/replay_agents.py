@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
@@ -82,6 +84,26 @@ class Scripted(BaseChatModel):
         return AIMessage("; ".join(results))
 
 
+class Attentive(BaseChatModel):
+    """Says what it was shown and how it is set."""
+
+    model_name: str = "attentive-1"
+    temperature: float = 1.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "attentive"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Offer these tools, in OpenAI's form."""
+        return self.bind(tools=[convert_to_openai_tool(one) for one in tools])
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        offered = {one["function"]["name"]: one["function"]["description"] for one in kwargs.get("tools", [])}
+        seen = {"name": self.model_name, "temperature": self.temperature, "tools": offered, "heard": [one.text for one in messages]}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(json.dumps(seen)))])
+
+
 def _calls(wanted: list[Any]) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{number}"} for number, (name, arguments) in enumerate(wanted)])
 
@@ -126,6 +148,34 @@ def agent(state: State) -> State:
 
 async def agent_later(state: State) -> State:
     return {"messages": [await MODEL.ainvoke(state["messages"])]}
+
+
+def listen(state: State) -> State:
+    """Has a system prompt, which stands in no state, and offers two tools."""
+    return {"messages": [Attentive().bind_tools([book, seats]).invoke([SystemMessage("Be brief."), *state["messages"]])]}
+
+
+def confirmed(state: State) -> State:
+    """Routes by what a person said."""
+    return {"said": "spent" if interrupt({"question": "Spend it?"}) == "yes" else "kept"}
+
+
+def retrying(state: State) -> State:
+    """Calls a tool itself, and once more where that times out."""
+    for _ in range(2):
+        try:
+            return {"said": str(book.invoke({"flight": "NH 1"}))}
+        except TimeoutError:
+            continue
+    return {"said": "gave up"}
+
+
+async def patient(state: State) -> State:
+    """Waits for a tool, but not for ever."""
+    try:
+        return {"said": str(await asyncio.wait_for(book.ainvoke({"flight": "NH 1"}), 0.05))}
+    except TimeoutError:
+        return {"said": "too slow"}
 
 
 def more(state: State) -> str:
@@ -181,7 +231,18 @@ def _loop(*before: Any, later: bool = False) -> Any:
     return builder.compile()
 
 
+def _alone(node: Any) -> Any:
+    builder = StateGraph(State)
+    builder.add_node(node.__name__, node)
+    builder.add_edge(START, node.__name__)
+    return builder.compile()
+
+
 graph = _loop()
+attentive = _alone(listen)
+spending = _alone(confirmed)
+stubborn = _alone(retrying)
+hasty = _alone(patient)
 escaping = _loop(plain)
 approving = _loop(approve)
 handling = _loop(careful)

@@ -116,7 +116,7 @@ def record(folder: Path, name: str, calls: list[Any], *, answers: tuple[Any, ...
     config: Any = {"configurable": {"thread_id": "thread"}, "callbacks": [recorder]}
     given = [{"messages": [("user", json.dumps(calls))], **state}, *(Command(resume=answer) for answer in answers)]
     graph = getattr(replay_agents, name)
-    if name == "loop":
+    if name in ("loop", "hasty"):
         asyncio.run(_run_later(graph, database, given, config))
     else:
         with contextlib.closing(sqlite3.connect(database, check_same_thread=False)) as connection:

@@ -303,8 +303,8 @@ def test_own_database(way: str, says: str, folder: Path, ledger: Path, monkeypat
 
 
 def test_live_tool(folder: Path, ledger: Path) -> None:
-    """A tool named as live is refused: only the model can go live."""
-    with pytest.raises(ForkError, match="tools stay fenced, so book can't"):
+    """What goes live is named with its kind: a bare name is refused, and the right one is told."""
+    with pytest.raises(ForkError, match="did you mean tool:book"):
         record(folder, "graph", TWO).fork(1, live=("book",))
 
 

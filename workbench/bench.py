@@ -21,6 +21,7 @@ from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.model import Change, Comparison, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
 from workbench.plugins import collector_of
+from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import ForkError, fork
 from workbench.report import Report, comparison_report, run_report, save, static, store_report
 from workbench.source import Source
@@ -218,18 +219,29 @@ class RecordedRun:
         at: int,
         *,
         tool_result: Any = NOTHING,
+        message: Any = NOTHING,
         state: Any = NOTHING,
+        model: Any = NOTHING,
+        system: Any = NOTHING,
+        tools: Any = NOTHING,
+        answer: Any = NOTHING,
+        fault: Any = NOTHING,
         live: Collection[str] = (),
         graph: str | None = None,
         seconds: float = 120.0,
     ) -> RecordedRun:
         """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
 
-        `tool_result` takes the place of what the tool call at that step returned; `state` overlays channels of the state before it. Recorded
-        answers are served; what has none halts. `live=["model"]` lets the model think anew; tools never run. `graph` ("module:attribute") says
+        `tool_result` takes the place of what the tool call at that step returned; `message` ({"index": 2, "content": "…"}) edits one of the
+        messages that the model saw; `state` overlays channels of the state before the step; `model` is another model's name or its settings, `system`
+        another system prompt, `tools` the names of the tools to offer; `answer` is what the person says instead; `fault` ("timeout", "error", "empty",
+        "slow") is what the call meets (`workbench.replay.changes.SHAPES` has the whole shapes).
+
+        Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew; tools never run. `graph` ("module:attribute") says
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. ForkError says what can't be done.
         """
-        change = _change(tool_result, state)
+        given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
+        change = _change(given | {"answer": answer, "fault": fault})
         self.run.step(at)
         databases = self._databases()
         run_id, scratch = self._fork_id()
@@ -376,16 +388,11 @@ class Detected:
         return static.findings_html(self.findings)
 
 
-def _change(tool_result: Any, state: Any) -> Change:
-    if tool_result is not NOTHING and state is not NOTHING:
-        raise ForkError("a fork changes one thing: give tool_result or state, not both, so that you know what made the difference")
-    if tool_result is not NOTHING:
-        return Change(kind="tool_result", value=tool_result)
-    if state is not NOTHING:
-        if not isinstance(state, Mapping):
-            raise ForkError(f"state should be a mapping from channel to value, not {type(state).__name__}")
-        return Change(kind="state", value=dict(state))
-    return Change()
+def _change(given: Mapping[str, Any]) -> Change:
+    try:
+        return change_of({kind: value for kind, value in given.items() if value is not NOTHING})
+    except ChangeError as error:
+        raise ForkError(str(error)) from error
 
 
 def _graph_of(agent: str | None) -> str:

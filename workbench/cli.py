@@ -180,7 +180,13 @@ def fork(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     at: Annotated[int, typer.Option("--at", help="The step to fork at.")],
     tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help='JSON: {"index": 2, "content": "…"} edits what the model saw.')] = None,
     state: Annotated[str | None, typer.Option("--state", help="JSON object: channels of the state to replace before the step.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Another model's name, or a JSON object of its settings.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="Another system prompt.")] = None,
+    tools: Annotated[str | None, typer.Option("--tools", help="JSON list of the tools to offer, or an object that changes their definitions.")] = None,
+    answer: Annotated[str | None, typer.Option("--answer", help="JSON: what the person answers instead.")] = None,
+    fault: Annotated[str | None, typer.Option("--fault", help="timeout, error, empty, slow, or a JSON object: what the call meets.")] = None,
     live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
@@ -188,11 +194,11 @@ def fork(
     as_json: JsonOption = False,
 ) -> None:
     """Re-run from a step with one thing changed and nothing real touched."""
-    given: dict[str, Json] = {}
-    if tool_result is not None:
-        given["tool_result"] = _parsed(tool_result, "--tool-result")
-    if state is not None:
-        given["state"] = _parsed(state, "--state")
+    texts = {"tool_result": tool_result, "message": message, "state": state, "tools": tools, "answer": answer}
+    given = {name: _parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
+    words = {"model": model, "fault": fault}
+    given |= {name: _parsed(text, f"--{name}") if text.startswith("{") else text for name, text in words.items() if text is not None}
+    given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
         parent = bench.run(run_id)
         forked = parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, **given)

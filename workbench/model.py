@@ -304,10 +304,18 @@ class Step(Value):
         return value
 
 
-class Change(Value):
-    """What a fork changed: `tool_result` replaces one tool call's result, `state` overlays channels of the state before the step."""
+ChangeKind = Literal["none", "tool_result", "state", "message", "model", "system", "tools", "answer", "fault"]
 
-    kind: Literal["none", "tool_result", "state"] = "none"
+
+class Change(Value):
+    """The one thing a fork changed.
+
+    `tool_result` replaces one tool call's result, `state` overlays channels of the state before the step, `message` edits one message of what the model
+    saw, `model` names another model or its settings, `system` replaces the system prompt, `tools` says which tools are offered, `answer` replaces what
+    a person said, `fault` lets a call time out, fail, come back empty or late. `workbench.replay.changes.SHAPES` says what each value looks like.
+    """
+
+    kind: ChangeKind = "none"
     value: Json = None
 
 

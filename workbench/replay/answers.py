@@ -63,8 +63,8 @@ def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | No
             artifact=message.get("artifact"),
             additional_kwargs=message.get("additional_kwargs") or {},
         )
-        return _paired(answer, tool)
-    return _paired(as_returned(interaction.result, tool), tool)
+        return paired(answer, tool)
+    return paired(as_returned(interaction.result, tool), tool)
 
 
 def as_returned(value: Json, tool: BaseTool) -> Any:
@@ -80,8 +80,8 @@ def _returns_text(tool: BaseTool) -> bool:
         return False  # an annotation that can't be resolved declares nothing we could go by
 
 
-def _paired(value: Any, tool: BaseTool) -> Any:
-    """Tools of the format `content_and_artifact` return two things."""
+def paired(value: Any, tool: BaseTool) -> Any:
+    """What the tool's body returns for this result: tools of the format `content_and_artifact` return two things."""
     return (value, None) if tool.response_format == "content_and_artifact" else value
 
 

@@ -10,30 +10,39 @@ import sys
 from pathlib import Path
 
 from workbench.model import CallRecord
-from workbench.replay import sandbox
-from workbench.replay.protocol import Answer, Request
-from workbench.replay.tripwire import Tripwire
+from workbench.replay import channel, sandbox
+from workbench.replay.protocol import Request
+from workbench.replay.tripwire import Attempt, Tripwire
 
 
 def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.MEMORY_BYTES), around: str = "") -> int:
     """Read the request, shut the process in, re-run, write the answer. The exit code is 0 whenever there is an answer."""
+    line = channel.take_over()
     request = Request.model_validate_json(Path(request_path).read_bytes())
     folder = Path(request.folder)
     isolation = sandbox.enter([folder], seconds=request.seconds, witness=Path(request.witness), memory_bytes=int(memory_bytes), around=around)
-    wire = Tripwire([folder])
+    wire = Tripwire([folder], _Told(line))
     wire.install()
 
     from workbench.replay.rerun import rerun  # noqa: PLC0415  # langgraph and the user's graph are loaded only inside the sandbox
 
-    answer = rerun(request)
-    _write(answer, wire, isolation, Path(answer_path))
+    answer = rerun(request, line)
+    told = answer.model_copy(update={"records": (), "spans": (), "isolation": str(isolation), "sandboxed": isolation.sandboxed})
+    Path(answer_path).write_text(told.model_dump_json(), "utf-8")
     return 0
 
 
-def _write(answer: Answer, wire: Tripwire, isolation: sandbox.Isolation, path: Path) -> None:
-    blocked = tuple(CallRecord(kind=one.kind, name=one.event, answer="blocked", says=one.says) for one in wire.attempts)
-    whole = answer.model_copy(update={"records": (*answer.records, *blocked), "isolation": str(isolation), "sandboxed": isolation.sandboxed})
-    path.write_text(whole.model_dump_json(), "utf-8")
+class _Told(list[Attempt]):
+    """What the tripwire refused, told as soon as it happens: a kill can't hide it."""
+
+    def __init__(self, line: channel.Line) -> None:
+        super().__init__()
+        self._line = line
+
+    def append(self, attempt: Attempt) -> None:
+        super().append(attempt)
+        record = CallRecord(kind=attempt.kind, name=attempt.event, answer="blocked", says=attempt.says)
+        self._line.tell({"blocked": record.model_dump(mode="json")})
 
 
 if __name__ == "__main__":

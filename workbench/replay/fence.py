@@ -14,6 +14,7 @@ import inspect
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from langgraph.types import interrupt
 
 from workbench.model import Cassette, Interaction, Json
 from workbench.replay import answers
+from workbench.replay.alterations import AlterationError, Alterations, raised
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, canonical_messages
 from workbench.replay.journal import Journal, Seen, place
 
@@ -48,6 +50,8 @@ class Session:
     journal: Journal
     models_live: bool = False
     edited: int | None = None
+    stale_answers: bool = False
+    altered: Alterations = field(default_factory=Alterations)
     divergence: Divergence | None = None
     cut_off: tuple[Seen, CutOff] | None = None
     notes: list[str] = field(default_factory=list)
@@ -61,7 +65,7 @@ class Session:
             self.cut_off = seen, stop
             raise
         except Divergence as divergence:
-            raise self._halt(seen, divergence) from None
+            raise self.halt(seen, divergence) from None
 
     def check(self, seen: Seen) -> None:
         """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
@@ -74,9 +78,10 @@ class Session:
         """Take a cut-off that did not end the run for what it is: a call without a recording."""
         if self.cut_off is not None:
             (seen, stop), self.cut_off = self.cut_off, None
-            self._halt(seen, Divergence(stop.miss))
+            self.halt(seen, Divergence(stop.miss))
 
-    def _halt(self, seen: Seen, divergence: Divergence) -> Divergence:
+    def halt(self, seen: Seen, divergence: Divergence) -> Divergence:
+        """Let the re-run end here: nothing is answered any more. Returns the divergence, to be raised."""
         self.divergence = divergence
         self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
         return divergence
@@ -84,7 +89,7 @@ class Session:
     def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
         """Write down a served call."""
         step = served.interaction.step
-        answer: Literal["edited", "served"] = "edited" if step == self.edited and seen.call.kind == "tool" else "served"
+        answer: Literal["edited", "served"] = "edited" if step == self.edited and self.altered.asked.fault is None else "served"
         if answer == "edited":
             self.tape.free()
         self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
@@ -151,10 +156,12 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     seen = _seen(Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))), bound.get("config"), bound.get("metadata"), call_id=tool_call_id)
 
     def run(*_args: Any, **_kwargs: Any) -> Any:
-        return _served_tool(tool, seen, tool_call_id)
+        time.sleep(session().altered.pause(seen.call))
+        return _answered_tool(tool, seen, tool_call_id)
 
     async def arun(*_args: Any, **_kwargs: Any) -> Any:
-        return _served_tool(tool, seen, tool_call_id)
+        await asyncio.sleep(session().altered.pause(seen.call))
+        return _answered_tool(tool, seen, tool_call_id)
 
     vars(twin).update({"_run": run, "_arun": arun, TWIN: True})
     return twin
@@ -167,11 +174,27 @@ def _arguments(tool: BaseTool, given: Any) -> Json:
     return {next(iter(tool.args), "input"): given}
 
 
+def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+    """What a call comes to: the fault that was asked for, else what was recorded."""
+    now = session()
+    fault = now.altered.fault(seen.call)
+    if fault is None:
+        return _served_tool(tool, seen, tool_call_id)
+    now.tape.free()
+    error = raised(fault)
+    now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output="" if error is None else None, error=error)
+    if error is not None:
+        raise error
+    return answers.paired("", tool)
+
+
 def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     now = session()
     served = now.served(seen)
     if served.interaction.interrupted or served.asked is not None:
         _ask_again(now, seen, served)
+        if now.stale_answers:
+            raise now.halt(seen, Divergence(f"{seen.call} was recorded after another answer of the person, so what it returned then is not served now"))
     try:
         result = answers.tool_result(served.interaction, tool, tool_call_id)
     except Exception as error:
@@ -210,6 +233,17 @@ def model_twin(model: BaseChatModel, bound: dict[str, Any]) -> BaseChatModel:
     return twin
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What one model call was given, after the fork's change."""
+
+    seen: Seen
+    model: BaseChatModel
+    messages: list[BaseMessage]
+    options: dict[str, Any]
+    pause: float
+
+
 @dataclass
 class _Calls:
     """The private methods of one model call's twin."""
@@ -217,37 +251,76 @@ class _Calls:
     model: BaseChatModel
     bound: dict[str, Any]
 
-    def seen(self, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
+    def given(self, messages: list[BaseMessage], options: dict[str, Any]) -> _Given:
+        """The call as it is to be made, by the fork's change. Raises Divergence where the change doesn't fit the agent."""
+        altered, before = session().altered, self._seen(self.model, messages, options)
+        path = before.call.node_path
+        try:
+            model, said, chosen = altered.model(self.model, path), altered.messages(messages, path), altered.options(options, path)
+        except AlterationError as error:
+            raise session().halt(before, Divergence(str(error))) from None
+        same = model is self.model and said is messages and chosen is options
+        seen = before if same else self._seen(model, said, chosen)
+        return _Given(seen, model, said, chosen, altered.pause(seen.call))
+
+    def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         said = answers.recorded_messages(messages)
-        name = str(getattr(self.model, "model_name", None) or getattr(self.model, "model", None) or type(self.model).__name__)
+        name = str(getattr(model, "model_name", None) or getattr(model, "model", None) or type(model).__name__)
         shown = [message.model_dump(mode="json") for message in messages]
         call = Call("model", name, "", canonical_messages(said))
         return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
 
 
+def _faulted(seen: Seen) -> AIMessage | None:
+    """The empty answer that a fault asks for, None where there is no fault. Raises what the fault raises."""
+    now = session()
+    fault = now.altered.fault(seen.call)
+    if fault is None:
+        return None
+    now.tape.free()
+    error, message = raised(fault), AIMessage("")
+    output = message.model_dump(mode="json") if error is None else None
+    now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output=output, error=error)
+    if error is not None:
+        raise error
+    return message
+
+
 class _Recorded(_Calls):
-    def answer(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
-        now, seen = session(), self.seen(messages, options)
+    def answer(self, given: _Given) -> AIMessage:
+        now, seen = session(), given.seen
+        if (empty := _faulted(seen)) is not None:
+            return empty
         served = now.served(seen)
         if served.interaction.error is not None:
-            raised = answers.exception(served.interaction.error)
-            now.note(seen, served, error=raised)
-            raise raised
+            failure = answers.exception(served.interaction.error)
+            now.note(seen, served, error=failure)
+            raise failure
         message = answers.ai_message(served.interaction)
         now.note(seen, served, output=message.model_dump(mode="json"))
         return message
 
+    def _now(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
+        given = self.given(messages, options)
+        time.sleep(given.pause)
+        return self.answer(given)
+
+    async def _later(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
+        given = self.given(messages, options)
+        await asyncio.sleep(given.pause)
+        return self.answer(given)
+
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
-        return _result(self.answer(messages, options))
+        return _result(self._now(messages, options))
 
     async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
-        return _result(self.answer(messages, options))
+        return _result(await self._later(messages, options))
 
     def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
-        yield _chunk(self.answer(messages, options))
+        yield _chunk(self._now(messages, options))
 
     async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
-        yield _chunk(self.answer(messages, options))
+        yield _chunk(await self._later(messages, options))
 
 
 class _Live(_Calls):
@@ -256,45 +329,65 @@ class _Live(_Calls):
     def note(self, seen: Seen, message: BaseMessage | None, error: BaseException | None = None) -> None:
         session().journal.note(seen, "live", output=None if message is None else message.model_dump(mode="json"), error=error)
 
-    def start(self, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
-        now, seen = session(), self.seen(messages, options)
+    def start(self, given: _Given) -> AIMessage | None:
+        """Let a call go out, or answer it emptily where a fault asks for that."""
+        now = session()
         now.tape.free()
-        now.check(seen)
-        return seen
+        now.check(given.seen)
+        return _faulted(given.seen)
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
-        seen = self.start(messages, options)
+    @contextmanager
+    def noted(self, seen: Seen) -> Iterator[None]:
+        """Write down what a live call raises."""
         try:
-            result = self.model._generate(messages, stop=stop, run_manager=run_manager, **options)  # noqa: SLF001  # this is the hook
+            yield
         except BaseException as error:
             self.note(seen, None, error)
             raise
-        self.note(seen, result.generations[0].message)
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
+        given = self.given(messages, options)
+        time.sleep(given.pause)
+        if (empty := self.start(given)) is not None:
+            return _result(empty)
+        with self.noted(given.seen):
+            result = given.model._generate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
+        self.note(given.seen, result.generations[0].message)
         return result
 
     async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
-        seen = self.start(messages, options)
-        try:
-            result = await self.model._agenerate(messages, stop=stop, run_manager=run_manager, **options)  # noqa: SLF001  # this is the hook
-        except BaseException as error:
-            self.note(seen, None, error)
-            raise
-        self.note(seen, result.generations[0].message)
+        given = self.given(messages, options)
+        await asyncio.sleep(given.pause)
+        if (empty := self.start(given)) is not None:
+            return _result(empty)
+        with self.noted(given.seen):
+            result = await given.model._agenerate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
+        self.note(given.seen, result.generations[0].message)
         return result
 
     def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
-        seen, whole = self.start(messages, options), None
-        for chunk in self.model._stream(messages, stop=stop, run_manager=run_manager, **options):  # noqa: SLF001  # this is the hook
-            whole = chunk if whole is None else whole + chunk
-            yield chunk
-        self.note(seen, whole.message if whole else None)
+        given, whole = self.given(messages, options), None
+        time.sleep(given.pause)
+        if (empty := self.start(given)) is not None:
+            yield _chunk(empty)
+            return
+        with self.noted(given.seen):
+            for chunk in given.model._stream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
+                whole = chunk if whole is None else whole + chunk
+                yield chunk
+        self.note(given.seen, whole.message if whole else None)
 
     async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
-        seen, whole = self.start(messages, options), None
-        async for chunk in self.model._astream(messages, stop=stop, run_manager=run_manager, **options):  # noqa: SLF001  # this is the hook
-            whole = chunk if whole is None else whole + chunk
-            yield chunk
-        self.note(seen, whole.message if whole else None)
+        given, whole = self.given(messages, options), None
+        await asyncio.sleep(given.pause)
+        if (empty := self.start(given)) is not None:
+            yield _chunk(empty)
+            return
+        with self.noted(given.seen):
+            async for chunk in given.model._astream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
+                whole = chunk if whole is None else whole + chunk
+                yield chunk
+        self.note(given.seen, whole.message if whole else None)
 
 
 def _result(message: AIMessage) -> ChatResult:

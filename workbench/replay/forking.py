@@ -18,16 +18,20 @@ from workbench.database import Location
 from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Status, Step, digest
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
+from workbench.replay import changes, process
 from workbench.replay import cut as cutting
-from workbench.replay import process
 from workbench.replay.assembly import assemble
-from workbench.replay.cassette import edited, record
+from workbench.replay.cassette import record
+from workbench.replay.changes import MODEL, ChangeError
+from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
+from workbench.replay.told import Told
 from workbench.source import Source, SourceError
 
-MODEL = "model"
+REPLACED = ("tool_result", "answer", "fault")
+"""The changes that take the place of a recorded answer."""
 RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
 
 
@@ -91,17 +95,15 @@ def fork(
 
 
 def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
-    step = parent.step(at)
-    if tools := sorted(set(live) - {MODEL}):
+    for one in live:
+        if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
+            raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:{one}?")
+    if tools := sorted(one for one in live if one != MODEL):
         raise ForkError(f"only the model can go live in a fork (live={{'model'}}); tools stay fenced, so {', '.join(tools)} can't")
-    if change.kind == "tool_result" and step.kind != "tool":
-        near = [f"{one.index} ({one.name})" for one in sorted(parent.of_kind("tool"), key=lambda one: abs(one.index - at))[:3]]
-        nearest = f"the nearest tool steps are {', '.join(near)}" if near else "the run has no tool step"
-        raise ForkError(f"step {at} is a {step.kind} step ({step.name}) and has no tool result to change; {nearest}")
-    if change.kind == "tool_result" and (step.tool_call is None or (step.tool_call.arguments is None and step.tool_call.raw is None)):
-        raise ForkError(f"the arguments of step {at} ({step.name}) were not recorded, so a re-run can't tell which call is to get another result")
-    if change.kind == "state" and not (isinstance(change.value, dict) and change.value):
-        raise ForkError("a changed state should be an object from channel to value, with at least one channel")
+    try:
+        step = changes.check(parent, at, change, live)
+    except ChangeError as error:
+        raise ForkError(str(error)) from error
     if step.checkpoint_id is None:
         known = sorted((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
         instead = "ingest the LangGraph checkpoint database of this run too"
@@ -148,8 +150,10 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
         request = _request(wish, cut, folder)
         try:
             cutting.copy(cut, Path(request.database), wish.run_id)
-            answer = process.ask(request, folder)
-        except (SourceError, ProcessError) as error:
+            told = Told(folder / "told.jsonl")
+            answer = process.ask(request, folder, told.hear)
+            answer = answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+        except (SourceError, ProcessError, ChannelError) as error:
             raise ForkError(str(error)) from error
         if answer.ended == "refused":
             raise ForkError(answer.says)
@@ -159,7 +163,7 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
 
 def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
     parent, cassette, again = wish.parent, record(wish.parent), _again(wish.parent, cut)
-    tool_result, state = wish.change.kind == "tool_result", wish.change.kind == "state"
+    kind = wish.change.kind
     last = next((one.checkpoint_id for one in reversed(parent.steps) if not one.namespace and one.checkpoint_id), None)
     return Request(
         run_id=wish.run_id,
@@ -168,10 +172,12 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         database=str(folder / "inside" / "thread.sqlite"),
         witness=str(folder / "outside"),
         seconds=wish.seconds,
-        cassette=edited(cassette, parent, wish.step.index, wish.change.value) if tool_result else cassette,
+        cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
-        edited=wish.step.index if tool_result else None,
-        state=wish.change.value if state else None,
+        edited=wish.step.index if kind in REPLACED else None,
+        stale_answers=kind == "answer",
+        alteration=changes.altered(parent, wish.step, wish.change),
+        state=wish.change.value if kind == "state" else None,
         cut=cut.at,
         models_live=MODEL in wish.live,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),

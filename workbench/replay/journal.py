@@ -47,6 +47,8 @@ class Journal:
 
     run_id: str
     clock: Callable[[], int] = time.time_ns
+    tell: Callable[[dict[str, Json]], None] = lambda _: None
+    """Where each record and span goes as soon as there is one."""
     records: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     _starts: int = 0
@@ -72,6 +74,7 @@ class Journal:
             events = (SpanEvent(name="exception", attributes={"exception.type": kind, "exception.message": message}),) if error else ()
             ended = {"end_ns": self.clock(), "status": "error" if error else "ok", "status_message": error, "events": events}
             self.spans.append(self._root.model_copy(update=ended))
+            self.tell({"span": self.spans[-1].model_dump(mode="json")})
 
     def _id(self, of: str, digits: int) -> str:
         return hashlib.sha256(f"{self.run_id}/{of}".encode()).hexdigest()[:digits]
@@ -98,8 +101,11 @@ class Journal:
         )
         with self._lock:
             self.records.append(record)
+            told = {"record": record.model_dump(mode="json")}
             if seen.call.kind in OPERATIONS:
                 self.spans.append(self._span(seen, len(self.records) - 1, output, error))
+                told["span"] = self.spans[-1].model_dump(mode="json")
+            self.tell(told)
 
     def _span(self, seen: Seen, number: int, output: Json, error: BaseException | str | None) -> Span:
         attributes = {

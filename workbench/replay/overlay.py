@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,9 +13,12 @@ from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_ev
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
 
-from workbench.model import Json
+from workbench.model import Json, digest
+from workbench.replay.alterations import edited_message
+from workbench.replay.answers import recorded_messages
+from workbench.replay.cassette import canonical_messages
 from workbench.replay.graphs import GraphError, inner_graphs
-from workbench.replay.protocol import Request
+from workbench.replay.protocol import MessageEdit, Request
 
 Graph = Pregel[Any, Any, Any, Any]
 OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
@@ -49,20 +52,47 @@ def overlay(graph: Graph, request: Request, values: Mapping[str, Json]) -> None:
     Not `update_state`: that would run the graph's routing functions, could choose another next node, and would send each value through the
     channel's reducer. So the same tasks run again, on what was asked for. GraphError for a channel that the state doesn't have.
     """
+
+    def put(held: dict[str, Any], versions: dict[str, Any]) -> bool:
+        for name, value in values.items():
+            held[name] = _fitting(_channel(graph, request.cut[0], name, held), name, value, held.get(name))
+            versions.setdefault(name, max(versions.values(), default=1))
+        return True
+
+    _rewrite(graph, request, put)
+
+
+def replace_message(graph: Graph, request: Request, edit: MessageEdit) -> bool:
+    """Put another content into a message of the state at the cut, wherever its channel holds it; False where the state doesn't hold it."""
+
+    def put(held: dict[str, Any], _: dict[str, Any]) -> bool:
+        for name, value in held.items():
+            messages = value if isinstance(value, list) and all(isinstance(one, BaseMessage) for one in value) else []
+            same = [number for number, one in enumerate(messages) if digest(canonical_messages(recorded_messages([one]))) == edit.sha256]
+            if edit.occurrence < len(same):
+                place = same[edit.occurrence]
+                held[name] = [*messages[:place], edited_message(messages[place], edit.fields), *messages[place + 1 :]]
+                return True
+        return False
+
+    return _rewrite(graph, request, put)
+
+
+def _rewrite(graph: Graph, request: Request, put: Callable[[dict[str, Any], dict[str, Any]], bool]) -> bool:
+    """Change the values of the checkpoint at the cut, given them and their versions, where `put` says that it did. GraphError where types would be lost."""
     namespace, checkpoint_id = request.cut
     serializer, lost = serializer_of(graph), undecoded()
     with contextlib.closing(sqlite3.connect(request.database)) as database, database:
         where = "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
         row = database.execute(f"SELECT type, checkpoint FROM checkpoints {where}", (request.run_id, namespace, checkpoint_id)).fetchone()  # noqa: S608  # constant text
         checkpoint = serializer.loads_typed(row)
+        if not put(checkpoint["channel_values"], checkpoint["channel_versions"]):
+            return False
         if lost:
             raise GraphError(f"the state holds {', '.join(lost)}, which the graph's schema does not name: they would be lost if it were changed")
-        held, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
-        for name, value in values.items():
-            held[name] = _fitting(_channel(graph, namespace, name, held), name, value, held.get(name))
-            versions.setdefault(name, max(versions.values(), default=1))
         changed = (*serializer.dumps_typed(checkpoint), request.run_id, namespace, checkpoint_id)
         database.execute(f"UPDATE checkpoints SET type = ?, checkpoint = ? {where}", changed)  # noqa: S608  # constant text
+    return True
 
 
 def _channel(graph: Graph, namespace: str, name: str, held: dict[str, Any]) -> Any:

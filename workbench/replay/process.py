@@ -1,4 +1,4 @@
-"""Starts the process of a re-run with a clean environment, waits for its answer, and stops it when it takes too long."""
+"""Starts the process of a re-run with a clean environment, hears what it does, waits for its answer, and stops it when it takes too long."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
+from workbench.model import Json
 from workbench.redaction import SHAPES
+from workbench.replay.channel import Hear, Line, listen
 from workbench.replay.protocol import Answer, Request
 
 SECRET = re.compile(r"key|token|secret|pass(w|file|phrase|$)|credential|private|auth|cookie|dsn|_pat$|_ur[il]$", re.IGNORECASE)
@@ -38,25 +45,88 @@ class ProcessError(RuntimeError):
     """The process gave no answer. The message holds the end of what it printed."""
 
 
-def ask(request: Request, folder: Path) -> Answer:
-    """Have a request done in a process of its own. `folder` must be ours alone; of it the process may only write to `request.folder`."""
+def unheard(_: dict[str, Json]) -> Json:
+    """Takes what a re-run says without listening: there is nobody to ask."""
+    return {"refused": "nobody listens to this re-run"}
+
+
+def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[], float] = lambda: 0.0) -> Answer:
+    """Have a request done in a process of its own. `folder` must be ours alone; of it the process may only write to `request.folder`.
+
+    `hear` takes each thing the process tells while it runs, and replies where it asks (`workbench.replay.channel`). `waited` is how many seconds it
+    had to wait for a person so far: they don't count. ProcessError when it takes too long or dies.
+    """
     question, answer, output = folder / "request.json", Path(request.folder) / "answer.json", folder / "output.txt"
     question.write_text(request.model_dump_json(), "utf-8")
     command = [sys.executable, "-m", "workbench.replay.child", str(question), str(answer)]
-    with output.open("wb") as stream:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment(request.folder), start_new_session=True)  # noqa: S603  # our own interpreter and module
-        try:
-            status = process.wait(request.seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise ProcessError(
-                f"the re-run did not end within {request.seconds:g} s and was stopped: allow it more seconds, or look for a loop{_tail(output)}"
-            ) from None
+    with (
+        output.open("wb") as stream,
+        subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            env=environment(request.folder),
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+        ) as process,
+        _Ear(process, hear) as ear,
+    ):
+        if not _ended(process, request.seconds, waited):
+            raise ProcessError(f"the re-run did not end within {request.seconds:g} s and was stopped: allow it more seconds, or look for a loop{_tail(output)}")
+    if ear.failure is not None:
+        raise ear.failure
     try:
         return Answer.model_validate_json(answer.read_bytes())
     except (FileNotFoundError, ValidationError):
-        raise ProcessError(f"the re-run's process died (status {status}) without an answer{_tail(output)}") from None
+        raise ProcessError(f"the re-run's process died (status {process.returncode}) without an answer{_tail(output)}") from None
+
+
+def _ended(process: subprocess.Popen[str], seconds: float, waited: Callable[[], float]) -> bool:
+    """Wait for a process, not counting how long it had to wait itself; False when it had to be killed."""
+    started, left = time.monotonic(), seconds
+    while left > 0:
+        try:
+            process.wait(left)
+        except subprocess.TimeoutExpired:
+            left = seconds + waited() - (time.monotonic() - started)
+        else:
+            return True
+    process.kill()
+    return False
+
+
+class _Ear:
+    """A thread that hears a process until it ends. What goes wrong in it ends the process, and is kept as `failure`."""
+
+    def __init__(self, process: subprocess.Popen[str], hear: Hear) -> None:
+        self.failure: Exception | None = None
+        self._process, self._hear = process, hear
+        self._thread = threading.Thread(target=self._listen, name="re-run", daemon=True)
+
+    def __enter__(self) -> _Ear:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        try:
+            listen(Line(_open(self._process.stdout), _open(self._process.stdin)), self._hear)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised in the thread that waits
+            self.failure = error
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+
+def _open(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise ProcessError("the re-run's process was started without a channel")
+    return stream
 
 
 def environment(folder: str) -> dict[str, str]:

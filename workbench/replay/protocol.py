@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from workbench.model import CallRecord, Cassette, Json, Span, Value
+
+
+class Fault(Value):
+    """A failure put in a call's way. `call_kind`, `name`, `node_path` and the digest of its arguments say which call; a model call goes by its node."""
+
+    kind: Literal["timeout", "error", "empty", "slow"]
+    seconds: float = 1.0
+    """How much longer a slow call takes."""
+    message: str = ""
+    """What is raised, as `TypeOfError: message`."""
+    times: int = 1
+    """How many such calls meet it; the next one gets the recorded answer."""
+    call_kind: str
+    name: str = ""
+    node_path: str = ""
+    arguments_sha256: str = ""
+
+
+class MessageEdit(Value):
+    """Another content or other tool calls for one message of the history: the `occurrence`-th whose canonical form has this digest."""
+
+    sha256: str
+    occurrence: int = 0
+    fields: dict[str, Json]
+
+
+class Alteration(Value):
+    """What a change does to calls as they are made. `node_path` is where it holds, None for everywhere."""
+
+    node_path: str | None = None
+    system: str | None = None
+    message: MessageEdit | None = None
+    settings: Mapping[str, Json] = {}
+    """Settings of the model; `name` stands for its name."""
+    tools: Json = None
+    """The names of the tools that stay, or by name what is changed in their definitions."""
+    fault: Fault | None = None
 
 
 class Request(Value):
@@ -20,6 +58,10 @@ class Request(Value):
     steps: tuple[int, ...]
     """The recorded steps whose answers may be served: those that are done again."""
     edited: int | None = None
+    """The step whose recorded answer was replaced."""
+    stale_answers: bool = False
+    """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
+    alteration: Alteration = Alteration()
     state: dict[str, Json] | None = None
     """Channels to overlay at the cut."""
     cut: tuple[str, str]
@@ -40,7 +82,10 @@ class Request(Value):
 
 
 class Answer(Value):
-    """What came of it. `refused` is a reason why nothing could run; `halted` the divergence; `failed` an error of the agent's own."""
+    """What came of it. The records and spans are told while it runs, and put in by whom they were told to.
+
+    `refused` is a reason why nothing could run; `halted` the divergence; `failed` an error of the agent's own.
+    """
 
     ended: Literal["done", "interrupted", "halted", "failed", "refused"]
     says: str = ""

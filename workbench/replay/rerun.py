@@ -20,11 +20,13 @@ from langgraph.types import Command, Interrupt, StateSnapshot
 
 from workbench.model import Json
 from workbench.replay import fence, graphs
+from workbench.replay.alterations import Alterations
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
+from workbench.replay.channel import Line
 from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
-from workbench.replay.overlay import overlay, serializer_of, undecoded
-from workbench.replay.protocol import Answer, Request
+from workbench.replay.overlay import overlay, replace_message, serializer_of, undecoded
+from workbench.replay.protocol import Alteration, Answer, Request
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
@@ -40,8 +42,8 @@ class Runner(Protocol):
         """Where the thread stands."""
 
 
-def rerun(request: Request) -> Answer:
-    """Do what a request asks. The process must be shut in before."""
+def rerun(request: Request, line: Line) -> Answer:
+    """Do what a request asks, and tell on the line what is done. The process must be shut in before."""
     try:
         fence.prove()
         graph = graphs.load(request.graph)
@@ -49,15 +51,20 @@ def rerun(request: Request) -> Answer:
         fence.prove()
         if request.state is not None:
             overlay(graph, request, request.state)
+        alteration = request.alteration
+        if alteration.message is not None and replace_message(graph, request, alteration.message):
+            alteration = alteration.model_copy(update={"message": None})
     except (graphs.GraphError, fence.FenceError) as error:
         return Answer(ended="refused", says=str(error))
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
     session = Session(
         Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops),
-        Journal(request.run_id),
+        Journal(request.run_id, tell=line.tell),
         models_live=request.models_live,
         edited=request.edited,
+        stale_answers=request.stale_answers,
+        altered=Alterations(alteration),
     )
     fence.put_up(session)
     if graph.store is not None:
@@ -73,13 +80,15 @@ def rerun(request: Request) -> Answer:
 def _answer(session: Session, ended: Any, says: str) -> Answer:
     if session.divergence is not None:
         ended, says = "halted", str(session.divergence)
-    left = [one for one in session.tape.left if one.kind != "model" or not session.models_live]
+    left = [one for one in session.tape.left if (one.kind != "model" or not session.models_live) and one.step != session.edited]
     notes = list(session.notes)
     if left:
         names = ", ".join(f"step {one.step} {one.name}" for one in left[:5]) + (" …" if len(left) > 5 else "")  # noqa: PLR2004  # shown as five
         notes.append(f"{len(left)} recorded calls were not made again: {names}")
-    if session.edited is not None and not any(record.answer == "edited" for record in session.journal.records):
+    if session.edited is not None and not any(record.answer == "edited" for record in session.journal.records) and not session.altered.applied:
         notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
+    elif session.altered.asked != Alteration() and not session.altered.applied:
+        notes.append("no call was made that the change applies to: it had no effect")
     return Answer(ended=ended, says=says, records=tuple(session.journal.records), spans=tuple(session.journal.spans), notes=tuple(notes))
 
 
@@ -150,7 +159,10 @@ class Drive:
             self.session.notes.append(str(unanswered))
             return NOTHING
         self.restarts -= 1
-        self.session.journal.note(seen, "served", from_step=served.interaction.step)
+        changed = served.interaction.step == self.session.edited
+        if changed:
+            self.session.tape.free()
+        self.session.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step)
         return served.interaction.result
 
     def _ending(self, failed: str) -> tuple[str, str]:

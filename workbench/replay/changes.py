@@ -1,0 +1,206 @@
+"""The one thing a fork changes: whether it can be changed at that step, and where it is put.
+
+A result, a person's answer and a fault take the place of a recorded answer; a state is put into the checkpoint at the cut; what the model is shown
+and which model answers is altered as the call is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from workbench.model import PASSED_ON, Cassette, Change, ChangeKind, Interaction, Json, Run, Step, Value, digest
+from workbench.replay.cassette import asked_of, canonical_messages, edited, node_path
+from workbench.replay.protocol import Alteration, Fault, MessageEdit
+
+MODEL = "model"
+NEAREST = 3
+SHAPES = {
+    "message": '{"index": 2, "content": "…"}: the place of the message in what the model saw, and its new content (or tool_calls)',
+    "model": 'a model\'s name, or an object of settings such as {"name": "…", "temperature": 0}',
+    "system": "the text of the system prompt",
+    "tools": 'a list of the names to offer, or an object from name to what changes in its definition ({"book": {"description": "…"}}, null: not offered)',
+    "fault": '"timeout", "error", "empty" or "slow", or an object such as {"kind": "slow", "seconds": 5, "times": 2}',
+    "state": "an object from channel to value, with at least one channel",
+}
+"""What the value of each kind of change should be."""
+
+
+class ChangeError(ValueError):
+    """A change that can't be made at that step. The message says what would be right."""
+
+
+class MessageChange(Value):
+    """Which message of the history changes, and how. A negative index counts from the end."""
+
+    index: int
+    content: str | list[Json] | None = None
+    tool_calls: list[dict[str, Json]] | None = None
+
+
+class FaultChange(Value):
+    """A failure to inject, as a person asks for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: Literal["timeout", "error", "empty", "slow"]
+    seconds: float = 1.0
+    message: str = ""
+    times: int = 1
+
+
+def change_of(given: Mapping[str, Any]) -> Change:
+    """The change in these options, by its kind. ChangeError when there are several, or the value has another shape than its kind has."""
+    if len(given) > 1:
+        raise ChangeError(f"a fork changes one thing: give {' or '.join(sorted(given))}, not both, so that you know what made the difference")
+    kind, value = next(iter(given.items()), ("none", None))
+    if kind not in get_args(ChangeKind):
+        raise ChangeError(f"no change is called {kind!r}: there are {', '.join(get_args(ChangeKind)[1:])}")
+    shaped = dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple | set | frozenset) else value
+    return Change(kind=kind, value=shaped)
+
+
+def check(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
+    """The step to fork at. ChangeError when this change can't be made there."""
+    step = parent.step(at)
+    CHECKS.get(change.kind, _any_step)(parent, step, change.value)
+    thinks = [one for one in live if one == MODEL or one.startswith(f"{MODEL}:")]
+    if change.kind in ("model", "tools") and not thinks:
+        raise ChangeError(f"what changes is how the model thinks, and recorded answers were thought without it: name the model as live (live=[{MODEL!r}])")
+    return step
+
+
+def _any_step(parent: Run, step: Step, value: Json) -> None:
+    """Nothing stands in the way of this change."""
+
+
+def _of_kind(parent: Run, step: Step, kinds: tuple[str, ...], why: str) -> None:
+    if step.kind in kinds:
+        return
+    others = sorted((one for one in parent.steps if one.kind in kinds), key=lambda one: abs(one.index - step.index))[:NEAREST]
+    near = ", ".join(f"{one.index} ({one.name})" for one in others)
+    word = " or ".join(kinds)
+    nearest = f"the nearest {word} steps are {near}" if near else f"the run has no {word} step"
+    raise ChangeError(f"step {step.index} is a {step.kind} step ({step.name}) and {why}; {nearest}")
+
+
+def _tool_result(parent: Run, step: Step, value: Json) -> None:
+    _of_kind(parent, step, ("tool",), "has no tool result to change")
+    _with_arguments(step)
+
+
+def _with_arguments(step: Step) -> None:
+    if step.tool_call is None or (step.tool_call.arguments is None and step.tool_call.raw is None):
+        raise ChangeError(f"the arguments of step {step.index} ({step.name}) were not recorded, so a re-run can't tell which call is to get another result")
+
+
+def _state(parent: Run, step: Step, value: Json) -> None:
+    if not (isinstance(value, dict) and value):
+        raise ChangeError(f"a changed state should be {SHAPES['state']}")
+
+
+def _message(parent: Run, step: Step, value: Json) -> None:
+    _of_kind(parent, step, ("model",), "was shown no messages")
+    wanted = _shaped("message", MessageChange, value)
+    if wanted.content is None and wanted.tool_calls is None:
+        raise ChangeError(f"a changed message should be {SHAPES['message']}")
+    if not -len(step.messages) <= wanted.index < len(step.messages):
+        raise ChangeError(f"step {step.index} was shown {len(step.messages)} messages, from 0 to {len(step.messages) - 1}: there is none at {wanted.index}")
+
+
+def _answer(parent: Run, step: Step, value: Json) -> None:
+    _of_kind(parent, step, ("human",), "asked nobody")
+    if step.tool_call is None or PASSED_ON in step.notes:
+        raise ChangeError(f"step {step.index} ({step.name}) is a person's word, but no answer to a question that the run stopped to ask")
+
+
+def _model(parent: Run, step: Step, value: Json) -> None:
+    if not (isinstance(value, str | dict) and value):
+        raise ChangeError(f"a changed model should be {SHAPES['model']}")
+
+
+def _system(parent: Run, step: Step, value: Json) -> None:
+    if not isinstance(value, str):
+        raise ChangeError(f"a changed system prompt should be {SHAPES['system']}")
+
+
+def _tools(parent: Run, step: Step, value: Json) -> None:
+    names = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if not names and not (isinstance(value, dict) and value and all(one is None or isinstance(one, dict) for one in value.values())):
+        raise ChangeError(f"changed tools should be {SHAPES['tools']}")
+
+
+def _fault(parent: Run, step: Step, value: Json) -> None:
+    _of_kind(parent, step, ("tool", "model"), "makes no call that could fail")
+    wanted = _shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
+    if wanted.times < 1 or wanted.seconds < 0:
+        raise ChangeError(f"a fault should be {SHAPES['fault']}")
+    if step.kind == "tool":
+        _with_arguments(step)
+
+
+CHECKS: dict[str, Callable[[Run, Step, Json], None]] = {
+    "tool_result": _tool_result,
+    "state": _state,
+    "message": _message,
+    "answer": _answer,
+    "model": _model,
+    "system": _system,
+    "tools": _tools,
+    "fault": _fault,
+}
+
+
+def _shaped(kind: str, shape: Any, value: Json) -> Any:
+    try:
+        return TypeAdapter(shape).validate_python(value)
+    except ValidationError as error:
+        raise ChangeError(f"a changed {kind} should be {SHAPES[kind]}; {error.errors()[0]['msg']}") from error
+
+
+# ---- where it is put
+
+
+def altered(parent: Run, step: Step, change: Change) -> Alteration:
+    """What this change alters in calls as they are made."""
+    path = node_path(step.namespace, step.node) if step.kind == "model" else None
+    if change.kind == "system":
+        return Alteration(node_path=path, system=change.value)
+    if change.kind == "model":
+        return Alteration(node_path=path, settings={"name": change.value} if isinstance(change.value, str) else change.value)
+    if change.kind == "tools":
+        return Alteration(node_path=path, tools=change.value)
+    if change.kind == "message":
+        return Alteration(message=_edit(step, _shaped("message", MessageChange, change.value)))
+    if change.kind == "fault":
+        wanted = _shaped("fault", FaultChange, {"kind": change.value} if isinstance(change.value, str) else change.value)
+        return Alteration(fault=Fault(**wanted.model_dump(), **_call_of(step)))
+    return Alteration()
+
+
+def _edit(step: Step, wanted: MessageChange) -> MessageEdit:
+    digests = [digest(canonical_messages([one])) for one in step.messages]
+    place = wanted.index % len(digests)
+    fields = wanted.model_dump(exclude={"index"}, exclude_none=True)
+    return MessageEdit(sha256=digests[place], occurrence=digests[:place].count(digests[place]), fields=fields)
+
+
+def _call_of(step: Step) -> dict[str, Json]:
+    """What tells the call of a step from others."""
+    call = step.tool_call
+    asked: Json = None if call is None else call.raw if call.arguments is None else call.arguments
+    name = call.name if call else step.name
+    return {"call_kind": step.kind, "name": name, "node_path": node_path(step.namespace, step.node), "arguments_sha256": digest(asked)}
+
+
+def cassette_with(cassette: Cassette, parent: Run, step: Step, change: Change) -> Cassette:
+    """The cassette with what the change puts in place of a recorded answer."""
+    if change.kind == "tool_result":
+        return edited(cassette, parent, step.index, change.value)
+    if change.kind == "answer":
+        path = node_path(step.namespace, step.node)
+        answer = Interaction(kind="human", name=step.name, node_path=path, arguments=asked_of(step), result=change.value, step=step.index)
+        others = [one for one in cassette.interactions if one.step != step.index]
+        return cassette.model_copy(update={"interactions": tuple(sorted([*others, answer], key=lambda one: one.step))})
+    return cassette

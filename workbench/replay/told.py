@@ -1,0 +1,65 @@
+"""What a re-run told of itself while it ran, kept as lines of JSON outside of its reach: what a killed re-run did is known, and it can go on from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from workbench.model import CallRecord, Json, Span
+from workbench.replay.channel import ASK, ChannelError
+
+
+@dataclass
+class Told:
+    """The calls and spans that a re-run told of, its starts, and what it reached for in vain. Each line goes to `path` before it is taken in."""
+
+    path: Path
+    asked: Callable[[Json], Json] = lambda _: {"refused": "nothing is live in this re-run"}
+    records: list[CallRecord] = field(default_factory=list)
+    blocked: list[CallRecord] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    starts: list[dict[str, Json]] = field(default_factory=list)
+
+    def hear(self, said: dict[str, Json]) -> Json:
+        """Keep what was said; reply to what was asked."""
+        if ASK in said:
+            return self.asked(said[ASK])
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(said) + "\n")
+        self.take_in(said)
+        return None
+
+    def take_in(self, said: dict[str, Json]) -> None:
+        """Take in one line. ChannelError for what no re-run of ours says."""
+        try:
+            if "blocked" in said:
+                self.blocked.append(CallRecord.model_validate(said["blocked"]))
+            if "record" in said:
+                self.records.append(CallRecord.model_validate(said["record"]))
+            if "span" in said:
+                self.spans.append(Span.model_validate(said["span"]))
+            if "start" in said:
+                self.starts.append(dict(said["start"]))
+        except (ValidationError, ValueError, TypeError) as error:
+            raise ChannelError(f"the re-run's process told something that makes no sense: {error}") from error
+
+    @property
+    def every(self) -> tuple[CallRecord, ...]:
+        """All calls, then what was reached for in vain."""
+        return (*self.records, *self.blocked)
+
+
+def read(path: Path) -> Told:
+    """What an earlier part of a re-run told. A last line that was cut off by a kill is left out."""
+    told = Told(path)
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        told.take_in(said)
+    return told
