@@ -9,16 +9,14 @@ What to do: give every external act an idempotency key made from stable identifi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from workbench.effects import effects_of, failure
+from workbench.effects import effects_of, failure, overwrites
 from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity
 from workbench.sketch import model, restart, sketch, tool, user
 from workbench.turns import asked_between, spoken
 
-OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
 SHOWN = 5
 CAUSES = {"model": "the model asked again", "retry": "the code around the tool tried again", "resume": "the run was started or resumed again", "first": "none"}
 
@@ -74,7 +72,7 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
 
 def _weight(first: Effect, second: Effect) -> tuple[Severity, float]:
     """How grave a repetition is. One that merely leaves the same state behind, such as cancelling twice, is only worth a hint."""
-    if OVERWRITES.search(first.tool.lower()):
+    if overwrites(first):
         return "info", 0.3
     return ("error", 0.98) if _certain(first, second) else ("warning", 0.6)
 

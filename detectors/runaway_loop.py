@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, call_key, observed, parsed, spent
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, canonical
-from workbench.sketch import model, sketch, tool, user
+from workbench.sketch import model, sketch, timed, tool, user
 from workbench.turns import spoken
 
-ROUNDS, MANY, LONGEST, SHOWN = 4, 8, 12, 4
+ROUNDS, MANY, SHOWN = 4, 8, 4
+CONTEXTS = (1, 2, 4, 8)
+PATIENCE = 0.6  # of the waits are no shorter than the one before
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,54 @@ def _stretches(run: Run) -> Iterator[list[Step]]:
 def _loops(calls: list[Step]) -> Iterator[Loop]:
     asked = [call_key(step) for step in calls]
     often = Counter(asked)
-    seen = [(key, observed(step) if often[key] >= ROUNDS else str(step.index)) for key, step in zip(asked, calls, strict=True)]  # reading results is what costs
-    start = 0
-    while start < len(calls):
-        ends = {period: _end(seen, start, period) for period in range(1, LONGEST + 1)}
-        found = next((Loop(calls[start:end], period) for period, end in ends.items() if end - start >= ROUNDS * period), None)
-        if found is None:
-            start += 1
-            continue
-        start += len(found.steps)
-        if start == len(calls) or asked[start] != asked[start - found.period]:  # else the same call brought something new at last
+    seen = [
+        f"{key} → {observed(step) if often[key] >= ROUNDS else step.index}" for key, step in zip(asked, calls, strict=True)
+    ]  # reading results is what costs
+    for start, end, period in _repetitions(seen):
+        going_on = end < len(calls) and asked[end] == asked[end - period]  # the same call brought something new at last
+        if not going_on and not _patient(calls[start:end], period):
+            yield Loop(calls[start:end], period)
+
+
+def _repetitions(seen: list[str]) -> Iterator[tuple[int, int, int]]:
+    """Start, end and period of the stretches that repeat themselves at least `ROUNDS` times, the shortest period first; none overlaps another.
+
+    The period of a cycle is the distance from one of its stretches of 1, 2, 4 or 8 calls to the same stretch before; each distance is followed
+    only once over the same calls, so that the work is linear in their number.
+    """
+    start, ends = 0, dict[int, int]()
+    following = [_next_same(seen, length) for length in CONTEXTS]
+    while start < len(seen):
+        periods = sorted({after[start] - start for after in following if after[start]})
+        found = None
+        for period in periods:
+            ends[period] = max(ends.get(period, 0), start + period)
+            while ends[period] < len(seen) and seen[ends[period]] == seen[ends[period] - period]:
+                ends[period] += 1
+            if ends[period] - start >= ROUNDS * period:
+                found = start, ends[period], period
+                break
+        if found:
             yield found
+        start = found[1] if found else start + 1
 
 
-def _end(seen: list[tuple[str, str]], start: int, period: int) -> int:
-    """Where the stretch that repeats itself every `period` calls ends."""
-    end = start + period
-    while end < len(seen) and seen[end] == seen[end - period]:
-        end += 1
-    return min(end, len(seen))
+def _next_same(seen: list[str], length: int) -> list[int]:
+    """For each place, where the same `length` calls begin next; 0 where they don't."""
+    last, after = dict[tuple[str, ...], int](), [0] * len(seen)
+    for place in range(len(seen) - length, -1, -1):
+        stretch = tuple(seen[place : place + length])
+        after[place] = last.get(stretch, 0)
+        last[stretch] = place
+    return after
+
+
+def _patient(calls: list[Step], period: int) -> bool:
+    """Whether one call was repeated longer and longer apart: a poll or a retry with back-off, that costs less and less."""
+    if period > 1 or any(step.started_ns is None for step in calls):
+        return False
+    waits = [(after.started_ns or 0) - (before.started_ns or 0) for before, after in pairwise(calls)]
+    return waits[-1] >= 2 * waits[0] and sum(after >= before for before, after in pairwise(waits)) >= PATIENCE * (len(waits) - 1)
 
 
 def _finding(run: Run, loop: Loop) -> Finding:
@@ -140,6 +172,6 @@ FIRES_ON = (
 QUIET_ON = (
     sketch(user("A hotel in Kyoto"), *(step for n in range(6) for step in _search(n, hotels=n // 5)), model("Sakura is free.")),
     sketch(user("All hotels"), *(tool("search_hotels", {"page": page}, []) for page in range(9))),
-    sketch(user("Pay"), *(tool("pay", {"order": 1}, error="busy") for _ in range(4)), tool("pay", {"order": 1}, "paid")),
+    sketch(user("Pay"), *(tool("pay", {"order": 1}, error="busy", **timed(2**n)) for n in range(4)), tool("pay", {"order": 1}, "paid", **timed(17))),
     sketch(user("A hotel"), *(A, B) * 3, model("None is free.")),
 )

@@ -1,10 +1,8 @@
-"""Every detector found by walking, held to one contract; and faults planted in clean runs."""
+"""Every detector found by walking, held to one contract, and shown the recorded incidents. Planted faults: `test_mutations`."""
 
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import workbench
 from workbench.checklist import CHECKLIST
 from workbench.model import Finding, Run, Step, digest
 from workbench.plugins import Detector, detectors
-from workbench.sketch import model, restart, sketch, tool, user
+from workbench.sketch import model, sketch, tool, user
 
 FOUND = detectors()
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
@@ -22,6 +20,10 @@ EVERY = pytest.mark.parametrize("detector", FOUND.values(), ids=FOUND)
 
 def findings(detector: Detector, run: Run) -> list[Finding]:
     return [finding for finding in detector.detect(run) if isinstance(finding, Finding)]
+
+
+def convicts(detector: Detector, run: Run) -> bool:
+    return any(finding.severity != "info" for finding in findings(detector, run))
 
 
 @EVERY
@@ -79,71 +81,9 @@ def test_detector_survives_odd_runs(detector: Detector) -> None:
 
 
 def test_detectors_stay_quiet_on_each_others_near_misses() -> None:
-    """No detector convicts a run that another one's author drew as healthy, save where that run does hold the first one's fault."""
-    crossed = {(name, other) for name, one in FOUND.items() for other, drawn in FOUND.items() for run in drawn.quiet_on if findings(one, run)}
+    """No detector convicts a run that another one's author drew as healthy, save where that run does hold the first one's fault. Hints convict nobody."""
+    crossed = {(name, other) for name, one in FOUND.items() for other, drawn in FOUND.items() for run in drawn.quiet_on if convicts(one, run)}
     assert crossed <= {("runaway-loop", "waiting-ignored"), ("runaway-loop", "confidence-drift")}
-
-
-# ---- faults planted in clean runs
-
-
-def clean(seed: int, length: int = 12) -> list[Step]:
-    """A healthy run: distinct look-ups and acts, each asked for by the model, with confidences around a level."""
-    chance = random.Random(seed)
-    steps = [user("Please plan my trip")]
-    for number in range(length):
-        name = chance.choice(["search_flights", "get_weather", "send_email", "list_hotels", "book_train"])
-        asked = {"query": f"q{number}", "n": chance.randrange(9)}
-        level = min(1.0, max(0.0, chance.gauss(0.9, 0.03)))
-        steps += [model(calls=((name, asked),), confidence=level, tokens=50), tool(name, asked, {"answer": [number, chance.random()]})]
-    return [*steps, model("Your trip is planned.", confidence=0.9)]
-
-
-def plant_duplicate(steps: list[Step], at: int) -> list[Step]:
-    call = {"order": "O-7", "amount": 30}
-    asked = model(calls=(("charge_card", call),), confidence=0.9)
-    return [*steps[:at], asked, tool("charge_card", call, error="gateway timed out"), asked, tool("charge_card", call, "charged"), *steps[at:]]
-
-
-def plant_restart(steps: list[Step], at: int) -> list[Step]:
-    return [*steps[: at + 5], *restart(*steps)]
-
-
-def plant_follow_ups(steps: list[Step], at: int) -> list[Step]:
-    ask = [tool("send_message", {"to": "desk@hotel.example", "text": f"{n}?"}, "sent, no reply yet") for n in range(at + 3)]
-    return [*steps[:at], *ask, *steps[at:]]
-
-
-def plant_loop(steps: list[Step], at: int) -> list[Step]:
-    return [*steps[:at], *(tool("list_rooms", {"hotel": 1}, {"rooms": [], "took_ms": n}) for n in range(at + 4)), *steps[at:]]
-
-
-def plant_drift(steps: list[Step], at: int) -> list[Step]:
-    fallen = [step.model_copy(update={"decision": step.decision and step.decision.model_copy(update={"confidence": 0.5})}) for step in steps]
-    return [*steps[: at + 8], *fallen[at + 8 :]]
-
-
-PLANTED: dict[str, Callable[[list[Step], int], list[Step]]] = {
-    "confidence-drift": plant_drift,
-    "duplicated-effect": plant_duplicate,
-    "lost-progress": plant_restart,
-    "runaway-loop": plant_loop,
-    "waiting-ignored": plant_follow_ups,
-}
-
-
-@pytest.mark.parametrize("name", PLANTED)
-def test_planted_fault_is_found(name: str) -> None:
-    """A fault planted in a clean run is found wherever it stands, in at least 99 of 100 runs."""
-    hits = sum(bool(findings(FOUND[name], sketch(*PLANTED[name](clean(seed), 1 + 2 * (seed % 5))))) for seed in range(100))
-    assert hits >= 99
-
-
-@EVERY
-def test_clean_runs_raise_no_alarm(detector: Detector) -> None:
-    """At most one clean run in a thousand is flagged."""
-    alarms = [seed for seed in range(1000) if findings(detector, sketch(*clean(seed, 4 + seed % 16)))]
-    assert len(alarms) <= 1
 
 
 # ---- recorded incidents
@@ -160,10 +100,10 @@ RECORDED = sorted(path.parent.name for path in SAMPLES.glob("*/spans.otlp.jsonl"
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_run_has_its_own_fault_and_no_other(name: str, tmp_path: Path) -> None:
-    """Each recorded incident is found by the one detector made for it, and a healthy control by none."""
+    """Each recorded incident is found by the one detector made for it, and a healthy control by none; hints aside."""
     with contextlib.closing(workbench.open(tmp_path / "store.db")) as bench:
         bench.ingest(SAMPLES / name)
-        assert {finding.detector for finding in bench.detect().findings} == STORIES.get(name, set())
+        assert {finding.detector for finding in bench.detect().findings if finding.severity != "info"} == STORIES.get(name, set())
 
 
 def test_every_story_is_recorded() -> None:

@@ -24,8 +24,12 @@ READS = _words("""
 ACTS = _words("""
     book buy order purchase pay charge refund transfer send email mail message notify post publish submit create add insert update modify change
     edit set write delete remove cancel close approve reject issue schedule reserve invite share upload deploy restart execute grant revoke
-    withdraw deposit place call reply forward assign trigger merge commit push exchange return contact ask remind ping nudge escalate request
+    withdraw deposit place call reply forward assign trigger merge commit push exchange return contact ask remind ping nudge escalate request wire
 """)
+OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
+NAMES_FILE = re.compile(r"^(target_?)?(path|file|file_?(name|path)|dir(ectory)?)$")
+HANDS_OVER = re.compile(r"^(transfer|hand(ed)?_?(off|over)|escalate)_to_", re.IGNORECASE)
+"""The conversation goes on elsewhere; nothing is done to the world."""
 IDEMPOTENCY_KEYS = re.compile(
     r"^(x[-_])?(idempotency[-_]?(key|token|id)|request[-_]?(id|key|token)|client[-_]?(request[-_]?)?token|dedup(e|lication)?[-_]?(id|key))$", re.IGNORECASE
 )
@@ -40,6 +44,8 @@ SAYS_ERROR = re.compile(r"\W*(error|exception|failed|failure|traceback|fatal|tim
 
 def classify(tool: str) -> EffectClass:
     """Guess from a tool's name whether calling it changes the world. The first verb that is known decides."""
+    if HANDS_OVER.match(tool):
+        return "unknown"
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tool).lower())
     for word in words:
         if word in READS:
@@ -47,6 +53,11 @@ def classify(tool: str) -> EffectClass:
         if word in ACTS:
             return "effect"
     return "unknown"
+
+
+def overwrites(effect: Effect) -> bool:
+    """Whether an act done twice leaves the same behind as done once: it sets, removes or closes something, or writes a file of a name."""
+    return bool(OVERWRITES.search(effect.tool.lower())) or any(NAMES_FILE.match(name.lower()) for name in effect.arguments or ())
 
 
 def idempotency_key(arguments: dict[str, Json] | None) -> str | None:

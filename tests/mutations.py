@@ -1,0 +1,303 @@
+"""Healthy runs of many shapes, and faults planted in them: how many of the planted are found, how many of the healthy are flagged.
+
+A healthy run is made of blocks: look-ups, pages, polling with progress, retries with back-off, acts with keys, approved acts. Whether it has times, tokens,
+confidences, checkpoints, prices and several requests varies. A mutation takes the steps of one and plants one fault, which its detector should find.
+Everything hangs on the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from uuid import UUID
+
+from workbench.model import Finding, Json, Run, Step, Tokens
+from workbench.plugins import Detector
+from workbench.sketch import SECOND_NS, START_NS, approval, model, sketch, tool, user
+
+LOOK_UPS = ("search_flights", "get_weather", "list_hotels", "fetchOrder", "read_inbox", "query_stock", "check_visa", "find_customer")
+ACTS = ("send_email", "book_train", "create_ticket", "postMessage", "schedule_meeting", "submit_claim", "reserve_table")
+STAKES = ("refund_payment", "transfer_money", "pay_invoice", "charge_card", "wire_funds", "purchase_licence")
+TRANSIENT = ("503 Service Unavailable", "429 Too Many Requests", "rate limit exceeded, try again later", "the service is overloaded")
+PEOPLE = ("ada@example.com", "grace@example.com", "desk@hotel.example", "Linus", "+49 30 1234")
+
+
+@dataclass
+class Shape:
+    """What a run records, drawn once a run."""
+
+    chance: Random
+    confident: bool
+    priced: bool
+    checkpointed: bool
+    level: float
+    at_s: float = 0.0
+    invocation: int = 0
+    number: int = 0
+    steps: list[Step] = field(default_factory=list)
+
+    def fresh(self) -> int:
+        """A number that was not used before in this run."""
+        self.number += 1
+        return self.number
+
+    def add(self, step: Step, *, after_s: float = 0.0, took_s: float | None = None) -> None:
+        """Put a step at the end, with the times and ids that this run records."""
+        took = self.chance.uniform(0.05, 2.0) if took_s is None else took_s
+        self.at_s += after_s + self.chance.uniform(0.005, 0.05)
+        start = START_NS + round(self.at_s * SECOND_NS)
+        fields: dict[str, Json] = {"started_ns": start, "ended_ns": start + round(took * SECOND_NS), "invocation": self.invocation}
+        self.at_s += took
+        if self.checkpointed:
+            fields |= {"checkpoint_id": f"cp-{len(self.steps)}", "task_id": f"task-{len(self.steps)}", "namespace": "", "joined": "exact"}
+        self.steps.append(step.model_copy(update=fields))
+
+    def think(self, *calls: tuple[str, dict[str, Json]], text: str = "") -> None:
+        """A model call that asks for these calls, or answers."""
+        sure = min(1.0, max(0.0, self.chance.gauss(self.level, 0.03))) if self.confident else None
+        counted = Tokens(input=self.chance.randrange(2500, 4000), output=self.chance.randrange(100, 400))
+        priced: dict[str, Json] = {"model": "gpt-5-mini"} if self.priced else {}
+        self.add(model(text, calls=calls, confidence=sure, tokens=counted, offered=(*LOOK_UPS, *ACTS, *STAKES), **priced))
+
+    def call(self, name: str, arguments: dict[str, Json], result: Json = None, **fields: Json) -> None:
+        """A model call that asks for one tool, and the tool."""
+        self.think((name, arguments))
+        self.add(tool(name, arguments, result, **fields))
+
+    def arguments(self) -> dict[str, Json]:
+        """Arguments that no other call of this run has."""
+        n = self.fresh()
+        kinds: list[dict[str, Json]] = [
+            {"query": f"q{n}", "limit": self.chance.randrange(1, 9)},
+            {"customer": f"C-{n}", "details": {"city": "Kyoto", "nights": n}},
+            {"order_id": f"O-{n}", "amount": n * 10 + 5},
+            {"date": f"2026-04-{1 + n % 28:02}", "to": self.chance.choice(PEOPLE), "text": f"message {n}"},
+        ]
+        return self.chance.choice(kinds)
+
+
+# ---- blocks
+
+
+def look_up(run: Shape) -> None:
+    """One look-up that brings something."""
+    run.call(run.chance.choice(LOOK_UPS), run.arguments(), {"answer": [run.fresh(), run.chance.random()]})
+
+
+def side_by_side(run: Shape) -> None:
+    """Two look-ups asked for at once."""
+    asked = [(run.chance.choice(LOOK_UPS), run.arguments()) for _ in range(2)]
+    run.think(*asked)
+    for name, arguments in asked:
+        run.add(tool(name, arguments, f"found {run.fresh()}"))
+
+
+def pages(run: Shape) -> None:
+    """One list read page by page."""
+    name, query = run.chance.choice(LOOK_UPS), f"q{run.fresh()}"
+    for page in range(run.chance.randrange(3, 8)):
+        run.call(name, {"query": query, "page": page}, {"items": [run.fresh()]})
+
+
+def polling(run: Shape) -> None:
+    """A job asked for until it is done, with pauses; each answer is a stage further."""
+    job = {"job_id": f"J-{run.fresh()}"}
+    for stage in range(run.chance.randrange(2, 7)):
+        run.at_s += 2.0**stage
+        run.call("get_job_status", job, {"state": "running", "percent": stage * 15 + run.chance.randrange(15)})
+    run.call("get_job_status", job, {"state": "done", "percent": 100})
+
+
+def act(run: Shape) -> None:
+    """An external act with a key made of what it is about."""
+    arguments = run.arguments()
+    run.call(run.chance.choice(ACTS), arguments | {"idempotency_key": f"req-{run.fresh()}"}, {"status": "ok", "id": run.fresh()})
+
+
+def recovered(run: Shape) -> None:
+    """An act that code tries again after a passing error, longer and longer apart with jitter, under the same key."""
+    name, arguments = run.chance.choice(ACTS), run.arguments() | {"idempotency_key": f"req-{run.fresh()}"}
+    run.think((name, arguments))
+    for number in range(run.chance.randrange(1, 5)):
+        run.add(tool(name, arguments, error=run.chance.choice(TRANSIENT)), after_s=0.0 if number == 0 else 2.0**number * run.chance.uniform(0.7, 1.3))
+    run.add(tool(name, arguments, {"status": "ok", "id": run.fresh()}), after_s=20 * run.chance.uniform(0.7, 1.3))
+
+
+def approved(run: Shape) -> None:
+    """A high-stakes act that a person has seen, thought about and approved."""
+    name, arguments = run.chance.choice(STAKES), run.arguments()
+    question = {"tool": name, "arguments": arguments, "why": "This moves money and can't be taken back. " * run.chance.randrange(1, 8)}
+    run.think((name, arguments))
+    run.add(approval(question, run.chance.choice(("yes", "approve", True, {"type": "accept"}))), took_s=run.chance.uniform(20, 300))
+    run.invocation += run.chance.randrange(2)
+    run.add(tool(name, arguments | {"idempotency_key": f"req-{run.fresh()}"}, {"status": "done", "id": run.fresh()}))
+
+
+def next_request(run: Shape) -> None:
+    """An answer, and a person who wants something else."""
+    run.think(text=f"Done: {run.fresh()}.")
+    run.add(user(f"And now something else, number {run.fresh()}"), after_s=30)
+
+
+BLOCKS: tuple[Callable[[Shape], None], ...] = (look_up, look_up, look_up, side_by_side, pages, polling, act, act, recovered, approved, next_request)
+
+
+def healthy(seed: int) -> list[Step]:
+    """The steps of a healthy run."""
+    chance = Random(seed)
+    run = Shape(chance, *(chance.random() < 0.5 for _ in range(3)), level=chance.uniform(0.75, 0.95))
+    run.add(user(f"Please handle request {run.fresh()}"))
+    for _ in range(chance.randrange(1, 9)):
+        chance.choice(BLOCKS)(run)
+    run.think(text="All of it is done.")
+    return run.steps
+
+
+def drawn(steps: list[Step]) -> Run:
+    """A run of these steps as they stand."""
+    return sketch(*steps)
+
+
+# ---- mutations
+
+
+def insert(steps: list[Step], chance: Random, *planted: Step) -> list[Step]:
+    """The steps with these among them, before the final answer and never between a call and its result."""
+    places = [number for number, step in enumerate(steps) if step.kind == "model" and number > 0]
+    at = chance.choice(places)
+    before = steps[at - 1]
+    first = START_NS if before.ended_ns is None else before.ended_ns
+    fields = {"invocation": before.invocation}
+    timed = [
+        step.model_copy(update=fields | ({} if step.started_ns is not None else {"started_ns": first + n, "ended_ns": first + n + 1}))
+        for n, step in enumerate(planted)
+    ]
+    return [*steps[:at], *timed, *steps[at:]]
+
+
+def starting(steps: list[Step], at_s: float, took_s: float = 0.2) -> dict[str, Json]:
+    """Times after the end of some steps."""
+    last = max((step.ended_ns or step.started_ns or START_NS for step in steps), default=START_NS)
+    start = last + round(at_s * SECOND_NS)
+    return {"started_ns": start, "ended_ns": start + round(took_s * SECOND_NS)}
+
+
+def duplicate(steps: list[Step], chance: Random) -> list[Step]:
+    """A payment that timed out is made again, without a key."""
+    name, call = chance.choice(STAKES), {"order": f"O-{chance.randrange(10**6)}", "amount": 30}
+    asked = model(calls=((name, call),))
+    return insert(steps, chance, asked, tool(name, call, error="gateway timed out"), *([asked] * chance.randrange(2)), tool(name, call, "charged"))
+
+
+def strip_key(steps: list[Step], chance: Random) -> list[Step]:
+    """One act loses its key."""
+    keyed = [number for number, step in enumerate(steps) if step.tool_call and "idempotency_key" in (step.tool_call.arguments or {})]
+    if not keyed:
+        name = chance.choice(ACTS)
+        return insert(steps, chance, model(calls=((name, {"n": 1}),)), tool(name, {"n": 1}, "ok"))
+    return _with_arguments(steps, chance.choice(keyed), lambda arguments: {name: value for name, value in arguments.items() if name != "idempotency_key"})
+
+
+def change_key(steps: list[Step], chance: Random) -> list[Step]:
+    """An act gets a key that changes, that is drawn, or that holds the time."""
+    name, call = chance.choice(ACTS), {"order": f"O-{chance.randrange(10**6)}"}
+    now = (steps[0].started_ns or START_NS) // SECOND_NS + 5
+    drawn_key = str(UUID(int=chance.getrandbits(128), version=4))
+    made = chance.choice(("changes", drawn_key, f"{name}-{drawn_key}", f"req-{now}", f"{now}123"))
+    if made != "changes":
+        return insert(steps, chance, model(calls=((name, call),)), tool(name, call | {"idempotency_key": made}, "ok", **starting(steps[:1], 5)))
+    attempts = [tool(name, call | {"idempotency_key": key}, error=error) for key, error in (("a1", "connection reset"), ("b2", None))]
+    return insert(steps, chance, model(calls=((name, call),)), *attempts)
+
+
+def retry_the_permanent(steps: list[Step], chance: Random) -> list[Step]:
+    """A refused call is made again, by code or by the model, or as an engine counts it."""
+    name, call = chance.choice(LOOK_UPS), {"item": f"I-{chance.randrange(10**6)}"}
+    error = chance.choice(
+        ("HTTP 403 Forbidden", "ValidationError: 'item' is not a number", "401 Unauthorized", "PermissionError: access denied", "No such item: not found")
+    )
+    ask, failed = model(calls=((name, call),)), tool(name, call, error=error)
+    how = chance.randrange(3)
+    if how == 0:
+        return insert(steps, chance, ask, tool(name, call, error=error, attempts=chance.randrange(2, 6)))
+    return insert(steps, chance, ask, *([failed] * chance.randrange(2, 5) if how == 1 else [failed, ask, failed]))
+
+
+def hurry(steps: list[Step], chance: Random) -> list[Step]:
+    """Code tries a failing look-up again at a steady pace, at once, or doubling to the millisecond."""
+    name, call = chance.choice(LOOK_UPS), {"item": f"I-{chance.randrange(10**6)}"}
+    count, pace = chance.randrange(4, 8), chance.choice((0.01, 0.5, 1.0, 5.0))
+    waits = [pace * (2**n if pace >= 0.5 and count % 2 else 1) for n in range(count)]
+    at_s, attempts = 1.0, []
+    for wait in waits:
+        attempts.append(tool(name, call, error=chance.choice(TRANSIENT), **starting(steps[:1], at_s, 0.2)))
+        at_s += 0.2 + wait
+    return insert(steps, chance, model(calls=((name, call),)), *attempts)
+
+
+def begin_again(steps: list[Step], chance: Random) -> list[Step]:
+    """The process dies in the middle and begins from the start."""
+    steps = [
+        *steps[:1],
+        *(step for n in range(3) for step in (model(calls=(("fetch_page", {"n": n}),)), tool("fetch_page", {"n": n}, f"page {n}"))),
+        *steps[1:],
+    ]
+    cuts = [number for number, step in enumerate(steps) if step.kind == "tool" and number >= 6]
+    return [*steps[: chance.choice(cuts) + 1], *(step.model_copy(update={"invocation": step.invocation + 10}) for step in steps)]
+
+
+def nag(steps: list[Step], chance: Random) -> list[Step]:
+    """The agent writes again and again to somebody who has yet to reply."""
+    who = f"{chance.randrange(10**6)}@hotel.example"
+    return insert(steps, chance, *(tool("send_message", {"to": who, "text": f"{n}?"}, "sent, no reply yet") for n in range(chance.randrange(4, 9))))
+
+
+def go_round(steps: list[Step], chance: Random) -> list[Step]:
+    """The same calls bring the same, over and over, but for the time."""
+    period, rounds = chance.randrange(1, 30), chance.randrange(4, 9)
+    calls = [tool(chance.choice(LOOK_UPS), {"item": f"I-{chance.randrange(10**6)}"}, {"rows": [], "took_ms": 1}) for _ in range(period)]
+    again = [step.model_copy(update={"result": {"rows": [], "took_ms": n}}) for n in range(rounds) for step in calls]
+    return insert(steps, chance, *again)
+
+
+def lose_footing(steps: list[Step], chance: Random) -> list[Step]:
+    """Confidence falls and stays low."""
+    before, after = chance.randrange(6, 15), chance.randrange(8, 15)
+    sure = [max(0.0, min(1.0, chance.gauss(level, 0.02))) for level in [0.9] * before + [0.5] * after]
+    return [
+        *steps[:1],
+        *(step for n, level in enumerate(sure) for step in (model(calls=(("get_page", {"n": n}),), confidence=level), tool("get_page", {"n": n}, n))),
+    ]
+
+
+def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, Json]], dict[str, Json]]) -> list[Step]:
+    step = steps[number]
+    assert step.tool_call is not None
+    call = step.tool_call.model_copy(update={"arguments": change(step.tool_call.arguments or {})})
+    return [*steps[:number], step.model_copy(update={"tool_call": call}), *steps[number + 1 :]]
+
+
+PLANTED: dict[str, Callable[[list[Step], Random], list[Step]]] = {
+    "confidence-drift": lose_footing,
+    "duplicated-effect": duplicate,
+    "hasty-retries": hurry,
+    "lost-progress": begin_again,
+    "missing-idempotency-key": strip_key,
+    "retry-of-permanent-error": retry_the_permanent,
+    "runaway-loop": go_round,
+    "unstable-key": change_key,
+    "waiting-ignored": nag,
+}
+"""The mutation for each detector that is tested this way."""
+
+
+def found(detector: Detector, run: Run) -> list[Finding]:
+    """What a detector finds in a run."""
+    return [finding for finding in detector.detect(run) if isinstance(finding, Finding)]
+
+
+def missed(detector: Detector, seeds: range) -> list[int]:
+    """The seeds whose planted fault a detector doesn't find. A fault that the healthy run already seemed to have doesn't count as found."""
+    plant = PLANTED[detector.name]
+    return [seed for seed in seeds if len(found(detector, drawn(plant(healthy(seed), Random(seed))))) <= len(found(detector, drawn(healthy(seed))))]
