@@ -6,7 +6,7 @@ import gc
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,7 +19,7 @@ from workbench.plugins import Collector, Input, accepting, collector_of, collect
 from workbench.redaction import Redactor, key_beside, key_file, new_key, rules_of
 from workbench.semconv import conversation_of
 from workbench.source import Source, SourceError
-from workbench.store import Added, Group, Origin, Store
+from workbench.store import Added, Group, Origin, Store, Touch
 
 logger = logging.getLogger("workbench.collection")
 
@@ -90,7 +90,7 @@ def ingest(
             if progress:
                 progress(path, number, len(files))
             summary.files += _ingest_one(store, path, touched, redactor)
-        summary.runs = _derive(store, touched)
+        summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched))))
     summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
 
@@ -247,7 +247,11 @@ def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor
 
 def _ingest_by(collector: Collector, store: Store, source: Input, path: Location, touched: Added, redactor: Redactor | None) -> FileSummary:
     records = _until_broken(collector, source, path)
-    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, conversation_of)
+
+    def settle(settled: Collection[Touch]) -> None:
+        touched.derived.extend(_derive(store, Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})))
+
+    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, conversation_of, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,10 +41,28 @@ NOT_MADE = frozenset(("edited", "halted", "blocked"))
 """The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 
 
+_set = object.__setattr__
+_NOTHING_SET: set[str] = set()  # shared: a frozen value never says which of its fields were given
+
+
 class Value(BaseModel):
     """Base of all values: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def made(cls, fields: dict[str, Json]) -> Self:
+        """A value of all its fields, each of the type it should have: nothing is checked, copied or filled in, which makes millions of them affordable."""
+        value = cls.__new__(cls)
+        _set(value, "__dict__", fields)
+        _set(value, "__pydantic_fields_set__", _NOTHING_SET)
+        _set(value, "__pydantic_extra__", None)
+        _set(value, "__pydantic_private__", None)
+        return value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same value but for what is in `update`, which is not checked."""
+        return super().model_copy(update=update, deep=deep) if deep else self.made({**self.__dict__, **(update or {})})
 
 
 def canonical(value: Json) -> str:

@@ -30,9 +30,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+import ahocorasick_rs
+
 from workbench import project
 from workbench.model import Json, Record, Skip, Span, Value
-from workbench.reading.documents import raw_items
+from workbench.reading.documents import listed
 
 KINDS = ("secret", "card", "iban", "email")
 DEFAULT_KINDS = ("secret",)
@@ -40,8 +42,9 @@ ENTRIES = frozenset({"enabled", "kinds", "keys", "patterns"})
 PSEUDONYM_DIGITS = 12
 KEY_BYTES = 32
 REMEMBERED_TEXTS = 4096
-OF_A_SPAN = ("name", "attributes", "status_message", "resource")
 REMEMBERED_CHARACTERS = 16 * 1024
+SHORT = 256
+"""Characters up to which a text is remembered with its key."""
 
 SECRET_KEYS = frozenset(
     (
@@ -171,6 +174,7 @@ def key_beside(store: Path) -> bytes:
 
 
 V = TypeVar("V", bound=Value)
+T = TypeVar("T")
 
 
 class Redactor:
@@ -182,7 +186,12 @@ class Redactor:
         self._shapes, self._names = rules.shapes(), rules.names()
         self._in_text = "secret" in rules.kinds
         self._cleaned = lru_cache(REMEMBERED_TEXTS)(self._clean)
-        self._is_clean = lru_cache(REMEMBERED_TEXTS)(lambda item: not self._clean(item.decode())[1])
+        hints = [hint for shape in self._shapes for hint in shape.hints] + list(STEMS if self._in_text else ())
+        self._hints = ahocorasick_rs.BytesAhoCorasick(sorted({hint.lower().encode() for hint in hints}), implementation=ahocorasick_rs.Implementation.DFA)
+        self._always = not all(shape.hints for shape in self._shapes)
+        self._clean_items: set[bytes] = set()
+        self._clean_pairs: set[tuple[str, str]] = set()
+        self._clean_resource: Json = None
 
     def records(self, records: Iterable[Record]) -> Iterator[Record]:
         """The records, redacted."""
@@ -191,9 +200,7 @@ class Redactor:
     def record(self, record: V) -> V:
         """One record; the same object where nothing was replaced."""
         if isinstance(record, Span):
-            changed = {name: after for name in OF_A_SPAN if (after := self._of(before := getattr(record, name))) is not before}
-            events = [event.model_copy(update={"attributes": self._of(event.attributes)}) for event in record.events]
-            changed |= {"events": tuple(events)} if events else {}
+            changed = self._changed(record)
             return record.model_copy(update=changed) if changed else record
         before = record.model_dump(mode="json")
         after = self._of(before)
@@ -202,6 +209,40 @@ class Redactor:
     def state(self, state: dict[str, Json]) -> dict[str, Json]:
         """The channels of a state, redacted."""
         return {channel: self._of(value, channel) for channel, value in state.items()}
+
+    def _changed(self, span: Span) -> dict[str, Json]:
+        """The fields of a span in which something was replaced."""
+        changed: dict[str, Json] = {}
+        if (attributes := self._attributes(span.attributes)) is not span.attributes:
+            changed["attributes"] = attributes
+        texts = {"name": span.name, "status_message": span.status_message}
+        if (redacted := self._attributes(texts)) is not texts:
+            changed |= redacted
+        if span.resource is not self._clean_resource:  # all spans of a resource share one
+            if (resource := self._of(span.resource)) is span.resource:
+                self._clean_resource = resource
+            else:
+                changed["resource"] = resource
+        if span.events:
+            changed["events"] = tuple(event.model_copy(update={"attributes": self._attributes(event.attributes)}) for event in span.events)
+        return changed
+
+    def _attributes(self, before: dict[str, Json]) -> dict[str, Json]:
+        """As `_of`; short texts that recur under their keys are looked through once."""
+        after: dict[str, Json] = {}
+        for name, value in before.items():
+            kind = type(value)
+            if kind is int or kind is bool:
+                continue
+            short = kind is str and len(value) <= SHORT
+            if short and (name, value) in self._clean_pairs:
+                continue
+            found = self._of(value, name)
+            if found is not value:
+                after[name] = found
+            elif short:
+                _remember(self._clean_pairs, (name, value))
+        return {**before, **after} if after else before
 
     def _of(self, value: Json, name: str = "") -> Json:
         """A value under a key, redacted; the same object where nothing was replaced."""
@@ -220,12 +261,23 @@ class Redactor:
             return text
         if name and _last_word(name) in self._names:
             return self._pseudonym("secret", text)
-        items = raw_items(text)
-        if items is not None and all(map(self._is_clean, items)):  # messages that each call repeats are looked through once
-            return text
+        parts = listed(text)
+        if all(map(self._is_clean, parts.items)) if parts else self._has_no_hint(text.encode("utf-8", "surrogatepass")):
+            return text  # messages that each call repeats are looked through once
         cleaned, found = self._cleaned(text) if len(text) <= REMEMBERED_CHARACTERS else self._clean(text)
         self.counts.update(found)
         return text if cleaned == text else cleaned
+
+    def _has_no_hint(self, content: bytes) -> bool:
+        """Whether a text can hold nothing that is to be replaced, which is much quicker to see than what it holds."""
+        return not self._always and not self._hints.find_matches_as_indexes(content.lower())
+
+    def _is_clean(self, item: bytes) -> bool:
+        if item not in self._clean_items:
+            if not self._has_no_hint(item) and self._clean(item.decode())[1]:
+                return False
+            _remember(self._clean_items, item)
+        return True
 
     def _clean(self, text: str) -> tuple[str, tuple[str, ...]]:
         """A text without what the shapes match, and the kind of each match."""
@@ -259,6 +311,12 @@ class Redactor:
     def _hidden(self, kind: str, text: str) -> str:
         """The pseudonym of a value: what kind it was, and digits that are the same for the same value."""
         return f"[redacted {kind} {hmac.new(self._key, text.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]}]"
+
+
+def _remember(known: set[T], value: T) -> None:
+    if len(known) >= REMEMBERED_TEXTS:
+        known.clear()
+    known.add(value)
 
 
 def _any_in(hints: tuple[str, ...], text: str) -> bool:

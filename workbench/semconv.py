@@ -43,12 +43,13 @@ def read(span: Span) -> Reading:
     """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
     shape = _shape_of(span)
     values = Values(span)
-    kind, provenance = _kind(_spoken(*shape), values)
+    kind, told_by = _kind(_rules(*shape), values)
+    provenance = {} if told_by is None else {"kind": told_by}
     found: dict[str, Json] = {}
-    for field, source, name in _asked(*shape, kind):
-        if field not in found and (value := FIELDS[field](values.of(source))) is not None:
+    for field, made_of, source, told_by in _asked(*shape, kind):
+        if field not in found and (recorded := values.of(source)) is not None and (value := made_of(recorded)) is not None:
             found[field] = value
-            provenance[field] = f"{name}: {source.text}"
+            provenance[field] = told_by
     return _reading(kind, found, provenance, _failure(span))
 
 
@@ -56,8 +57,8 @@ def conversation_of(span: Span) -> str | None:
     """The conversation a span belongs to, as `read` finds it, without reading anything else."""
     shape = _shape_of(span)
     values = Values(span)
-    kind, _ = _kind(_spoken(*shape), values)
-    sources = (source for field, source, _ in _asked(*shape, kind) if field == "conversation_id")
+    kind, _ = _kind(_rules(*shape), values)
+    sources = (source for field, _, source, _ in _asked(*shape, kind) if field == "conversation_id")
     return next((found for source in sources if (found := _text(values.of(source))) is not None), None)
 
 
@@ -115,6 +116,8 @@ it went, "error" or other; `handoff` names the agent that takes over; `confidenc
 FAILED = frozenset(("error", "failed", "failure", "true"))
 PIECES = ("content", "reasoning", "tool_calls")
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
+NOTHING_READ = dict(Reading())
+NO_TOKENS, NO_COUNTS = Tokens(), dict(Tokens())
 SUMMED = "input + output"
 """Provenance of a total that was not recorded: nobody counts anything else in it."""
 
@@ -134,7 +137,8 @@ def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], fail
         found["output"] = output.model_copy(update=said)
     if failure.error or failure.interrupted:
         found["error"] = failure.error
-    return Reading(kind=kind, tokens=tokens, interrupted=failure.interrupted, handoff=failure.handoff, provenance=provenance, **found)
+    told = {"kind": kind, "tokens": tokens, "interrupted": failure.interrupted, "handoff": failure.handoff, "provenance": provenance}
+    return Reading.made({**NOTHING_READ, **told, **found})
 
 
 def _told(found: dict[str, Json], failure: Failure) -> Failure:
@@ -152,12 +156,14 @@ def _told(found: dict[str, Json], failure: Failure) -> Failure:
 def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:
     """The counts, those of the span before those of the answer in it. A total that was not recorded is input + output where both were."""
     output: Message | None = found.get("output")
-    counts = output.tokens.model_dump(exclude_none=True) if output else {}
-    counts |= {field.removeprefix("tokens."): found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    counts = {} if output is None or output.tokens == NO_TOKENS else output.tokens.model_dump(exclude_none=True)
+    counts |= {field[7:]: found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    if not counts:
+        return NO_TOKENS
     if "total" not in counts and counts.keys() >= {"input", "output"}:
         counts["total"] = counts["input"] + counts["output"]
         provenance["tokens.total"] = SUMMED
-    return Tokens(**counts)
+    return Tokens.made({**NO_COUNTS, **counts})
 
 
 # ---- errors, interrupts and handoffs
@@ -172,7 +178,12 @@ class Failure:
     handoff: bool = False
 
 
+WELL = Failure()
+
+
 def _failure(span: Span) -> Failure:
+    if not span.events and span.status != "error" and ERROR_TYPE not in span.attributes:
+        return WELL
     kind, message = _raised(span)
     pauses, handoffs = _signals()
     if kind in pauses or kind in handoffs:
@@ -225,7 +236,7 @@ class KindRule:
     def of(self, values: Values) -> str | None:
         """The kind by this rule; None where it says nothing."""
         found = [values.of(source) for source in self.sources]
-        if any(value is None for value in found):
+        if None in found:
             return None
         if self.kind is None:
             value = str(found[0])
@@ -273,10 +284,21 @@ def _spoken(keys: tuple[str, ...], scope: str) -> list[Convention]:
 
 
 @lru_cache(SHAPES)
-def _asked(keys: tuple[str, ...], scope: str, kind: str) -> list[tuple[str, Source, str]]:
-    """The fields of spans of one shape and kind, each with a source that may have a value and its convention's name, in the order they are asked."""
+def _rules(keys: tuple[str, ...], scope: str) -> list[tuple[KindRule, str]]:
+    """The rules that may tell the kind of spans of one shape, in order, each with what provenance says of it."""
     return [
-        (field, source, convention.name)
+        (rule, f"{convention.name}: {rule.sources[-1].text}")
+        for convention in _spoken(keys, scope)
+        for rule in convention.kinds
+        if all(source.may_be_in(keys) for source in rule.sources)
+    ]
+
+
+@lru_cache(SHAPES)
+def _asked(keys: tuple[str, ...], scope: str, kind: str) -> list[tuple[str, Callable[[Json], Any], Source, str]]:
+    """The fields of spans of one shape and kind, in the order they are asked: how a value becomes the field's, a source that may have one, its provenance."""
+    return [
+        (field, FIELDS[field], source, f"{convention.name}: {source.text}")
         for convention in _spoken(keys, scope)
         for field, sources in convention.fields_of(kind)
         for source in sources
@@ -289,12 +311,12 @@ def _by_heads() -> tuple[tuple[Convention, frozenset[str]], ...]:
     return tuple((convention, convention.heads) for convention in conventions())
 
 
-def _kind(speaks: Iterable[Convention], values: Values) -> tuple[str, dict[str, str]]:
-    for convention in speaks:
-        for rule in convention.kinds:
-            if kind := rule.of(values):
-                return kind, {"kind": f"{convention.name}: {rule.sources[-1].text}"}
-    return "other", {}
+def _kind(rules: Iterable[tuple[KindRule, str]], values: Values) -> tuple[str, str | None]:
+    """The kind by the first rule that says one, and which that was."""
+    for rule, told_by in rules:
+        if kind := rule.of(values):
+            return kind, told_by
+    return "other", None
 
 
 KINDS = frozenset({"model", "tool", "retrieval", "embedding", "agent", "node", "plumbing", "other"})

@@ -263,14 +263,13 @@ class Values:
 
     def of(self, source: Source) -> Json:
         """A source's value; None where it isn't recorded or can't be decoded."""
-        if source.text not in self._seen:
-            self._seen[source.text] = self._decoded(source)
-        return self._seen[source.text]
+        text = source.text
+        if text not in self._seen:
+            self._seen[text] = source.decode(self._span) if source.before is None else self._decoded(source, source.before)
+        return self._seen[text]
 
-    def _decoded(self, source: Source) -> Json:
-        if source.before is None:
-            return source.decode(self._span)
-        before = self.of(source.before)
+    def _decoded(self, source: Source, earlier: Source) -> Json:
+        before = self.of(earlier)
         try:
             return None if before is None else source.decode(before)
         except ValueError:

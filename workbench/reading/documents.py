@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
@@ -22,6 +23,9 @@ LONG_CHARACTERS = 1024
 """A list of at least this length is read item by item, since its items are likely to recur."""
 KEPT_ITEMS, KEPT_ITEM_BYTES = 4096, 32 * 1024
 """How many items are remembered, and how long one may be for that."""
+KEPT_LISTS = 1024
+_LISTED: dict[int, tuple[str, Listed | None]] = {}
+_ITEMS: dict[bytes, bytes] = {}
 _RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]')
 
@@ -49,20 +53,42 @@ class Item(dict[str, Json]):
 
 def parse_recurring(text: str) -> Json:
     """As `parse_json`, for text of which much recurs: each model call repeats the messages of the one before. Equal items are one object."""
-    items = raw_items(text)
-    if items is None:
+    found = listed(text)
+    if found is None:
         return parse_json(text)  # it says what is wrong, or reads what is not strictly JSON
-    return [_recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item) for item in items]
+    return [_recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item) for item in found.items]
 
 
-def raw_items(text: str) -> list[bytes] | None:
-    """The items of a long JSON list as they are written, None for any other text."""
+@dataclass(frozen=True)
+class Listed:
+    """The items of a JSON list as they are written, equal ones one object; what stands between them, where they are all of the text."""
+
+    items: tuple[bytes, ...]
+    separator: bytes | None
+
+
+def listed(text: str) -> Listed | None:
+    """The items of a long JSON list, None for any other text. Taken apart once, however many ask for the same text one after the other."""
     if len(text) < LONG_CHARACTERS or text[0] != "[":
         return None
+    known = _LISTED.get(id(text))
+    if known is None:
+        if len(_LISTED) >= KEPT_LISTS:
+            _LISTED.clear()
+        known = _LISTED[id(text)] = text, _taken_apart(text)  # kept with the text, so that its id stays its own
+    return known[1]
+
+
+def _taken_apart(text: str) -> Listed | None:
     try:
-        return [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
+        content = text.encode()
+        raw = [bytes(one) for one in _RAW_ITEMS.decode(content)]
     except (msgspec.MsgspecError, ValueError):
         return None
+    if len(_ITEMS) >= KEPT_ITEMS:
+        _ITEMS.clear()
+    items = tuple([_ITEMS.setdefault(one, one) for one in raw])
+    return Listed(items, next((one for one in (b",", b", ") if b"[" + one.join(items) + b"]" == content), None))
 
 
 @lru_cache(KEPT_ITEMS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -36,6 +36,7 @@ from workbench.reading.spans import (
     state_of,
     time_of,
 )
+from workbench.reading.wire import IrregularError, records_in, regular_span
 
 RESOURCES = ("resourceSpans", "resource_spans", "batches")
 SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans")
@@ -48,7 +49,7 @@ SPAN_ID = ("spanId", "span_id")
 RESOURCE_RECORDS = RESOURCE = SCOPE = 1  # field numbers of an export request, of its ResourceSpans or ResourceLogs, and of their ScopeSpans or ScopeLogs
 SCOPE_RECORDS = RECORDS = 2
 WIRE_TYPE, LENGTH_DELIMITED = 7, 2
-TRACE_ID_TAG = 0x0A
+SPAN_BEGINS = b"\x0a"
 """What each span begins with and no log record does."""
 M = TypeVar("M", Resource, InstrumentationScope, SpanMessage, LogRecord)
 
@@ -135,17 +136,19 @@ def _resource_records(data: bytes, place: str) -> Iterator[Record]:
 
 
 def _scope_records(data: bytes, resource: Json, place: str) -> Iterator[Record]:
-    parts = list(_wire_fields(data))
-    scope = _decoded(InstrumentationScope, next((payload for number, _, payload in parts if number == SCOPE), b""))
-    group = _Group(resource, scope.name if scope else None)
-    records = [payload for number, _, payload in parts if number in (RECORDS, None)]
-    spans = [_decoded(SpanMessage, payload) for payload in records if payload[:1] == bytes([TRACE_ID_TAG])]
-    logs = [_decoded(LogRecord, payload) for payload in records if payload[:1] != bytes([TRACE_ID_TAG])]
-    yield from _records(replace(group, spans=[_span_fields(span) for span in spans if span], logs=[_log_fields(log) for log in logs if log]), place)
-    if broken := spans.count(None):
-        yield Skip(place=place, reason="a span that is cut off or damaged", count=broken)
+    scope_message, records = records_in(data) or _whole_records(data)
+    scope = _decoded(InstrumentationScope, scope_message)
+    spans = [record for record in records if record.startswith(SPAN_BEGINS)]
+    logs = [_decoded(LogRecord, record) for record in records if not record.startswith(SPAN_BEGINS)]
+    yield from _records(_Group(resource, scope.name if scope else None, spans, [_log_fields(log) for log in logs if log]), place)
     if broken := logs.count(None):
         yield Skip(place=place, reason="a span or log record that is cut off or damaged", count=broken)
+
+
+def _whole_records(data: bytes) -> tuple[bytes, list[bytes]]:
+    """The scope of a ScopeSpans or ScopeLogs that is damaged or has other things in it, and the records in it, the one that is cut off last."""
+    parts = list(_wire_fields(data))
+    return next((payload for number, _, payload in parts if number == SCOPE), b""), [payload for number, _, payload in parts if number in (RECORDS, None)]
 
 
 def _wire_fields(data: bytes) -> Iterator[tuple[int | None, int, bytes]]:
@@ -242,13 +245,16 @@ def _wrapped(value: AnyValue) -> Fields:
 def _records(group: _Group, place: str) -> Iterator[Record]:
     said: Said = []
     resource = kept(attributes_of(group.resource, said, "the resource"), said, "the resource")
+    broken = outside = 0
     for span in group.spans:
         try:
-            yield span_of_json(span, said, scope=group.scope, resource=resource)
+            yield _span(span, said, group.scope, resource)
+        except DecodeError:
+            broken += 1
         except UNUSABLE as error:
-            said.append(f"{brief(span)}: {error}")
-        yield from skips(said, place)
-    outside = 0
+            said.append(str(error))
+        if said:
+            yield from skips(said, place)
     for log in group.logs:
         try:
             if (found := _log(log, said)) is not None:
@@ -259,6 +265,21 @@ def _records(group: _Group, place: str) -> Iterator[Record]:
         yield from skips(said, place)
     if outside:
         yield Skip(place=place, reason="a log record outside any span", count=outside)
+    if broken:
+        yield Skip(place=place, reason="a span that is cut off or damaged", count=broken)
+
+
+def _span(raw: Json, said: Said, scope: Json, resource: Fields) -> Span:
+    """A span from its bytes or from OTLP's JSON. DecodeError for bytes that are none; ValueError, naming it, for one that can't be used."""
+    if isinstance(raw, bytes):
+        try:
+            return regular_span(raw, scope, resource)
+        except IrregularError:
+            raw = _span_fields(SpanMessage.FromString(raw))
+    try:
+        return span_of_json(raw, said, scope=scope, resource=resource)
+    except UNUSABLE as error:
+        raise ValueError(f"{brief(raw)}: {error}") from error
 
 
 def span_of_json(raw: Fields, said: Said, *, scope: Json = None, resource: Fields | None = None) -> Span:

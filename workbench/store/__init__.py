@@ -3,6 +3,6 @@
 from workbench.store.deletion import Deleted, DeletionError
 from workbench.store.migrations import StoreError
 from workbench.store.searching import Hit
-from workbench.store.store import Added, Group, Origin, Pending, RunNotFoundError, Store
+from workbench.store.store import Added, Group, Origin, Pending, RunNotFoundError, Store, Touch
 
-__all__ = ["Added", "Deleted", "DeletionError", "Group", "Hit", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError"]
+__all__ = ["Added", "Deleted", "DeletionError", "Group", "Hit", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError", "Touch"]

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from workbench.model import Json
-from workbench.reading.documents import parse_json
+from workbench.reading.documents import listed, parse_json
 
 TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
 PLAIN = frozenset((int, bool, type(None)))
@@ -32,7 +32,6 @@ LONG_JSON = 1024
 STYLES = tuple(json.JSONEncoder(separators=separators, ensure_ascii=ascii_only) for separators in ((",", ":"), (", ", ": ")) for ascii_only in (False, True))
 """The ways in which JSON is usually written: compact or spaced, as UTF-8 or escaped."""
 ADDRESS = re.compile(rb'"([0-9a-f]{64})"')
-_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _UNSPLIT = (ValueError, UnicodeEncodeError, RecursionError)
 
 
@@ -91,10 +90,11 @@ class Packer:
             return None
 
     def _list(self, text: str) -> Json | None:
-        slices = [bytes(raw) for raw in _RAW_ITEMS.decode(text)]
-        separator = next((one for one in (b",", b", ") if b"[" + one.join(slices) + b"]" == text.encode()), None)
-        for style in () if separator is None else (0, 1) if separator == b"," else (2, 3):
-            addresses = [self._item(style, one) for one in slices]
+        found = listed(text)
+        if found is None or found.separator is None:
+            return None
+        for style in (0, 1) if found.separator == b"," else (2, 3):
+            addresses = [self._item(style, one) for one in found.items]
             if None not in addresses:
                 return {ITEMS: [style, *addresses]}
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -24,12 +25,14 @@ from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
+from workbench.store.recent import Recent
 from workbench.store.schema import TABLES
 from workbench.store.searching import Hit
 
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
 NAMES_SHOWN = 5
+GROUPS_AT_ONCE = 50
 PAGE_BYTES = 16_384
 """Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
 
@@ -82,6 +85,33 @@ class Added:
     threads: set[str] = field(default_factory=set)
     conversations: set[str] = field(default_factory=set)
     histories: set[str] = field(default_factory=set)
+    derived: list[str] = field(default_factory=list)
+    """Runs that were derived while their file was still being read."""
+
+
+Touch = tuple[str, str | None]
+"""A trace that got records, and the conversation they name."""
+
+
+class _Waiting:
+    """What was touched since its runs were derived, by how lately."""
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._touched: dict[Touch, int] = {}
+
+    def note(self, touched: Iterable[Touch]) -> None:
+        """Another batch touched these."""
+        self._round += 1
+        self._touched.update(dict.fromkeys(touched, self._round))
+
+    def settled(self) -> frozenset[Touch]:
+        """What neither of the last two batches touched, nor its trace's or conversation's others; it waits no longer."""
+        busy = {name for touch, number in self._touched.items() if number > self._round - 2 for name in touch if name is not None}
+        found = frozenset(touch for touch in self._touched if busy.isdisjoint(touch))
+        for touch in found:
+            del self._touched[touch]
+        return found
 
 
 @dataclass(frozen=True)
@@ -109,6 +139,8 @@ class Store:
     def __init__(self, path: Location, engine: Engine) -> None:
         self.path = path
         self._engine = engine
+        self._recent = Recent()
+        self._mine = threading.local()
 
     @classmethod
     def open(cls, path: Location, *, create: bool = True) -> Store:
@@ -179,23 +211,53 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """One transaction that takes the write lock at once, so that two writers queue instead of failing halfway."""
+        """One transaction that takes the write lock at once, so that two writers queue instead of failing halfway. Inside one of this thread's, that one."""
+        if (outer := getattr(self._mine, "connection", None)) is not None:
+            yield outer
+            return
         with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            self._mine.connection = connection
+            try:
+                yield connection
+            finally:
+                self._mine.connection = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection to read what is stored, and what this thread's own transaction has stored so far."""
+        if (outer := getattr(self._mine, "connection", None)) is not None:
+            yield outer
+            return
+        with self._engine.connect() as connection:
             yield connection
 
     # ---- what came in
 
-    def add(self, origin: Origin, records: Iterable[Record], conversation_of: Callable[[Span], str | None], *, live: bool = False) -> Added:
+    def add(
+        self,
+        origin: Origin,
+        records: Iterable[Record],
+        conversation_of: Callable[[Span], str | None],
+        *,
+        live: bool = False,
+        settle: Callable[[Collection[Touch]], None] | None = None,
+    ) -> Added:
         """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new.
 
         `live` also marks what was touched as pending, so that whoever comes next derives its runs, whatever happens to this process.
+        `settle` is called within the transaction when more came in than is remembered, with what was not touched lately. It derives their runs, so that
+        they are not to be derived any more, unless they are touched again.
         """
-        added = Added()
+        added, waiting = Added(), _Waiting()
         with self._writing() as connection:
             source_id = _source_id(connection, origin)
             rest = iter(records)
             while batch := list(itertools.islice(rest, BATCH)):
-                self._add_batch(connection, source_id, batch, conversation_of, added)
+                waiting.note(self._add_batch(connection, source_id, batch, conversation_of, added))
+                if settle and self._recent.is_filling and (settled := waiting.settled()):
+                    settle(settled)
+                    added.traces -= {trace for trace, _ in settled}
+                    added.threads -= {thread for _, thread in settled if thread is not None}
             _put_skips(connection, source_id, added.skips)
             if live:
                 marks = [("trace", name) for name in sorted(added.traces)] + [("thread", name) for name in sorted(added.threads)]
@@ -214,7 +276,9 @@ class Store:
         with self._writing() as connection:
             connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto, PENDING.c.name.not_in(failed)))
 
-    def _add_batch(self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added) -> None:
+    def _add_batch(
+        self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
+    ) -> set[Touch]:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
         payloads = Payloads()
         for record in batch:
@@ -223,9 +287,11 @@ class Store:
                 added.skips.append(record)
                 continue
             row = {column: getattr(record, column) for column in KEYS[RAW[type(record)]]}
+            address = payloads.put(record)
             if isinstance(record, Span):
                 row["conversation_id"] = conversation_of(record)
-            rows[RAW[type(record)]].append(row | {"sha256": payloads.put(record), "source_id": source_id})
+                self._recent.keep(address, record)
+            rows[RAW[type(record)]].append(row | {"sha256": address, "source_id": source_id})
         payloads.save(connection)
         for name, values in rows.items():
             added.new += _insert(connection, TABLES[name], values)
@@ -234,6 +300,7 @@ class Store:
         added.threads |= {row["thread_id"] for row in rows["checkpoint"]} | {row["conversation_id"] for row in rows["span"] if row["conversation_id"]}
         added.conversations |= {row["run_id"] for row in rows["conversation"]}
         added.histories |= {row["run_id"] for row in rows["history"]}
+        return {(row["trace_id"], row.get("conversation_id")) for row in (*rows["span"], *rows["log"])}
 
     def everything(self) -> Added:
         """All that runs are derived from, as if it had just come in."""
@@ -278,18 +345,20 @@ class Store:
 
     def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
         """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
-        for lone, thread in self._lone_and_threads(traces, threads):
-            with self._engine.connect() as connection:  # one short read each: a long one would keep the write-ahead log from being emptied
-                every = [] if thread is None else list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
-                own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
-                group = self._group(connection, own, thread)
-            if thread is None or group.spans or group.checkpoints:
-                yield group
+        wanted = iter(self._lone_and_threads(traces, threads))
+        while some := list(itertools.islice(wanted, GROUPS_AT_ONCE)):
+            with self._reading() as connection:  # short reads: a long one would keep the write-ahead log from being emptied
+                for lone, thread in some:
+                    every = [] if thread is None else list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
+                    own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
+                    group = self._group(connection, own, thread)
+                    if thread is None or group.spans or group.checkpoints:
+                        yield group
 
     def _lone_and_threads(self, traces: Iterable[str], threads: Iterable[str]) -> list[tuple[str, str | None]]:
         """The traces that name no thread, or several, each with None; then the threads."""
         lone, named = list[tuple[str, str | None]](), set(threads)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             for trace in sorted(set(traces)):
                 found = list(connection.execute(THREADS_OF_TRACE, {"trace": trace}).scalars())
                 if len(found) == 1:
@@ -309,11 +378,17 @@ class Store:
         used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
         paths = _column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
         return Group(
-            spans=tuple(load(connection, Span, (row.sha256 for row in newest_spans))),
+            spans=tuple(self._spans(connection, [row.sha256 for row in newest_spans])),
             logs=tuple(load(connection, Log, (row.sha256 for row in log_rows))),
             checkpoints=tuple(load(connection, Checkpoint, (row.sha256 for row in newest_checkpoints))),
             paths=tuple(paths),
         )
+
+    def _spans(self, connection: Connection, addresses: Sequence[str]) -> Iterator[Span]:
+        """The spans behind these addresses, those that came in just now from memory."""
+        here = [self._recent.take(address) for address in addresses]
+        rest = load(connection, Span, [address for address, span in zip(addresses, here, strict=True) if span is None])
+        return (next(rest) if span is None else span for span in here)
 
     def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
         """The newest version of each of these conversations, with the path it came from."""
@@ -325,7 +400,7 @@ class Store:
 
     def _told(self, table: Table, kind: type[V], run_ids: Iterable[str]) -> Iterator[tuple[V, str]]:
         query = select(table.c.sha256, SOURCE.c.path).join(SOURCE, SOURCE.c.source_id == table.c.source_id)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             for run_id in sorted(run_ids):
                 row = connection.execute(query.where(table.c.run_id == run_id).order_by(table.c.seq.desc()).limit(1)).one()
                 yield next(iter(load(connection, kind, [row.sha256]))), row.path
