@@ -215,9 +215,10 @@ class Redactor:
         changed: dict[str, Json] = {}
         if (attributes := self._attributes(span.attributes)) is not span.attributes:
             changed["attributes"] = attributes
-        texts = {"name": span.name, "status_message": span.status_message}
-        if (redacted := self._attributes(texts)) is not texts:
-            changed |= redacted
+        for field in ("name", "status_message"):
+            text = getattr(span, field)
+            if (redacted := self._attributes({"": text})[""]) is not text:
+                changed[field] = redacted
         if span.resource is not self._clean_resource:  # all spans of a resource share one
             if (resource := self._of(span.resource)) is span.resource:
                 self._clean_resource = resource
