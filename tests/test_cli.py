@@ -218,3 +218,12 @@ def test_a_receipt_says_when_the_recording_is_not_what_was_ingested(tmp_path: Pa
 def test_verify_is_clean_after_all_this(store: Path):
     """A store that has been through ingest, detect and forks holds what it should."""
     assert json.loads(run("verify", "--store", store, "--json")) == {"problems": []}
+
+
+def test_compare_sets_runs_side_by_side(store: Path):
+    """Two runs or more are compared with the first; a word that can't be ignored is refused by name."""
+    told = json.loads(run("compare", "booked-twice", "healthy-booking", "--ignore", "ids", "--store", store, "--json"))
+    assert (told["reference"]["run_id"], [one["run_id"] for one in told["runs"]]) == ("booked-twice", ["healthy-booking"])
+    assert told["effects"]["book_flight"].startswith("2 → ")
+    assert "healthy-booking differs in" in run("compare", "booked-twice", "healthy-booking", "booked-twice", "--store", store)
+    assert "can't ignore 'costs'" in run("compare", "booked-twice", "healthy-booking", "--ignore", "costs", "--store", store, status=2)

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import collection, detection, project
 from workbench.collection import Summary
-from workbench.comparison import compare as compare_runs
-from workbench.comparison import count_effects
+from workbench.compared import Compared
+from workbench.comparison import Ignored, count_effects
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
-from workbench.model import Change, Comparison, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
+from workbench.model import Change, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
 from workbench.plugins import collector_of
 from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import ForkError, fork
-from workbench.report import Report, comparison_report, run_report, save, static, store_report
+from workbench.report import Report, run_report, save, static, store_report
 from workbench.source import Source
 from workbench.store import Deleted, Store
 
@@ -45,9 +45,12 @@ def open(path: str | os.PathLike[str] = "workbench.db") -> Bench:
     return Bench(Store.open(location(path)))
 
 
-def compare(left: RecordedRun | Run, right: RecordedRun | Run) -> Compared:
-    """Two runs side by side, usually a run and its fork."""
-    return Compared(left, right)
+def compare(reference: RecordedRun | Run, *others: RecordedRun | Run, ignore: Collection[Ignored] = ()) -> Compared:
+    """Two or more runs side by side, usually a run and its forks; the first is the reference.
+
+    `ignore` leaves out what differs only in "ids" (fields named like one, UUIDs) or in "times".
+    """
+    return Compared(reference, *others, ignore=ignore)
 
 
 class Bench:
@@ -316,36 +319,6 @@ class RecordedRun:
         collector = collector_of(source)
         if collector:
             self.bench.store.add(collection.origin_of(scratch, collector), collector.collect(source), lambda _: None)
-
-
-class Compared:
-    """Two runs aligned; shows what differs, the effects and both outcomes."""
-
-    def __init__(self, left: RecordedRun | Run, right: RecordedRun | Run) -> None:
-        self.left, self.right = left, right
-        self.comparison: Comparison = compare_runs(*(one.run if isinstance(one, RecordedRun) else one for one in (left, right)))
-
-    @property
-    def effects(self) -> dict[str, str]:
-        """How often each effect was attempted, such as `{"book_flight": "2 → 1"}`; by tool, all its keys together."""
-        totals: dict[str, list[int]] = {}
-        for one in self.comparison.effects:
-            counts = totals.setdefault(one.tool, [0, 0])
-            counts[0] += one.original
-            counts[1] += one.fork
-        return {tool: f"{before} → {after}" for tool, (before, after) in totals.items()}
-
-    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report on the comparison; written to `path` (.html, .md or .json) when one is given."""
-        left, right = ((one.findings if isinstance(one, RecordedRun) else detection.examine(one)[0]) for one in (self.left, self.right))
-        receipt = self.right.receipt if isinstance(self.right, RecordedRun) else None
-        return _saved(comparison_report(self.comparison, receipt, left, right), path)
-
-    def __repr__(self) -> str:
-        return static.comparison_text(self.comparison)
-
-    def _repr_html_(self) -> str:
-        return static.comparison_html(self.comparison)
 
 
 class Backtested:

@@ -34,7 +34,7 @@ from workbench.conditions import ConditionError
 from workbench.database import location
 from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
-from workbench.model import Finding, Json, Run, Step
+from workbench.model import Comparison, Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.redaction import RedactionError
 from workbench.replay.forking import ForkError
@@ -237,6 +237,28 @@ def report(
     else:
         offline = "; it opens offline" if output.suffix.lower() == ".html" else ""
         out.print(f"wrote {_shown(str(output))}, {output.stat().st_size:,} bytes{offline}")
+
+
+@app.command()
+def compare(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="The reference, then one run or more.")],
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="What may differ without being told: ids, times.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Set runs side by side, step by step, with the first of them."""
+    with _opened(store) as bench:
+        try:
+            found = wb.compare(*map(bench.run, run_ids), ignore=ignore or ())  # type: ignore[arg-type]  # an unknown word is refused below
+            comparisons = found.comparisons
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        if as_json:
+            _print_json(found.to_json())
+            return
+        out.print(repr(found), markup=False)
+        for comparison in comparisons:
+            out.print(_aligned_table(comparison))
 
 
 @app.command()
@@ -530,6 +552,17 @@ def _said(step: Step) -> str:
 
 def _cut(name: str) -> str:
     return name if len(name) <= NAME_CHARACTERS else f"{name[: NAME_CHARACTERS - 1]}…"
+
+
+def _aligned_table(comparison: Comparison) -> Table:
+    """The rows in which two runs differ."""
+    table = _table("#", "#", "differs", "kind", "name", title=f"{_shown(comparison.right.run_id)} differs in")
+    for row in comparison.rows:
+        if row.relation != "same":
+            step = comparison.right.step(row.right) if row.right is not None else comparison.left.step(row.left or 0)
+            numbers = ("–" if one is None else str(one) for one in (row.left, row.right))
+            table.add_row(*numbers, ", ".join(row.aspects) or row.relation, step.kind, _shown(_cut(step.name)))
+    return table
 
 
 def _print_findings(findings: list[Finding]) -> None:

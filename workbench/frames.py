@@ -6,13 +6,13 @@ results, numbers) is JSON text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from workbench.calls import token_count
 from workbench.effects import attempted
-from workbench.model import EffectCount, Finding, Json, NotEvaluated, Run, Step, canonical
+from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, NotEvaluated, Run, Step, canonical
 
 SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
@@ -83,6 +83,30 @@ FINDINGS: Schema = {
     "refute": pl.String,  # what to change in a fork to put it to the test
 }
 NOT_EVALUATED: Schema = {"run_id": pl.String, "detector": pl.String, "why": pl.String}
+COMPARED: Schema = {
+    "run_id": pl.String,
+    "outcome": pl.String,
+    "status": pl.String,
+    "steps": pl.Int64,
+    "same": pl.Int64,  # steps that are the same as in the reference; the reference itself has nulls here
+    "changed": pl.Int64,
+    "added": pl.Int64,
+    "removed": pl.Int64,
+    "effects": pl.Int64,
+    "total_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
+    "findings_gone": pl.List(pl.String),  # detectors that found in the reference what is not found here
+    "findings_new": pl.List(pl.String),
+}
+ALIGNED: Schema = {
+    "run_id": pl.String,
+    "relation": pl.String,  # same, changed, added or removed
+    "reference_step": pl.Int64,  # null where the run has a step more
+    "step": pl.Int64,  # null where it has one less
+    "kind": pl.String,
+    "name": pl.String,
+    "aspects": pl.List(pl.String),  # what changed: message, tool, arguments, result, state, error, status
+}
 EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
 
 
@@ -109,6 +133,37 @@ def not_evaluated_frame(reports: Iterable[NotEvaluated]) -> pl.DataFrame:
 def effects_frame(counts: Iterable[EffectCount]) -> pl.DataFrame:
     """One row an effect, with how often the original and the fork attempted it. The columns are `EFFECTS`."""
     return _frame([(count.tool, count.key, count.original, count.fork) for count in counts], EFFECTS)
+
+
+def compared_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """One row a run, the reference first. The columns are `COMPARED`."""
+    reference = (*_compared_row(comparisons[0].left), *(None,) * 4, *_spent_row(comparisons[0].left), None, None)
+    return _frame([reference, *map(_comparison_row, comparisons)], COMPARED)
+
+
+def aligned_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+    """One row for each step of each run that is compared with the reference. The columns are `ALIGNED`."""
+    return _frame([_aligned_row(one, row) for one in comparisons for row in one.rows], ALIGNED)
+
+
+def _compared_row(run: Run) -> tuple[Json, ...]:
+    return run.run_id, run.outcome, run.status, len(run.steps)
+
+
+def _spent_row(run: Run) -> tuple[Json, ...]:
+    return attempted(run), token_count(run.tokens), run.cost_usd
+
+
+def _comparison_row(comparison: Comparison) -> tuple[Json, ...]:
+    relations = [row.relation for row in comparison.rows]
+    findings = (None if some is None else [one.detector for one in some] for some in (comparison.gone, comparison.new))
+    counts = (relations.count(relation) for relation in ("same", "changed", "added", "removed"))
+    return *_compared_row(comparison.right), *counts, *_spent_row(comparison.right), *findings
+
+
+def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:
+    step = comparison.right.step(row.right) if row.right is not None else comparison.left.step(row.left or 0)
+    return comparison.right.run_id, row.relation, row.left, row.right, step.kind, step.name, list(row.aspects)
 
 
 def _frame(rows: list[tuple[Json, ...]], schema: Schema) -> pl.DataFrame:

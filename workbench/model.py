@@ -566,13 +566,17 @@ class Receipt(Value):
         return self.calls.halted == 0 and self.calls.blocked == 0 and self.parent_intact
 
 
+Aspect = Literal["message", "tool", "arguments", "result", "state", "error", "status"]
+
+
 class Aligned(Value):
-    """One row of a comparison: the steps that stand side by side and the fields in which they differ."""
+    """One row of a comparison: the steps that stand side by side, the fields in which they differ, and in what way."""
 
     relation: Literal["same", "changed", "added", "removed"]
     left: int | None = None
     right: int | None = None
     differs: tuple[str, ...] = ()
+    aspects: tuple[Aspect, ...] = ()
 
 
 class Comparison(Value):
@@ -582,6 +586,9 @@ class Comparison(Value):
     right: Run
     rows: tuple[Aligned, ...]
     effects: tuple[EffectCount, ...]
+    gone: tuple[Finding, ...] | None = None
+    """Findings of the left run that the right one has not, and `new` the other way round; None where the runs were not examined."""
+    new: tuple[Finding, ...] | None = None
 
     @property
     def first_divergence(self) -> Aligned | None:

@@ -14,7 +14,7 @@ from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
-from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, receipt_section
+from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words, receipt_section
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
 from workbench.report.steps import anchor, steps_section, steps_table
 
@@ -50,6 +50,8 @@ class Report(Value):
     findings: tuple[Finding, ...] = ()
     not_evaluated: tuple[NotEvaluated, ...] = ()
     comparison: Comparison | None = None
+    others: tuple[Comparison, ...] = ()
+    """Further runs, compared with the same reference."""
     receipt: Receipt | None = None
 
     @cached_property
@@ -68,11 +70,16 @@ def run_report(run: Run, findings: Iterable[Finding], not_evaluated: Iterable[No
 
 
 def comparison_report(
-    comparison: Comparison, receipt: Receipt | None = None, left_findings: Iterable[Finding] = (), right_findings: Iterable[Finding] = ()
+    comparison: Comparison,
+    receipt: Receipt | None = None,
+    left_findings: Iterable[Finding] = (),
+    right_findings: Iterable[Finding] = (),
+    others: Iterable[Comparison] = (),
 ) -> Report:
-    """A report on two runs, usually a run and its fork."""
-    title = f"{comparison.left.run_id} against {comparison.right.run_id}"
-    return Report(kind="comparison", title=title, findings=(*left_findings, *right_findings), comparison=comparison, receipt=receipt)
+    """A report on two runs, usually a run and its fork, or on several: `others` compare with the same reference."""
+    further = tuple(others)
+    title = " against ".join(one.run_id for one in (comparison.left, comparison.right)) + (f" and {plural(len(further), 'more run')}" if further else "")
+    return Report(kind="comparison", title=title, findings=(*left_findings, *right_findings), comparison=comparison, others=further, receipt=receipt)
 
 
 def store_report(runs: Iterable[Run], findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated]) -> Report:
@@ -131,8 +138,9 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
     changed = [f"{one.tool} {effect_says(comparison, one)}" for one in comparison.effects if one.original != one.fork]
     verdict = "; ".join(changed) if changed else "the same side effects were attempted"
     words: Phrase = (Mark("effects", "changed" if changed else "quiet"), f" {verdict}")
-    outcome = Table(("", "original", "fork"), tuple(_beside(left, right)))
-    yield Section("In short", (Paragraph(words, "changed" if changed else ""), outcome), "summary")
+    rights = [right, *(one.right for one in report.others)]
+    columns = ("", "original", "fork") if len(rights) == 1 else ("", "reference", *(f"run {number}" for number in range(2, len(rights) + 2)))
+    yield Section("In short", (Paragraph(words, "changed" if changed else ""), Table(columns, tuple(_beside(report, left, rights)))), "summary")
     yield Section("Side effects", effects_blocks(comparison), "effects")
     yield alignment_section(comparison)
     if report.receipt:
@@ -141,6 +149,9 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
         mine = [finding for finding in report.findings if finding.run_id == run.run_id]
         yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {title}", f"{prefix}-findings")
         yield steps_section(run, mine, f"Steps of the {title}", prefix)
+    for number, one in enumerate(report.others, start=3):
+        yield alignment_section(one, f"Side by side: run {number}, {line(one.right.run_id, 60)}", f"run-{number}")
+        yield steps_section(one.right, (), f"Steps of run {number}", f"run-{number}")
 
 
 def _store_sections(report: Report) -> Iterator[Section]:
@@ -238,7 +249,7 @@ def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:
         yield Plot(charts.tokens(steps, marks).to_plotly_json(), f"By the last step: {spending(token_count(run.tokens), run.cost_usd)}.")
 
 
-def _beside(left: Run, right: Run) -> Iterator[Row]:
+def _beside(report: Report, left: Run, rights: list[Run]) -> Iterator[Row]:
     for name, say in (
         ("run", lambda run: (Code(run.run_id),)),
         ("outcome", lambda run: (line(run.outcome, 600),)),
@@ -247,8 +258,12 @@ def _beside(left: Run, right: Run) -> Iterator[Row]:
         ("tokens", lambda run: (count(token_count(run.tokens)),)),
         ("cost", lambda run: (money(run.cost_usd),)),
     ):
-        before, after = say(left), say(right)
-        yield Row(((name,), before, after), "changed" if before != after and name in {"outcome", "status"} else "")
+        before: Phrase = say(left)
+        after: tuple[Phrase, ...] = tuple(map(say, rights))
+        yield Row(((name,), before, *after), "changed" if set(after) != {before} and name in {"outcome", "status"} else "")
+    findings = [findings_words(one) for one in (report.comparison, *report.others) if one]
+    if any(findings):
+        yield Row((("findings",), ("",), *((says or "unchanged",) for says in findings)), "changed")
 
 
 def _runs_table(report: Report) -> Table:

@@ -101,13 +101,20 @@ def _from_parting(text: str, other: str) -> str:
     return ("…" if start else "") + line(text[start:], PART_CHARS)
 
 
-def alignment_section(comparison: Comparison) -> Section:
-    """Both runs side by side; stretches that are the same are folded, the first divergence is marked."""
-    rows = tuple(_aligned_rows(comparison))
+def findings_words(comparison: Comparison) -> str:
+    """The findings that are gone and new, by detector; empty where neither run was examined or nothing changed."""
+    gone, new = ([one.detector for one in some or ()] for some in (comparison.gone, comparison.new))
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in (("gone", gone), ("new", new)) if names)
+
+
+def alignment_section(comparison: Comparison, title: str = "Side by side", right: str = "right") -> Section:
+    """Both runs side by side; stretches that are the same are folded, the first divergence is marked. `right` is the anchor prefix of its steps."""
+    rows = tuple(_aligned_rows(comparison, right))
     first = comparison.first_divergence
     says = "The runs are the same, step by step." if first is None else "The first divergence is marked; what is the same on both sides is folded."
     columns = ("", "original", "what it did", "fork", "what it did there", "differs in")
-    return Section("Side by side", (Paragraph((says,), "quiet"), Table(columns, rows, frozenset({"original", "fork"}))), "side-by-side")
+    anchored = "side-by-side" if right == "right" else f"side-by-side-{right}"
+    return Section(title, (Paragraph((says,), "quiet"), Table(columns, rows, frozenset({"original", "fork"}))), anchored)
 
 
 def folded(comparison: Comparison) -> Iterator[Aligned | int]:
@@ -122,20 +129,20 @@ def folded(comparison: Comparison) -> Iterator[Aligned | int]:
             yield from rows
 
 
-def _aligned_rows(comparison: Comparison) -> Iterator[Row]:
+def _aligned_rows(comparison: Comparison, right: str) -> Iterator[Row]:
     first = comparison.first_divergence
     for row in folded(comparison):
         if isinstance(row, int):
             yield Row((("=",), ("…",), (f"{plural(row, 'step')} the same",), ("…",), ("",), ("",)), "quiet")
         else:
-            yield _aligned_row(comparison, row, first=row is first)
+            yield _aligned_row(comparison, row, right, first=row is first)
 
 
-def _aligned_row(comparison: Comparison, row: Aligned, *, first: bool) -> Row:
+def _aligned_row(comparison: Comparison, row: Aligned, prefix: str, *, first: bool) -> Row:
     mark: Phrase = (Mark(first_word(row), "changed"),) if first else (SIGNS[row.relation],)
     told = told_sides(comparison, row)
-    left, right = _side(comparison.left, row.left, "left", told[0]), _side(comparison.right, row.right, "right", told[1])
-    return Row((mark, *left, *right, (", ".join(row.differs),)), "quiet" if row.relation == "same" else row.relation)
+    left, right = _side(comparison.left, row.left, "left", told[0]), _side(comparison.right, row.right, prefix, told[1])
+    return Row((mark, *left, *right, (", ".join(row.aspects or row.differs),)), "quiet" if row.relation == "same" else row.relation)
 
 
 def first_word(row: Aligned) -> str:

@@ -13,7 +13,7 @@ from workbench.backtest import Backtest
 from workbench.calls import token_count
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
-from workbench.report.forks import SIGNS, effect_says, first_word, folded, isolation_phrase, told_sides
+from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, isolation_phrase, told_sides
 from workbench.report.markup import Markup, element, join, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.steps import gist, literal_line
@@ -78,15 +78,34 @@ def runs_text(runs: Iterable[Run], findings: Iterable[Finding]) -> str:
     return visible("\n".join([plural(len(ranked), "run"), *lines, *_rest(len(ranked))]))
 
 
+def tabular_html(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> str:
+    """A heading, sentences below it, and a table whose rows carry their tone."""
+    table = _table(columns, rows[:MAX_ROWS], tones[:MAX_ROWS])
+    return element("div", element("b", title), *(element("div", one) for one in says), table, *map(_quiet, _rest(len(rows))))
+
+
+def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as text, in columns."""
+    shown = [columns, *rows[:MAX_ROWS]]
+    widths = [max(len(row[place]) for row in shown) for place in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    return visible("\n".join([title, *(f"  {one}" for one in says), *(f"  {one}" for one in lines), *_rest(len(rows))]))
+
+
 def comparison_html(comparison: Comparison) -> str:
     """Two runs side by side: effects and outcomes first, then what differs."""
     left, right = comparison.left, comparison.right
-    facts = [("outcome", line(left.outcome, 300), line(right.outcome, 300)), ("steps", str(len(left.steps)), str(len(right.steps)))]
+    facts = [
+        ("outcome", line(left.outcome, 300), line(right.outcome, 300)),
+        ("steps", str(len(left.steps)), str(len(right.steps))),
+        ("spent", *(spending(token_count(run.tokens), run.cost_usd) for run in (left, right))),
+        *([("findings", "", findings)] if (findings := findings_words(comparison)) else []),
+    ]
     effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
     changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
     return element(
         "div",
-        _table(("", f"original {left.run_id}", f"fork {right.run_id}"), facts, ["", ""]),
+        _table(("", f"original {left.run_id}", f"fork {right.run_id}"), facts, [""] * len(facts)),
         _table(("act", "original", "fork", "change"), effects, changed) if effects else _quiet("neither run attempted a side effect"),
         _alignment(comparison),
     )
@@ -104,6 +123,8 @@ def comparison_text(comparison: Comparison) -> str:
         f"{comparison.left.run_id} against {comparison.right.run_id}",
         *(f"  {one.key}: {effect_says(comparison, one)}" for one in comparison.effects[:MAX_ROWS]),
     ]
+    findings = findings_words(comparison)
+    lines += [f"  findings {findings}"] if findings else []
     return visible(
         "\n".join([*lines, f"  diverges {where}", f"  original: {line(comparison.left.outcome, 200)}", f"  fork:     {line(comparison.right.outcome, 200)}"])
     )
@@ -220,7 +241,7 @@ def _alignment(comparison: Comparison) -> Markup:
             continue
         sign = _whole(first_word(row)) if row is comparison.first_divergence else SIGNS[row.relation]
         told = told_sides(comparison, row)
-        rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.differs)))
+        rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.aspects or row.differs)))
         tones.append("quiet" if row.relation == "same" else "warning")
     heading = f"side by side ({plural(len(comparison.rows), 'row')})"
     return element("details", element("summary", heading), _table(("", "", "original", "", "fork", "differs in"), rows, tones), open=True)
