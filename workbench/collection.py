@@ -17,7 +17,7 @@ from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.redaction import Redactor, key_beside, key_file, new_key, rules_of
-from workbench.semconv import conversation_of
+from workbench.semconv import Reader, conversation_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store, Touch
 
@@ -84,13 +84,13 @@ def ingest(
     that does not exist, and for a database that can't be reached or that no collector knows.
     """
     files = list(_files(paths))
-    summary, touched = Summary(), Added()
+    summary, touched, reader = Summary(), Added(), Reader()
     with _fewer_collections():
         for number, path in enumerate(files):
             if progress:
                 progress(path, number, len(files))
-            summary.files += _ingest_one(store, path, touched, redactor)
-        summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched))))
+            summary.files += _ingest_one(store, path, touched, redactor, reader)
+        summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched, reader))))
     summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
 
@@ -120,7 +120,7 @@ def renormalise(store: Store) -> Renormalised:
     store.rename(conversation_of)
     found: list[str] = []
     changed: list[str] = []
-    for run in _derived(store, store.everything()):
+    for run in _derived(store, store.everything(), Reader()):
         found.append(run.run_id)
         if store.save_runs([run]):
             changed.append(run.run_id)
@@ -234,7 +234,7 @@ def _may_be_a_trace(path: Path) -> bool:
     return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
 
 
-def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None) -> list[FileSummary]:
+def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader) -> list[FileSummary]:
     source = path if isinstance(path, Database) else Source(path)
     try:
         able = list(accepting(source) if isinstance(source, Database) else filter(None, [collector_of(source)]))
@@ -242,16 +242,17 @@ def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor
         return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))]
     if not able:
         return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))]
-    return [_ingest_by(collector, store, source, path, touched, redactor) for collector in able]
+    return [_ingest_by(collector, store, source, path, touched, redactor, reader) for collector in able]
 
 
-def _ingest_by(collector: Collector, store: Store, source: Input, path: Location, touched: Added, redactor: Redactor | None) -> FileSummary:
+def _ingest_by(collector: Collector, store: Store, source: Input, path: Location, touched: Added, redactor: Redactor | None, reader: Reader) -> FileSummary:
     records = _until_broken(collector, source, path)
 
     def settle(settled: Collection[Touch]) -> None:
-        touched.derived.extend(_derive(store, Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})))
+        now = Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})
+        touched.derived.extend(_derive(store, now, reader))
 
-    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, conversation_of, settle=settle)
+    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, reader.conversation_of, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
@@ -289,22 +290,22 @@ def sha256(path: Path) -> str:
     return found.hexdigest()
 
 
-def _derive(store: Store, touched: Added) -> list[str]:
+def _derive(store: Store, touched: Added, reader: Reader | None = None) -> list[str]:
     """Derive what was touched anew, a batch of runs at a time, so that memory stays bounded; returns the runs that are new or changed."""
-    runs, changed = _derived(store, touched), list[str]()
+    runs, changed = _derived(store, touched, reader or Reader()), list[str]()
     while batch := list(itertools.islice(runs, RUNS_AT_ONCE)):
         changed += store.save_changed(batch)
     return changed
 
 
-def _derived(store: Store, touched: Added) -> Iterator[Run]:
+def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
-        yield from _runs_of(group)
+        yield from _runs_of(group, reader)
     for conversation, path in store.conversations(touched.conversations):
         yield from_conversation(conversation).model_copy(update={"sources": (path,)})
     for run, path in store.histories(touched.histories):
         yield run.model_copy(update={"sources": (path,)})
 
 
-def _runs_of(group: Group) -> Sequence[Run]:
-    return [run.model_copy(update={"sources": group.paths}) for run in normalise(group.spans, group.checkpoints, group.logs)]
+def _runs_of(group: Group, reader: Reader) -> Sequence[Run]:
+    return [run.model_copy(update={"sources": group.paths}) for run in normalise(group.spans, group.checkpoints, group.logs, reader.read)]

@@ -22,13 +22,15 @@ from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Toke
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
 
-__all__ = ["DECODERS", "Convention", "ConventionError", "conventions", "conversation_of", "parse_convention", "read"]
+__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "parse_convention", "read"]
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
 ERROR_TYPE = "error.type"
 
+READ_BEFORE = 40_000
+"""How many readings a `Reader` remembers: as many as the store remembers spans."""
 SHAPES = 1024
 """How many shapes of spans are remembered."""
 NAMELESS = frozenset({"", "Exception", "_OTHER"})
@@ -51,6 +53,27 @@ def read(span: Span) -> Reading:
             found[field] = value
             provenance[field] = told_by
     return _reading(kind, found, provenance, _failure(span))
+
+
+class Reader:
+    """Reads each span once, though first only its conversation is asked for and later all of it; the newest spans are remembered."""
+
+    def __init__(self, most: int = READ_BEFORE) -> None:
+        self._most = most
+        self._known: dict[int, tuple[Span, Reading]] = {}
+
+    def conversation_of(self, span: Span) -> str | None:
+        """The conversation a span belongs to."""
+        reading = read(span)
+        while len(self._known) >= self._most:
+            del self._known[next(iter(self._known))]
+        self._known[id(span)] = span, reading  # kept with the span, so that its id stays its own
+        return reading.conversation_id
+
+    def read(self, span: Span) -> Reading:
+        """What the conventions make of it, as `read`; it is forgotten with that, since a run is derived once."""
+        known = self._known.pop(id(span), None)
+        return read(span) if known is None else known[1]
 
 
 def conversation_of(span: Span) -> str | None:

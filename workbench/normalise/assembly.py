@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from workbench import semconv
 from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.forest import Forest
 from workbench.normalise.joining import Joiner, Place
@@ -19,18 +20,17 @@ from workbench.normalise.traced import step_of, whole
 from workbench.normalise.unrecorded import steps_of_spans_alone
 from workbench.normalise.untraced import with_untraced
 from workbench.normalise.written import Recorded
-from workbench.semconv import read
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 UNNAMED_SERVICE = "unknown_service"
 SUFFIX_DIGITS = 8
 
 
-def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Sequence[Log] = ()) -> list[Run]:
+def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Sequence[Log] = (), read: Callable[[Span], Reading] = semconv.read) -> list[Run]:
     """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
     Several when one thread id covers checkpoint lineages that have nothing to do with each other; the first keeps the plain run id. Sources
-    are left for the caller to fill.
+    are left for the caller to fill. `read` is for callers that have read some spans before.
     """
     if not spans and not checkpoints:
         return []

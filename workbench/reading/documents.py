@@ -36,7 +36,17 @@ def parse_json(text: str | bytes) -> Json:
     NaN, infinities and numbers past a double's range come as text, half a surrogate pair as U+FFFD.
     ValueError for what is no JSON, no UTF-8, or nested deeper than `MAX_DEPTH`.
     """
-    text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _parse_leniently(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+    if (text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")) > MAX_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def _parse_leniently(text: str) -> Json:
+    """As `parse_json`, for what is not strictly JSON or says why it is none. For all that msgspec reads the two give the same."""
     try:
         value = _DECODER.decode(text)
     except RecursionError:
@@ -56,7 +66,7 @@ def parse_recurring(text: str) -> Json:
     found = listed(text)
     if found is None:
         return parse_json(text)  # it says what is wrong, or reads what is not strictly JSON
-    return [_recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item) for item in found.items]
+    return [parse_item(item) for item in found.items]
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,11 @@ def _taken_apart(text: str) -> Listed | None:
         _ITEMS.clear()
     items = tuple([_ITEMS.setdefault(one, one) for one in raw])
     return Listed(items, next((one for one in (b",", b", ") if b"[" + one.join(items) + b"]" == content), None))
+
+
+def parse_item(item: bytes) -> Json:
+    """An item of a list, the same object for the same bytes while it is remembered: it must not be changed."""
+    return _recurring(item) if len(item) <= KEPT_ITEM_BYTES else parse_json(item)
 
 
 @lru_cache(KEPT_ITEMS)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from workbench.model import Json
-from workbench.reading.documents import listed, parse_json
+from workbench.reading.documents import listed, parse_item, parse_json
 
 TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
 PLAIN = frozenset((int, bool, type(None)))
@@ -102,7 +102,7 @@ class Packer:
     def _item(self, style: int, text: bytes) -> str | None:
         key = style, text
         if key not in self._items:
-            value = parse_json(text)
+            value = parse_item(text)
             same = (style == 0 and msgspec.json.encode(value) == text) or STYLES[style].encode(value).encode() == text
             self._items[key] = self._put(to_bytes(self.pack(value))) if same else None
         return self._items[key]
