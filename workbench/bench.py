@@ -26,6 +26,7 @@ from workbench.replay.forking import ForkError, fork
 from workbench.report import Report, run_report, save, static, store_report
 from workbench.source import Source
 from workbench.store import Deleted, Store
+from workbench.verdict import Verdict, verdict_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -183,6 +184,11 @@ class RecordedRun:
     def findings(self) -> list[Finding]:
         """What the detectors found in it, the gravest first."""
         return detection.ranked(self._examined[0])
+
+    @property
+    def verdict(self) -> Verdict:
+        """How likely it failed, why, and at which steps to look first."""
+        return verdict_of(self.run, self.findings)
 
     @property
     def not_evaluated(self) -> list[NotEvaluated]:

@@ -139,10 +139,13 @@ def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOpti
     """Show one run, step by step."""
     with _opened(store) as bench:
         recorded = bench.run(run_id)
-        findings = recorded.findings
+        findings, verdict = recorded.findings, recorded.verdict
     if as_json:
         findings_json = [summary.of_finding(finding) for finding in findings]
-        _print_json(summary.of_run(recorded.run) | {"steps": [summary.of_step(step) for step in recorded.steps], "findings": findings_json})
+        _print_json(
+            summary.of_run(recorded.run)
+            | {"steps": [summary.of_step(step) for step in recorded.steps], "findings": findings_json, "verdict": verdict.model_dump(mode="json")}
+        )
         return
     joins = " · ".join(f"{count} {quality}" for quality, count in recorded.run.joins.items())
     out.print(f"[bold]{_shown(recorded.run_id)}[/]  {STATUS[recorded.run.status]}  {len(recorded.steps)} steps  joined spans: {joins}")
@@ -150,6 +153,7 @@ def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOpti
         out.print(f"note: {_shown(note)}", style="yellow")
     out.print(_steps_table(recorded.steps, findings))
     _print_findings(findings)
+    out.print(f"verdict: {verdict}", markup=False)
     out.print(f"outcome: {_shown(recorded.outcome)}")
 
 
@@ -159,9 +163,12 @@ def detect(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     with _opened(store) as bench, _progress("examining", as_json) as progress:
         done = bench.detect(progress=progress)
         examined = list(bench.store.examined())
+        verdicts = bench.store.verdicts() if as_json else {}
     if as_json:
         for finding in done.findings:
             _print_line(summary.of_finding(finding))
+        for line in (line for verdict in verdicts.values() for line in summary.of_verdict(verdict)):
+            _print_line(line)
         for lack in done.not_evaluated:
             _print_line({"not_evaluated": lack.model_dump(mode="json")})
         _print_line({"examined": examined})

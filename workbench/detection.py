@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 
+from workbench import signals, verdict
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, detectors
 from workbench.store import Store
@@ -38,7 +39,7 @@ def detect(store: Store, *, only: Collection[str] | None = None, progress: Calla
         if progress:
             progress(run.run_id, number, len(waiting))
         findings, lacks = examine(run, result)
-        store.save_examination(run.run_id, fingerprint, findings, lacks)
+        store.save_examination(run.run_id, fingerprint, findings, lacks, verdict.verdict_of(run, findings))
         result.examined.append(run.run_id)
     return result
 
@@ -93,6 +94,7 @@ def _said(name: str, detect_it: Detect, what: str, result: Detection) -> list[Fi
 
 
 def _fingerprint() -> str:
-    """A hash over the detectors' own code: when it changes, every run is looked at again."""
-    code = "".join(inspect.getsource(sys.modules[detector.detect.__module__]) for detector in detectors().values())
+    """A hash over the detectors' own code and the verdict's: when it changes, every run is looked at again."""
+    modules = [*(detector.detect.__module__ for detector in detectors().values()), signals.__name__, verdict.__name__]
+    code = "".join(inspect.getsource(sys.modules[module]) for module in modules) + repr(verdict.shipped())
     return hashlib.sha256(code.encode()).hexdigest()[:16]

@@ -5,10 +5,13 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from workbench.attempts import Chain, attempts, tool_of
 from workbench.backtest import Backtest
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
+from workbench.verdict import Verdict
 
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
 
@@ -69,6 +72,20 @@ def of_step(step: Step) -> dict[str, Json]:
 def of_finding(finding: Finding) -> dict[str, Json]:
     """One finding, as `detect --json` prints it."""
     return {"finding_id": finding.finding_id, **finding.model_dump(mode="json")}
+
+
+def of_verdict(verdict: Verdict) -> Iterator[dict[str, Json]]:
+    """A verdict as lines of `detect --json`, in the shape of findings, which people are not shown: a ranking needs every run and step, an alarm doesn't.
+
+    One line `failed-run` for the run, its score the probability that it failed; and one `first-bad-step` for each ranked step, its score relative to
+    the first one's. Nothing for a run that could not be judged.
+    """
+    line = {"run_id": verdict.run_id, "capability": "observability", "item": "semantic-failures"}
+    if verdict.probability is not None:
+        yield {**line, "detector": "failed-run", "severity": "warning", "score": verdict.probability, "step": None, "message": "; ".join(verdict.reasons)}
+    for suspect in verdict.suspects:
+        relative = suspect.score / (verdict.suspects[0].score or 1.0)
+        yield {**line, "detector": "first-bad-step", "severity": "info", "score": relative, "step": suspect.step, "message": "; ".join(suspect.reasons)}
 
 
 def of_fork(receipt: Receipt) -> dict[str, Json]:

@@ -126,7 +126,7 @@ class ExaminationRow(SQLModel, table=True):
     revision: str
     fingerprint: str
     sha256: str
-    """What could not be evaluated, and how long each detector took."""
+    """What could not be evaluated, and the verdict on the run."""
 
 
 class FindingRow(SQLModel, table=True):

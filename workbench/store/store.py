@@ -28,6 +28,7 @@ from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed,
 from workbench.store.recent import Recent
 from workbench.store.schema import TABLES
 from workbench.store.searching import Hit
+from workbench.verdict import Verdict
 
 V = TypeVar("V", bound=Value)
 BATCH = 2_000
@@ -504,11 +505,15 @@ class Store:
         with self._engine.connect() as connection:
             return _column(connection, query)
 
-    def save_examination(self, run_id: str, fingerprint: str, findings: Sequence[Finding], not_evaluated: Sequence[NotEvaluated]) -> None:
-        """Store what the detectors said of a run's newest revision."""
+    def save_examination(
+        self, run_id: str, fingerprint: str, findings: Sequence[Finding], not_evaluated: Sequence[NotEvaluated], verdict: Verdict | None = None
+    ) -> None:
+        """Store what the detectors said of a run's newest revision, and the verdict on it."""
         payloads = Payloads()
         rows = [{"run_id": one.run_id, "detector": one.detector, "severity": one.severity, "sha256": payloads.put(one)} for one in findings]
-        lacks = payloads.put_json([one.model_dump(mode="json") for one in not_evaluated])
+        lacks = payloads.put_json(
+            {"not_evaluated": [one.model_dump(mode="json") for one in not_evaluated], "verdict": verdict and verdict.model_dump(mode="json")}
+        )
         with self._writing() as connection:
             payloads.save(connection)
             revision = connection.execute(NEWEST_REVISION, {"run": run_id}).scalar_one()
@@ -525,9 +530,19 @@ class Store:
         with self._engine.connect() as connection:
             for row in list(connection.execute(select(EXAMINATION).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq))):
                 addresses = _column(connection, select(FINDING.c.sha256).where(FINDING.c.examination == row.seq).order_by(FINDING.c.position))
-                lacks = [NotEvaluated.model_validate(one) for one in load_json(connection, row.sha256)]
+                lacks = [NotEvaluated.model_validate(one) for one in _rest(load_json(connection, row.sha256))["not_evaluated"]]
                 result[row.run_id] = (list(load(connection, Finding, addresses)), lacks)
         return result
+
+    def verdicts(self, only: str | None = None) -> dict[str, Verdict]:
+        """For each examined run (or `only` this one), the verdict of its newest examination; a run examined before there were verdicts has none."""
+        newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
+        query = select(EXAMINATION.c.run_id, EXAMINATION.c.sha256).where(
+            EXAMINATION.c.seq.in_(newest if only is None else newest.where(EXAMINATION.c.run_id == only))
+        )
+        with self._engine.connect() as connection:
+            found = {row.run_id: _rest(load_json(connection, row.sha256)).get("verdict") for row in list(connection.execute(query.order_by(EXAMINATION.c.seq)))}
+        return {run_id: Verdict.model_validate(one) for run_id, one in found.items() if one}
 
     def save_receipt(self, receipt: Receipt) -> None:
         """Store a fork's receipt."""
@@ -685,6 +700,11 @@ def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) ->
     for skip in skips:
         counts[skip.place, skip.reason] = counts.get((skip.place, skip.reason), 0) + skip.count
     _insert(connection, SKIP, [{"source_id": source_id, "place": place, "reason": reason, "count": n} for (place, reason), n in counts.items()])
+
+
+def _rest(stored: Json) -> dict[str, Json]:
+    """What an examination holds beside its findings; it was the list of what could not be evaluated before there were verdicts."""
+    return {"not_evaluated": stored} if isinstance(stored, list) else dict(stored)
 
 
 def _rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
