@@ -176,12 +176,24 @@ class ToolCall(Value):
     raw: str | None = None
 
 
+class Approval(Value):
+    """A call that waits for a person's word, as messages tell of it: the question, or its answer (`approved` or not; None where that is not said)."""
+
+    approval_id: str
+    tool: str | None = None
+    call_id: str | None = None
+    arguments: dict[str, Json] | None = None
+    approved: bool | None = None
+    reason: str | None = None
+
+
 class Message(Value):
     """One chat message. `confidence` (0 to 1) comes with its source: token log-probabilities, the model's own word, or an evaluator."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    approvals: tuple[Approval, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
     error: str | None = None
@@ -216,7 +228,7 @@ class Skip(Value):
 class Reading(Value):
     """What the conventions make of one span. `provenance` names, for each field that was found, the convention and the attribute."""
 
-    kind: Literal["model", "tool", "retrieval", "embedding", "agent", "node", "plumbing", "other"] = "other"
+    kind: Literal["model", "tool", "human", "retrieval", "embedding", "agent", "node", "plumbing", "other"] = "other"
     """`plumbing` is HTTP, RPC and the like: what an agent's call went through, no move of the agent."""
     conversation_id: str | None = None
     agent: str | None = None

@@ -122,7 +122,10 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     "raw_arguments": _text,
     "result": lambda value: value,
     **dict.fromkeys(("answer.content", "answer.reasoning", "answer.tool_calls"), lambda value: opened(value) or None),
-    **dict.fromkeys(("status", "handoff"), _text),
+    **dict.fromkeys(("status", "handoff", "pause"), _text),
+    "positional": lambda value: value if isinstance(value, list) and value else None,
+    "parameters": lambda value: tuple(value) if isinstance(value, dict | list) and value else None,
+    "evaluation": _share,
     "attempt": count_of,
     **dict.fromkeys((f"tokens.{name}" for name in Tokens.model_fields), count_of),
     "cost_usd": amount_of,
@@ -134,7 +137,9 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
 """What a convention may map, and how a source's value becomes the field's.
 
 `instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how
-it went, "error" or other; `handoff` names the agent that takes over; `confidence`, its source and `reasoning` go into the output.
+it went, "error" or other; `handoff` names the agent that takes over; `pause` is there where the call waits for a person; `positional` are arguments
+without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source and `reasoning` go into
+the output.
 """
 FAILED = frozenset(("error", "failed", "failure", "true"))
 PIECES = ("content", "reasoning", "tool_calls")
@@ -146,6 +151,7 @@ SUMMED = "input + output"
 
 
 def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
+    _name_arguments(found)
     pieces = {piece: found.pop(f"answer.{piece}") for piece in PIECES if f"answer.{piece}" in found}
     if pieces and "output" not in found:
         found["output"] = message_of({"role": "assistant", **pieces})
@@ -155,6 +161,8 @@ def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], fail
     messages = found.get("messages", ())
     if instructions and not any(message.role == "system" for message in messages):
         found["messages"] = (instructions, *messages)
+    if (score := found.pop("evaluation", None)) is not None and "confidence" not in found:
+        found |= {"confidence": score, "confidence_source": "evaluation"}
     said = {field: found.pop(field) for field in OF_OUTPUT if field in found}
     if said and (output := found.get("output")):
         found["output"] = output.model_copy(update=said)
@@ -164,9 +172,19 @@ def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], fail
     return Reading.made({**NOTHING_READ, **told, **found})
 
 
+def _name_arguments(found: dict[str, Json]) -> None:
+    """Give positional arguments the names the tool's parameters have."""
+    positional, names = found.pop("positional", None), found.pop("parameters", ())
+    if positional and len(positional) <= len(names):
+        given = (found.get("arguments") or {}).get("kwargs")
+        found["arguments"] = dict(zip(names, positional, strict=False)) | (given if isinstance(given, dict) else {})
+
+
 def _told(found: dict[str, Json], failure: Failure) -> Failure:
     """How the span ended, by what its attributes say of it beside its status."""
-    status, handoff = found.pop("status", None), found.pop("handoff", None)
+    status, handoff, pause = (found.pop(field, None) for field in ("status", "handoff", "pause"))
+    if pause and not failure.interrupted:
+        return Failure(interrupted=True)
     if handoff and not failure.interrupted:
         found.setdefault("result", handoff)
         return Failure(interrupted=True, handoff=True)
@@ -342,7 +360,7 @@ def _kind(rules: Iterable[tuple[KindRule, str]], values: Values) -> tuple[str, s
     return "other", None
 
 
-KINDS = frozenset({"model", "tool", "retrieval", "embedding", "agent", "node", "plumbing", "other"})
+KINDS = frozenset({"model", "tool", "human", "retrieval", "embedding", "agent", "node", "plumbing", "other"})
 SECTIONS = KINDS | {"every"}
 ENTRIES = SECTIONS | {"about", "rank", "prefixes", "scopes", "kind", "interrupts", "handoffs"}
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from workbench import semconv
 from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
+from workbench.normalise.approvals import Asked, approvals_of, denied, steps_of_approvals
 from workbench.normalise.forest import Forest
 from workbench.normalise.joining import Joiner, Place
 from workbench.normalise.ledger import INTERRUPT, Ledger
@@ -42,7 +43,8 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
 
 def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
-    steps = numbered(with_untraced(_steps(forest, ledger), forest))
+    approvals = approvals_of(forest)
+    steps = numbered(with_untraced(_steps(forest, ledger, approvals), forest, denied(approvals)))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())
@@ -66,7 +68,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
     )
 
 
-def _steps(forest: Forest, ledger: Ledger) -> list[Step]:
+def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked]) -> list[Step]:
     joiner = Joiner(ledger)
     traced: list[Step] = []
     places: dict[str, Place] = {}
@@ -79,6 +81,7 @@ def _steps(forest: Forest, ledger: Ledger) -> list[Step]:
     taken = {step.task_id for step in steps if step.task_id} | ledger.by_id.keys()
     asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
     steps += steps_of_spans_alone(forest, places, taken, pauses=not asked)
+    steps += list(steps_of_approvals(approvals, steps))
     return with_invocations(with_arguments(with_changes(ordered(steps), ledger)), forest, ledger)
 
 

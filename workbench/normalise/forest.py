@@ -11,7 +11,7 @@ from functools import cached_property
 from workbench.model import Reading, Span
 from workbench.normalise.lineage import Readings, task_of
 
-CALLS = frozenset(("model", "tool", "retrieval"))
+CALLS = frozenset(("model", "tool", "retrieval", "human"))
 Key = tuple[str, str]
 TOP: Key = ("", "")
 MAX_ANCESTORS = 500

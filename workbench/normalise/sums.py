@@ -11,10 +11,11 @@ NOTHING = Tokens()
 
 
 def summed_tokens(forest: Forest, steps: Sequence[Step]) -> Tokens:
-    """The counts of the outermost agents that have any; nothing where a model call recorded its own."""
+    """The counts of the outermost agents, or spans around several model calls, that have any; nothing where a model call recorded its own."""
     if any(step.tokens != NOTHING for step in steps if step.kind == "model"):
         return NOTHING
-    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent" and node.reading.tokens != NOTHING]
+    calls = {node.key for node in forest.calls}
+    agents = [node for node in forest.nodes.values() if node.reading.kind in ("agent", "model") and node.key not in calls and node.reading.tokens != NOTHING]
     keys = {node.key for node in agents}
     outermost = [node for node in agents if not any(above.key in keys for above in forest.above(node))]
     return sum((node.reading.tokens for node in outermost), NOTHING)

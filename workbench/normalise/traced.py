@@ -10,10 +10,11 @@ from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
 TRANSFER = "transfer_to_"
+QUESTION = "question"
 ASKED_AGAIN = "the model was asked to try again"
 """Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
 NO_TOKENS = Tokens()
-STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval"}
+STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval", "human": "human"}
 
 
 def whole(readings: Sequence[Reading]) -> Reading:
@@ -44,12 +45,12 @@ def whole(readings: Sequence[Reading]) -> Reading:
 
 def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
     """The step a call's span makes."""
-    name = (reading.tool_name if reading.kind == "tool" else reading.model) or node.span.name
-    is_model, is_tool = reading.kind == "model", reading.kind == "tool"
+    name = (reading.tool_name if reading.kind in ("tool", "human") else reading.model) or node.span.name
+    is_model = reading.kind == "model"
     return Step(
         index=0,
         kind=STEP_KINDS[reading.kind],
-        name=name,
+        name="approval" if reading.kind == "human" else name,
         node=place.node or reading.node,
         depth=_depth(node, place, forest),
         status=status_of(node),
@@ -57,7 +58,7 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         model=reading.model if is_model else None,
         messages=reading.messages if is_model else (),
         output=reading.output if is_model else None,
-        tool_call=ToolCall(name=name, arguments=reading.arguments, call_id=reading.call_id, raw=_raw(reading)) if is_tool else None,
+        tool_call=_call(reading, name),
         result=None if is_model else reading.result,
         decision=decision_of(reading.output, reading.tools) if is_model else None,
         tokens=reading.tokens,
@@ -66,6 +67,13 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         notes=tuple(_notes(node, reading, forest)),
         **where(node, place),
     )
+
+
+def _call(reading: Reading, name: str) -> ToolCall | None:
+    """The call a tool's span was; of a person's span what waited for them and what they were asked."""
+    if reading.kind == "human":
+        return ToolCall(name=name, arguments={QUESTION: reading.arguments or reading.raw_arguments})
+    return ToolCall(name=name, arguments=reading.arguments, call_id=reading.call_id, raw=_raw(reading)) if reading.kind == "tool" else None
 
 
 def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> bool:

@@ -10,11 +10,10 @@ from workbench.normalise.forest import CALLS, Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 from workbench.normalise.lineage import task_of
-from workbench.normalise.traced import status_of, where
+from workbench.normalise.traced import QUESTION, status_of, where
 from workbench.reading.documents import parse_json
 from workbench.semconv import DECODERS
 
-QUESTION = "question"
 INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=", re.DOTALL)
 COMMAND_TEXT = re.compile(r"Command\(resume=(.*?)(?:\)$|, (?:goto|update|graph)=)", re.DOTALL)
 COMMAND_FIELDS = frozenset(("resume", "goto"))

@@ -12,10 +12,10 @@ TOLD = "told by the messages: no span of the call was recorded"
 """Note of such a call. Its time is that between the model's question and the next model call, which saw the answer."""
 
 
-def with_untraced(steps: Sequence[Step], forest: Forest) -> list[Step]:
+def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] = frozenset()) -> list[Step]:
     """The steps, with a tool step for each call that a model asked for and whose answer a later model call was given.
 
-    Only where no tool is traced at all: an instrumentor that traces tools traces all of them.
+    Only where no tool is traced at all: an instrumentor that traces tools traces all of them. Those that a person `denied` were not made.
     """
     if any(step.kind == "tool" for step in steps):
         return list(steps)
@@ -24,7 +24,7 @@ def with_untraced(steps: Sequence[Step], forest: Forest) -> list[Step]:
     for step in steps:
         if step.kind == "model":
             found.extend(_answered(step, asked, forest))
-            asked |= {call.call_id: (call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id}
+            asked |= {call.call_id: (call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id and call.call_id not in denied}
         found.append(step)
     return found
 

@@ -9,8 +9,8 @@ from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
-from workbench.normalise.traced import decision_of, status_of, where
-from workbench.normalise.unrecorded import QUESTION, resumed_with
+from workbench.normalise.traced import QUESTION, decision_of, status_of, where
+from workbench.normalise.unrecorded import resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of
 from workbench.reading.tasks import INPUT, UPDATE

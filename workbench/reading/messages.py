@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from workbench.model import Json, Message, Tokens, ToolCall, canonical
+from workbench.model import Approval, Json, Message, Tokens, ToolCall, canonical
+from workbench.reading.approvals import PARTS, approval_of, is_approval
 from workbench.reading.documents import Item, parse_json
 
 Fields = dict[str, Json]
@@ -30,11 +31,11 @@ REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
 CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
 RESPONSES = frozenset({"tool_call_response", "tool_result", "tool-result"})
 ENVELOPES = {
-    **dict.fromkeys(("toolUse", "function_call", "functionCall"), "tool_call"),
-    **dict.fromkeys(("toolResult", "function_response", "functionResponse"), "tool_result"),
+    **dict.fromkeys(("toolUse", "function_call", "functionCall", "toolRequest"), "tool_call"),
+    **dict.fromkeys(("toolResult", "function_response", "functionResponse", "toolResponse"), "tool_result"),
     "reasoningContent": "reasoning",
 }
-"""Bedrock's and Gemini's blocks have no type, but one key that tells it."""
+"""Bedrock's, Gemini's and Genkit's blocks have no type, but one key that tells it."""
 DUMPED_CALL = "ResponseFunctionToolCall("
 """How the text of a call begins that was recorded as Python shows the OpenAI client's object."""
 MAX_DUMPED = 1 << 16
@@ -110,6 +111,8 @@ def fields_of(value: Json) -> Fields | None:
 def _item(value: Fields) -> Fields | None:
     """The message that an item of OpenAI's Responses API amounts to where it is no message itself: a call, its output, a thought."""
     kind = None if "role" in value else value.get("type")
+    if kind in PARTS:
+        return {"role": "assistant" if str(kind).endswith("request") else "user", "content": [value]}
     if kind == "function_call":
         return {"role": "assistant", "content": [value]}
     if kind == "function_call_output":
@@ -131,7 +134,7 @@ def tool_call_of(value: Json) -> ToolCall | None:
     if not isinstance(name, str):
         return None
     given = next((inner[key] for key in ("args", "arguments", "input") if key in inner), None)
-    call_id = inner.get("call_id") or next((inner[key] for key in ("id", "toolCallId", "toolUseId") if inner.get(key)), None)
+    call_id = inner.get("call_id") or next((inner[key] for key in ("id", "toolCallId", "toolUseId", "ref") if inner.get(key)), None)
     arguments = arguments_of(given)
     raw = None if arguments is not None or given is None else given if isinstance(given, str) else canonical(given)
     return ToolCall(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
@@ -233,6 +236,7 @@ def _message(fields: Fields) -> Message:
         role=role,
         content=content,
         tool_calls=_calls(fields, blocks),
+        approvals=_approvals(blocks),
         tool_call_id=None if call_id is None else str(call_id),
         name=fields["name"] if isinstance(fields.get("name"), str) and fields["name"] else None,
         error=_error(fields, content),
@@ -248,8 +252,8 @@ def _message(fields: Fields) -> Message:
 def _split(fields: Fields) -> Iterator[Message]:
     """One message for each tool response inside, and one for the rest where there is any."""
     blocks = list(_blocks(fields))
-    responses = [block for block in blocks if _type(block) in RESPONSES]
-    rest = [block for block in blocks if _type(block) not in RESPONSES]
+    responses = [block for block in blocks if _type(block) in RESPONSES and not is_approval(block)]
+    rest = [block for block in blocks if _type(block) not in RESPONSES or is_approval(block)]
     if not responses:
         yield _message(fields)
         return
@@ -267,12 +271,21 @@ def _blocks(fields: Fields) -> Iterator[Json]:
         inner = block.get("message_content") if isinstance(block, dict) else None
         if isinstance(inner, dict):
             yield inner
-        elif isinstance(block, dict) and (name := next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)):
+        elif (
+            isinstance(block, dict) and block.get("type") not in PARTS and (name := next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None))
+        ):
             yield _typed(block[name], ENVELOPES[name])
         elif isinstance(said := block.get("content", block.get("text")) if isinstance(block, dict) else block, str) and said.startswith(DUMPED_CALL):
             yield _dumped(said) or block
         elif block not in (None, ""):
             yield block
+
+
+def _envelope(block: Json) -> str | None:
+    """The key a block without a type is wrapped in. An approval holds the call that waits, and is no call."""
+    if not isinstance(block, dict) or block.get("type") in PARTS:
+        return None
+    return next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)
 
 
 def _dumped(text: str) -> Fields | None:
@@ -302,7 +315,7 @@ def _text(block: Json) -> str:
     if not isinstance(block, dict):
         return canonical(block)
     kind = _type(block)
-    if kind in REASONING or kind in CALLS:
+    if kind in REASONING or kind in CALLS or is_approval(block):
         return ""
     said = next((block[key] for key in ("text", "response", "output", "result", "content") if block.get(key) is not None), None)
     if kind in TEXT or kind in RESPONSES or (not kind and said is not None):
@@ -328,8 +341,12 @@ def _calls(fields: Fields, blocks: list[Json]) -> tuple[ToolCall, ...]:
         listed = _list(additional.get("tool_calls"))
     if not listed and isinstance(fields.get("function_call"), dict):
         listed = [fields["function_call"]]
-    listed = listed or [block for block in blocks if _type(block) in CALLS]
+    listed = listed or [block for block in blocks if _type(block) in CALLS and not is_approval(block)]
     return tuple(call for item in listed if (call := tool_call_of(item)) is not None)
+
+
+def _approvals(blocks: list[Json]) -> tuple[Approval, ...]:
+    return tuple(found for block in blocks if (found := approval_of(block)) is not None)
 
 
 def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
@@ -343,7 +360,7 @@ def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
 
 def _response_id(blocks: list[Json], fields: Fields) -> Json:
     """Which call a tool message answers, where only its block or its own id says so."""
-    names = ("id", "tool_use_id", "toolUseId", "toolCallId")
+    names = ("id", "tool_use_id", "toolUseId", "toolCallId", "ref")
     ids = [next((block[key] for key in names if block.get(key)), None) for block in blocks if _type(block) in RESPONSES]
     return ids[0] if ids else fields.get("id")
 
