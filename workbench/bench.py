@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import collection, detection, project
+from workbench.audit import Audit, audit
 from workbench.collection import Summary
 from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
@@ -125,6 +126,13 @@ class Bench:
             return Backtested([backtest(self.store.runs(), guard, labels)])
         detection.detect(self.store)
         return Backtested(backtest_findings(self.store.runs(), self._said()[0], labels))
+
+    def audit(self) -> Audited:
+        """Every item of the production checklist, answered from the recorded runs and what the detectors found in them; forks don't count."""
+        collection.catch_up(self.store)
+        detection.detect(self.store)
+        examined = {run_id: findings for run_id, (findings, _) in self.store.examined().items()}
+        return Audited(audit((run for run in self.store.runs() if run.forked_from is None), examined))
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
@@ -325,6 +333,19 @@ class RecordedRun:
         collector = collector_of(source)
         if collector:
             self.bench.store.add(collection.origin_of(scratch, collector), collector.collect(source), lambda _: None)
+
+
+class Audited:
+    """The readiness audit, shown as a table; `audit` holds the answers with their evidence."""
+
+    def __init__(self, found: Audit) -> None:
+        self.audit = found
+
+    def __repr__(self) -> str:
+        return static.audit_text(self.audit)
+
+    def _repr_html_(self) -> str:
+        return static.audit_html(self.audit)
 
 
 class Backtested:

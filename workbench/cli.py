@@ -329,6 +329,23 @@ def search(
 
 
 @app.command()
+def audit(
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 where an item is not met.")] = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer every item of the production checklist from the recorded runs: met, not met, or no evidence and how to get some."""
+    with _opened(store) as bench:
+        found = bench.audit()
+    if as_json:
+        _print_json(found.audit.model_dump(mode="json"))
+    else:
+        out.print(repr(found), markup=False)
+    if strict and found.audit.of("not met"):
+        raise typer.Exit(1)
+
+
+@app.command()
 def backtest(
     guard: Annotated[str | None, typer.Argument(metavar="[GUARD]", help="Such as 'cost > 0.50 or same_effect > 1'; without one, every detector.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A CSV file that tells which runs failed: run_id, failed (or success).")] = None,

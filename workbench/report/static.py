@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+from workbench.audit import Answer, Audit, Verdict
 from workbench.backtest import Backtest
 from workbench.calls import token_count
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
@@ -23,8 +24,10 @@ COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#
 SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+VERDICTS: dict[Verdict, tuple[str, str]] = {"not met": ("error", "error"), "no evidence": ("warning", "warning"), "met": ("ok", "ok")}
+"""Each verdict of the audit with its sign and colour, in the order in which they are shown."""
 BACKTEST = ("guard", "stops", "precision", "recall", "good runs stopped", "saved")
-MAX_ROWS, MAX_STEPS, GIST_CHARS, SIDE_CHARS, WHOLE_CHARS = 100, 200, 120, 240, 32
+MAX_ROWS, MAX_STEPS, GIST_CHARS, SIDE_CHARS, WHOLE_CHARS, AUDIT_SAYS = 100, 200, 120, 240, 32, 2
 
 
 def run_html(run: Run, findings: Iterable[Finding]) -> str:
@@ -176,6 +179,42 @@ def _backtest_notes(one: Backtest) -> list[str]:
     lacking = [f"{name} was not recorded in {count:,} of {one.stops.height:,} runs, where it could not hold" for name, count in one.not_recorded.items()]
     unlabelled = one.stops["failed"].null_count()
     return [*lacking, *([f"{unlabelled:,} of {one.stops.height:,} runs have no label, and count in no share"] if unlabelled else [])]
+
+
+def audit_html(audit: Audit) -> str:
+    """The readiness audit: what is not met first, then what nothing shows, then what is met."""
+    rows = [(_badge(*VERDICTS[one.verdict], one.verdict), one.capability, one.asks, _audit_counts(one), _audit_says(one)) for one in _audit_ranked(audit)]
+    tones = [VERDICTS[one.verdict][1] for one in _audit_ranked(audit)]
+    return element("div", element("b", _audit_heading(audit)), _table(("verdict", "capability", "item", "signs", "what shows it"), rows, tones))
+
+
+def audit_text(audit: Audit) -> str:
+    """The readiness audit as text, an item a line, with what shows it below."""
+    lines = [_audit_heading(audit)]
+    for one in _audit_ranked(audit):
+        lines.append(f"{SIGN[VERDICTS[one.verdict][0]]} {one.verdict:<11}  {one.capability}: {one.asks}  ({_audit_counts(one)})")
+        lines += [f"    {says}" for says in (*one.says[:AUDIT_SAYS], *([f"to get evidence: {one.record}"] if one.record else []))]
+    return visible("\n".join(lines))
+
+
+def _audit_heading(audit: Audit) -> str:
+    counts = ", ".join(f"{len(audit.of(verdict))} {verdict}" for verdict in VERDICTS)
+    return f"readiness audit over {plural(audit.runs, 'run')}: {counts}"
+
+
+def _audit_ranked(audit: Audit) -> list[Answer]:
+    return [answer for verdict in VERDICTS for answer in audit.of(verdict)]
+
+
+def _audit_counts(answer: Answer) -> str:
+    return f"{answer.holds:,} for, {answer.fails:,} against"
+
+
+def _audit_says(answer: Answer) -> Markup:
+    told = [element("div", line(says, 300)) for says in answer.says]
+    cited = [element("div", f"{one.run_id} step {one.step} {one.path} · sha256 {one.sha256[:12]}") for one in answer.evidence]
+    folded_in = element("details", element("summary", f"evidence ({len(cited)})"), *cited) if cited else ""
+    return join(*told, folded_in, element("div", element("i", "to get evidence: "), answer.record) if answer.record else "")
 
 
 def _notable(receipt: Receipt) -> list[CallRecord]:
