@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import time
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from workbench import collection, detection, project
 from workbench.audit import Audit, audit
@@ -20,7 +22,7 @@ from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
-from workbench.model import Change, Effect, Finding, Json, NotEvaluated, Receipt, Run, Step
+from workbench.model import Change, Effect, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
 from workbench.plugins import collector_of
 from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import ForkError, fork
@@ -127,12 +129,29 @@ class Bench:
         detection.detect(self.store)
         return Backtested(backtest_findings(self.store.runs(), self._said()[0], labels))
 
+    def review(self, finding: Finding | str, verdict: Literal["confirmed", "dismissed"], note: str = "") -> Review:
+        """Keep what you make of a finding (or its id): it goes into the record of its detector. LookupError for an id no finding has."""
+        found = finding if isinstance(finding, Finding) else self._finding(finding)
+        fields = {"key": found.key, "run_id": found.run_id, "detector": found.detector, "step": found.step}
+        review = Review(**fields, verdict=verdict, note=note, reviewed_ns=time.time_ns())
+        self.store.save_review(review)
+        return review
+
+    def _finding(self, finding_id: str) -> Finding:
+        known = {finding.finding_id: finding for finding in self._said()[0]}
+        starts = [one for one in known if finding_id and one.startswith(finding_id)]
+        if len(starts) == 1:
+            return known[starts[0]]
+        near = get_close_matches(finding_id, known, n=1, cutoff=0.0)
+        raise LookupError(f"{len(starts)} findings have an id that begins with {finding_id!r}" + (f"; the nearest is {near[0]}" if near else ""))
+
     def audit(self) -> Audited:
         """Every item of the production checklist, answered from the recorded runs and what the detectors found in them; forks don't count."""
         collection.catch_up(self.store)
         detection.detect(self.store)
         examined = {run_id: findings for run_id, (findings, _) in self.store.examined().items()}
-        return Audited(audit((run for run in self.store.runs() if run.forked_from is None), examined))
+        recorded = (run for run in self.store.runs() if run.forked_from is None)
+        return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()))
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""

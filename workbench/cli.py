@@ -1,6 +1,7 @@
 """The command line: thin over `workbench.bench`. Prints tables for people, and JSON for scripts where `--json` is given.
 
-Exit status: 0 done, 1 done but with a fork that was halted or blocked, or a detector that failed, 2 could not be done (the reason is on standard error).
+Exit status: 0 done, 1 done but with a fork that was halted or blocked, or a detector that failed, 2 could not be done (the reason is on standard error),
+3 done, and `detect --fail-on` found what it was to fail on.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,13 +29,14 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DatabaseError
 
+from workbench import alerts, summary
 from workbench import bench as wb
-from workbench import summary
 from workbench.backtest import LabelError
 from workbench.calls import token_count
 from workbench.collection import IngestError
 from workbench.conditions import ConditionError
 from workbench.database import location
+from workbench.detection import ORDER
 from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Comparison, Finding, Json, Run, Step
@@ -55,6 +60,7 @@ KNOWN = (
     ReceiverError,
     ConditionError,
     LabelError,
+    alerts.WebhookError,
     LookupError,
     OSError,
     DatabaseError,
@@ -76,6 +82,16 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Investigate what an AI agent did: ingest, detect, step, fork, report."
 )
+
+
+class SeverityName(StrEnum):
+    """A severity, as an option takes it."""
+
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
@@ -158,8 +174,32 @@ def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOpti
 
 
 @app.command()
-def detect(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+def detect(
+    watching: Annotated[bool, typer.Option("--watch", help="Go on looking at what comes in, and tell of each finding once.")] = False,
+    hook: Annotated[str | None, typer.Option("--webhook", help="With --watch: where to POST each finding as JSON.", envvar="WORKBENCH_WEBHOOK")] = None,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="With --watch: seconds between two looks.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="With --watch: look once, as for cron.")] = False,
+    least: Annotated[SeverityName, typer.Option("--least", help="With --watch: the least severity to tell of.")] = SeverityName.warning,
+    fail_on: Annotated[SeverityName | None, typer.Option("--fail-on", help="Exit with status 3 where a finding is that grave; watching: a new one.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
     """Run the detectors over what they have not seen, and print every finding."""
+    if watching:
+        failed, told = _watch(store, hook, every, once=once, least=least, as_json=as_json)
+    elif hook or once:
+        raise typer.BadParameter("--webhook and --once go with --watch")
+    else:
+        failed, told = _detect(store, as_json=as_json)
+    for failure in failed:
+        err.print(f"a detector failed: {_shown(failure)}", style="red")
+    if failed:
+        raise typer.Exit(1)
+    if fail_on and any(ORDER[finding.severity] <= ORDER[fail_on.value] for finding in told):
+        raise typer.Exit(3)
+
+
+def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
     with _opened(store) as bench, _progress("examining", as_json) as progress:
         done = bench.detect(progress=progress)
         examined = list(bench.store.examined())
@@ -176,10 +216,29 @@ def detect(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     else:
         _print_findings(done.findings)
         out.print(f"{len(examined):,} runs examined, {len(done.findings):,} findings, {len(done.not_evaluated):,} not evaluated (workbench report tells why)")
-    for failure in done.detection.failures:
-        err.print(f"a detector failed: {_shown(failure)}", style="red")
-    if done.detection.failures:
-        raise typer.Exit(1)
+    return done.detection.failures, done.findings
+
+
+def _watch(store: str, hook: str | None, every: float, *, once: bool, least: SeverityName, as_json: bool) -> tuple[list[str], list[Finding]]:
+    """Look until a signal comes; returns the detectors that failed and what was told."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    send = alerts.webhook(hook) if hook else lambda _: None
+    failed, told = dict[str, None](), list[Finding]()
+    with _opened(store) as bench:
+        for found in alerts.watch(bench.store, send, least=least.value, wait=lambda: once or stopped.wait(every)):
+            told += found.sent
+            failed |= dict.fromkeys(found.failures)
+            if found.problem:
+                err.print(f"{len(found.waiting):,} alerts wait: {visible(found.problem)}", style="red", markup=False)
+            if as_json:
+                for finding in found.sent:
+                    _print_line(summary.of_finding(finding))
+            elif found.sent:
+                _print_findings(list(found.sent))
+            sys.stdout.flush()
+    return list(failed), told
 
 
 @app.command()
@@ -326,6 +385,23 @@ def search(
         out.print(f"{escape(hit.run_id)}  step {hit.step}  {escape(' '.join(hit.snippet.split()))}")
     if not hits:
         out.print("nothing says that")
+
+
+@app.command()
+def review(
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="The finding's id, or the beginning of it, as detect --json prints it.")],
+    confirm: Annotated[bool, typer.Option("--confirm/--dismiss", help="Whether the finding is right.")],
+    note: Annotated[str, typer.Option("--note", help="Why.")] = "",
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Confirm or dismiss a finding: what people make of findings is kept, as the record of each detector."""
+    with _opened(store) as bench:
+        kept = bench.review(finding, "confirmed" if confirm else "dismissed", note)
+    if as_json:
+        _print_json(kept.model_dump(mode="json"))
+    else:
+        out.print(f"{kept.verdict}: {kept.detector} in {_shown(kept.run_id)}")
 
 
 @app.command()

@@ -462,6 +462,23 @@ class Finding(Value):
         """Twelve hex digits, the same whenever the same thing is found again."""
         return digest(self.model_dump(mode="json", exclude={"item"}))[:12]
 
+    @property
+    def key(self) -> str:
+        """Sixteen hex digits that stay the same while a run goes on: detector, run and place, whatever the numbers say by now."""
+        return digest([self.detector, self.run_id, self.step])[:16]
+
+
+class Review(Value):
+    """What a person made of a finding: right or not, and why. `key` is the finding's."""
+
+    key: str
+    run_id: str
+    detector: str
+    step: int | None
+    verdict: Literal["confirmed", "dismissed"]
+    note: str = ""
+    reviewed_ns: int
+
 
 class NotEvaluated(Value):
     """A detector that could not judge a run, and what the run lacks. Silence is never "all is well"."""

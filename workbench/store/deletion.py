@@ -18,6 +18,8 @@ from workbench.store.schema import TABLES
 IN_CLAUSE = 500
 OF_TRACES = ("span", "log")
 OF_RUNS = ("conversation", "history", "run", "examination", "finding", "receipt")
+ABOUT_RUNS = ("alert", "review")
+"""What was said of runs, without a payload of its own."""
 ROOTS = ("span", "log", "checkpoint", "conversation", "history", "run", "step", "examination", "finding", "receipt")
 """The tables that point at payloads."""
 
@@ -80,6 +82,10 @@ def _taken_out(connection: Connection, extent: Extent, done: Deleted) -> Iterato
             here = table.c[column].in_(batch)
             yield from connection.execute(select(table.c.sha256).where(here)).scalars()
             done.rows[name] = done.rows.get(name, 0) + connection.execute(delete(table).where(here)).rowcount
+    for name in ABOUT_RUNS:
+        for batch in batched(extent.runs, IN_CLAUSE):
+            gone = connection.execute(delete(TABLES[name]).where(TABLES[name].c.run_id.in_(batch)))
+            done.rows[name] = done.rows.get(name, 0) + gone.rowcount
     done.rows = {name: count for name, count in done.rows.items() if count}
 
 

@@ -52,6 +52,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # What all who use a store must agree on.
     ("CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",),
+    (
+        # What became of findings: who was told, and what people made of them.
+        "CREATE TABLE alert (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, raised_ns INTEGER NOT NULL, sent_ns INTEGER) WITHOUT ROWID",
+        """CREATE TABLE review (seq INTEGER PRIMARY KEY, key TEXT NOT NULL, run_id TEXT NOT NULL, detector TEXT NOT NULL, step INTEGER,
+           verdict TEXT NOT NULL, note TEXT NOT NULL, reviewed_ns INTEGER NOT NULL)""",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

@@ -167,5 +167,29 @@ class SettingRow(SQLModel, table=True):
     value: bytes
 
 
+class AlertRow(SQLModel, table=True):
+    """A finding someone is to be told of, under the key that stays the same while its run goes on. `sent_ns` is None until they were."""
+
+    __tablename__ = "alert"
+    key: str = Field(primary_key=True)
+    run_id: str
+    raised_ns: int = Field(sa_type=BigInteger)
+    sent_ns: int | None = Field(sa_type=BigInteger)
+
+
+class ReviewRow(SQLModel, table=True):
+    """What a person made of a finding. The newest of a key counts."""
+
+    __tablename__ = "review"
+    seq: int | None = Field(default=None, primary_key=True)
+    key: str
+    run_id: str
+    detector: str
+    step: int | None
+    verdict: str
+    note: str
+    reviewed_ns: int = Field(sa_type=BigInteger)
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from workbench.database import Database, Location, location
-from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Run, Skip, Span, Value, canonical
+from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Review, Run, Skip, Span, Value, canonical
 from workbench.source import SourceError
 from workbench.store import dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
@@ -40,6 +40,7 @@ PAGE_BYTES = 16_384
 
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
+ALERT, REVIEW = TABLES["alert"], TABLES["review"]
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
@@ -568,6 +569,37 @@ class Store:
                 _insert(connection, SETTING, [{"name": name, "value": first()}])
                 known = connection.execute(query).scalar_one()
         return bytes(known)
+
+    def raise_alerts(self, findings: Iterable[Finding], now_ns: int) -> list[Finding]:
+        """Note these findings as ones to tell of; returns those nobody was told of yet, each once."""
+        by_key = {finding.key: finding for finding in findings}
+        rows = [{"key": key, "run_id": finding.run_id, "raised_ns": now_ns, "sent_ns": None} for key, finding in by_key.items()]
+        with self._writing() as connection:
+            _insert(connection, ALERT, rows)
+            unsent = set(_column(connection, select(ALERT.c.key).where(ALERT.c.sent_ns.is_(None))))
+        return [finding for key, finding in by_key.items() if key in unsent]
+
+    def settle_alert(self, key: str, now_ns: int) -> None:
+        """Note that someone was told of a finding."""
+        with self._writing() as connection:
+            connection.execute(ALERT.update().where(ALERT.c.key == key, ALERT.c.sent_ns.is_(None)).values(sent_ns=now_ns))
+
+    def alerts_sent(self) -> int:
+        """How many findings someone was told of."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(func.count()).where(ALERT.c.sent_ns.is_not(None))).scalar_one())
+
+    def save_review(self, review: Review) -> None:
+        """Keep what a person made of a finding, beside what was said of it before."""
+        with self._writing() as connection:
+            _insert(connection, REVIEW, [review.model_dump()])
+
+    def reviews(self) -> list[Review]:
+        """What people made of findings, the newest word on each, oldest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(REVIEW).order_by(REVIEW.c.seq)).mappings()
+            newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
+        return list(newest.values())
 
     def skips(self) -> list[tuple[str, Skip]]:
         """Everything that was skipped, with the path it was in."""
