@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium postgres lint types contracts check bench record screenshots lock clean
+.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-detectors record screenshots lock clean
 
 test: setup chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2 tests/browser
@@ -50,6 +50,9 @@ contracts: setup
 bench: setup  ## measure against floors taken in the same run
 	$(BIN)/python -m compileall -q workbench collectors detectors
 	$(BIN)/python -m tests.bench.ingest
+
+bench-detectors: setup  ## measure the detectors on labelled public runs, and keep the figures that findings show
+	$(BIN)/python -m tests.bench.detectors
 
 record: setup  ## record the sample incidents anew
 	$(BIN)/python -m sample_traces.record

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from workbench.attempts import Chain, attempts, tool_of
 from workbench.backtest import Backtest
+from workbench.figures import figures_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
 from workbench.verdict import Verdict
@@ -71,7 +72,8 @@ def of_step(step: Step) -> dict[str, Json]:
 
 def of_finding(finding: Finding) -> dict[str, Json]:
     """One finding, as `detect --json` prints it."""
-    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json")}
+    figures = [figure.model_dump(mode="json") for figure in figures_of(finding.detector)]
+    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json"), "figures": figures}
 
 
 def of_verdict(verdict: Verdict) -> Iterator[dict[str, Json]]:

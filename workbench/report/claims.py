@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from workbench.figures import told
 from workbench.model import Evidence, Finding, NotEvaluated, Run, digest
 from workbench.report.document import Block, Claim, Code, Link, Mark, Paragraph, Phrase, Row, Section, Table
 from workbench.report.quantities import line, plural
@@ -44,7 +45,7 @@ def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False) -> Cla
     place: Phrase = () if finding.step is None else (Link(f"step {finding.step}", anchor(prefix, finding.step)), " · ")
     whose: Phrase = (Code(line(finding.run_id, 60)), " · ") if many else ()
     numbers = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in finding.numbers.items())
-    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f} of 1: {SCORE_MEANS}",)))
+    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f} of 1: {SCORE_MEANS}",)), ("this detector", (told(finding.detector),)))
     return Claim(
         headline=(Mark(finding.severity, finding.severity), f" {finding.detector} · ", *whose, *place, finding.message),
         tone=finding.severity,

@@ -12,6 +12,7 @@ from itertools import islice
 from workbench.audit import Answer, Audit, Verdict
 from workbench.backtest import Backtest
 from workbench.calls import token_count
+from workbench.figures import told
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
 from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, isolation_phrase, told_sides
@@ -268,7 +269,8 @@ def _findings_table(ranked: Sequence[Finding], *, several: bool) -> Markup:
 def _evidence(finding: Finding) -> Markup:
     lines = [element("div", f"step {proof.step} {proof.path} · {proof.says} · sha256 {proof.sha256[:12]}") for proof in finding.evidence]
     refute = [element("div", element("b", "would refute it: "), finding.refute)] if finding.refute else []
-    return element("details", element("summary", f"evidence ({len(lines)})"), *lines, *refute) if lines or refute else Markup()
+    known = element("div", element("b", "this detector: "), told(finding.detector))
+    return element("details", element("summary", f"evidence ({len(lines)})"), *lines, *refute, known)
 
 
 def _alignment(comparison: Comparison) -> Markup:
