@@ -165,7 +165,7 @@ def test_a_finding_is_reviewed_by_its_id(store: Store, capsys: pytest.CaptureFix
     cli.app(["review", finding.finding_id[:6], "--dismiss", "--note", "a test", "--store", str(store.path)], standalone_mode=False)
     assert "dismissed: duplicated-effect in one" in capsys.readouterr().out
     assert [(review.verdict, review.note, review.key) for review in store.reviews()] == [("dismissed", "a test", finding.key)]
-    with pytest.raises(LookupError, match="the nearest is [0-9a-f]{12}"):
+    with pytest.raises(LookupError, match=r"the nearest is [0-9a-f]{12}"):
         cli.app(["review", "zzz", "--confirm", "--store", str(store.path)], standalone_mode=False)
 
 
