@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.graph import END, START, StateGraph, add_messages
-from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt import InjectedState, ToolNode
 from langgraph.types import interrupt
 
 from tests import replay_escapes
@@ -104,6 +104,26 @@ class Attentive(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=AIMessage(json.dumps(seen)))])
 
 
+class Remote(BaseChatModel):
+    """Thinks on a server, which the environment names."""
+
+    model_name: str = "remote-1"
+    temperature: float = 1.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "remote"
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        if "REMOTE" not in os.environ:
+            said = "recorded"
+        else:
+            with socket.create_connection(("127.0.0.1", int(os.environ["REMOTE"])), timeout=5) as connection:
+                said = connection.makefile().readline().strip()
+        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(f"{said} at {self.temperature}", usage_metadata=usage))])
+
+
 def _calls(wanted: list[Any]) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{number}"} for number, (name, arguments) in enumerate(wanted)])
 
@@ -138,8 +158,27 @@ def confirm(flight: str) -> str:
     return f"confirmed {said}"
 
 
-TOOLS = [book, slow_then_fast, seats, confirm]
+@tool
+def pay(amount: int, idempotency_key: str = "") -> dict[str, Any]:
+    """Pay: the other side can tell a repetition by the key. The first tries can be made to fail."""
+    really(f"pay {amount} {idempotency_key}")
+    failures = os.environ.get("FAILURES", "").split()
+    tries = Path(os.environ["LEDGER"]).read_text().count("pay ")
+    if tries <= len(failures):
+        raise {"timeout": TimeoutError, "refused": ValueError}[failures[tries - 1]]("the bank")
+    return {"paid": amount}
+
+
+@tool
+def owe(to: str, state: Annotated[dict[str, Any], InjectedState]) -> str:
+    """Needs what the graph injects."""
+    really(f"owe {to}")
+    return "owed"
+
+
+TOOLS = [pay, owe, book, slow_then_fast, seats, confirm]
 MODEL = Scripted()
+REMOTE = Remote()
 
 
 def agent(state: State) -> State:
@@ -153,6 +192,11 @@ async def agent_later(state: State) -> State:
 def listen(state: State) -> State:
     """Has a system prompt, which stands in no state, and offers two tools."""
     return {"messages": [Attentive().bind_tools([book, seats]).invoke([SystemMessage("Be brief."), *state["messages"]])]}
+
+
+def ponder(state: State) -> State:
+    """Thinks twice, on a server."""
+    return {"messages": [REMOTE.invoke(state["messages"]), REMOTE.invoke([*state["messages"], SystemMessage("Again.")])]}
 
 
 def confirmed(state: State) -> State:
@@ -240,6 +284,7 @@ def _alone(node: Any) -> Any:
 
 graph = _loop()
 attentive = _alone(listen)
+remote = _alone(ponder)
 spending = _alone(confirmed)
 stubborn = _alone(retrying)
 hasty = _alone(patient)

@@ -22,8 +22,11 @@ from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
-from workbench.model import Change, Effect, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
+from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
 from workbench.plugins import collector_of
+from workbench.replay.approvals import Approve, nobody, standing
+from workbench.replay.broker import Terms
+from workbench.replay.budget import Meter
 from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import ForkError, fork
 from workbench.report import Report, run_report, save, static, store_report
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from workbench.backtest import Backtest, Labels
     from workbench.widgets import Stepper
 
+DECLARABLE = ("read-only", "idempotent", "effect")
 NOTHING = object()
 """Stands for "not given" where None is a value one may want to give."""
 
@@ -153,6 +157,13 @@ class Bench:
         recorded = (run for run in self.store.runs() if run.forked_from is None)
         return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()))
 
+
+    def ledger(self, run_id: str | None = None) -> pl.DataFrame:
+        """One row a line of the ledger of side effects, oldest first: what re-runs attempted, how it was answered, what went live and how it ended."""
+        from workbench.frames import ledger_frame  # noqa: PLC0415  # polars takes a third of a second to import
+
+        return ledger_frame(self.store.entries(run_id=run_id))
+
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
         import polars as pl  # noqa: PLC0415  # it takes a third of a second to import
@@ -265,6 +276,8 @@ class RecordedRun:
         live: Collection[str] = (),
         graph: str | None = None,
         seconds: float = 120.0,
+        approve: Approve | Collection[str] = nobody,
+        budget: Budget | Meter | None = None,
     ) -> RecordedRun:
         """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
 
@@ -273,7 +286,9 @@ class RecordedRun:
         another system prompt, `tools` the names of the tools to offer; `answer` is what the person says instead; `fault` ("timeout", "error", "empty",
         "slow") is what the call meets (`workbench.replay.changes.SHAPES` has the whole shapes).
 
-        Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew; tools never run. `graph` ("module:attribute") says
+        Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
+        `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.approvals`), or lists the names that are
+        approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps. `graph` ("module:attribute") says
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. ForkError says what can't be done.
         """
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
@@ -291,6 +306,7 @@ class RecordedRun:
             run_id=run_id,
             scratch=scratch,
             seconds=seconds,
+            terms=self._terms(approve, budget),
         )
         run = done.run.model_copy(update={"sources": (str(scratch),)})
         store = self.bench.store
@@ -337,6 +353,18 @@ class RecordedRun:
             for path in databases
             if isinstance(path, Path) and collection.sha256(path) not in self.bench.store.source_hashes(path.resolve())
         ]
+
+    def _terms(self, approve: Approve | Collection[str], budget: Budget | Meter | None) -> Terms:
+        """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project."""
+        who = approve if callable(approve) else standing(approve)
+        return Terms(who, self.bench.store, _declared(), budget or Budget(), self._root_id())
+
+    def _root_id(self) -> str:
+        """The recorded run that this one, or the fork it was made of, goes back to."""
+        run = self.run
+        while run.forked_from is not None:
+            run = self.bench.store.run(run.forked_from)
+        return run.run_id
 
     def _fork_id(self) -> tuple[str, Path]:
         """The next free id, and the file in which the fork's own thread will stand, beside the store."""
@@ -412,6 +440,15 @@ def _change(given: Mapping[str, Any]) -> Change:
         return change_of({kind: value for kind, value in given.items() if value is not NOTHING})
     except ChangeError as error:
         raise ForkError(str(error)) from error
+
+
+def _declared() -> dict[str, EffectClass]:
+    """What calling each tool does, as the user's own project says. ForkError for a word that isn't one."""
+    found, file = project.table("tools", Path.cwd())
+    for name, said in found.items():
+        if said not in DECLARABLE:
+            raise ForkError(f"{file} declares the tool {name} as {said!r}: it should be {', '.join(DECLARABLE)}")
+    return found
 
 
 def _graph_of(agent: str | None) -> str:

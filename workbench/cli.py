@@ -14,6 +14,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+
+
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -39,9 +42,10 @@ from workbench.database import location
 from workbench.detection import ORDER
 from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
-from workbench.model import Comparison, Finding, Json, Run, Step
+from workbench.model import Budget, Comparison, Finding, Json, Run, Step
 from workbench.plugins import PluginError
 from workbench.redaction import RedactionError
+from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
 from workbench.replay.forking import ForkError
 from workbench.report import ReportError, static
 from workbench.report.markup import visible
@@ -253,13 +257,19 @@ def fork(
     tools: Annotated[str | None, typer.Option("--tools", help="JSON list of the tools to offer, or an object that changes their definitions.")] = None,
     answer: Annotated[str | None, typer.Option("--answer", help="JSON: what the person answers instead.")] = None,
     fault: Annotated[str | None, typer.Option("--fault", help="timeout, error, empty, slow, or a JSON object: what the call meets.")] = None,
-    live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
+    live: Annotated[list[str] | None, typer.Option("--live", help="What goes live: model (in the sandbox), model:NAME, tool:NAME (for real).")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
+    approve: Annotated[list[str] | None, typer.Option("--approve", help="Approve live calls of this name; else each is asked about.")] = None,
+    max_model_calls: Annotated[int | None, typer.Option("--max-model-calls", min=0, help="Live model calls at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0, help="Tokens of live model calls at most.")] = None,
+    max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="US dollars for live model calls at most, by list price.")] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", min=0, help="Calls of any kind at most.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Re-run from a step with one thing changed and nothing real touched."""
+    """Re-run from a step with one thing changed; nothing real is touched unless it is named as live and approved."""
+    budget = Budget(model_calls=max_model_calls, tokens=max_tokens, usd=max_usd, steps=max_steps)
     texts = {"tool_result": tool_result, "message": message, "state": state, "tools": tools, "answer": answer}
     given = {name: _parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
     words = {"model": model, "fault": fault}
@@ -267,7 +277,7 @@ def fork(
     given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
         parent = bench.run(run_id)
-        forked = parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, **given)
+        forked = parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, approve=_approval(approve or ()), budget=budget, **given)
         receipt = forked.receipt
         if receipt is None:
             raise LookupError(f"the fork {forked.run_id} left no receipt")
@@ -278,6 +288,28 @@ def fork(
             out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
     if not receipt.clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def ledger(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A fork; without one, all of them.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every side effect that re-runs attempted, how it was answered, and what went live."""
+    with _opened(store) as bench:
+        lines = bench.store.entries(run_id=None if run_id is None else bench.store.resolve(run_id))
+    if as_json:
+        _print_json([line.model_dump(mode="json") for line in lines])
+        return
+    table = _table("fork", "event", "act", "class", "cause", "answered", "approved by", "says")
+    for line in lines:
+        effect = f"{line.effect}, a guess" if line.guessed and line.kind == "tool" else line.effect
+        cells = (line.run_id, line.event, line.key, effect, line.cause, line.answered, line.approved_by, line.says.partition("\n")[0])
+        table.add_row(*map(_shown, cells))
+    out.print(table)
+    if not lines:
+        out.print("no re-run has attempted a side effect")
 
 
 @app.command()
@@ -564,6 +596,16 @@ def _progress(verb: str, as_json: bool) -> Iterator[Callable[[Any, int, int], No
 def _shown(text: str) -> str:
     """Trace text for the terminal: neither rich's markup nor the terminal's own control sequences in it come to life."""
     return escape(visible(text))
+
+
+def _approval(names: Collection[str]) -> Approve:
+    """Approves what was named on the command line, and asks a person at a terminal about the rest."""
+    return standing(names, _ask_at_the_terminal if sys.stdin.isatty() else nobody)
+
+
+def _ask_at_the_terminal(question: Question) -> Reply:
+    said = typer.confirm(f"{visible(str(question))}\nMake this call?", default=False, err=True)
+    return Reply(said, "a person at the terminal")
 
 
 def _parsed(text: str, option: str) -> Json:

@@ -12,7 +12,7 @@ import polars as pl
 
 from workbench.calls import token_count
 from workbench.effects import attempted
-from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, NotEvaluated, Run, Step, canonical
+from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, Step, canonical
 
 SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
@@ -110,6 +110,26 @@ ALIGNED: Schema = {
 EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
 
 
+LEDGER: Schema = {
+    "at": UTC,
+    "run_id": pl.String,  # the fork
+    "root_run_id": pl.String,  # the recorded run it goes back to
+    "event": pl.String,  # attempted; of a live call: begun, then done, failed or unknown; refused
+    "kind": pl.String,  # tool or model
+    "name": pl.String,
+    "key": pl.String,  # the business key
+    "idempotency_key": pl.String,
+    "effect": pl.String,  # read-only, idempotent, effect or unknown
+    "guessed": pl.Boolean,  # by the tool's name, since nobody declared it: counts as effect
+    "cause": pl.String,  # first, retry, resume or model
+    "answered": pl.String,  # served, edited, halted, live or refused
+    "approved_by": pl.String,
+    "arguments": pl.String,
+    "result": pl.String,
+    "says": pl.String,
+}
+
+
 def runs_frame(runs: Iterable[Run]) -> pl.DataFrame:
     """One row a run, in the order given. The columns are `RUNS`."""
     return _frame([_run_row(run) for run in runs], RUNS)
@@ -164,6 +184,11 @@ def _comparison_row(comparison: Comparison) -> tuple[Json, ...]:
 def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:
     step = comparison.right.step(row.right) if row.right is not None else comparison.left.step(row.left or 0)
     return comparison.right.run_id, row.relation, row.left, row.right, step.kind, step.name, list(row.aspects)
+
+
+def ledger_frame(lines: Iterable[LedgerEntry]) -> pl.DataFrame:
+    """One row a line of the ledger of side effects, oldest first."""
+    return _frame([_ledger_row(line) for line in lines], LEDGER)
 
 
 def _frame(rows: list[tuple[Json, ...]], schema: Schema) -> pl.DataFrame:
@@ -232,6 +257,13 @@ def _step_row(run_id: str, step: Step) -> tuple[Json, ...]:
         step.checkpoint_id,
         step.span_id,
     )
+
+
+def _ledger_row(line: LedgerEntry) -> tuple[Json, ...]:
+    told = {name: getattr(line, name) for name in LEDGER if name not in ("at", "arguments", "result")}
+    content = {name: None if (value := getattr(line, name)) is None else canonical(value) for name in ("arguments", "result")}
+    found: dict[str, Json] = {"at": line.at_ns, **told, **content}
+    return tuple(found[name] for name in LEDGER)
 
 
 def _finding_row(finding: Finding) -> tuple[Json, ...]:

@@ -25,7 +25,8 @@ StepKind = Literal["model", "tool", "human", "node", "retrieval"]
 Status = Literal["ok", "error", "interrupted", "running", "cancelled"]
 Joined = Literal["exact", "inferred", "none"]
 Severity = Literal["info", "warning", "error"]
-EffectClass = Literal["read-only", "effect", "unknown"]
+EffectClass = Literal["read-only", "idempotent", "effect", "unknown"]
+"""What calling a tool does: it only looks; it acts, and a repetition with the same key is the same act; it acts; nobody says."""
 Cause = Literal["first", "retry", "resume", "model"]
 Answered = Literal["inherited", "served", "edited", "stopped"]
 ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
@@ -536,6 +537,54 @@ class Cassette(Value):
     run_id: str
     interactions: tuple[Interaction, ...] = ()
     missing: tuple[str, ...] = ()
+
+
+class LedgerEntry(Value):
+    """One line of the ledger of side effects: something a re-run attempted, or how a live call began or ended.
+
+    `key` is the business key of the act; `idempotency_key` tells repetitions of the very same act, whichever fork makes it (empty where a repetition
+    does no harm). `answered` is how it was answered, `refused` where it was to go live and did not.
+    """
+
+    run_id: str
+    parent_run_id: str
+    root_run_id: str
+    """The recorded run that this fork, or the fork it was made of, goes back to."""
+    event: Literal["attempted", "begun", "done", "failed", "unknown", "refused"]
+    kind: Literal["tool", "model"]
+    name: str
+    key: str
+    idempotency_key: str = ""
+    effect: EffectClass
+    guessed: bool
+    cause: Cause = "first"
+    answered: Literal["served", "edited", "halted", "blocked", "live", "refused"] = "served"
+    arguments: Json = None
+    approved_by: str = ""
+    says: str = ""
+    result: Json = None
+    at_ns: int
+
+
+class Budget(Value):
+    """What a re-run may spend; None sets no limit. `steps` are all calls it makes, `failures` how often in a row something live may fail."""
+
+    model_calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    failures: int = 5
+
+
+class Spent(Value):
+    """What was spent: live model calls with their tokens and cost by list price (None: not known), seconds, and all calls made."""
+
+    model_calls: int = 0
+    tokens: Tokens = Tokens()
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    steps: int = 0
 
 
 class CallCounts(Value):

@@ -106,6 +106,11 @@ class Alterations:
             self.applied += 1
 
 
+def model_name(model: Any) -> str:
+    """What a chat model is called."""
+    return str(getattr(model, "model_name", None) or getattr(model, "model", None) or type(model).__name__)
+
+
 def _meant(fault: Fault, call: Call) -> bool:
     """Whether a fault is for this call: the recorded one with its arguments, or for a model call that at its node."""
     if (fault.call_kind, fault.node_path) != (call.kind, call.node_path):

@@ -19,18 +19,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
-from workbench.model import Cassette, Interaction, Json
+from workbench.model import Cassette, Interaction, Json, Tokens
 from workbench.replay import answers
-from workbench.replay.alterations import AlterationError, Alterations, raised
+from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
+from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, canonical_messages
-from workbench.replay.journal import Journal, Seen, place
+from workbench.replay.journal import Journal, Seen, place, step_of
+from workbench.replay.reach import Reach, chunk_of
 
 TWIN = "_workbench_twin"
 TOOL_METHODS = ("run", "arun")
@@ -52,6 +54,8 @@ class Session:
     edited: int | None = None
     stale_answers: bool = False
     altered: Alterations = field(default_factory=Alterations)
+    reach: Reach = field(default_factory=Reach)
+    meter: Meter = field(default_factory=Meter)
     divergence: Divergence | None = None
     cut_off: tuple[Seen, CutOff] | None = None
     notes: list[str] = field(default_factory=list)
@@ -73,6 +77,20 @@ class Session:
         if self.divergence is not None:
             self.journal.note(seen, "halted", says="nothing is answered after the first halt")
             raise self.divergence
+        with self.within(seen):
+            self.meter.step()
+
+    @contextmanager
+    def within(self, seen: Seen) -> Iterator[None]:
+        """Let the re-run end where its budget does."""
+        try:
+            yield
+        except OverBudgetError as error:
+            raise self.halt(seen, Divergence(str(error))) from None
+
+    def thinks(self, model: BaseChatModel) -> bool:
+        """Whether a model's calls are live, inside the sandbox or outside."""
+        return self.models_live or self.reach.takes("model", model_name(model)) or bool(self.altered.asked.settings and self.reach.names)
 
     def settle(self) -> None:
         """Take a cut-off that did not end the run for what it is: a call without a recording."""
@@ -179,7 +197,11 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     now = session()
     fault = now.altered.fault(seen.call)
     if fault is None:
-        return _served_tool(tool, seen, tool_call_id)
+        if not now.reach.takes("tool", tool.name):
+            return _served_tool(tool, seen, tool_call_id)
+        now.check(seen)
+        return now.reach.tool(now, tool, seen, tool_call_id)
+    now.check(seen)
     now.tape.free()
     error = raised(fault)
     now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output="" if error is None else None, error=error)
@@ -227,7 +249,7 @@ def _output(result: Any, interaction: Interaction) -> Json:
 def model_twin(model: BaseChatModel, bound: dict[str, Any]) -> BaseChatModel:
     """A copy of a chat model for one call, whose private methods answer from the tape, or go to the real ones where models are live."""
     twin = copy.copy(model)
-    calls = _Live(model, bound) if session().models_live else _Recorded(model, bound)
+    calls = _Live(model, bound) if session().thinks(model) else _Recorded(model, bound)
     vars(twin).update({name: getattr(calls, name, None) for name in MODEL_HOOKS})
     vars(twin).update({"cache": False, "rate_limiter": None, TWIN: True})
     return twin
@@ -261,11 +283,11 @@ class _Calls:
             raise session().halt(before, Divergence(str(error))) from None
         same = model is self.model and said is messages and chosen is options
         seen = before if same else self._seen(model, said, chosen)
-        return _Given(seen, model, said, chosen, altered.pause(seen.call))
+        return _Given(seen, session().reach.model(session(), model, self.model, seen), said, chosen, altered.pause(seen.call))
 
     def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         said = answers.recorded_messages(messages)
-        name = str(getattr(model, "model_name", None) or getattr(model, "model", None) or type(model).__name__)
+        name = model_name(model)
         shown = [message.model_dump(mode="json") for message in messages]
         call = Call("model", name, "", canonical_messages(said))
         return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
@@ -317,24 +339,32 @@ class _Recorded(_Calls):
         return _result(await self._later(messages, options))
 
     def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
-        yield _chunk(self._now(messages, options))
+        yield chunk_of(self._now(messages, options))
 
     async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
-        yield _chunk(await self._later(messages, options))
+        yield chunk_of(await self._later(messages, options))
 
 
 class _Live(_Calls):
     """Hands each call to the real model, and writes down what it said. What it reaches for is up to the sandbox."""
 
     def note(self, seen: Seen, message: BaseMessage | None, error: BaseException | None = None) -> None:
-        session().journal.note(seen, "live", output=None if message is None else message.model_dump(mode="json"), error=error)
+        """Write down what a live call came to, and what it took."""
+        now = session()
+        now.meter.came(seen.call.name, failed=error is not None)
+        now.meter.used(seen.call.name, tokens_of(message))
+        now.journal.note(seen, "live", output=None if message is None else message.model_dump(mode="json"), error=error)
 
     def start(self, given: _Given) -> AIMessage | None:
         """Let a call go out, or answer it emptily where a fault asks for that."""
         now = session()
         now.tape.free()
         now.check(given.seen)
-        return _faulted(given.seen)
+        if (empty := _faulted(given.seen)) is not None:
+            return empty
+        with now.within(given.seen):
+            now.meter.model_call(given.seen.call.name)
+        return None
 
     @contextmanager
     def noted(self, seen: Seen) -> Iterator[None]:
@@ -369,7 +399,7 @@ class _Live(_Calls):
         given, whole = self.given(messages, options), None
         time.sleep(given.pause)
         if (empty := self.start(given)) is not None:
-            yield _chunk(empty)
+            yield chunk_of(empty)
             return
         with self.noted(given.seen):
             for chunk in given.model._stream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
@@ -381,7 +411,7 @@ class _Live(_Calls):
         given, whole = self.given(messages, options), None
         await asyncio.sleep(given.pause)
         if (empty := self.start(given)) is not None:
-            yield _chunk(empty)
+            yield chunk_of(empty)
             return
         with self.noted(given.seen):
             async for chunk in given.model._astream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
@@ -394,13 +424,10 @@ def _result(message: AIMessage) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _chunk(message: AIMessage) -> ChatGenerationChunk:
-    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
-    calls = [
-        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": n, "type": "tool_call_chunk"}
-        for n, call in enumerate(message.tool_calls)
-    ]
-    return ChatGenerationChunk(message=AIMessageChunk(**fields, tool_call_chunks=calls, chunk_position="last"))
+def tokens_of(message: BaseMessage | None) -> Tokens:
+    """The tokens that a model's answer says it took."""
+    usage = getattr(message, "usage_metadata", None) or {}
+    return Tokens(input=usage.get("input_tokens"), output=usage.get("output_tokens"), total=usage.get("total_tokens"))
 
 
 # ---- where a call was made
@@ -414,7 +441,7 @@ def _seen(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
     namespace, node, path = place({"checkpoint_ns": configurable.get("checkpoint_ns"), **known})
     thread = known.get("thread_id") or configurable.get("thread_id")
     placed = Call(call.kind, call.name, path, call.arguments)
-    return Seen(call=placed, namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
+    return Seen(call=placed, place=step_of(known), namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
 
 
 def plain(value: Any) -> Json:

@@ -21,6 +21,8 @@ from workbench.reading.threads import opened
 from workbench.replay import changes, process
 from workbench.replay import cut as cutting
 from workbench.replay.assembly import assemble
+from workbench.replay.broker import Broker, Outside, Terms
+from workbench.replay.budget import Meter
 from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
 from workbench.replay.channel import ChannelError
@@ -59,6 +61,7 @@ class Wish:
     live: tuple[str, ...]
     run_id: str
     seconds: float
+    terms: Terms
 
 
 def fork(
@@ -72,15 +75,18 @@ def fork(
     run_id: str,
     scratch: Path,
     seconds: float = 120.0,
+    terms: Terms | None = None,
 ) -> Forked:
     """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
 
     `databases` are the checkpoint databases it was recorded in; they are only read. `graph` is "module:attribute" or "path/to/file.py:attribute".
-    Recorded answers are served, what has none halts; `live={"model"}` lets the chat models think anew, inside the sandbox. The fork's own thread
-    is kept in `scratch`. `seconds` bounds the re-run. Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
+    Recorded answers are served, what has none halts; `live={"model"}` lets the chat models think anew, inside the sandbox; `"tool:NAME"` and
+    `"model:NAME"` are called for real, outside of it, on the `terms` given: each act asks a person. The fork's own thread is kept in `scratch`.
+    `seconds` bounds the re-run, not counting how long it waits for a person.
+    Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
     """
     started = time.monotonic()
-    wish = Wish(parent, _checked(parent, at, change, live), change, graph, tuple(sorted(live)), run_id, seconds)
+    wish = Wish(parent, _checked(parent, at, change, live), change, graph, tuple(sorted(live)), run_id, seconds, terms or Terms())
     cut = _cut(databases, wish)
     before = _hashes(databases, cut.thread_id)
     answer, checkpoints = _rerun(wish, cut, scratch)
@@ -98,8 +104,6 @@ def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Ste
     for one in live:
         if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
             raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:{one}?")
-    if tools := sorted(one for one in live if one != MODEL):
-        raise ForkError(f"only the model can go live in a fork (live={{'model'}}); tools stay fenced, so {', '.join(tools)} can't")
     try:
         step = changes.check(parent, at, change, live)
     except ChangeError as error:
@@ -150,15 +154,26 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
         request = _request(wish, cut, folder)
         try:
             cutting.copy(cut, Path(request.database), wish.run_id)
-            told = Told(folder / "told.jsonl")
-            answer = process.ask(request, folder, told.hear)
-            answer = answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+            answer = _heard(wish, cut, request, folder)
         except (SourceError, ProcessError, ChannelError) as error:
             raise ForkError(str(error)) from error
         if answer.ended == "refused":
             raise ForkError(answer.says)
         _keep(Path(request.database), scratch)
     return answer, cutting.fresh(cut, _checkpoints(scratch))
+
+
+def _heard(wish: Wish, cut: Cut, request: Request, folder: Path) -> Answer:
+    """Have the request done, hear what is done, and have made live what may be."""
+    terms = wish.terms
+    scribe = terms.scribe(wish.run_id, wish.parent, request.steps)
+    outside = Outside(wish.graph, seconds=wish.seconds, output=folder / "outside.txt")
+    with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
+        told = Told(folder / "told.jsonl", broker, scribe.told)
+        answer = process.ask(request, folder, told.hear, lambda: broker.waited)
+    if isinstance(terms.budget, Meter):
+        terms.budget.add(answer.spent)
+    return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
 
 
 def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
@@ -180,6 +195,8 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         state=wish.change.value if kind == "state" else None,
         cut=cut.at,
         models_live=MODEL in wish.live,
+        outside=tuple(one for one in wish.live if one != MODEL),
+        budget=wish.terms.limits,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         inputs=cutting.later_inputs(cut, last),

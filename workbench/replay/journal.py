@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,10 +30,18 @@ class Seen:
     node: str | None
     thread_id: str | None
     started_ns: int
+    place: str = ""
+    """The super-step and task it was made in, the same in every fork of a run and when a fork goes on."""
     call_id: str | None = None
     model: str | None = None
     messages: Sequence[Json] = ()
     offered: Json = None
+
+
+def step_of(metadata: dict[str, Json]) -> str:
+    """The super-step and the task in it, without the ids that differ from fork to fork."""
+    path = metadata.get("langgraph_path")
+    return canonical([metadata.get("langgraph_step"), [str(one) for one in path] if isinstance(path, list | tuple) else None])
 
 
 def place(metadata: dict[str, Json]) -> tuple[str, str | None, str]:
@@ -51,6 +60,7 @@ class Journal:
     """Where each record and span goes as soon as there is one."""
     records: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    _nth: Counter[str] = field(default_factory=Counter)
     _starts: int = 0
     _root: Span | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -79,6 +89,13 @@ class Journal:
     def _id(self, of: str, digits: int) -> str:
         return hashlib.sha256(f"{self.run_id}/{of}".encode()).hexdigest()[:digits]
 
+    def count(self, seen: Seen) -> int:
+        """Which of the same calls made at the same place this is, from 0."""
+        same = canonical([seen.namespace, seen.place, seen.call.kind, seen.call.name, seen.call.arguments])
+        with self._lock:
+            self._nth[same] += 1
+            return self._nth[same] - 1
+
     def note(
         self,
         seen: Seen,
@@ -99,9 +116,10 @@ class Journal:
             from_step=from_step,
             says=says,
         )
+        nth = 0 if answer == "live" else self.count(seen)
         with self._lock:
             self.records.append(record)
-            told = {"record": record.model_dump(mode="json")}
+            told: dict[str, Json] = {"record": record.model_dump(mode="json"), "place": seen.place, "nth": nth}
             if seen.call.kind in OPERATIONS:
                 self.spans.append(self._span(seen, len(self.records) - 1, output, error))
                 told["span"] = self.spans[-1].model_dump(mode="json")

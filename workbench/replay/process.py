@@ -60,7 +60,7 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     question.write_text(request.model_dump_json(), "utf-8")
     command = [sys.executable, "-m", "workbench.replay.child", str(question), str(answer)]
     with (
-        output.open("wb") as stream,
+        output.open("ab") as stream,
         subprocess.Popen(  # noqa: S603  # our own interpreter and module
             command,
             stdin=subprocess.PIPE,
@@ -133,13 +133,17 @@ def environment(folder: str) -> dict[str, str]:
     """Our environment without secrets and exporters, with our module paths; home and temporary files go to a folder that may be written to."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(TRACERS)}
     clean = {name: WITHHELD if _secret(name, value) else value for name, value in kept.items()}
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in dict.fromkeys(sys.path))
-    return {**clean, **SWITCHES, "PYTHONPATH": paths, "HOME": folder, "TMPDIR": folder}
+    return {**clean, **SWITCHES, "PYTHONPATH": module_paths(), "HOME": folder, "TMPDIR": folder}
 
 
 def _secret(name: str, value: str) -> bool:
     """Whether a variable is withheld: for its name, or for what its value looks like, such as an API key or a URL with a password."""
     return (bool(SECRET.search(name)) and not name.startswith(NO_SECRET)) or any(shape.pattern.search(value) for shape in SHAPES if shape.kind == "secret")
+
+
+def module_paths() -> str:
+    """Where this process finds modules, for another process."""
+    return os.pathsep.join(path or str(Path.cwd()) for path in dict.fromkeys(sys.path))
 
 
 def _tail(output: Path) -> str:

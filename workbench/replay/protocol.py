@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from workbench.model import CallRecord, Cassette, Json, Span, Value
+from workbench.model import Budget, CallRecord, Cassette, Json, Span, Spent, Value
 
 
 class Fault(Value):
@@ -67,6 +67,10 @@ class Request(Value):
     cut: tuple[str, str]
     """Namespace and id of the checkpoint whose super-step is done again."""
     models_live: bool = False
+    """Chat models think anew, inside the sandbox."""
+    outside: tuple[str, ...] = ()
+    """What is live outside the sandbox, asked for over the line: `tool:NAME`, `model:NAME`."""
+    budget: Budget = Budget()
     nodes: tuple[str, ...] = ()
     """Nodes of the root graph that the recording names."""
     configurable: dict[str, Json]
@@ -93,4 +97,5 @@ class Answer(Value):
     spans: tuple[Span, ...] = ()
     isolation: str = ""
     sandboxed: bool = False
+    spent: Spent = Spent()
     notes: tuple[str, ...] = ()

@@ -18,15 +18,17 @@ from langgraph.pregel import Pregel
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
-from workbench.model import Json
+from workbench.model import Interaction, Json
 from workbench.replay import fence, graphs
 from workbench.replay.alterations import Alterations
+from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
 from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.overlay import overlay, replace_message, serializer_of, undecoded
 from workbench.replay.protocol import Alteration, Answer, Request
+from workbench.replay.reach import Reach
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
@@ -65,6 +67,8 @@ def rerun(request: Request, line: Line) -> Answer:
         edited=request.edited,
         stale_answers=request.stale_answers,
         altered=Alterations(alteration),
+        reach=Reach(line, frozenset(request.outside), alteration.settings),
+        meter=Meter(request.budget),
     )
     fence.put_up(session)
     if graph.store is not None:
@@ -80,7 +84,7 @@ def rerun(request: Request, line: Line) -> Answer:
 def _answer(session: Session, ended: Any, says: str) -> Answer:
     if session.divergence is not None:
         ended, says = "halted", str(session.divergence)
-    left = [one for one in session.tape.left if (one.kind != "model" or not session.models_live) and one.step != session.edited]
+    left = [one for one in session.tape.left if not _goes_live(session, one) and one.step != session.edited]
     notes = list(session.notes)
     if left:
         names = ", ".join(f"step {one.step} {one.name}" for one in left[:5]) + (" …" if len(left) > 5 else "")  # noqa: PLR2004  # shown as five
@@ -89,7 +93,14 @@ def _answer(session: Session, ended: Any, says: str) -> Answer:
         notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
     elif session.altered.asked != Alteration() and not session.altered.applied:
         notes.append("no call was made that the change applies to: it had no effect")
-    return Answer(ended=ended, says=says, records=tuple(session.journal.records), spans=tuple(session.journal.spans), notes=tuple(notes))
+    return Answer(
+        ended=ended, says=says, records=tuple(session.journal.records), spans=tuple(session.journal.spans), notes=tuple(notes), spent=session.meter.now()
+    )
+
+
+def _goes_live(session: Session, one: Interaction) -> bool:
+    """Whether calls like this recorded one are made anew."""
+    return (one.kind == "model" and session.models_live) or session.reach.takes(one.kind, one.name)
 
 
 # ---- driving

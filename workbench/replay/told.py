@@ -19,6 +19,8 @@ class Told:
 
     path: Path
     asked: Callable[[Json], Json] = lambda _: {"refused": "nothing is live in this re-run"}
+    noted: Callable[[CallRecord, str, int], None] = lambda *_: None
+    """Is given each call as it is told, its place and which of the same calls there it is."""
     records: list[CallRecord] = field(default_factory=list)
     blocked: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -31,6 +33,8 @@ class Told:
         with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(said) + "\n")
         self.take_in(said)
+        if "record" in said:
+            self.noted(self.records[-1], str(said.get("place", "")), int(said.get("nth", 0)))
         return None
 
     def take_in(self, said: dict[str, Json]) -> None:

@@ -58,6 +58,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE review (seq INTEGER PRIMARY KEY, key TEXT NOT NULL, run_id TEXT NOT NULL, detector TEXT NOT NULL, step INTEGER,
            verdict TEXT NOT NULL, note TEXT NOT NULL, reviewed_ns INTEGER NOT NULL)""",
     ),
+    (
+        """CREATE TABLE ledger (seq INTEGER PRIMARY KEY, run_id TEXT NOT NULL, event TEXT NOT NULL, key TEXT NOT NULL, idempotency_key TEXT NOT NULL,
+           at_ns INTEGER NOT NULL, sha256 TEXT NOT NULL)""",
+        # No act is begun twice, whichever process asks: the database itself refuses.
+        "CREATE UNIQUE INDEX ledger_once ON ledger (idempotency_key) WHERE event = 'begun' AND idempotency_key <> ''",
+        "CREATE INDEX ledger_act ON ledger (key)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

@@ -191,5 +191,19 @@ class ReviewRow(SQLModel, table=True):
     reviewed_ns: int = Field(sa_type=BigInteger)
 
 
+class LedgerRow(SQLModel, table=True):
+    """One line of the ledger of side effects. Only added to, also where its runs are deleted: that something was done for real stays true."""
+
+    __tablename__ = "ledger"
+    seq: int | None = Field(default=None, primary_key=True)
+    run_id: str
+    event: str
+    key: str
+    """The hash of the business key: the key itself, like all that was said, stands in the payload."""
+    idempotency_key: str
+    at_ns: int = Field(sa_type=BigInteger)
+    sha256: str
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

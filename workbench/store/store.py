@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from workbench.database import Database, Location, location
-from workbench.model import Checkpoint, Conversation, Finding, Json, Log, NotEvaluated, Receipt, Record, Review, Run, Skip, Span, Value, canonical
+from workbench.model import Checkpoint, Conversation, Finding, Json, LedgerEntry, Log, NotEvaluated, Receipt, Record, Review, Run, Skip, Span, Value, canonical, digest
 from workbench.source import SourceError
 from workbench.store import dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
@@ -40,7 +40,7 @@ PAGE_BYTES = 16_384
 
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
-ALERT, REVIEW = TABLES["alert"], TABLES["review"]
+ALERT, REVIEW, LEDGER = TABLES["alert"], TABLES["review"], TABLES["ledger"]
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
@@ -601,6 +601,23 @@ class Store:
             newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
         return list(newest.values())
 
+
+    def append_entry(self, entry: LedgerEntry) -> bool:
+        """Add a line to the ledger of side effects; False, with nothing added, where it begins what has been begun before under the same key."""
+        payloads = Payloads()
+        row = {"run_id": entry.run_id, "event": entry.event, "key": digest(entry.key), "idempotency_key": entry.idempotency_key, "at_ns": entry.at_ns}
+        row["sha256"] = payloads.put(entry)
+        with self._writing() as connection:
+            payloads.save(connection)
+            return _insert(connection, LEDGER, [row]) == 1
+
+    def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
+        """The lines of the ledger with this business key, idempotency key and fork, oldest first."""
+        wanted = {LEDGER.c.key: None if key is None else digest(key), LEDGER.c.idempotency_key: idempotency_key, LEDGER.c.run_id: run_id}
+        query = select(LEDGER.c.sha256).where(*(column == value for column, value in wanted.items() if value is not None)).order_by(LEDGER.c.seq)
+        with self._engine.connect() as connection:
+            return list(load(connection, LedgerEntry, _column(connection, query)))
+
     def skips(self) -> list[tuple[str, Skip]]:
         """Everything that was skipped, with the path it was in."""
         query = select(SOURCE.c.path, SKIP).join(SKIP, SKIP.c.source_id == SOURCE.c.source_id).order_by(SOURCE.c.path, SKIP.c.place)
@@ -685,7 +702,7 @@ class Store:
                 problem, targets = _checked(address, row.content, step=address in steps)
                 problems += [problem] if problem else []
                 wanted |= {target: f"{'step' if address in steps else 'payload'} {address[:12]}" for target in targets if target not in known}
-            for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT):
+            for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT, LEDGER):
                 missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
                 problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
             problems += [f"{owner}: {target[:12]}, which it points at, is missing" for target, owner in wanted.items() if target not in known]

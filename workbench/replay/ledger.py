@@ -1,0 +1,144 @@
+"""The ledger of side effects: every one that a re-run attempted, how it was answered, and for a live one how it ended. Lines are only added.
+
+A live call has two lines: `begun` before it is made, and `done`, `failed` or `unknown` after. One that was begun and never ended may have
+happened: it counts as unknown, and is never repeated without a person.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from workbench.effects import business_key, classify, effects_of
+from workbench.model import CallRecord, Cause, EffectClass, Json, LedgerEntry, Run, digest
+
+KEY_DIGITS = 32
+
+
+class Ledger(Protocol):
+    """Where the lines are kept."""
+
+    def append_entry(self, entry: LedgerEntry) -> bool:
+        """Add a line; False, with nothing added, where it begins a live call whose idempotency key has been begun before."""
+
+    def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
+        """The lines with these, oldest first."""
+
+
+@dataclass
+class Pages:
+    """A ledger in memory, for forks without a store."""
+
+    lines: list[LedgerEntry] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def append_entry(self, entry: LedgerEntry) -> bool:
+        """Add a line, as a store would."""
+        with self._lock:
+            keys = {one.idempotency_key for one in self.lines if one.event == "begun"}
+            if entry.event == "begun" and entry.idempotency_key and entry.idempotency_key in keys:
+                return False
+            self.lines.append(entry)
+            return True
+
+    def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
+        """The lines with these."""
+        wanted = {"key": key, "idempotency_key": idempotency_key, "run_id": run_id}
+        return [one for one in self.lines if all(value in (None, getattr(one, name)) for name, value in wanted.items())]
+
+
+def idempotency_key(root_run_id: str, place: str, nth: int, tool: str, arguments: Json) -> str:
+    """The key of one act: from the recorded run, the step (super-step, task and node) it is made at and what is asked; never from a time or fork.
+
+    So the same act at the same step has the same key in every fork of a run, and when a killed fork goes on.
+    """
+    act = business_key(tool, arguments) if isinstance(arguments, dict) else [tool, arguments]
+    return "wb-" + digest([root_run_id, place, nth, act])[:KEY_DIGITS]
+
+
+def class_of(tool: str, declared: EffectClass | None) -> tuple[EffectClass, bool]:
+    """What calling a tool does, and whether that is only guessed. A guess counts as an effect, whatever it is."""
+    return (declared, False) if declared else (classify(tool), True)
+
+
+def is_effect(tool: str, declared: EffectClass | None) -> bool:
+    """Whether a call of this tool belongs in the ledger: unless it is declared to read only, or its name says that it only looks."""
+    return (declared or classify(tool)) != "read-only"
+
+
+@dataclass
+class Causes:
+    """Tells why an act is attempted again: the run was started again, the model asked again, else the code around the tool tried again."""
+
+    models: int = 0
+    starts: int = 0
+    last: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def after(cls, parent: Run, again: Collection[int]) -> Causes:
+        """As things stand at the cut: with what the parent attempted before."""
+        found = cls()
+        standing = {step.index for step in parent.steps} - set(again)
+        for effect in effects_of(parent):
+            if effect.step in standing:
+                found.last[effect.key] = (-1, 0)
+        return found
+
+    def of(self, key: str) -> Cause:
+        """Why this act is attempted now; it is remembered."""
+        before = self.last.get(key)
+        self.last[key] = self.models, self.starts
+        if before is None:
+            return "first"
+        if before[1] != self.starts:
+            return "resume"
+        return "model" if before[0] != self.models else "retry"
+
+    def heard(self, record: CallRecord) -> None:
+        """A model call stands between what was attempted before it and after it."""
+        self.models += record.kind == "model"
+
+
+@dataclass
+class Scribe:
+    """Writes the lines of one re-run. `clock` gives nanoseconds since 1970."""
+
+    ledger: Ledger
+    run_id: str
+    parent_run_id: str
+    root_run_id: str
+    declared: Mapping[str, EffectClass] = field(default_factory=dict)
+    causes: Causes = field(default_factory=Causes)
+    clock: Callable[[], int] = time.time_ns
+
+    def told(self, record: CallRecord, place: str, nth: int) -> None:
+        """Add a line for a tool call that was answered otherwise than live; live ones have theirs from the broker."""
+        self.causes.heard(record)
+        if record.kind == "tool" and record.answer != "live" and is_effect(record.name, self.declared.get(record.name)):
+            self.ledger.append_entry(
+                self.entry("tool", record.name, record.arguments, place, nth).model_copy(update={"answered": record.answer, "says": record.says})
+            )
+
+    def entry(self, kind: Literal["tool", "model"], name: str, arguments: Json, place: str, nth: int, declared: EffectClass | None = None) -> LedgerEntry:
+        """A line that says that something was attempted, and why again."""
+        effect, guessed = class_of(name, self.declared.get(name, declared))
+        key = business_key(name, arguments) if isinstance(arguments, dict) else name
+        keyed = kind == "tool" and (guessed or effect != "read-only")
+        return LedgerEntry(
+            run_id=self.run_id,
+            parent_run_id=self.parent_run_id,
+            root_run_id=self.root_run_id,
+            event="attempted",
+            kind=kind,
+            name=name,
+            key=key,
+            idempotency_key=idempotency_key(self.root_run_id, place, nth, name, arguments) if keyed else "",
+            effect=effect,
+            guessed=guessed,
+            cause=self.causes.of(key),
+            arguments=arguments if kind == "tool" else None,
+            at_ns=self.clock(),
+        )
