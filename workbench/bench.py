@@ -157,7 +157,6 @@ class Bench:
         recorded = (run for run in self.store.runs() if run.forked_from is None)
         return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()))
 
-
     def ledger(self, run_id: str | None = None) -> pl.DataFrame:
         """One row a line of the ledger of side effects, oldest first: what re-runs attempted, how it was answered, what went live and how it ended."""
         from workbench.frames import ledger_frame  # noqa: PLC0415  # polars takes a third of a second to import

@@ -13,9 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-
-
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum

@@ -18,7 +18,24 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from workbench.database import Database, Location, location
-from workbench.model import Checkpoint, Conversation, Finding, Json, LedgerEntry, Log, NotEvaluated, Receipt, Record, Review, Run, Skip, Span, Value, canonical, digest
+from workbench.model import (
+    Checkpoint,
+    Conversation,
+    Finding,
+    Json,
+    LedgerEntry,
+    Log,
+    NotEvaluated,
+    Receipt,
+    Record,
+    Review,
+    Run,
+    Skip,
+    Span,
+    Value,
+    canonical,
+    digest,
+)
 from workbench.source import SourceError
 from workbench.store import dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
@@ -600,7 +617,6 @@ class Store:
             rows = connection.execute(select(REVIEW).order_by(REVIEW.c.seq)).mappings()
             newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
         return list(newest.values())
-
 
     def append_entry(self, entry: LedgerEntry) -> bool:
         """Add a line to the ledger of side effects; False, with nothing added, where it begins what has been begun before under the same key."""
