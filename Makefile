@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-detectors record screenshots lock clean
+.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-mutations bench-detectors record screenshots lock clean
 
 test: setup chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2 tests/browser
@@ -53,6 +53,9 @@ bench: setup  ## measure against floors taken in the same run
 
 bench-detectors: setup  ## measure the detectors on labelled public runs, and keep the figures that findings show
 	$(BIN)/python -m tests.bench.detectors
+
+bench-mutations: setup  ## plant faults in healthy runs: what the structural detectors find, and whom they flag
+	$(BIN)/python -m tests.bench.mutations
 
 record: setup  ## record the sample incidents anew
 	$(BIN)/python -m sample_traces.record

@@ -48,8 +48,8 @@ def _finding(run: Run, vain: list[Retry]) -> Finding:
     return Finding(
         detector="retry-of-permanent-error",
         run_id=run.run_id,
-        severity="warning" if by_code else "info",
-        score=0.8 if by_code else 0.5,
+        severity="warning" if by_code or len(vain) > 1 else "info",
+        score=0.8 if by_code else 0.6 if len(vain) > 1 else 0.5,
         step=first.after.index,
         message=f"{first.before.name} was called again {len(vain)} times with the same arguments by {by}, from step {first.after.index} on, "
         f"after an error that repeating can't cure: {first.error[:MAX_SAID]}",

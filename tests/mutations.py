@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from uuid import UUID
 
-from workbench.model import Finding, Json, Run, Step, Tokens
+from workbench.model import Finding, Json, Message, Run, Step, Tokens
 from workbench.plugins import Detector
 from workbench.sketch import SECOND_NS, START_NS, approval, model, sketch, tool, user
 
@@ -154,9 +154,9 @@ def healthy(seed: int) -> list[Step]:
     return run.steps
 
 
-def drawn(steps: list[Step]) -> Run:
+def drawn(steps: list[Step] | Run) -> Run:
     """A run of these steps as they stand."""
-    return sketch(*steps)
+    return steps if isinstance(steps, Run) else sketch(*steps)
 
 
 # ---- mutations
@@ -271,6 +271,140 @@ def lose_footing(steps: list[Step], chance: Random) -> list[Step]:
     ]
 
 
+def act_in_a_task(steps: list[Step], chance: Random) -> list[Step]:
+    """An act without a key shares its task with a pause after it, with another act, or with the decision."""
+    name, call, task = chance.choice(ACTS), {"n": chance.randrange(10**6)}, {"task_id": "shared", "checkpoint_id": "before", "namespace": ""}
+    done, thought = tool(name, call, "ok", **task), model(calls=((name, call),))
+    cases: tuple[tuple[Step, ...], ...] = (
+        (thought, done, approval("Go on?", "yes", **task)),
+        (thought, done, tool(chance.choice(ACTS), {"m": 1}, "ok", **task)),
+        (thought.model_copy(update=task), done),
+    )
+    return insert(steps, chance, *chance.choice(cases))
+
+
+def leave_a_step(steps: list[Step], chance: Random) -> list[Step]:
+    """A call is begun and never ends; the run goes on, in the same process or the next."""
+    name, call = chance.choice(ACTS), {"ref": f"R-{chance.randrange(10**6)}"}
+    begun = tool(name, call, status="running", started_ns=START_NS)
+    places = [number for number, step in enumerate(steps) if step.kind == "model" and number > 0]
+    at, later = chance.choice(places), chance.randrange(2)
+    return [*steps[:at], begun.model_copy(update={"invocation": steps[at].invocation}), *(_later(step, later) for step in steps[at:])]
+
+
+def _later(step: Step, invocations: int) -> Step:
+    return step.model_copy(update={"invocation": step.invocation + invocations})
+
+
+def stop_short(steps: list[Step], chance: Random) -> list[Step]:
+    """The record ends with a call that was asked for, or with a question nobody answered, and the run counts as finished."""
+    name, call = chance.choice(LOOK_UPS), {"item": chance.randrange(10**6)}
+    ask = model(calls=((name, call),))
+    return [*steps[:-1], ask] if chance.randrange(2) else [*steps[:-1], ask, approval({"tool": name, "arguments": call})]
+
+
+def go_back(steps: list[Step], chance: Random) -> list[Step]:
+    """The thread goes back to a checkpoint it had moved on from; an act was done since, or its result turns up later."""
+    act_done = tool(chance.choice(ACTS), {"n": chance.randrange(10**6), "idempotency_key": "k"}, "done")
+    looked = tool(chance.choice(LOOK_UPS), {"n": chance.randrange(10**6)}, "found")
+    acts = chance.randrange(2)
+    left = (act_done if acts else looked).model_copy(update={"tool_call": (act_done if acts else looked).tool_call.model_copy(update={"call_id": "left"})})  # type: ignore[union-attr]  # a tool step has a call
+    given = () if acts else (Message(role="tool", content="found", tool_call_id="left"),)
+    line = [(model(calls=(("x", {}),)), "b0"), (left, "b1"), (model("Done."), "b2")]
+    again = [(model(calls=(("y", {}),)), "b0"), (model("Otherwise.", messages=given), "b3")]
+    last = steps[-2].invocation if len(steps) > 1 else 0
+    first = [_placed(step, place, f"t-{place}", last) for step, place in line]
+    second = [_placed(step, place, f"u-{place}", last + 1) for step, place in again]
+    return [*steps[:-1], *first, *second, _later(steps[-1], 1)]
+
+
+def _placed(step: Step, checkpoint: str, task: str, invocation: int) -> Step:
+    fields = {"checkpoint_id": checkpoint, "task_id": task, "namespace": "", "invocation": invocation, "started_ns": START_NS, "ended_ns": START_NS + 1}
+    return step.model_copy(update=fields)
+
+
+def skip_the_gate(steps: list[Step], chance: Random) -> list[Step]:
+    """A high-stakes act that nobody asked for goes without approval, or against a refusal."""
+    name, call = "delete_account", {"account": chance.randrange(10**6)}
+    ask, done = model(calls=((name, call),)), tool(name, call, "gone")
+    refused = approval({"tool": name, "arguments": call}, chance.choice(("no", "reject", False, {"type": "reject"})))
+    return insert(steps, chance, *((ask, refused, done) if chance.randrange(2) else (ask, done)))
+
+
+def gamble(steps: list[Step], chance: Random) -> list[Step]:
+    """An act is decided at less than even odds, and carried out."""
+    name, call = chance.choice(ACTS), {"n": chance.randrange(10**6), "idempotency_key": "k"}
+    return insert(steps, chance, model(calls=((name, call),), confidence=chance.uniform(0.05, 0.49)), tool(name, call, "ok"))
+
+
+def alter(steps: list[Step], chance: Random) -> list[Step]:
+    """What is carried out differs in one argument from what was approved."""
+    name, call = chance.choice(STAKES), {"order": f"O-{chance.randrange(10**6)}", "amount": 30, "to": "ada@example.com"}
+    changed = call | chance.choice(({"amount": 300}, {"to": "eve@example.com"}, {"order": "O-0"}))
+    question: Json = {"tool": name, "arguments": call}
+    if chance.randrange(2):
+        question = {"action_requests": [{"name": name, "args": call}], "review_configs": []}
+    return insert(steps, chance, model(calls=((name, call),)), approval(question, "approve"), tool(name, changed | {"idempotency_key": "k"}, "ok"))
+
+
+def let_it_lie(steps: list[Step], chance: Random) -> list[Step]:
+    """An approval is used days later, or after the price it rested on had changed."""
+    name, call = chance.choice(STAKES), {"order": f"O-{chance.randrange(10**6)}"}
+    look = model(calls=(("get_price", call),))
+    gate, keyed = approval({"tool": name, "arguments": call}, "yes", **starting(steps, 1, 40)), call | {"idempotency_key": "k"}
+    done = tool(name, keyed, "ok", **starting(steps, chance.uniform(30, 200) * 3600))
+    if chance.randrange(2):
+        return [*steps[:-1], gate, done, steps[-1]]
+    return [*steps[:-1], look, tool("get_price", call, 30), gate, tool("get_price", call, 42), tool(name, keyed, "ok", **starting(steps, 60)), steps[-1]]
+
+
+def wave_through(steps: list[Step], chance: Random) -> list[Step]:
+    """A long question is approved at once."""
+    name, call = chance.choice(STAKES), {"order": f"O-{chance.randrange(10**6)}"}
+    question = {"tool": name, "arguments": call, "terms": "All of this can't be undone. " * chance.randrange(20, 60)}
+    gate = approval(question, "yes", **starting(steps[:1], 1, chance.uniform(0.2, 2)))
+    return insert(steps, chance, model(calls=((name, call),)), gate, tool(name, call | {"idempotency_key": "k"}, "ok"))
+
+
+def overspend(steps: list[Step], chance: Random) -> Run:
+    """The run declares a limit that it passes, or a limit cuts it off."""
+    if chance.randrange(2):
+        error = chance.choice(("GraphRecursionError: Recursion limit of 25 reached", "agent stopped: max iterations reached", "token budget exceeded"))
+        return sketch(*steps[:-1], model("", status="error", error=error, **starting(steps, 1)), status="error")
+    spent = sum(step.tokens.input or 0 for step in steps)
+    limit: dict[str, Json] = chance.choice(({"token_budget": spent // 2}, {"limits": {"maxTotalTokens": spent // 3}}, {"config": {"max_turns": 1}}))
+    more = [model(calls=(("get_page", {}),), tokens=Tokens(input=spent, output=5), **starting(steps, 1)), tool("get_page", {}, "x", **starting(steps, 2))]
+    return sketch(*steps[:-1], *more, steps[-1], metadata=limit)
+
+
+def unbind(steps: list[Step], chance: Random) -> Run:
+    """A limit is off, or there is none and hundreds of calls."""
+    off: dict[str, Json] = chance.choice(
+        ({"max_iterations": None}, {"config": {"max_turns": -1}}, {"limits": {"maxSteps": "unlimited"}}, {"recursion_limit": 10**6})
+    )
+    return sketch(*steps, metadata=off) if chance.randrange(2) else sketch(*steps[:-1], *(model(f"{n}") for n in range(250)), steps[-1])
+
+
+def pile_up(steps: list[Step], chance: Random) -> list[Step]:
+    """Each call of a node reads more than the one before."""
+    start, more, count = chance.randrange(1000, 5000), chance.randrange(2500, 9000), chance.randrange(10, 30)
+    reads = [model(calls=(("get_page", {"n": n}),), tokens=Tokens(input=start + n * more, output=80), node="reader") for n in range(count)]
+    return insert(steps, chance, *(one for n, read in enumerate(reads) for one in (read, tool("get_page", {"n": n}, f"page {n}"))))
+
+
+def splurge(steps: list[Step], chance: Random) -> list[Step]:
+    """A large model routes trifles."""
+    tokens = Tokens(input=chance.randrange(50, 900), output=chance.randrange(1, 20))
+    large = model("billing", model=chance.choice(("gpt-5", "gpt-4o", "claude-opus-4-1", "claude-sonnet-4-5-20250929")), tokens=tokens)
+    return insert(steps, chance, *[large] * chance.randrange(40, 60))
+
+
+def look_again(steps: list[Step], chance: Random) -> list[Step]:
+    """Look-ups are made again although nothing has changed."""
+    looks = [tool(name, {"item": f"I-{n}-{chance.randrange(10**6)}"}, f"found {n}") for n, name in enumerate(LOOK_UPS[: chance.randrange(3, 8)])]
+    return insert(steps[:1] + steps[-1:], chance, *looks, *looks) if chance.randrange(2) else insert(steps, chance, *looks * 3)
+
+
 def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, Json]], dict[str, Json]]) -> list[Step]:
     step = steps[number]
     assert step.tool_call is not None
@@ -278,16 +412,30 @@ def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, 
     return [*steps[:number], step.model_copy(update={"tool_call": call}), *steps[number + 1 :]]
 
 
-PLANTED: dict[str, Callable[[list[Step], Random], list[Step]]] = {
+PLANTED: dict[str, Callable[[list[Step], Random], list[Step] | Run]] = {
+    "abandoned-branch": go_back,
+    "abandoned-step": leave_a_step,
+    "altered-after-approval": alter,
+    "budget-exceeded": overspend,
     "confidence-drift": lose_footing,
     "duplicated-effect": duplicate,
+    "effect-before-checkpoint": act_in_a_task,
     "hasty-retries": hurry,
     "lost-progress": begin_again,
     "missing-idempotency-key": strip_key,
+    "missing-limit": unbind,
+    "oversized-model": splurge,
     "retry-of-permanent-error": retry_the_permanent,
+    "rubber-stamp": wave_through,
     "runaway-loop": go_round,
+    "stale-approval": let_it_lie,
+    "token-growth": pile_up,
+    "unapproved-action": skip_the_gate,
+    "unescalated-doubt": gamble,
+    "unfinished-run": stop_short,
     "unstable-key": change_key,
     "waiting-ignored": nag,
+    "wasted-calls": look_again,
 }
 """The mutation for each detector that is tested this way."""
 

@@ -92,15 +92,15 @@ STORIES = {
     "booked_twice": {"duplicated-effect"},
     "progress_lost": {"lost-progress"},
     "followed_up_47_times": {"waiting-ignored"},
-    "budget_burned": {"runaway-loop"},
-    "quietly_wrong": {"confidence-drift"},
+    "budget_burned": {"runaway-loop", "budget-exceeded"},
+    "quietly_wrong": {"confidence-drift", "unescalated-doubt"},
 }
 RECORDED = sorted(path.parent.name for path in SAMPLES.glob("*/spans.otlp.jsonl"))
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_run_has_its_own_fault_and_no_other(name: str, tmp_path: Path) -> None:
-    """Each recorded incident is found by the one detector made for it, and a healthy control by none; hints aside."""
+    """Each recorded incident is found by the detectors of its own faults, and a healthy control by none; hints aside."""
     with contextlib.closing(workbench.open(tmp_path / "store.db")) as bench:
         bench.ingest(SAMPLES / name)
         assert {finding.detector for finding in bench.detect().findings if finding.severity != "info"} == STORIES.get(name, set())

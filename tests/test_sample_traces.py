@@ -34,8 +34,8 @@ DETECTOR = {
     "booked_twice": "duplicated-effect",
     "progress_lost": "lost-progress",
     "followed_up_47_times": "waiting-ignored",
-    "budget_burned": "runaway-loop",
-    "quietly_wrong": "confidence-drift",
+    "budget_burned": "runaway-loop, budget-exceeded",
+    "quietly_wrong": "confidence-drift, unescalated-doubt",
 }
 MAILS = {"followed_up_47_times": 47, "healthy_waiting": 1}
 
@@ -115,10 +115,10 @@ def test_ledger_says_what_was_done(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_incident_has_its_one_finding(name: str) -> None:
-    """Each incident is found by its own detector and no other; the controls have no findings but hints."""
+    """Each incident is found by its own detectors and no other; the controls have no findings but hints."""
     lines = (HERE / name / "findings.txt").read_text(encoding="utf-8").splitlines()
     found = [line.split("  ") for line in lines if line != "no findings"]
-    assert [detector for _, severity, detector, _ in found if severity != "info"] == ([DETECTOR[name]] if name in DETECTOR else [])
+    assert ", ".join(detector for _, severity, detector, _ in found if severity != "info") == DETECTOR.get(name, "")
 
 
 def test_recordings_are_small() -> None:
