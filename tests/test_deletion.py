@@ -18,7 +18,7 @@ from workbench.database import Database, Location, location
 from workbench.model import Change, Conversation, Message, Skip, Span
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import DeletionError, Origin, Store, StoreError, dialect
-from workbench.store.payloads import unshut
+from workbench.store.contents import unshut
 
 MARKER = "MARKER-OF-THE-ONE-TO-GO"
 SHARED = "What both of them said, long enough to be kept apart. " * 10

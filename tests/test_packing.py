@@ -16,10 +16,10 @@ from workbench.model import Json, Message, Span
 from workbench.reading.documents import parse_json, parse_recurring
 from workbench.sketch import model, sketch, user
 from workbench.store import Origin, Store
+from workbench.store.contents import shut, unshut
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import MIGRATIONS
 from workbench.store.packing import LONG_JSON, Packer, Unpacker, from_bytes, references, to_bytes
-from workbench.store.payloads import shut, unshut
 
 ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)) | st.just("long " * 80)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select
 
-from workbench.store.payloads import PAYLOAD, batched, pointed_at, unshut
+from workbench.store import contents
+from workbench.store.contents import PAYLOAD, batched
+from workbench.store.payloads import pointed_at
 from workbench.store.schema import TABLES
 
 IN_CLAUSE = 500
@@ -59,10 +61,7 @@ def remove(connection: Connection, extent: Extent) -> Deleted:
     used = _with_targets(connection, {address for name in ROOTS for address in _addresses(connection, name)}, set(_addresses(connection, "step")))
     gone = {one.hex() for one in connection.execute(select(PAYLOAD.c.sha256)).scalars()} - used  # what retired runs left behind, too
     done.payloads, done.payloads_kept = len(gone), len(candidates & used)
-    for batch in batched(gone, IN_CLAUSE):
-        here = PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)])
-        done.payload_bytes += sum(len(content) for content in connection.execute(select(PAYLOAD.c.content).where(here)).scalars())
-        connection.execute(delete(PAYLOAD).where(here))
+    done.payload_bytes = contents.remove(connection, gone)
     _forget_pending(connection, extent)
     _forget_sources(connection, done)
     return done
@@ -97,8 +96,8 @@ def _with_targets(connection: Connection, addresses: set[str], steps: set[str]) 
         found |= wanted
         following: set[str] = set()
         for batch in batched(wanted, IN_CLAUSE):
-            for row in connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))):
-                following |= pointed_at(unshut(row.content), step=row.sha256.hex() in steps)
+            for address, content in contents.fetch(connection, batch).items():
+                following |= pointed_at(content, step=address in steps)
         wanted = following
     return found
 

@@ -65,6 +65,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX ledger_once ON ledger (idempotency_key) WHERE event = 'begun' AND idempotency_key <> ''",
         "CREATE INDEX ledger_act ON ledger (key)",
     ),
+    (
+        # The contents of a batch compressed together; in `payload.content`, nothing stands for those.
+        "CREATE TABLE segment (segment_id INTEGER PRIMARY KEY AUTOINCREMENT, content BLOB NOT NULL)",
+        "ALTER TABLE payload ADD COLUMN segment_id INTEGER",
+        "ALTER TABLE payload ADD COLUMN start INTEGER",
+        "ALTER TABLE payload ADD COLUMN size INTEGER",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

@@ -1,4 +1,4 @@
-"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its JSON text, compressed where that saves room.
+"""Content-addressed payloads: equal content is stored once, under the SHA-256 of its JSON text (`contents` keeps it).
 
 Keys keep the order they came in: a replay that serves a recorded object must give it back as it was, since prompts are made from it.
 Long texts are kept apart (`packing`). A step repeats nearly all messages of the step before it, so a step says how many it keeps, and which are new.
@@ -9,27 +9,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from typing import TypeVar
 
-import zstandard
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from workbench.model import Json, Message, Span, Step, Value
-from workbench.store.dialect import insert_new
+from workbench.store import contents
 from workbench.store.packing import Packer, Unpacker, from_bytes, references, to_bytes
-from workbench.store.schema import TABLES
 
-IN_CLAUSE = 500
-COMPRESS_FROM_BYTES = 128
-LEVEL = 1
-WORTH_IT = 0.9
-"""Compressed content is kept where it is at most this share of the plain one."""
-FRAME = b"\x01"
-"""What stands before a zstd frame made with `dictionary.txt`. No JSON begins so: content says by itself whether it is compressed."""
 SKIPPED, KEPT, NEW = "skipped_messages", "kept_messages", "new_messages"
-PAYLOAD = TABLES["payload"]
 V = TypeVar("V", bound=Value)
 
 
@@ -80,47 +69,7 @@ class Payloads:
 
     def save(self, connection: Connection) -> None:
         """Write what is not stored yet."""
-        known = _known(connection, self._content)
-        rows = [(bytes.fromhex(address), shut(content)) for address, content in self._content.items() if address not in known]
-        if rows:
-            insert_new(connection, PAYLOAD, rows)
-
-
-@cache
-def _dictionary() -> zstandard.ZstdCompressionDict:
-    """Words and names that most traces share, so that short content compresses too. Never edit the file: what is stored needs it to be read."""
-    content = files("workbench.store").joinpath("dictionary.txt").read_bytes()
-    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-
-
-@cache
-def _compressor() -> zstandard.ZstdCompressor:
-    dictionary = _dictionary()
-    dictionary.precompute_compress(level=LEVEL)
-    return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False)
-
-
-@cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(dict_data=_dictionary())
-
-
-def shut(content: bytes) -> bytes:
-    """Content as it is stored: compressed where that is worth it."""
-    if len(content) < COMPRESS_FROM_BYTES:
-        return content
-    compressed = FRAME + _compressor().compress(content)
-    return compressed if len(compressed) <= len(content) * WORTH_IT else content
-
-
-def unshut(stored: bytes) -> bytes:
-    """Content as it was put. ValueError for a damaged frame."""
-    if not stored.startswith(FRAME):
-        return stored
-    try:
-        return _decompressor().decompress(stored[len(FRAME) :])
-    except zstandard.ZstdError as error:
-        raise ValueError(f"damaged: {error}") from error
+        contents.save(connection, self._content)
 
 
 def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json]]:
@@ -150,7 +99,7 @@ def unpacked(connection: Connection, addresses: Sequence[str]) -> Iterator[Step]
     """The steps behind these addresses, their messages put together again; a message is loaded once."""
     messages: dict[str, Message] = {}
     before: list[str] = []
-    unpacker = Unpacker(partial(_contents, connection))
+    unpacker = Unpacker(partial(contents.fetch, connection))
     for fields in list(unpacker.load(list(addresses))):
         skipped, kept, new = fields.get(SKIPPED, 0), fields.get(KEPT, 0), fields.get(NEW, [])
         step = Step.model_validate({key: value for key, value in fields.items() if key not in (SKIPPED, KEPT, NEW)})
@@ -164,12 +113,12 @@ def unpacked(connection: Connection, addresses: Sequence[str]) -> Iterator[Step]
 
 def load(connection: Connection, kind: type[V], addresses: Iterable[str]) -> Iterator[V]:
     """The values behind these addresses, in their order."""
-    return map(kind.model_validate, Unpacker(partial(_contents, connection)).load(list(addresses)))
+    return map(kind.model_validate, Unpacker(partial(contents.fetch, connection)).load(list(addresses)))
 
 
 def load_json(connection: Connection, address: str) -> Json:
     """The JSON behind one address."""
-    return next(Unpacker(partial(_contents, connection)).load([address]))
+    return next(Unpacker(partial(contents.fetch, connection)).load([address]))
 
 
 def pointed_at(content: bytes, *, step: bool) -> set[str]:
@@ -178,27 +127,3 @@ def pointed_at(content: bytes, *, step: bool) -> set[str]:
         return set()
     value = from_bytes(content)
     return {*references(value), *(value.get(NEW, ()) if step else ())}
-
-
-def _contents(connection: Connection, addresses: Iterable[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for batch in batched(addresses, IN_CLAUSE):
-        rows = connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))).all()
-        found |= {row.sha256.hex(): unshut(row.content) for row in rows}
-    return found
-
-
-def _known(connection: Connection, addresses: Iterable[str]) -> set[str]:
-    """Those of these addresses that are stored already."""
-    found: set[str] = set()
-    for batch in batched(addresses, IN_CLAUSE):
-        query = select(PAYLOAD.c.sha256).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))
-        found.update(known.hex() for known in connection.execute(query).scalars().all())
-    return found
-
-
-def batched(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
-    """The values in tuples of at most this size."""
-    rest = iter(values)
-    while batch := tuple(itertools.islice(rest, size)):
-        yield batch

@@ -17,6 +17,20 @@ class PayloadRow(SQLModel, table=True):
     sha256: bytes = Field(primary_key=True)
     """32 bytes; everywhere else an address is their 64 hex digits."""
     content: bytes
+    """Empty for one that stands in a segment."""
+    segment_id: int | None
+    start: int | None
+    size: int | None
+    """Where in the segment it stands, in bytes."""
+
+
+class SegmentRow(SQLModel, table=True):
+    """The contents of many payloads one after the other, compressed together. Never changed, its number never given again."""
+
+    __tablename__ = "segment"
+    __table_args__ = {"sqlite_autoincrement": True}  # SQLAlchemy's own declaration
+    segment_id: int | None = Field(default=None, primary_key=True)
+    content: bytes
 
 
 class SourceRow(SQLModel, table=True):

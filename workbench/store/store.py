@@ -37,11 +37,11 @@ from workbench.model import (
     digest,
 )
 from workbench.source import SourceError
-from workbench.store import dialect, searching
+from workbench.store import contents, dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
-from workbench.store.payloads import PAYLOAD, Payloads, load, load_json, packed, pointed_at, unpacked, unshut
+from workbench.store.payloads import Payloads, load, load_json, packed, pointed_at, unpacked
 from workbench.store.recent import Recent
 from workbench.store.schema import TABLES
 from workbench.store.searching import Hit
@@ -712,10 +712,9 @@ class Store:
             known: set[str] = set()
             wanted: dict[str, str] = {}
             problems: list[str] = []
-            for row in connection.execution_options(yield_per=BATCH).execute(select(PAYLOAD)):
-                address = row.sha256.hex()
+            for address, content in contents.every(connection):
                 known.add(address)
-                problem, targets = _checked(address, row.content, step=address in steps)
+                problem, targets = _checked(address, content, step=address in steps)
                 problems += [problem] if problem else []
                 wanted |= {target: f"{'step' if address in steps else 'payload'} {address[:12]}" for target in targets if target not in known}
             for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT, LEDGER):
@@ -731,12 +730,10 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
 
 
-def _checked(address: str, stored: bytes, *, step: bool) -> tuple[str | None, set[str]]:
+def _checked(address: str, content: bytes | ValueError, *, step: bool) -> tuple[str | None, set[str]]:
     """What is wrong with a payload, and what it points at where nothing is."""
-    try:
-        content = unshut(stored)
-    except ValueError as error:
-        return f"payload {address[:12]}: {error}", set()
+    if isinstance(content, ValueError):
+        return f"payload {address[:12]}: {content}", set()
     actual = hashlib.sha256(content).hexdigest()
     if actual != address:
         return f"payload {address[:12]}: its content hashes to {actual[:12]}", set()

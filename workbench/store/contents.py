@@ -1,0 +1,199 @@
+"""Contents under their addresses, compressed: the many of one batch together in segments, a few by themselves.
+
+Together they compress better and faster, and a run's contents lie side by side. A segment is never changed: where something in it is deleted, what
+is left moves to a new one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import zstandard
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from workbench.store.dialect import insert_new
+from workbench.store.schema import TABLES
+
+PAYLOAD, SEGMENT = TABLES["payload"], TABLES["segment"]
+IN_CLAUSE = 500
+COMPRESS_FROM_BYTES = 128
+LEVEL, SEGMENT_LEVEL = 1, 3
+WORTH_IT = 0.9
+"""Compressed content is kept where it is at most this share of the plain one."""
+FRAME = b"\x01"
+"""What stands before a zstd frame made with `dictionary.txt`. No JSON begins so: content says by itself whether it is compressed."""
+TOGETHER_FROM_BYTES = 64 * 1024
+"""Fewer bytes than this are kept each by itself: a fork, a batch that came in live."""
+SEGMENT_BYTES = 256 * 1024
+SEGMENTS_OPEN = 16
+IN_SEGMENT = b""
+"""What stands in place of a content that stands in a segment. No content is empty."""
+ROW = ("sha256", "content", "segment_id", "start", "size")
+
+
+def save(connection: Connection, contents: Mapping[str, bytes]) -> None:
+    """Write what is not stored yet."""
+    known = _known(connection, contents)
+    new = {address: content for address, content in contents.items() if address not in known}
+    small = {address: content for address, content in new.items() if len(content) <= SEGMENT_BYTES}
+    together = small if sum(map(len, small.values())) >= TOGETHER_FROM_BYTES else {}
+    rows = [(bytes.fromhex(address), shut(content), None, None, None) for address, content in new.items() if address not in together]
+    insert_new(connection, PAYLOAD, [*rows, *_put_together(connection, together)])
+
+
+def _put_together(connection: Connection, contents: Mapping[str, bytes]) -> Iterator[tuple[Any, ...]]:
+    """Write segments; gives the rows that say where in them each content is."""
+    rest = iter(contents.items())
+    for part in iter(lambda: list(_of_one_segment(rest)), []):
+        segment_id = _put_segment(connection, b"".join(content for _, content in part))
+        start = 0
+        for address, content in part:
+            yield bytes.fromhex(address), IN_SEGMENT, segment_id, start, len(content)
+            start += len(content)
+
+
+def _of_one_segment(contents: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    size = 0
+    for address, content in contents:
+        yield address, content
+        size += len(content)
+        if size >= SEGMENT_BYTES:
+            return
+
+
+def _put_segment(connection: Connection, content: bytes) -> int:
+    query = SEGMENT.insert().values(content=_segment_compressor().compress(content)).returning(SEGMENT.c.segment_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def fetch(connection: Connection, addresses: Iterable[str]) -> dict[str, bytes]:
+    """The contents behind these addresses, those that are there. ValueError for one that is damaged."""
+    found: dict[str, bytes] = {}
+    for batch in batched(addresses, IN_CLAUSE):
+        for row in connection.execute(select(PAYLOAD).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))).all():
+            found[row.sha256.hex()] = _content(connection, row)
+    return found
+
+
+def every(connection: Connection) -> Iterator[tuple[str, bytes | ValueError]]:
+    """Every address with its content, or what is wrong with it; segment by segment."""
+    query = select(PAYLOAD).order_by(PAYLOAD.c.segment_id, PAYLOAD.c.start)
+    for row in connection.execution_options(yield_per=IN_CLAUSE).execute(query):
+        try:
+            yield row.sha256.hex(), _content(connection, row)
+        except ValueError as error:
+            yield row.sha256.hex(), error
+
+
+def remove(connection: Connection, addresses: Iterable[str]) -> int:
+    """Delete contents; returns how many bytes they took by themselves, or would have."""
+    size, segments = 0, set[int]()
+    for batch in batched(addresses, IN_CLAUSE):
+        here = PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)])
+        for row in connection.execute(select(PAYLOAD).where(here)):
+            size += len(row.content) or row.size
+            segments |= {row.segment_id} - {None}
+        connection.execute(delete(PAYLOAD).where(here))
+    for segment_id in segments:
+        _move_out(connection, segment_id)
+    return size
+
+
+def _move_out(connection: Connection, segment_id: int) -> None:
+    """Put what is left of a segment into a new one, and delete it."""
+    left = connection.execute(select(PAYLOAD).where(PAYLOAD.c.segment_id == segment_id)).all()
+    if left:
+        contents = {row.sha256.hex(): _content(connection, row) for row in left}
+        moved = [dict(zip(("address", *ROW[1:]), row, strict=True)) for row in _put_together(connection, contents)]
+        values: dict[str, Any] = {name: bindparam(name) for name in ROW[1:]}
+        connection.execute(update(PAYLOAD).where(PAYLOAD.c.sha256 == bindparam("address")).values(values), moved)
+    connection.execute(delete(SEGMENT).where(SEGMENT.c.segment_id == segment_id))
+
+
+def _content(connection: Connection, row: Any) -> bytes:
+    if row.segment_id is None:
+        return unshut(row.content)
+    segment = _segment(connection, row.segment_id)
+    return segment[row.start : row.start + row.size]
+
+
+def _segment(connection: Connection, segment_id: int) -> bytes:
+    """A segment's plain bytes. The last few stay open with the connection: a segment's number is never given again."""
+    opened: dict[int, bytes] = connection.info.setdefault("segments", {})
+    if segment_id not in opened:
+        stored = connection.execute(select(SEGMENT.c.content).where(SEGMENT.c.segment_id == segment_id)).scalar()
+        if stored is None:
+            raise ValueError(f"its segment {segment_id} is missing")
+        try:
+            content = zstandard.ZstdDecompressor().decompress(stored)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"its segment {segment_id} is damaged: {error}") from error
+        for number in itertools.islice(list(opened), max(0, len(opened) - SEGMENTS_OPEN + 1)):
+            del opened[number]
+        opened[segment_id] = content
+    return opened[segment_id]
+
+
+def _known(connection: Connection, addresses: Iterable[str]) -> set[str]:
+    """Those of these addresses that are stored already."""
+    found: set[str] = set()
+    for batch in batched(addresses, IN_CLAUSE):
+        query = select(PAYLOAD.c.sha256).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))
+        found.update(known.hex() for known in connection.execute(query).scalars().all())
+    return found
+
+
+def batched(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    """The values in tuples of at most this size."""
+    rest = iter(values)
+    while batch := tuple(itertools.islice(rest, size)):
+        yield batch
+
+
+# ---- compression
+
+
+@cache
+def _dictionary() -> zstandard.ZstdCompressionDict:
+    """Words and names that most traces share, so that short content compresses too. Never edit the file: what is stored needs it to be read."""
+    content = files("workbench.store").joinpath("dictionary.txt").read_bytes()
+    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    dictionary = _dictionary()
+    dictionary.precompute_compress(level=LEVEL)
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False)
+
+
+@cache
+def _segment_compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=SEGMENT_LEVEL, write_checksum=False)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(dict_data=_dictionary())
+
+
+def shut(content: bytes) -> bytes:
+    """Content as it is stored by itself: compressed where that is worth it."""
+    if len(content) < COMPRESS_FROM_BYTES:
+        return content
+    compressed = FRAME + _compressor().compress(content)
+    return compressed if len(compressed) <= len(content) * WORTH_IT else content
+
+
+def unshut(stored: bytes) -> bytes:
+    """Content as it was put. ValueError for a damaged frame."""
+    if not stored.startswith(FRAME):
+        return stored
+    try:
+        return _decompressor().decompress(stored[len(FRAME) :])
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from error
