@@ -95,10 +95,10 @@ class Bench:
 
     def runs(self) -> pl.DataFrame:
         """One row a run; the columns are described in `workbench.frames`."""
-        from workbench.frames import runs_frame  # noqa: PLC0415  # polars takes a third of a second to import
+        from workbench.frames import overviews_frame  # noqa: PLC0415  # polars takes a third of a second to import
 
         collection.catch_up(self.store)
-        return runs_frame(list(self.store.runs()))
+        return overviews_frame(self.store.overviews())
 
     def findings(self) -> pl.DataFrame:
         """One row a finding of the runs examined so far, the gravest first."""

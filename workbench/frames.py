@@ -13,6 +13,7 @@ import polars as pl
 from workbench.calls import token_count
 from workbench.effects import attempted
 from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, Step, canonical
+from workbench.overview import Overview, overview_of
 
 SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
@@ -132,7 +133,14 @@ LEDGER: Schema = {
 
 def runs_frame(runs: Iterable[Run]) -> pl.DataFrame:
     """One row a run, in the order given. The columns are `RUNS`."""
-    return _frame([_run_row(run) for run in runs], RUNS)
+    return overviews_frame([overview_of(run) for run in runs])
+
+
+def overviews_frame(overviews: Sequence[Overview]) -> pl.DataFrame:
+    """The same of runs' overviews: column by column, since there may be many."""
+    columns = zip(*overviews, strict=True) if overviews else ((),) * len(RUNS)
+    values = dict(zip(RUNS, columns, strict=True))
+    return pl.DataFrame([pl.Series(name, list(values[name]), dtype=kind) for name, kind in RUNS.items()])
 
 
 def steps_frame(run: Run) -> pl.DataFrame:
@@ -202,30 +210,6 @@ def _encodable(value: Json) -> Json:
     if isinstance(value, list):
         return [_encodable(inner) for inner in value]
     return {name: _encodable(inner) for name, inner in value.items()} if isinstance(value, dict) else value
-
-
-def _run_row(run: Run) -> tuple[Json, ...]:
-    kinds = [step.kind for step in run.steps]
-    return (
-        run.run_id,
-        run.agent,
-        run.status,
-        run.outcome,
-        run.started_ns,
-        None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6,
-        len(kinds),
-        kinds.count("model"),
-        kinds.count("tool"),
-        attempted(run),
-        sum(step.status == "error" for step in run.steps),
-        len({step.invocation for step in run.steps}),
-        token_count(run.tokens),
-        run.cost_usd,
-        run.conversation_id,
-        run.forked_from,
-        run.forked_at_step,
-        list(run.sources),
-    )
 
 
 def _step_row(run_id: str, step: Step) -> tuple[Json, ...]:

@@ -72,6 +72,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE payload ADD COLUMN start INTEGER",
         "ALTER TABLE payload ADD COLUMN size INTEGER",
     ),
+    # What a list of runs says of each, so that it reads no steps; `overview` is the version of what is counted how.
+    tuple(
+        f"ALTER TABLE run ADD COLUMN {column}"
+        for column in (
+            *("agent TEXT", "outcome TEXT", "duration_ms REAL", "steps INTEGER", "model_calls INTEGER", "tool_calls INTEGER", "effects INTEGER"),
+            *("errors INTEGER", "invocations INTEGER", "total_tokens INTEGER", "cost_usd REAL", "conversation_id TEXT", "forked_at_step INTEGER"),
+            *("sources TEXT", "overview INTEGER"),
+        )
+    ),
 )
 VERSION = len(MIGRATIONS)
 

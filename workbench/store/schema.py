@@ -110,7 +110,7 @@ class HistoryRow(SQLModel, table=True):
 
 
 class RunRow(SQLModel, table=True):
-    """One revision of a run, derived from what was collected, or recorded by a fork."""
+    """One revision of a run, derived from what was collected, or recorded by a fork; what lists say of it (`workbench.overview`) in columns of its own."""
 
     __tablename__ = "run"
     seq: int | None = Field(default=None, primary_key=True)
@@ -120,6 +120,23 @@ class RunRow(SQLModel, table=True):
     status: str
     forked_from: str | None
     sha256: str
+    agent: str | None
+    outcome: str | None
+    duration_ms: float | None
+    steps: int | None
+    model_calls: int | None
+    tool_calls: int | None
+    effects: int | None
+    errors: int | None
+    invocations: int | None
+    total_tokens: int | None = Field(sa_type=BigInteger)
+    cost_usd: float | None
+    conversation_id: str | None
+    forked_at_step: int | None
+    sources: str | None
+    """JSON."""
+    overview: int | None
+    """The version of the overview; None for a run from before there were any."""
 
 
 class StepRow(SQLModel, table=True):

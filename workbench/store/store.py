@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, even
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from workbench import overview
 from workbench.database import Database, Location, location
 from workbench.model import (
     Checkpoint,
@@ -36,6 +38,7 @@ from workbench.model import (
     canonical,
     digest,
 )
+from workbench.overview import Overview, overview_of
 from workbench.source import SourceError
 from workbench.store import contents, dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
@@ -65,6 +68,8 @@ THREADS_OF_TRACE = select(SPAN.c.conversation_id).distinct().where(SPAN.c.trace_
 TRACES_OF_THREAD = select(SPAN.c.trace_id).distinct().where(SPAN.c.conversation_id == bindparam("thread"))
 CHECKPOINTS_OF_THREAD = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == bindparam("thread")).order_by(CHECKPOINT.c.seq)
 ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}
+NEWEST = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
+OLDEST_FIRST = RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq
 NEWEST_REVISION = select(RUN.c.revision).where(RUN.c.run_id == bindparam("run")).order_by(RUN.c.seq.desc()).limit(1)
 
 
@@ -467,17 +472,30 @@ class Store:
         newest = connection.execute(NEWEST_REVISION, {"run": run.run_id}).scalar()
         if newest == revision:
             return False
-        row = {"run_id": run.run_id, "revision": revision, "started_ns": run.started_ns, "status": run.status, "forked_from": run.forked_from}
-        row["sha256"] = payloads.put_json(header)
+        row = {"revision": revision, "sha256": payloads.put_json(header), **_columns_of(overview_of(run))}
         _insert(connection, STEP, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)])
         connection.execute(RUN.insert(), [row])
         return True
 
     def run_ids(self) -> list[str]:
         """All runs, oldest first; those without a time stand last."""
-        newest = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
         with self._engine.connect() as connection:
-            return _column(connection, select(RUN.c.run_id).where(RUN.c.seq.in_(newest)).order_by(RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq))
+            return _column(connection, select(RUN.c.run_id).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST))
+
+    def overviews(self) -> list[Overview]:
+        """What a list of runs says of each, in the order of `run_ids`. What was counted in another way before is counted anew."""
+        query = select(*(RUN.c[name] for name in Overview._fields), RUN.c.overview, RUN.c.seq).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            older = {row.seq: overview_of(self._run(connection, row.run_id)[0]) for row in rows if row.overview != overview.VERSION}
+        if older:
+            with self._writing() as connection:
+                for seq, found in older.items():
+                    connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(found)))
+        sources: dict[str, tuple[str, ...]] = {}
+        for text in {row.sources for row in rows if row.seq not in older}:
+            sources[text] = tuple(json.loads(text))
+        return [older.get(row.seq) or Overview._make((*row[: len(Overview._fields) - 1], sources[row.sources])) for row in rows]
 
     def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
         """These runs (all of them by default), whole, one at a time."""
@@ -724,6 +742,11 @@ class Store:
             problems += searching.disagreements(connection)
             problems += dialect.damage(connection)
         return problems
+
+
+def _columns_of(found: Overview) -> dict[str, Json]:
+    """An overview as columns of `run`."""
+    return {**found._asdict(), "sources": json.dumps(found.sources), "overview": overview.VERSION}
 
 
 def _some(names: Sequence[str]) -> str:

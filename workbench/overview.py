@@ -1,0 +1,71 @@
+"""What a list of runs says of each: its outcome and its counts. The store keeps it beside the run, so that a list reads no steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from workbench.calls import token_count
+from workbench.effects import attempted
+from workbench.model import Run
+
+VERSION = 1
+"""Goes up whenever something is counted otherwise: what a store keeps from before is then made anew."""
+LARGEST = (1 << 63) - 1
+"""The largest number a database's column takes; hostile token counts add up to more."""
+
+
+class Overview(NamedTuple):
+    """One run, without its steps. Nanoseconds since 1970, milliseconds, US dollars; None is not recorded."""
+
+    run_id: str
+    agent: str | None
+    status: str
+    outcome: str
+    """The final answer, else the status and the last error."""
+    started_ns: int | None
+    duration_ms: float | None
+    """From the first start to the last end, waiting for people included."""
+    steps: int
+    model_calls: int
+    tool_calls: int
+    effects: int
+    """Attempted side effects."""
+    errors: int
+    """Steps that ended with an error."""
+    invocations: int
+    total_tokens: int | None
+    cost_usd: float | None
+    conversation_id: str | None
+    forked_from: str | None
+    forked_at_step: int | None
+    sources: tuple[str, ...]
+
+
+def overview_of(run: Run) -> Overview:
+    """The overview of a run. Half a surrogate pair, which no database takes, is written as its code point."""
+    kinds = [step.kind for step in run.steps]
+    tokens = token_count(run.tokens)
+    return Overview(
+        run_id=run.run_id,
+        agent=None if run.agent is None else _whole(run.agent),
+        status=run.status,
+        outcome=_whole(run.outcome),
+        started_ns=run.started_ns,
+        duration_ms=None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6,
+        steps=len(kinds),
+        model_calls=kinds.count("model"),
+        tool_calls=kinds.count("tool"),
+        effects=attempted(run),
+        errors=sum(step.status == "error" for step in run.steps),
+        invocations=len({step.invocation for step in run.steps}),
+        total_tokens=None if tokens is None else min(tokens, LARGEST),
+        cost_usd=run.cost_usd,
+        conversation_id=run.conversation_id,
+        forked_from=run.forked_from,
+        forked_at_step=run.forked_at_step,
+        sources=tuple(map(_whole, run.sources)),
+    )
+
+
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
