@@ -36,6 +36,7 @@ from workbench.verdict import Verdict, verdict_of
 
 if TYPE_CHECKING:
     import polars as pl
+    from langchain_core.language_models import BaseChatModel
 
     from workbench.backtest import Backtest, Labels
     from workbench.widgets import Stepper
@@ -314,6 +315,42 @@ class RecordedRun:
         notes = (*done.receipt.notes, *self._changed_since(databases))
         store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": notes}))
         return self.bench.run(run_id)
+
+    def simulate(
+        self,
+        at: int,
+        model: BaseChatModel | str,
+        *,
+        tool_result: Any = NOTHING,
+        message: Any = NOTHING,
+        system: Any = NOTHING,
+        tools: Any = NOTHING,
+        answer: Any = NOTHING,
+        fault: Any = NOTHING,
+        model_calls: int = 25,
+        seconds: float = 120.0,
+    ) -> RecordedRun:
+        """Go on from a step without the agent's code: a generic loop asks this chat model (or "provider:name"), tools answer from the recording.
+
+        For runs without LangGraph, or whose code is not at hand; needs nothing but what was recorded. At most one thing changes, as in `fork`. What
+        has no recorded answer halts. ForkError and ModelError say what can't be done.
+        """
+        from workbench.models import chat_model  # noqa: PLC0415  # langchain takes long to import
+        from workbench.replay.simulation import simulate  # noqa: PLC0415  # as above
+
+        change = _change({"tool_result": tool_result, "message": message, "system": system, "tools": tools, "answer": answer, "fault": fault})
+        done = simulate(
+            self.run,
+            at=at,
+            change=change,
+            model=chat_model(model) if isinstance(model, str) else model,
+            run_id=self._fork_id()[0],
+            model_calls=model_calls,
+            seconds=seconds,
+        )
+        self.bench.store.save_runs([done.run], prefix=done.prefix)
+        self.bench.store.save_receipt(done.receipt)
+        return self.bench.run(done.run.run_id)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
         """A report on this run; written to `path` (.html, .md or .json) when one is given."""

@@ -40,6 +40,7 @@ from workbench.detection import ORDER
 from workbench.doctor import examine
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Budget, Comparison, Finding, Json, Run, Step
+from workbench.models import ModelError
 from workbench.plugins import PluginError
 from workbench.redaction import RedactionError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
@@ -61,6 +62,7 @@ KNOWN = (
     ReceiverError,
     ConditionError,
     LabelError,
+    ModelError,
     alerts.WebhookError,
     LookupError,
     OSError,
@@ -274,15 +276,48 @@ def fork(
     given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
         parent = bench.run(run_id)
-        forked = parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, approve=_approval(approve or ()), budget=budget, **given)
-        receipt = forked.receipt
-        if receipt is None:
-            raise LookupError(f"the fork {forked.run_id} left no receipt")
-        if as_json:
-            _print_json(summary.of_fork(receipt))
-        else:
-            out.print(static.receipt_text(receipt), markup=False)
-            out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
+        _print_fork(
+            parent,
+            parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, approve=_approval(approve or ()), budget=budget, **given),
+            store,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def simulate(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    at: Annotated[int, typer.Option("--at", help="The step to go on from: a model call, a tool call or a person's word.")],
+    model: Annotated[str, typer.Option("--model", help="The chat model to ask, as provider:name.")],
+    tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
+    message: Annotated[str | None, typer.Option("--message", help='JSON: {"index": 2, "content": "…"} edits what the model saw.')] = None,
+    system: Annotated[str | None, typer.Option("--system", help="Another system prompt.")] = None,
+    tools: Annotated[str | None, typer.Option("--tools", help="JSON list of the tools to offer, or an object that changes their definitions.")] = None,
+    answer: Annotated[str | None, typer.Option("--answer", help="JSON: what the person answers instead.")] = None,
+    fault: Annotated[str | None, typer.Option("--fault", help="timeout, error or empty: what the tool call meets.")] = None,
+    model_calls: Annotated[int, typer.Option("--model-calls", min=1, help="Ask the model so often at most.")] = 25,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop after this long.")] = 120.0,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on from a step without the agent's code: the model is asked anew, tools answer from the recording."""
+    texts = {"tool_result": tool_result, "message": message, "tools": tools, "answer": answer}
+    given = {name: _parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
+    given |= {name: text for name, text in (("system", system), ("fault", fault)) if text is not None}
+    with _opened(store) as bench:
+        _print_fork(bench.run(run_id), bench.run(run_id).simulate(at, model, model_calls=model_calls, seconds=seconds, **given), store, as_json=as_json)
+
+
+def _print_fork(parent: wb.RecordedRun, forked: wb.RecordedRun, store: str, *, as_json: bool) -> None:
+    """What came of a fork; status 1 where something was halted or blocked."""
+    receipt = forked.receipt
+    if receipt is None:
+        raise LookupError(f"the fork {forked.run_id} left no receipt")
+    if as_json:
+        _print_json(summary.of_fork(receipt))
+    else:
+        out.print(static.receipt_text(receipt), markup=False)
+        out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
     if not receipt.clean:
         raise typer.Exit(1)
 

@@ -1,0 +1,204 @@
+"""Forks of runs without code: a generic loop goes on from what was recorded, and nothing of the agent runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+import workbench as wb
+from workbench import cli
+from workbench.bench import RecordedRun
+from workbench.model import Message, ToolCall
+from workbench.models import ModelError, chat_model
+from workbench.replay.forking import ForkError
+from workbench.replay.simulation import chat_messages, schema
+from workbench.sketch import model, sketch, tool, user
+
+BOOK = {"flight": "NH 11"}
+SYSTEM = Message(role="system", content="Book once.")
+ASKED = Message(role="user", content="Book NH 11")
+
+
+def call(name: str, arguments: dict[str, Any], call_id: str) -> AIMessage:
+    return AIMessage(content="", tool_calls=[{"name": name, "args": arguments, "id": call_id, "type": "tool_call"}])
+
+
+class Scripted(BaseChatModel):
+    """A model that says what it is told to say, and keeps what it was asked."""
+
+    answers: list[AIMessage]
+    asked: list[list[BaseMessage]] = Field(default_factory=list)
+    bound: list[Any] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **_: Any) -> Scripted:
+        """Keep what is offered."""
+        self.bound.append(tools)
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        self.asked.append(messages)
+        return ChatResult(generations=[ChatGeneration(message=self.answers[len(self.asked) - 1])])
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> RecordedRun:
+    """A run that was told by spans alone: it looks up, books, times out and books again."""
+    bench = wb.open(tmp_path / "store.db")
+    asking = {"messages": (SYSTEM, ASKED), "name": "small"}
+    run = sketch(
+        user("Book NH 11"),
+        model("", calls=(("book_flight", BOOK),), **asking),
+        tool("book_flight", BOOK, error="TimeoutError: no answer"),
+        model("", calls=(("book_flight", BOOK),), name="small"),
+        tool("book_flight", BOOK, {"booking": "B-2"}),
+        model("Booked: B-2", name="small"),
+        run_id="twice",
+    )
+    bench.store.save_runs([run])
+    return bench.run("twice")
+
+
+def test_a_changed_result_leads_elsewhere(recorded: RecordedRun):
+    """With the booking in place of the time-out the model is asked anew, ends the run, and the flight is booked once."""
+    asked = Scripted(answers=[AIMessage("Booked: B-1")])
+    fork = recorded.simulate(2, asked, tool_result={"booking": "B-1"})
+    assert [(step.kind, step.name, step.notes) for step in fork.steps[2:]] == [("tool", "book_flight", ("edited",)), ("model", "Scripted", ("live",))]
+    assert [message.content for message in asked.asked[0]] == ["Book once.", "Book NH 11", "", '{"booking":"B-1"}']
+    assert wb.compare(recorded, fork).effects == {"book_flight": "2 → 0"}  # what was edited was not made
+    assert (fork.outcome, fork.run.forked_from, fork.run.forked_at_step) == ("Booked: B-1", "twice", 2)
+    assert fork.receipt.calls.model_dump() == {"served": 1, "live": 1, "blocked": 0, "halted": 0}
+    assert fork.receipt.isolation.startswith("no code of the agent ran")
+
+
+def test_the_tools_offered_have_the_parameters_that_calls_used(recorded: RecordedRun):
+    """The model is offered the recorded tools, with a schema that their recorded arguments fit."""
+    asked = Scripted(answers=[AIMessage("Done.")])
+    recorded.simulate(1, asked)
+    expected = {"name": "book_flight", "parameters": {"type": "object", "properties": {"flight": {"type": "string"}}, "required": ["flight"]}}
+    assert asked.bound[0] == [{"type": "function", "function": expected}]
+    assert schema([{"a": 1, "b": "x"}, {"a": None, "c": [1]}])["required"] == ["a"]
+
+
+def test_recorded_answers_are_served_in_order(recorded: RecordedRun):
+    """A model that decides as recorded meets what was recorded, each answer once, and then no more."""
+    book = [call("book_flight", BOOK, f"c{number}") for number in range(3)]
+    fork = recorded.simulate(1, Scripted(answers=book), system="Try thrice.")
+    assert [step.error or step.result for step in fork.run.of_kind("tool")] == ["TimeoutError: no answer", {"booking": "B-2"}, "halted: no recording"]
+    assert fork.receipt.calls.halted == 1
+    assert "each recording has been served once" in fork.receipt.records[-1].says
+    assert fork.run.status == "error"
+
+
+def test_another_argument_has_no_recording(recorded: RecordedRun):
+    """A call that was never recorded halts and names the nearest."""
+    fork = recorded.simulate(1, Scripted(answers=[call("book_flight", {"flight": "NH 12"}, "c1")]), system="Book NH 12.")
+    assert 'recorded "NH 11", asked "NH 12"' in fork.receipt.records[-1].says
+    assert wb.compare(recorded, fork).effects == {"book_flight": "2 → 0"}
+
+
+def test_faults_messages_and_prompts_change_what_is_asked(recorded: RecordedRun):
+    """A fault takes the place of a result; an edited message and another system prompt are what the model is given."""
+    failed = Scripted(answers=[AIMessage("Sorry.")])
+    recorded.simulate(4, failed, fault="error")
+    assert failed.asked[0][-1].content == "RuntimeError: failed (injected by the fork)"
+    edited = Scripted(answers=[AIMessage("Sorry.")])
+    recorded.simulate(1, edited, message={"index": -1, "content": "Book NH 99"})
+    assert [message.content for message in edited.asked[0]] == ["Book once.", "Book NH 99"]
+    told = Scripted(answers=[AIMessage("Sorry.")])
+    recorded.simulate(1, told, system="Never book.")
+    assert [message.content for message in told.asked[0]] == ["Never book.", "Book NH 11"]
+    none = Scripted(answers=[AIMessage("Sorry.")])
+    recorded.simulate(1, none, tools=[])
+    assert none.bound == []
+
+
+def test_a_simulation_is_bounded(recorded: RecordedRun):
+    """A model that never stops asking is stopped, and the receipt says by what."""
+    endless = Scripted(answers=[call("book_flight", BOOK, f"c{number}") for number in range(9)])
+    fork = recorded.simulate(1, endless, model_calls=1)
+    assert fork.receipt.outcome == "halted: the model was asked 1 times, which is the limit"
+    late = recorded.simulate(1, endless, seconds=0)
+    assert (late.receipt.outcome, late.receipt.calls.live) == ("halted: the time is up", 0)
+
+
+def test_what_cannot_be_simulated_says_why(recorded: RecordedRun):
+    """A step with nothing to go on from, a change of the wrong kind, a model nobody can make."""
+    with pytest.raises(ForkError, match="has no tool result to change"):
+        recorded.simulate(1, Scripted(answers=[]), tool_result=1)
+    with pytest.raises(ForkError, match="no tool 'fly' was offered; there were book_flight"):
+        recorded.simulate(1, Scripted(answers=[]), tools=["fly"])
+    with pytest.raises(ModelError, match="write provider:name"):
+        recorded.simulate(1, "gpt-5")
+    with pytest.raises(ModelError, match="nosuch:model can't be used"):
+        chat_model("nosuch:model")
+
+
+def test_a_model_that_fails_is_told(recorded: RecordedRun):
+    """An error of the provider ends the simulation as a result that can be looked at."""
+    fork = recorded.simulate(1, Scripted(answers=[]))
+    assert fork.receipt.outcome == "failed: the model failed: IndexError: list index out of range"
+
+
+def test_answers_nobody_asked_for_are_told_as_words():
+    """A tool message without its call, which providers refuse, becomes a person's message; one without an id answers the open call."""
+    asking = Message(role="assistant", tool_calls=(ToolCall(name="look_up", arguments={}),))
+    answer = Message(role="tool", content="found", name="look_up")
+    told = list(chat_messages([answer, asking, answer, answer]))
+    assert [message.type for message in told] == ["human", "ai", "tool", "human"]
+    assert told[2].tool_call_id == told[1].tool_calls[0]["id"]
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """An OpenAI-compatible endpoint on this machine, as the environment names it; gives what it was asked."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            message = {"role": "assistant", "content": "Booked: B-1"}
+            usage = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+            answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "tiny", "usage": usage}
+            body = json.dumps({**answer, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_any_provider_by_name(recorded: RecordedRun, endpoint: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]):
+    """`workbench simulate --model openai:tiny` asks an OpenAI-compatible endpoint, with the recorded history and tools."""
+    store = str(recorded.bench.store.path)
+    command = ["simulate", "twice", "--at", "2", "--model", "openai:tiny", "--tool-result", '{"booking": "B-1"}', "--store", store, "--json"]
+    cli.app(command, standalone_mode=False)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["run_id"], told["outcome"]) == ("twice~1", "Booked: B-1")
+    assert [message["role"] for message in endpoint[0]["messages"]] == ["system", "user", "assistant", "tool"]
+    assert endpoint[0]["tools"][0]["function"]["name"] == "book_flight"
+    assert recorded.bench.run("twice~1").run.tokens.input == 11
