@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ from workbench import source as sources
 from workbench.collection import collector_of
 from workbench.model import Json, Log, Record, Skip, Span
 from workbench.outline import having, outline
+from workbench.reading import footers
+from workbench.reading.tables import parquet_rows
 from workbench.semconv import read
 from workbench.source import Source, SourceError
 
@@ -489,3 +492,44 @@ def test_every_span_of_a_real_export_is_read():
         ("openai-agents-openllmetry-live", "spans.json", 17),
     ):
         assert len(spans_in(Source(shared(folder, "raw", name)))) == count
+
+
+def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file of a few kilobytes whose pages hold megabytes, or whose one row group has millions of rows, is an error that says how large it is."""
+    rows = [as_clickhouse(None, ROOT) | {"SpanName": "a" * 8_000_000}]
+    bomb = written(tmp_path, "bomb.parquet", parquet(rows))
+    assert bomb.path.stat().st_size < 50_000
+    monkeypatch.setattr("workbench.reading.footers.MAX_GROUP_BYTES", 4_000_000)
+    with pytest.raises(SourceError, match="row group 0 unpacks to more than 4,000,000 bytes"):
+        list(clickhouse.collect(bomb))
+    monkeypatch.setattr("workbench.reading.footers.MAX_GROUP_ROWS", 1)
+    with pytest.raises(SourceError, match="row group 0 has 2 rows; at most 1 are read at once"):
+        list(clickhouse.collect(written(tmp_path, "rows.parquet", clickhouse_parquet())))
+
+
+def test_a_text_that_a_column_repeats_is_told_once_at_a_time(tmp_path: Path):
+    """Two thousand rows that share one text of a megabyte are read within a fraction of the two gigabytes they would be as rows."""
+    shared = pl.DataFrame([as_clickhouse(None, ROOT)]).select(pl.all().repeat_by(2_000).explode()).with_columns(SpanName=pl.lit("a" * 1_000_000))
+    stream = io.BytesIO()
+    shared.write_parquet(stream)
+    source = written(tmp_path, "shared.parquet", stream.getvalue())
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in parquet_rows(source)) == 2_000
+        assert tracemalloc.get_traced_memory()[1] < 300_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_sizes_in_a_footer_are_those_that_polars_wrote(tmp_path: Path, groups: int):
+    """Every row group and page is found: the unpacked sizes add up to what the texts need, and a file cut off has no sizes."""
+    path = tmp_path / "many.parquet"
+    pl.DataFrame({"text": [f"{number:08}" for number in range(3_000)]}).write_parquet(path, row_group_size=3_000 // groups)
+    with path.open("rb") as stream:
+        found = footers._groups(stream)
+        assert [group[footers.GROUP_ROWS] for group in found] == [3_000 // groups] * groups
+        assert 24_000 < sum(sum(footers._pages(stream, group[footers.COLUMNS][0][footers.CHUNK_METADATA])) for group in found) < 60_000
+    assert footers.oversized(path) is None
+    path.write_bytes(path.read_bytes()[:-20])
+    assert footers.oversized(path) is None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workbench.model import Json
+from workbench.reading.footers import oversized
 from workbench.source import Source, SourceError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ Fields = dict[str, Json]
 
 MAGIC = b"PAR1"
 BATCH_ROWS = 5_000
+ROWS_AT_ONCE, BYTES_AT_ONCE = 512, 64 * 1024 * 1024
 FRACTIONS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 
 
@@ -33,20 +35,31 @@ def parquet_columns(source: Source) -> frozenset[str]:
 
 
 def parquet_rows(source: Source) -> Iterator[tuple[int, Fields]]:
-    """Each row of a Parquet file with its number from 0. SourceError where the file can't be read on."""
+    """Each row of a Parquet file with its number from 0. SourceError where the file can't be read on, and for one that would not fit into memory."""
     import polars as pl  # noqa: PLC0415  # as above
 
+    if reason := oversized(source.path):
+        raise SourceError(f"{source.path}: {reason}; write it anew with smaller row groups")
     start = 0
     while True:
         try:
             batch = pl.scan_parquet(source.path, glob=False).slice(start, BATCH_ROWS).collect()
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise SourceError(f"{source.path}:row {start}: cut off or damaged: {error}") from error
-        for number, row in enumerate(_plain(batch).iter_rows(named=True), start):
+        for number, row in enumerate(_plain(batch).iter_rows(named=True, buffer_size=_at_once(batch)), start):
             yield number, {key: _json(value) for key, value in row.items()}
         start += batch.height
         if batch.height < BATCH_ROWS:
             return
+
+
+def _at_once(batch: pl.DataFrame) -> int:
+    """How many rows to turn into Python's values at a time: a column that says one long text again and again is small until then."""
+    import polars as pl  # noqa: PLC0415  # as above
+
+    texts = [pl.col(name).cast(pl.Binary).bin.size().cast(pl.Int64).max() for name, kind in batch.schema.items() if kind in (pl.String, pl.Binary)]
+    longest = sum(size or 0 for size in batch.select(texts).row(0)) if texts and batch.height else 0
+    return max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // max(longest, 1)))
 
 
 def _plain(batch: pl.DataFrame) -> pl.DataFrame:
