@@ -10,7 +10,7 @@ What to do: carry out the approved arguments themselves, from the state, not wha
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     if not approvals:
         yield NotEvaluated(detector="altered-after-approval", run_id=run.run_id, why="no approvals recorded")
         return
-    calls: dict[str, list[Step]] = defaultdict(list)
+    calls: dict[str, deque[Step]] = defaultdict(deque)
     for step in run.of_kind("tool"):
         if step.tool_call is not None and step.tool_call.arguments is not None and step.status != "interrupted":
             calls[step.tool_call.name].append(step)
@@ -51,7 +51,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
                 yield _finding(run, one, step, differences)
 
 
-def _carried_out(one: Approval, calls: dict[str, list[Step]]) -> Iterator[tuple[Step, list[Difference]]]:
+def _carried_out(one: Approval, calls: dict[str, deque[Step]]) -> Iterator[tuple[Step, list[Difference]]]:
     """The first call of each approved kind after the approval, taken from `calls`, with what differs."""
     wanted: dict[str, list[dict[str, Json]]] = defaultdict(list)
     for call in one.granted:
@@ -59,12 +59,12 @@ def _carried_out(one: Approval, calls: dict[str, list[Step]]) -> Iterator[tuple[
     if not wanted and one.step.tool_call:
         wanted[one.step.tool_call.name] = []
     for name, proposals in wanted.items():
-        later = calls.get(name, [])
+        later = calls.get(name, deque())
         while later and later[0].index < one.step.index:
-            later.pop(0)
+            later.popleft()
         for _ in range(max(1, len(proposals))):
             if later:
-                step = later.pop(0)
+                step = later.popleft()
                 yield step, _compared(step, proposals) if proposals else _contradicted(step, one.question)
 
 

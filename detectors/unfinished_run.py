@@ -35,7 +35,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         yield _finding(run, last, "$.tool_call.arguments", "asks a person, and nobody answered", 0.8)
     elif last.kind == "model" and last.status == "ok" and last.output and last.output.tool_calls and not any(map(_hands_in, last.output.tool_calls)):
         names = ", ".join(f"{count} × {name}" for name, count in Counter(call.name for call in last.output.tool_calls).items())
-        yield _finding(run, last, "$.output.tool_calls", f"asks for calls that were never made ({names})", 0.6)
+        yield _finding(run, last, "$.output.tool_calls", f"asks for calls that were never made ({names})", 0.8)
 
 
 def _hands_in(call: ToolCall) -> bool:

@@ -402,7 +402,7 @@ def splurge(steps: list[Step], chance: Random) -> list[Step]:
 def look_again(steps: list[Step], chance: Random) -> list[Step]:
     """Look-ups are made again although nothing has changed."""
     looks = [tool(name, {"item": f"I-{n}-{chance.randrange(10**6)}"}, f"found {n}") for n, name in enumerate(LOOK_UPS[: chance.randrange(3, 8)])]
-    return insert(steps[:1] + steps[-1:], chance, *looks, *looks) if chance.randrange(2) else insert(steps, chance, *looks * 3)
+    return insert(steps, chance, *looks * (3 + len(steps) // len(looks) // 2))
 
 
 def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, Json]], dict[str, Json]]) -> list[Step]:
@@ -445,7 +445,11 @@ def found(detector: Detector, run: Run) -> list[Finding]:
     return [finding for finding in detector.detect(run) if isinstance(finding, Finding)]
 
 
+def planted(name: str, seed: int) -> Run:
+    """A healthy run with the fault planted that this detector looks for."""
+    return drawn(PLANTED[name](healthy(seed), Random(seed)))
+
+
 def missed(detector: Detector, seeds: range) -> list[int]:
     """The seeds whose planted fault a detector doesn't find. A fault that the healthy run already seemed to have doesn't count as found."""
-    plant = PLANTED[detector.name]
-    return [seed for seed in seeds if len(found(detector, drawn(plant(healthy(seed), Random(seed))))) <= len(found(detector, drawn(healthy(seed))))]
+    return [seed for seed in seeds if len(found(detector, planted(detector.name, seed))) <= len(found(detector, drawn(healthy(seed))))]
