@@ -22,3 +22,13 @@ def postgres() -> Iterator[Server]:
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     """Where a store can be made: a file, and a database of a real server."""
     return tmp_path / "workbench.db" if request.param == "sqlite" else location(request.getfixturevalue("postgres").create())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What agents did for real, written by their tools and nodes themselves, outside of any process under test."""
+    path = tmp_path / "ledger.txt"
+    path.touch()
+    monkeypatch.setenv("LEDGER", str(path))
+    monkeypatch.delenv("ESCAPE", raising=False)
+    return path

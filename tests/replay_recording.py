@@ -101,8 +101,14 @@ class Recording:
     graph: str
 
     def fork(self, at: int, change: Change | None = None, **options: Any) -> Forked:
-        """Fork it, with what most tests have in common."""
-        options = {"graph": self.graph, "run_id": "fork", "databases": [self.database], "scratch": self.database.with_name("forks") / "fork.sqlite"} | options
+        """Fork it, with what most tests have in common: the code of nodes runs, where it would be served from what they wrote."""
+        options = {
+            "execute": ("*",),
+            "graph": self.graph,
+            "run_id": "fork",
+            "databases": [self.database],
+            "scratch": self.database.with_name("forks") / "fork.sqlite",
+        } | options
         return fork(self.run, at=at, change=change or Change(), **options)
 
     def step(self, name: str, number: int = 0) -> int:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from workbench.model import Message, Run, ToolCall
-from workbench.replay.cassette import Call, CutOff, Divergence, Tape, canonical_messages, differences, edited, node_path, record
+from workbench.replay.cassette import Call, CutOff, Divergence, Tape, canonical_messages, differences, edited, record
+from workbench.replay.place import node_path
+from workbench.replay.scrubbing import Scrubber, ScrubError, configured
 from workbench.sketch import approval, model, restart, sketch, tool
 
 ASKED = (Message(role="user", content="Book it"),)
@@ -42,7 +44,7 @@ def test_missing() -> None:
         tool("book", {}, "ok").model_copy(update={"tool_call": ToolCall(name="book")}),
         approval("sure?"),
     )
-    reasons = [line.partition(": ")[2] for line in record(sketch(*steps)).missing]
+    reasons = [one.why for one in record(sketch(*steps)).missing]
     assert reasons == [
         "what the model was given was not captured",
         "the result was not captured",
@@ -97,7 +99,8 @@ def test_divergence() -> None:
     assert said[0] == 'no recording of tool book({"flight":"NH 12"}) at tools in the cassette of run sketch (3 recorded answers from here on, 3 left)'
     assert said[1] == '  nearest: step 1 book at tools: $.flight: recorded "NH 11", asked "NH 12"'
     assert [line.split()[2] for line in said[2:4]] == ["2", "0"]
-    assert "tools never run in a fork" in said[4]
+    assert said[4].startswith("  edit: ")
+    assert "--serve-stale book" in said[5]
     assert not isinstance(raised.value, Exception)
 
 
@@ -151,3 +154,74 @@ def test_differences() -> None:
         "$.d: not recorded, asked 5",
     ]
     assert differences(list(range(9)), [])[-1] == "and 5 more"
+
+
+# ---- what differs from run to run
+
+NOON_NS = 1_795_600_800 * 10**9
+ONE, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+
+def scrub(value: Any, known: str = "", **patterns: str) -> Any:
+    return Scrubber((NOON_NS, NOON_NS), lambda one: one == known, patterns, clock=lambda: NOON_NS + 10**15).plain(value)
+
+
+def test_times_of_the_run_are_scrubbed() -> None:
+    """An instant near the run or the re-run is the time and says nothing, however it is written; any other is data."""
+    assert scrub({"at": "2026-11-25T10:00:07.5Z", "said": "it is 2026-11-25 10:00:00"}) == {"at": "<time>", "said": "it is <time>"}
+    assert scrub([1_795_600_801, 1_795_600_801.25, 1_795_600_801_250, "t=1795600801.5"]) == ["<time>", "<time>", "<time>", "t=<time>"]
+    assert scrub(1_795_600_800 + 10**6) == "<time>"
+    depart = {"depart": "2026-12-24T10:00:00Z", "day": "2026-11-25", "price": 1_700_000_000, "n": 7}
+    assert scrub(depart) == depart
+
+
+def test_ids_that_no_answer_brought_are_scrubbed() -> None:
+    """An id made up on the way says nothing; one that an answer brought is data. A pattern of the user's own is scrubbed wherever it matches."""
+    assert scrub(f"request {ONE}") == "request <id>"
+    assert scrub(f"order {ONE}", known=ONE) == f"order {ONE}"
+    assert scrub("see req_A7", request="req_[A-Z0-9]+") == "see <request>"
+
+
+def test_scrubbed_calls_match_and_say_so() -> None:
+    """A call that differs in an id alone is served, after every exact match, and its note tells the difference."""
+    played = tape(tool("book", {"flight": "NH 1", "key": ONE}, "first", node="tools"), tool("book", {"flight": "NH 2", "key": ONE}, "second", node="tools"))
+    served = played.take(Call("tool", "book", "tools", {"flight": "NH 2", "key": OTHER}))
+    assert served.interaction.result == "second"
+    assert served.notes == (f'scrubbed: $.key: recorded "{ONE}", asked "{OTHER}"',)
+
+
+def test_ids_that_are_data_do_not_match() -> None:
+    """Another order's id, which a tool's answer brought, is another call."""
+    steps = (tool("orders", {}, f"{ONE} and {OTHER}", node="tools"), tool("cancel", {"order": ONE}, "cancelled", node="tools"))
+    with pytest.raises(Divergence, match="no recording of tool cancel"):
+        tape(*steps).take(Call("tool", "cancel", "tools", {"order": OTHER}))
+
+
+def test_stale() -> None:
+    """Named so, a tool's call without a recording gets the nearest one's answer, marked; a person's word never is carried over."""
+    played = tape(booked("NH 11", "ok"), booked("LH 4", "other"), approval("sure?", "yes"), stale=["book", "human"])
+    served = played.take(book("NH 12"))
+    assert (served.interaction.result, served.notes) == ("ok", ('stale: $.flight: recorded "NH 11", asked "NH 12"',))
+    with pytest.raises(Divergence, match="an approval is never carried over"):
+        played.take(Call("human", "interrupt", "", "really sure?"))
+
+
+def test_patterns_of_the_project(tmp_path: Any) -> None:
+    """A project's own patterns are read from its pyproject.toml, and one that is none is named."""
+    (tmp_path / "pyproject.toml").write_text("[tool.workbench.replay.scrub]\nrequest = 'req_[a-z]+'\n")
+    assert configured(tmp_path / "below") == {"request": "req_[a-z]+"}
+    (tmp_path / "pyproject.toml").write_text("[tool.workbench.replay.scrub]\nrequest = '('\n")
+    with pytest.raises(ScrubError, match=r"scrub\] request = '\(' is no regular expression"):
+        configured(tmp_path)
+
+
+def test_share() -> None:
+    """A cassette says how many of the run's steps a re-run can be served; what its node wrote stands for a lost answer."""
+    lost = tool("book", {"flight": "NH 1"}, node="tools")
+    kept = lost.model_copy(update={"task_id": "t", "checkpoint_id": "c"})
+    found = record(sketch(booked("NH 2", "ok"), lost, kept))
+    assert (found.steps, found.replayable) == (3, 2)
+    assert [(str(one), one.by_node) for one in found.missing] == [
+        ("step 1 book: the result was not captured", False),
+        ("step 2 book: the result was not captured", True),
+    ]

@@ -19,16 +19,6 @@ MODEL = ("model",)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real, written by the tools themselves, outside of any process under test."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    monkeypatch.delenv("ESCAPE", raising=False)
-    return path
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where the recording stands."""
     found = tmp_path / "recorded"

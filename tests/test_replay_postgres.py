@@ -28,16 +28,6 @@ ROWS = "SELECT md5(string_agg(one::text, '' ORDER BY one::text)) FROM {table} AS
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    monkeypatch.delenv("ESCAPE", raising=False)
-    return path
-
-
-@pytest.fixture
 def bench(tmp_path: Path) -> Iterator[wb.Bench]:
     with contextlib.closing(wb.open(tmp_path / "workbench.db")) as opened:
         yield opened

@@ -275,6 +275,8 @@ class RecordedRun:
         fault: Any = NOTHING,
         live: Collection[str] = (),
         graph: str | None = None,
+        execute: Collection[str] = (),
+        stale: Collection[str] = (),
         seconds: float = 120.0,
         approve: Approve | Collection[str] = nobody,
         budget: Budget | Meter | None = None,
@@ -289,7 +291,9 @@ class RecordedRun:
         Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
         `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.approvals`), or lists the names that are
         approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps. `graph` ("module:attribute") says
-        what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. ForkError says what can't be done.
+        what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
+        served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
+        "model", "http", ...) that have no recording the nearest one's answer, marked. ForkError says what can't be done.
         """
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = _change(given | {"answer": answer, "fault": fault})
@@ -307,6 +311,9 @@ class RecordedRun:
             scratch=scratch,
             seconds=seconds,
             terms=self._terms(approve, budget),
+            spans=self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id),
+            execute=execute,
+            stale=stale,
         )
         run = done.run.model_copy(update={"sources": (str(scratch),)})
         store = self.bench.store

@@ -258,6 +258,10 @@ def fork(
     fault: Annotated[str | None, typer.Option("--fault", help="timeout, error, empty, slow, or a JSON object: what the call meets.")] = None,
     live: Annotated[list[str] | None, typer.Option("--live", help="What goes live: model (in the sandbox), model:NAME, tool:NAME (for real).")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
+    execute: Annotated[
+        list[str] | None, typer.Option("--execute", help="A node whose code runs where its recorded writes would stand for it; * for all.")
+    ] = None,
+    serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
     approve: Annotated[list[str] | None, typer.Option("--approve", help="Approve live calls of this name; else each is asked about.")] = None,
     max_model_calls: Annotated[int | None, typer.Option("--max-model-calls", min=0, help="Live model calls at most.")] = None,
@@ -276,12 +280,9 @@ def fork(
     given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
         parent = bench.run(run_id)
-        _print_fork(
-            parent,
-            parent.fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, approve=_approval(approve or ()), budget=budget, **given),
-            store,
-            as_json=as_json,
-        )
+        served = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ())}
+        terms = {"live": tuple(live or ()), "graph": graph, "seconds": seconds, "approve": _approval(approve or ()), "budget": budget}
+        _print_fork(parent, parent.fork(at, **served, **terms, **given), store, as_json=as_json)
 
 
 @app.command()

@@ -186,8 +186,19 @@ def _told(step: Step, ignore: frozenset[Ignored] = frozenset()) -> dict[str, Any
             "tool_calls": [{**call, "call_id": None} for call in told["output"]["tool_calls"]]
         }
     if step.kind in ("model", "tool", "human"):
-        told["changes"] = {}  # the same again, in the state's own words and with its message ids
+        told["changes"] = {}  # the same again, in the state's own words
+    told["changes"] = _without_message_ids(told["changes"])
     return {name: _without(parsed(value), ignore) for name, value in told.items()} if ignore else told
+
+
+def _without_message_ids(value: Json) -> Json:
+    """A value without the ids of the chat messages in it: LangGraph gives a message without one another in each run."""
+    if isinstance(value, list):
+        return [_without_message_ids(one) for one in value]
+    if isinstance(value, dict):
+        is_message = value.keys() >= {"type", "content", "id"}
+        return {key: _without_message_ids(one) for key, one in value.items() if not (is_message and key == "id")}
+    return value
 
 
 def _without(value: Json, ignore: frozenset[Ignored], depth: int = 0) -> Json:

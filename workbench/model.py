@@ -517,7 +517,7 @@ class Effect(Value):
 class Interaction(Value):
     """One recorded answer: what was asked (kind, name, node path without task ids, canonical arguments) and what came back."""
 
-    kind: Literal["model", "tool", "human"]
+    kind: Literal["model", "tool", "human", "retrieval", "http", "embedding"]
     name: str
     node_path: str
     arguments: Json
@@ -528,15 +528,42 @@ class Interaction(Value):
     interrupted: bool = False
     """The call stopped to ask a person; `result` is the question."""
     step: int
+    """The step of the run that the call is; of an HTTP exchange or an embedding, the step it was made in."""
+    sources: dict[str, Literal["span", "checkpoint"]] = {}
+    """Where what was asked and what was answered was taken from."""
+
+
+class Uncaptured(Value):
+    """A step whose answer can't be served, and why. `by_node`: what its node wrote to the state was recorded, and is served in its place."""
+
+    step: int
+    kind: str
+    name: str
+    why: str
+    by_node: bool = False
+
+    def __str__(self) -> str:
+        return f"step {self.step} {self.name}: {self.why}"
 
 
 class Cassette(Value):
-    """The recorded interactions of a run in recorded order, and the steps for which no answer was captured."""
+    """The recorded interactions of a run in recorded order, and the steps for which no answer was captured.
+
+    `steps` counts the steps of the run, `moments` are its first and last nanosecond, `scrub` the user's own patterns of what says nothing.
+    """
 
     version: Literal[1] = 1
     run_id: str
     interactions: tuple[Interaction, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing: tuple[Uncaptured, ...] = ()
+    steps: int = 0
+    moments: tuple[int, int] | None = None
+    scrub: dict[str, str] = {}
+
+    @property
+    def replayable(self) -> int:
+        """How many steps of the run a re-run can be served: all but those whose answer was not captured and that no node's writes stand for."""
+        return self.steps - sum(not one.by_node for one in self.missing)
 
 
 class LedgerEntry(Value):

@@ -31,8 +31,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.trace import Span, SpanContext
 
+from workbench import wire
 from workbench.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
+from workbench.live.outgoing import SCOPE, Outgoing
 from workbench.model import Json
 from workbench.reading.messages import message_of, tool_names
 
@@ -60,9 +62,10 @@ class RecordError(RuntimeError):
 class Recording(Generic[G]):
     """An agent that is being recorded: call `graph`. `close` it, or use it as a context manager; at the end of the process it closes itself."""
 
-    def __init__(self, graph: G, exporter: StoreExporter, instrumentor: LangChainInstrumentor | None) -> None:
+    def __init__(self, graph: G, exporter: StoreExporter, instrumentor: LangChainInstrumentor | None, outgoing: Outgoing) -> None:
         self.graph, self.exporter = graph, exporter
-        self._instrumentor = instrumentor
+        self._instrumentor, self._outgoing = instrumentor, outgoing
+        outgoing.begin()
 
     def __enter__(self) -> G:
         return self.graph
@@ -76,6 +79,7 @@ class Recording(Generic[G]):
 
     def close(self) -> None:
         """Store what was recorded and record no more."""
+        self._outgoing.end()
         if self._instrumentor is not None:
             self._instrumentor.uninstrument()
             self._instrumentor = None
@@ -100,7 +104,9 @@ def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: s
         annotator = Annotator(confidence)
         exporter = StoreExporter(store, name=f"recorder:{name}", late=annotator.late)
         try:
-            recording = Recording(_annotated(graph, annotator, agent), exporter, _instrumented(exporter, name))
+            provider, instrumentor = _instrumented(exporter, name)
+            outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
+            recording = Recording(_annotated(graph, annotator, agent), exporter, instrumentor, outgoing)
         except RecordError:
             exporter.shutdown()
             raise
@@ -121,19 +127,19 @@ def _annotated(graph: G, annotator: Annotator, name: str | None) -> G:
     return annotated
 
 
-def _instrumented(exporter: StoreExporter, name: str) -> LangChainInstrumentor | None:
-    """The instrumentor, switched on for the exporter; None where it was on and only its provider gained the exporter."""
+def _instrumented(exporter: StoreExporter, name: str) -> tuple[TracerProvider, LangChainInstrumentor | None]:
+    """The provider that feeds the exporter, and the instrumentor, switched on for it; None where it was on and only its provider gained the exporter."""
     instrumentor = _openinference().LangChainInstrumentor()
     if instrumentor.is_instrumented_by_opentelemetry:
         provider = trace.get_tracer_provider()
         if not isinstance(provider, TracerProvider):
             raise RecordError("LangChain is instrumented already, with a provider that is not the global one: add a StoreExporter to that provider yourself")
         provider.add_span_processor(exporter)
-        return None
+        return provider, None
     provider = TracerProvider(resource=Resource({"service.name": name}), span_limits=SpanLimits(max_span_attributes=MOST_ATTRIBUTES), shutdown_on_exit=False)
     provider.add_span_processor(exporter)
     instrumentor.instrument(tracer_provider=provider)
-    return instrumentor  # type: ignore[no-any-return]
+    return provider, instrumentor
 
 
 def _openinference() -> Any:
@@ -175,11 +181,13 @@ class Annotator(GraphCallbackHandler):
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Remember the tools offered."""
+        wire.shift(1)
         offered = tool_names((kwargs.get("invocation_params") or {}).get("tools"))
         self._start(run_id, parent_run_id, kwargs, {"workbench.model.tools": list(offered) if offered is not None else None})
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Remember the arguments by name, and the idempotency key among them."""
+        wire.shift(1)
         inputs = kwargs.get("inputs")
         arguments = inputs if isinstance(inputs, dict) else None
         found = {"workbench.tool.arguments": None if arguments is None else _json(arguments), "workbench.tool.idempotency_key": idempotency_key(arguments)}
@@ -213,10 +221,12 @@ class Annotator(GraphCallbackHandler):
         """Write the tools offered, the confidence and the reasoning."""
         generation = response.generations[0][0] if response.generations and response.generations[0] else None
         found = self._judged(generation.message) if isinstance(generation, ChatGeneration) else {}
+        wire.shift(-1)
         self._write(run_id, found)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Write the arguments and the idempotency key."""
+        wire.shift(-1)
         self._write(run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -224,7 +234,7 @@ class Annotator(GraphCallbackHandler):
         if place := self._write(run_id):
             self._failed.pop(place, None)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Write what was remembered, and remember the failure."""
         number = self._started.get(run_id, {}).get("workbench.retry.attempt", 1)
         place = self._write(run_id)
@@ -234,8 +244,12 @@ class Annotator(GraphCallbackHandler):
             for key in filter(None, (place, parent_run_id and str(parent_run_id))):
                 _keep(self._failed, key, failed)
 
-    on_tool_error = on_llm_error
-    on_chain_error = on_llm_error
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """The same for a tool, and for a model, whose requests end here too."""
+        wire.shift(-1)
+        self.on_chain_error(error, run_id=run_id, parent_run_id=parent_run_id, **kwargs)
+
+    on_llm_error = on_tool_error
 
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """Remember what a thread asks a person, and when."""

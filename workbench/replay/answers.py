@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_type_hints
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict
 from langchain_core.tools import BaseTool
+from langgraph.types import Command, Send
 
 from workbench.model import Interaction, Json, Message
 from workbench.reading.messages import messages_of
+from workbench.replay.captured import COMMAND
 
 STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
 RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)
@@ -64,7 +66,31 @@ def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | No
             additional_kwargs=message.get("additional_kwargs") or {},
         )
         return paired(answer, tool)
+    if isinstance(interaction.result, dict) and interaction.result.keys() == {COMMAND}:
+        return _command(interaction.result[COMMAND], tool_call_id)
     return paired(as_returned(interaction.result, tool), tool)
+
+
+def _command(recorded: Json, tool_call_id: str | None) -> Command[Any]:
+    """A Command as a tool returned it; the message in it answers this call."""
+    update = recorded["update"]
+    if isinstance(update, dict):
+        update = {channel: [_in_update(one, tool_call_id) for one in value] if isinstance(value, list) else value for channel, value in update.items()}
+    goto = recorded["goto"] if isinstance(recorded["goto"], list) else [recorded["goto"]]
+    return Command(graph=recorded["graph"], update=update, resume=recorded["resume"], goto=[_target(one) for one in goto])
+
+
+def _in_update(value: Json, tool_call_id: str | None) -> Any:
+    if not (isinstance(value, dict) and value.keys() == {"type", "data"} and isinstance(value["data"], dict)):
+        return value
+    (message,) = messages_from_dict([value])
+    if isinstance(message, ToolMessage) and tool_call_id:
+        message.tool_call_id = tool_call_id
+    return message
+
+
+def _target(recorded: Json) -> Any:
+    return Send(recorded["node"], recorded.get("arg")) if isinstance(recorded, dict) and "node" in recorded else recorded
 
 
 def as_returned(value: Json, tool: BaseTool) -> Any:

@@ -11,7 +11,7 @@ from workbench.replay.cassette import asked_of
 from workbench.replay.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Answer
 
-CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "human": ("tool_call",)}
+CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "human": ("tool_call",), "retrieval": ("name", "result")}
 """What a served step takes over from the recording: the answer was that very one, and spans of a re-run tell less than an instrumentor's."""
 
 
@@ -21,6 +21,8 @@ class Own:
 
     step: Step
     record: CallRecord | None
+    task: str | None = None
+    """The recorded task that the step's own task repeated."""
 
     @property
     def origin(self) -> int | None:
@@ -46,11 +48,13 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: S
 
 def _own(parent: Run, answer: Answer, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
     numbers = {span.span_id: int(span.attributes[ID_ATTRIBUTE]) for span in answer.spans if ID_ATTRIBUTE in span.attributes}
+    recorded = dict(answer.tasks)
     people = [record for record in answer.records if record.kind == "human"]
     for run in normalise(answer.spans, checkpoints):
         for step in run.steps:
             number = numbers.get(step.span_id or "")
-            yield Own(step, _take(people, step) if step.kind == "human" else None if number is None else answer.records[number])
+            record = _take(people, step) if step.kind == "human" else None if number is None else answer.records[number]
+            yield Own(step, record, recorded.get(step.task_id or "", step.task_id))
 
 
 def _take(people: list[CallRecord], step: Step) -> CallRecord | None:
@@ -130,4 +134,4 @@ def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
 
 
 def _recorded_index(one: Own, recorded: dict[tuple[str | None, str, str], int]) -> int | None:
-    return one.origin if one.origin is not None else recorded.get((one.step.task_id, one.step.kind, one.step.name))
+    return one.origin if one.origin is not None else recorded.get((one.task, one.step.kind, one.step.name))

@@ -11,10 +11,15 @@ import difflib
 import json
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
-from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Step, ToolCall, canonical, digest
+from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured, canonical, digest
+from workbench.replay.captured import Captured
+from workbench.replay.place import node_path
+from workbench.replay.scrubbing import ID, Scrubber, strings_of
 
 NEAREST = 3
 MAX_COMPARED_CHARACTERS = 4000
@@ -34,30 +39,57 @@ class CutOff(BaseException):
         self.miss = miss
 
 
+class Unanswered(BaseException):
+    """A call that nobody could have recorded, made in a node whose writes were: they are served in its place."""
+
+
 # ---- recording
 
 
-def record(run: Run) -> Cassette:
-    """The recorded interactions of a run, and for each call that can't be served the reason, such as "step 7 book_flight: it never came back"."""
-    interactions, missing = [], []
+def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | None = None) -> Cassette:
+    """The recorded interactions of a run, and for each call that can't be served the reason, such as "step 7 book_flight: it never came back".
+
+    `spans` are those the run was read from: they alone hold what is no step (HTTP exchanges, embeddings) and what a retrieval was asked. Of what
+    both spans and checkpoints tell, the better one is taken: arguments as the tool got them from its span, answers as they stood in the state.
+    `scrub` are patterns, by name, of what says nothing (`workbench.replay.scrubbing`).
+    """
+    captured = Captured(spans)
+    interactions, missing = list(captured.exchanges(run)), []
     for step in run.steps:
-        taken = _interaction(run, step)
+        taken = _interaction(run, step, captured)
         if isinstance(taken, Interaction):
             interactions.append(taken)
         elif taken:
-            missing.append(f"step {step.index} {step.name}: {taken}")
-    return Cassette(run_id=run.run_id, interactions=tuple(interactions), missing=tuple(missing))
+            by_node = step.task_id is not None and step.checkpoint_id is not None and step.status in ("ok", "error")
+            missing.append(Uncaptured(step=step.index, kind=step.kind, name=step.name, why=taken, by_node=by_node and step.kind != "human"))
+    times = [time for step in run.steps for time in (step.started_ns, step.ended_ns) if time is not None]
+    return Cassette(
+        run_id=run.run_id,
+        interactions=tuple(sorted(interactions, key=lambda one: one.step)),
+        missing=tuple(missing),
+        steps=len(run.steps),
+        moments=(min(times), max(times)) if times else None,
+        scrub=dict(scrub or {}),
+    )
 
 
-def _interaction(run: Run, step: Step) -> Interaction | str | None:
+def _interaction(run: Run, step: Step, captured: Captured) -> Interaction | str | None:
     """A step's interaction, the reason why there is none, or None for a step that is no call."""
     if step.kind == "model":
         return _model_interaction(run, step)
     if step.kind == "tool":
-        return _tool_interaction(run, step)
+        return _tool_interaction(run, step, captured)
+    if step.kind == "retrieval":
+        return captured.retrieval(step)
     if step.kind == "human" and step.tool_call is not None and PASSED_ON not in step.notes:
         return _human_interaction(step)
-    return "retrievals are not served" if step.kind == "retrieval" else None
+    return None if step.kind == "human" or step.checkpoint_id else "no checkpoint of it was recorded"
+
+
+def _sources(step: Step, message: Json) -> dict[str, Literal["span", "checkpoint"]]:
+    """Where the two halves of a call were taken from."""
+    told: Literal["span", "checkpoint"] = "span" if step.span_id else "checkpoint"
+    return {"asked": told, "answered": "checkpoint" if message is not None else told}
 
 
 def _model_interaction(run: Run, step: Step) -> Interaction | str:
@@ -66,21 +98,23 @@ def _model_interaction(run: Run, step: Step) -> Interaction | str:
     if step.output is None and not step.error:
         return "the model's answer was not captured"
     answer = step.output.model_dump(mode="json", exclude_defaults=True) if step.output else None
-    asked = canonical_messages(step.messages)
+    message = message_in_state(run, step)
     return Interaction(
         kind="model",
         name=step.model or step.name,
         node_path=node_path(step.namespace, step.node),
-        arguments=asked,
+        arguments=canonical_messages(step.messages),
         result=answer,
         error=step.error,
-        message=message_in_state(run, step),
+        message=message,
         step=step.index,
+        sources=_sources(step, message),
     )
 
 
-def _tool_interaction(run: Run, step: Step) -> Interaction | str:
-    call = step.tool_call
+def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction | str:
+    call, command = step.tool_call, captured.command(step)
+    message = None if command else message_in_state(run, step)
     if call is None or (call.arguments is None and call.raw is None):
         return "the arguments were not captured"
     taken = Interaction(
@@ -88,10 +122,11 @@ def _tool_interaction(run: Run, step: Step) -> Interaction | str:
         name=call.name,
         node_path=node_path(step.namespace, step.node),
         arguments=call.raw if call.arguments is None else call.arguments,
-        result=step.result,
+        result=command or step.result,
         error=step.error,
-        message=message_in_state(run, step),
+        message=message,
         step=step.index,
+        sources=_sources(step, message),
     )
     if step.status == "interrupted":
         question = next((s for s in run.of_kind("human") if s.index > step.index and s.task_id == step.task_id and s.tool_call), None)
@@ -109,7 +144,8 @@ def _human_interaction(step: Step) -> Interaction | str:
     if step.status != "ok" or (step.result is None and step.output is None):
         return "nobody answered"
     answer = step.result if step.result is not None or step.output is None else step.output.content
-    return Interaction(kind="human", name=step.name, node_path=node_path(step.namespace, step.node), arguments=asked_of(step), result=answer, step=step.index)
+    path = node_path(step.namespace, step.node)
+    return Interaction(kind="human", name=step.name, node_path=path, arguments=asked_of(step), result=answer, step=step.index, sources=_sources(step, None))
 
 
 def asked_of(step: Step) -> Json:
@@ -157,12 +193,6 @@ def _objects(value: Json) -> Iterator[dict[str, Json]]:
 # ---- what makes two calls the same
 
 
-def node_path(namespace: str | None, node: str | None) -> str:
-    """The nodes from the root graph down, without task ids: `quote:1f…|` and `look_up` become `quote/look_up`."""
-    names = [part.partition(":")[0] for part in (namespace or "").split("|") if part and not part.isdecimal()]
-    return "/".join([*names, *([node] if node else [])])
-
-
 def canonical_messages(messages: Sequence[Message]) -> list[Json]:
     """Role, content and tool calls of each message; ids, names and times are no part of what was said."""
     return [_canonical_message(message) for message in messages]
@@ -182,11 +212,6 @@ def _opened(text: str) -> Json:
         return text
 
 
-def _lone_text(recorded: Json, asked: Json) -> bool:
-    """Whether a call's one argument is the text that was recorded of it without its name."""
-    return isinstance(recorded, str) and isinstance(asked, dict) and list(asked.values()) == [recorded]
-
-
 # ---- playing
 
 
@@ -204,6 +229,8 @@ class Call:
             return f"tool {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
         if self.kind == "human":
             return f"question to a person: {_short(canonical(self.arguments))}"
+        if self.kind != "model":
+            return f"{self.kind} call {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
         last = self.arguments[-1] if self.arguments else {}
         return f"model call at {self.node_path or 'no node'} with {len(self.arguments)} messages, the last: {_short(canonical(last))}"
 
@@ -221,16 +248,36 @@ class Tape:
     """Plays the interactions of some steps of a cassette. Each recorded tool answer is given out once; parallel calls may take from it at once.
 
     `stops` are the steps after which the recorded run was cut off and started again. Until `free` is called, what was recorded after the next
-    stop is not served before `restart`: an unchanged replay breaks off where the recording did.
+    stop is not served before `restart`: an unchanged replay breaks off where the recording did. `stale` names the tools (or "model", "http", ...)
+    for which a call without a recording is served the nearest one's answer, marked as such.
     """
 
-    def __init__(self, cassette: Cassette, *, steps: Collection[int] | None = None, stops: Sequence[int] = ()) -> None:
-        self.cassette = cassette
+    def __init__(
+        self,
+        cassette: Cassette,
+        *,
+        steps: Collection[int] | None = None,
+        stops: Sequence[int] = (),
+        stale: Collection[str] = (),
+        scrubber: Scrubber | None = None,
+    ) -> None:
+        self.cassette, self.stale = cassette, frozenset(stale)
         self._stops = deque(sorted(stops))
         self.interactions = [one for one in cassette.interactions if steps is None or one.step in steps]
-        self._digests = [digest(one.arguments) for one in self.interactions]
+        self.scrubber = scrubber or scrubber_of(cassette)
+        self._exact: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(self.interactions):
+            self._exact.setdefault((one.kind, digest(one.arguments)), []).append(number)
         self._left = set(range(len(self.interactions)))
         self._lock = threading.Lock()
+
+    @cached_property
+    def _scrubbed(self) -> dict[tuple[str, str], list[int]]:
+        """As `_exact`, of arguments without what differs from run to run. Only made when something is not found exactly."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(self.interactions):
+            found.setdefault((one.kind, digest(self.scrubber.plain(one.arguments))), []).append(number)
+        return found
 
     @property
     def left(self) -> tuple[Interaction, ...]:
@@ -248,33 +295,69 @@ class Tape:
         with self._lock:
             self._stops.clear()
 
+    def knows(self, call: Call) -> bool:
+        """Whether calls of this kind were recorded at all at this place, so that one without a recording differs from what was done there."""
+        return any(one.kind == call.kind and one.node_path == call.node_path for one in self.interactions)
+
     def take(self, call: Call) -> Served:
         """The recorded answer to a call. Divergence where there is none, CutOff where the recording broke off."""
         with self._lock:
             same = self._same(call)
-            here = [number for number in same if self.interactions[number].node_path == call.node_path]
-            for candidates, note in ((here, ""), (same, "moved")):
-                number = next((one for one in candidates if one in self._left), None)
-                if number is not None:
-                    self._left.remove(number)
-                    return Served(self.interactions[number], (f"{note} from {self.interactions[number].node_path}",) if note else (), self._asked(same, number))
-            if call.kind == "model" and here:
-                return Served(self.interactions[here[-1]], ("repeated",))
-            miss = self._miss(call, same)
+            found = self._taken(call, same, ()) or self._taken(call, scrubbed := self._alike(call), ("scrubbed",)) or self._stale(call)
+            if found is not None:
+                return found
+            miss = self._miss(call, same or scrubbed)
             if self._stops and not any(self.interactions[number].step <= self._stops[0] for number in self._left):
                 raise CutOff(self._stops[0], miss)
             raise Divergence(miss)
 
+    def _taken(self, call: Call, same: Sequence[int], notes: tuple[str, ...]) -> Served | None:
+        """The first of the same calls that was not served yet, at its own place before elsewhere; a model may be asked the same again."""
+        here = [number for number in same if call.kind == "human" or self.interactions[number].node_path == call.node_path]
+        for candidates, moved in ((here, False), (same, True)):
+            number = next((one for one in candidates if one in self._left), None)
+            if number is not None:
+                self._left.remove(number)
+                one = self.interactions[number]
+                told = (*((f"moved from {one.node_path or 'no node'}",) if moved else ()), *self._told(notes, one, call))
+                return Served(one, told, self._asked(same, number))
+        if call.kind == "model" and here:
+            return Served(self.interactions[here[-1]], ("repeated", *self._told(notes, self.interactions[here[-1]], call)))
+        return None
+
+    @staticmethod
+    def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:
+        return tuple(f"{note}: {'; '.join(differences(one.arguments, call.arguments))}" for note in notes)
+
     def _same(self, call: Call) -> list[int]:
-        wanted = digest(call.arguments)
-        return [
-            number
-            for number, one in enumerate(self.interactions)
-            if one.kind == call.kind
-            and not (self._stops and one.step > self._stops[0])
-            and (call.kind != "tool" or one.name == call.name)
-            and (self._digests[number] == wanted or _lone_text(one.arguments, call.arguments))
-        ]
+        """The recordings of the same call."""
+        exact = self._exact.get((call.kind, digest(call.arguments)), [])
+        lone = list(call.arguments.values()) if isinstance(call.arguments, dict) else []
+        if call.kind == "tool" and len(lone) == 1 and isinstance(lone[0], str):  # recorded without the argument's name
+            exact = sorted([*exact, *self._exact.get(("tool", digest(lone[0])), [])])
+        return self._fitting(call, exact)
+
+    def _alike(self, call: Call) -> list[int]:
+        """The recordings of the same call but for times and ids; of questions whose words were lost, any."""
+        if call.kind == "human":
+            return self._exact.get(("human", digest(None)), [])
+        return self._fitting(call, self._scrubbed.get((call.kind, digest(self.scrubber.plain(call.arguments))), []))
+
+    def _fitting(self, call: Call, numbers: Sequence[int]) -> list[int]:
+        """Those of the same tool that are not past the next stop. A model's name is no part of a call: a scripted one may stand in its place."""
+        fit = [number for number in numbers if call.kind != "tool" or self.interactions[number].name == call.name]
+        return [number for number in fit if not (self._stops and self.interactions[number].step > self._stops[0])]
+
+    def _stale(self, call: Call) -> Served | None:
+        """The nearest recording's answer, where that was asked for by name. Never a person's word."""
+        if not self.stale & {call.name, call.kind} or call.kind == "human":
+            return None
+        kin = [number for number, one in enumerate(self.interactions) if one.kind == call.kind and (call.kind != "tool" or one.name == call.name)]
+        if not kin:
+            return None
+        number = max(kin, key=lambda one: likeness(self.interactions[one].arguments, call.arguments))
+        self._left.discard(number)
+        return Served(self.interactions[number], self._told(("stale",), self.interactions[number], call))
 
     def _asked(self, same: Sequence[int], number: int) -> Interaction | None:
         """The interrupted attempt at the same call that this answer completes."""
@@ -288,8 +371,8 @@ class Tape:
             steps = ", ".join(str(self.interactions[number].step) for number in same)
             lines.append(f"  the same call was recorded at step {steps}, and each recording has been served once")
         lines += [f"  {line}" for line in self._nearest(call)] if not same else []
-        lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name in line]
-        return "\n".join([*lines, f"  {_REMEDY[call.kind]}"])
+        lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name == line.name or (call.kind == line.kind == "model")]
+        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call))])
 
     def _nearest(self, call: Call) -> Iterator[str]:
         kin = [one for one in self.interactions if one.kind == call.kind]
@@ -298,6 +381,16 @@ class Tape:
             yield f"nearest: step {one.step} {one.name} at {one.node_path or 'no node'}: {differs}"
         if not kin:
             yield f"no {call.kind} call was recorded from here on"
+
+
+def scrubber_of(cassette: Cassette) -> Scrubber:
+    """What a cassette's calls are compared without. An id is data where an answer brought it before any call named it."""
+    data: set[str] = set()
+    named: set[str] = set()
+    for one in cassette.interactions:
+        named |= {found for text in strings_of(one.arguments) for found in ID.findall(text)}
+        data |= {found for text in strings_of([one.result, one.message]) for found in ID.findall(text) if found not in named}
+    return Scrubber(cassette.moments, data.__contains__, cassette.scrub)
 
 
 def likeness(recorded: Json, asked: Json) -> float:
@@ -309,11 +402,19 @@ def likeness(recorded: Json, asked: Json) -> float:
     return difflib.SequenceMatcher(a=one, b=other, autojunk=False).ratio()
 
 
-_REMEDY = {
-    "tool": "put a result in its place (fork at that step with a tool result), or change what leads to the call; tools never run in a fork",
-    "model": 'the model would have to think anew: name it as live (live=["model"], --live model); tools stay fenced',
-    "human": "a person has to answer: an approval is never carried over to another question",
-}
+def _remedies(call: Call) -> Iterator[str]:
+    """What can be done about a call without a recording."""
+    name = "model" if call.kind == "model" else call.name
+    if call.kind == "human":
+        yield "a person has to answer: an approval is never carried over to another question"
+        return
+    if call.kind == "tool":
+        yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
+    yield f'serve stale: stale=["{name}"] (--serve-stale {name}) gives it the nearest recording\'s answer, marked as stale'
+    if call.kind == "model":
+        yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
+    if call.kind == "tool":
+        yield f'go live: live=["tool:{name}"] (--live tool:{name}) calls it for real, once a person has approved the call'
 
 
 def differences(recorded: Json, asked: Json) -> list[str]:

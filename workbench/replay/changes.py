@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from workbench.model import PASSED_ON, Cassette, Change, ChangeKind, Interaction, Json, Run, Step, Value, digest
-from workbench.replay.cassette import asked_of, canonical_messages, edited, node_path
+from workbench.replay.cassette import asked_of, canonical_messages, edited
+from workbench.replay.place import node_path
 from workbench.replay.protocol import Alteration, Fault, MessageEdit
 
 MODEL = "model"

@@ -26,7 +26,7 @@ def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.ME
 
     from workbench.replay.rerun import rerun  # noqa: PLC0415  # langgraph and the user's graph are loaded only inside the sandbox
 
-    answer = rerun(request, line)
+    answer = rerun(request, line, wire)
     told = answer.model_copy(update={"records": (), "spans": (), "isolation": str(isolation), "sandboxed": isolation.sandboxed})
     Path(answer_path).write_text(told.model_dump_json(), "utf-8")
     return 0

@@ -190,6 +190,17 @@ def later_inputs(cut: Cut, last: str | None) -> tuple[tuple[str, str], ...]:
     return tuple((str(row.kind), base64.b64encode(row.value).decode("ascii")) for _, row in sorted(found.items()))
 
 
+def lineage(tables: Tables, cut: Cut, last: str | None) -> dict[Place, int]:
+    """The checkpoints from the cut to the root checkpoint `last`, subgraphs' included, each with the super-step that made it."""
+    rows = _rows(tables, cut.thread_id)
+    roots = (_chain(rows, ("", last or "")) - _chain(rows, cut.levels[0])) | {cut.levels[0][1]}
+    return {
+        place: _metadata(row).get("step", 0)
+        for place, row in rows.items()
+        if (place in cut.levels or place not in cut.kept) and (_above(row).get("") if place[0] else place[1]) in roots
+    }
+
+
 def fresh(cut: Cut, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """Of a fork's checkpoints, those that it wrote itself, and at the cut only what its own tasks wrote."""
     found = []

@@ -18,25 +18,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
+from workbench import vectors, wire
 from workbench.model import Cassette, Interaction, Json, Tokens
 from workbench.replay import answers
 from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
 from workbench.replay.budget import Meter, OverBudgetError
-from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, canonical_messages
+from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered, canonical_messages
 from workbench.replay.journal import Journal, Seen, place, step_of
+from workbench.replay.nodes import Nodes, current_task
 from workbench.replay.reach import Reach, chunk_of
+from workbench.replay.services import Web, documents
 
 TWIN = "_workbench_twin"
 TOOL_METHODS = ("run", "arun")
 MODEL_METHODS = ("generate", "agenerate", "stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3")
+RETRIEVER_METHODS = ("invoke", "ainvoke")
+RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")
+BY_NODE = frozenset(("http", "embedding", "retrieval"))
+"""Kinds of calls that not every recorder captures: where none was in a node, what the node wrote is served in their place."""
 MODEL_HOOKS = ("_generate", "_agenerate", "_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")
 
 
@@ -59,6 +68,7 @@ class Session:
     divergence: Divergence | None = None
     cut_off: tuple[Seen, CutOff] | None = None
     notes: list[str] = field(default_factory=list)
+    nodes: Nodes | None = None
 
     def served(self, seen: Seen) -> Served:
         """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
@@ -69,7 +79,21 @@ class Session:
             self.cut_off = seen, stop
             raise
         except Divergence as divergence:
+            self._leave_to_node(seen, divergence)
             raise self.halt(seen, divergence) from None
+
+    def _leave_to_node(self, seen: Seen, divergence: Divergence) -> None:
+        """Give a call up that nobody recorded, in favour of what its node wrote, which somebody did."""
+        task = current_task()
+        if self.nodes is not None and task and seen.call.kind in BY_NODE and self.nodes.can_stand_in(task) and not self.tape.knows(seen.call):
+            self.nodes.unanswered.setdefault(task, []).append(str(seen.call))
+            raise Unanswered(str(divergence)) from None
+
+    def free(self) -> None:
+        """Something was changed or went live: what was recorded after it no longer stands by itself."""
+        self.tape.free()
+        if self.nodes is not None:
+            self.nodes.leave("")
 
     def check(self, seen: Seen) -> None:
         """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
@@ -109,7 +133,7 @@ class Session:
         step = served.interaction.step
         answer: Literal["edited", "served"] = "edited" if step == self.edited and self.altered.asked.fault is None else "served"
         if answer == "edited":
-            self.tape.free()
+            self.free()
         self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
 
 
@@ -127,13 +151,19 @@ def put_up(new: Session) -> None:
     """Patch langchain-core for good and let this session answer. A second call only changes the session."""
     global _session  # noqa: PLW0603  # process-global on purpose: see the module's docstring
     _session = new
-    for owner, names, enter in ((BaseTool, TOOL_METHODS, tool_twin), (BaseChatModel, MODEL_METHODS, model_twin)):
+    for owner, names, enter in (
+        (BaseTool, TOOL_METHODS, tool_twin),
+        (BaseChatModel, MODEL_METHODS, model_twin),
+        (BaseRetriever, RETRIEVER_METHODS, retriever_twin),
+    ):
         for name in names:
             original = getattr(owner, name, None)
             if original is None:
                 raise FenceError(f"langchain-core has no {owner.__name__}.{name} any more")
             if not hasattr(original, TWIN):
                 setattr(owner, name, _patched(original, enter))
+    wire.listen(Web(_ask))
+    vectors.listen(_embedded)
 
 
 def overridden() -> list[str]:
@@ -202,7 +232,7 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
         now.check(seen)
         return now.reach.tool(now, tool, seen, tool_call_id)
     now.check(seen)
-    now.tape.free()
+    now.free()
     error = raised(fault)
     now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output="" if error is None else None, error=error)
     if error is not None:
@@ -241,6 +271,48 @@ def _output(result: Any, interaction: Interaction) -> Json:
     """What the span shows as the result: the recorded one, or what took its place."""
     shown = interaction.result if interaction.result is not None else result
     return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))
+
+
+# ---- retrievers, embeddings, HTTP
+
+
+def retriever_twin(retriever: BaseRetriever, bound: dict[str, Any]) -> BaseRetriever:
+    """A copy of a retriever for one call, whose body is the tape."""
+    twin = copy.copy(retriever)
+    seen = _seen(Call("retrieval", retriever.get_name(), "", {"query": bound.get("input")}), bound.get("config"), None)
+
+    def find(*_args: Any, **_kwargs: Any) -> list[Document]:
+        return _found(seen)
+
+    async def afind(*_args: Any, **_kwargs: Any) -> list[Document]:
+        return _found(seen)
+
+    vars(twin).update({**dict(zip(RETRIEVER_HOOKS, (find, afind), strict=True)), TWIN: True})
+    return twin
+
+
+def _found(seen: Seen) -> list[Document]:
+    now = session()
+    served = now.served(seen)
+    try:
+        found = documents(served.interaction)
+    except Exception as error:
+        now.note(seen, served, error=error)
+        raise
+    now.note(seen, served, output=served.interaction.result)
+    return found
+
+
+def _ask(kind: str, name: str, arguments: Json) -> Served:
+    """The tape's answer to a call that is no step of the run."""
+    now, seen = session(), _seen(Call(kind, name, "", arguments), None, None)
+    served = now.served(seen)
+    now.note(seen, served)
+    return served
+
+
+def _embedded(embeddings: Any, method: str, texts: Any, _: Any) -> Any:
+    return _ask("embedding", type(embeddings).__name__, {"method": method, "texts": texts}).interaction.result
 
 
 # ---- chat models
@@ -282,6 +354,8 @@ class _Calls:
         except AlterationError as error:
             raise session().halt(before, Divergence(str(error))) from None
         same = model is self.model and said is messages and chosen is options
+        if not same:
+            session().free()
         seen = before if same else self._seen(model, said, chosen)
         return _Given(seen, session().reach.model(session(), model, self.model, seen), said, chosen, altered.pause(seen.call))
 
@@ -299,7 +373,7 @@ def _faulted(seen: Seen) -> AIMessage | None:
     fault = now.altered.fault(seen.call)
     if fault is None:
         return None
-    now.tape.free()
+    now.free()
     error, message = raised(fault), AIMessage("")
     output = message.model_dump(mode="json") if error is None else None
     now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output=output, error=error)
@@ -358,7 +432,7 @@ class _Live(_Calls):
     def start(self, given: _Given) -> AIMessage | None:
         """Let a call go out, or answer it emptily where a fault asks for that."""
         now = session()
-        now.tape.free()
+        now.free()
         now.check(given.seen)
         if (empty := _faulted(given.seen)) is not None:
             return empty
@@ -380,7 +454,7 @@ class _Live(_Calls):
         time.sleep(given.pause)
         if (empty := self.start(given)) is not None:
             return _result(empty)
-        with self.noted(given.seen):
+        with self.noted(given.seen), wire.aside():
             result = given.model._generate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
         self.note(given.seen, result.generations[0].message)
         return result
@@ -390,7 +464,7 @@ class _Live(_Calls):
         await asyncio.sleep(given.pause)
         if (empty := self.start(given)) is not None:
             return _result(empty)
-        with self.noted(given.seen):
+        with self.noted(given.seen), wire.aside():
             result = await given.model._agenerate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
         self.note(given.seen, result.generations[0].message)
         return result
@@ -402,7 +476,8 @@ class _Live(_Calls):
             yield chunk_of(empty)
             return
         with self.noted(given.seen):
-            for chunk in given.model._stream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
+            chunks = given.model._stream(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
+            while (chunk := _outside(chunks)) is not None:
                 whole = chunk if whole is None else whole + chunk
                 yield chunk
         self.note(given.seen, whole.message if whole else None)
@@ -414,10 +489,22 @@ class _Live(_Calls):
             yield chunk_of(empty)
             return
         with self.noted(given.seen):
-            async for chunk in given.model._astream(given.messages, stop=stop, run_manager=run_manager, **given.options):  # noqa: SLF001  # this is the hook
+            chunks = given.model._astream(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
+            while (chunk := await _outside_later(chunks)) is not None:
                 whole = chunk if whole is None else whole + chunk
                 yield chunk
         self.note(given.seen, whole.message if whole else None)
+
+
+def _outside(chunks: Iterator[ChatGenerationChunk]) -> ChatGenerationChunk | None:
+    """The next chunk of a live model, whose requests are its own; None at the end."""
+    with wire.aside():
+        return next(chunks, None)
+
+
+async def _outside_later(chunks: AsyncIterator[ChatGenerationChunk]) -> ChatGenerationChunk | None:
+    with wire.aside():
+        return await anext(chunks, None)
 
 
 def _result(message: AIMessage) -> ChatResult:

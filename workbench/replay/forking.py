@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.comparison import count_effects
 from workbench.database import Location
-from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Status, Step, digest
+from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Span, Status, Step, digest
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import changes, process
@@ -29,6 +29,8 @@ from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
+from workbench.replay.scrubbing import configured
+from workbench.replay.tasks import set_aside, uses_of
 from workbench.replay.told import Told
 from workbench.source import Source, SourceError
 
@@ -62,6 +64,9 @@ class Wish:
     run_id: str
     seconds: float
     terms: Terms
+    spans: tuple[Span, ...] = ()
+    execute: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 def fork(
@@ -76,6 +81,9 @@ def fork(
     scratch: Path,
     seconds: float = 120.0,
     terms: Terms | None = None,
+    spans: Iterable[Span] = (),
+    execute: Collection[str] = (),
+    stale: Collection[str] = (),
 ) -> Forked:
     """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
 
@@ -83,10 +91,16 @@ def fork(
     Recorded answers are served, what has none halts; `live={"model"}` lets the chat models think anew, inside the sandbox; `"tool:NAME"` and
     `"model:NAME"` are called for real, outside of it, on the `terms` given: each act asks a person. The fork's own thread is kept in `scratch`.
     `seconds` bounds the re-run, not counting how long it waits for a person.
+
+    `spans` are those the run was read from: they hold what is no step, such as HTTP exchanges. Nodes without recorded calls are served from what they
+    wrote; `execute` names those whose code runs instead, "*" all. `stale` names tools (or "model", "http", ...) whose unrecorded calls get the nearest
+    recording's answer, marked.
+
     Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
     """
     started = time.monotonic()
-    wish = Wish(parent, _checked(parent, at, change, live), change, graph, tuple(sorted(live)), run_id, seconds, terms or Terms())
+    step, names = _checked(parent, at, change, live), tuple(sorted(live))
+    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale))
     cut = _cut(databases, wish)
     before = _hashes(databases, cut.thread_id)
     answer, checkpoints = _rerun(wish, cut, scratch)
@@ -154,6 +168,7 @@ def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint
         request = _request(wish, cut, folder)
         try:
             cutting.copy(cut, Path(request.database), wish.run_id)
+            _set_aside(wish, cut, request)
             answer = _heard(wish, cut, request, folder)
         except (SourceError, ProcessError, ChannelError) as error:
             raise ForkError(str(error)) from error
@@ -176,10 +191,21 @@ def _heard(wish: Wish, cut: Cut, request: Request, folder: Path) -> Answer:
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
 
 
+def _set_aside(wish: Wish, cut: Cut, request: Request) -> None:
+    """Put what the recorded tasks wrote where the re-run can read it and not write to it."""
+    calls = {one.step for one in request.cassette.interactions if one.kind != "human"}
+    lacking = {one.step for one in request.cassette.missing}
+    set_aside(cut, _last(wish.parent), uses_of(wish.parent, calls, lacking), Path(request.recorded))
+
+
+def _last(run: Run) -> str | None:
+    """The root checkpoint that a run's last step started from."""
+    return next((one.checkpoint_id for one in reversed(run.steps) if not one.namespace and one.checkpoint_id), None)
+
+
 def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
-    parent, cassette, again = wish.parent, record(wish.parent), _again(wish.parent, cut)
+    parent, cassette, again = wish.parent, record(wish.parent, wish.spans, scrub=configured(Path.cwd())), _again(wish.parent, cut)
     kind = wish.change.kind
-    last = next((one.checkpoint_id for one in reversed(parent.steps) if not one.namespace and one.checkpoint_id), None)
     return Request(
         run_id=wish.run_id,
         graph=wish.graph,
@@ -199,10 +225,13 @@ def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
         budget=wish.terms.limits,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
-        inputs=cutting.later_inputs(cut, last),
+        inputs=cutting.later_inputs(cut, _last(parent)),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
         stops=tuple(one for one in _stops(parent) if one in again),
         limits=_limits(wish, cut),
+        recorded=str(folder / "outside" / "recorded.sqlite"),
+        execute=wish.execute,
+        stale=wish.stale,
     )
 
 
@@ -296,8 +325,8 @@ def _outcome(run: Run, answer: Answer) -> str:
 
 
 def _counts(records: Sequence[CallRecord]) -> CallCounts:
-    """Calls by how they were answered; an edited answer was served too."""
-    given = [record.answer for record in records]
+    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call."""
+    given = [record.answer for record in records if record.kind != "node"]
     return CallCounts(
         served=given.count("served") + given.count("edited"), live=given.count("live"), blocked=given.count("blocked"), halted=given.count("halted")
     )

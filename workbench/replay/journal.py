@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.model import CallRecord, Json, Span, SpanEvent, canonical
-from workbench.replay.cassette import Call, node_path
+from workbench.replay.cassette import Call
+from workbench.replay.place import own_path
 
 Answer = Literal["served", "edited", "live", "blocked", "halted"]
 ID_ATTRIBUTE = "workbench.call"
 """Span attribute: which of the journal's records the span belongs to."""
 SCOPE = "workbench.replay"
-OPERATIONS = {"model": ("chat", "LLM"), "tool": ("execute_tool", "TOOL")}
+OPERATIONS = {"model": ("chat", "LLM"), "tool": ("execute_tool", "TOOL"), "retrieval": ("retrieval", "RETRIEVER"), "node": ("chain", "CHAIN")}
+"""Of each kind of call that is a step, what it is called by the conventions."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def step_of(metadata: dict[str, Json]) -> str:
 def place(metadata: dict[str, Json]) -> tuple[str, str | None, str]:
     """Namespace, node and node path of a call, from the metadata LangGraph gives to whatever runs in a node."""
     namespace = str(metadata.get("langgraph_checkpoint_ns") or metadata.get("checkpoint_ns") or "")
-    return namespace, metadata.get("langgraph_node"), node_path(namespace, None)
+    return namespace, metadata.get("langgraph_node"), own_path(namespace, metadata.get("langgraph_path") or ())
 
 
 @dataclass
@@ -125,31 +127,44 @@ class Journal:
                 told["span"] = self.spans[-1].model_dump(mode="json")
             self.tell(told)
 
+    def node_failed(self, name: str, namespace: str, error: BaseException) -> None:
+        """Write down that a node failed. Otherwise the failure of the graph would look like one of its own."""
+        with self._lock:
+            now, number = self.clock(), f"node {len(self.spans)}"
+            attributes = {"openinference.span.kind": "CHAIN", "metadata": json.dumps({"langgraph_checkpoint_ns": namespace, "langgraph_node": name})}
+            span = Span(trace_id="", span_id=self._id(number, 16), name=name, start_ns=now, attributes=attributes, scope=SCOPE)
+            self.spans.append(self._raised(span, error))
+            self.tell({"span": self.spans[-1].model_dump(mode="json")})
+
+    def forget(self) -> None:
+        """Take back the spans told so far: the graph could not be run in that way, and is begun again."""
+        self.spans.clear()
+        self.tell({"forget": "spans"})
+
+    def _raised(self, span: Span, error: BaseException | str | None) -> Span:
+        """A span below the root, ended by this error if there is one."""
+        message = "" if error is None else str(error)
+        kind = {"exception.type": type(error).__name__} if isinstance(error, BaseException) else {}
+        events = () if error is None else (SpanEvent(name="exception", attributes={**kind, "exception.message": message}),)
+        return span.model_copy(
+            update={
+                "trace_id": self._root.trace_id if self._root else self._id("trace 0", 32),
+                "parent_span_id": self._root.span_id if self._root else None,
+                "end_ns": self.clock(),
+                "status": "ok" if error is None else "error",
+                "status_message": message,
+                "events": events,
+            }
+        )
+
     def _span(self, seen: Seen, number: int, output: Json, error: BaseException | str | None) -> Span:
         attributes = {
             ID_ATTRIBUTE: number,
             **_where(seen),
-            **(_model_attributes(seen, output) if seen.call.kind == "model" else _tool_attributes(seen, output)),
+            **ATTRIBUTES[seen.call.kind](seen, output),
         }
-        message = ""
-        events: tuple[SpanEvent, ...] = ()
-        if error is not None:
-            message = error if isinstance(error, str) else str(error)
-            kind = {"exception.type": type(error).__name__} if isinstance(error, BaseException) else {}
-            events = (SpanEvent(name="exception", attributes={**kind, "exception.message": message}),)
-        return Span(
-            trace_id=self._root.trace_id if self._root else self._id("trace 0", 32),
-            span_id=self._id(str(number), 16),
-            parent_span_id=self._root.span_id if self._root else None,
-            name=seen.call.name,
-            start_ns=seen.started_ns,
-            end_ns=self.clock(),
-            status="ok" if error is None else "error",
-            status_message=message,
-            attributes=attributes,
-            events=events,
-            scope=SCOPE,
-        )
+        span = Span(trace_id="", span_id=self._id(str(number), 16), name=seen.call.name, start_ns=seen.started_ns, attributes=attributes, scope=SCOPE)
+        return self._raised(span, error)
 
 
 def _where(seen: Seen) -> dict[str, Json]:
@@ -181,3 +196,14 @@ def _tool_attributes(seen: Seen, output: Json) -> dict[str, Json]:
     if output is not None:
         found["gen_ai.tool.call.result"] = output if isinstance(output, str) else canonical(output)
     return found
+
+
+def _retrieval_attributes(seen: Seen, output: Json) -> dict[str, Json]:
+    return {"gen_ai.data_source.id": seen.call.name, "gen_ai.retrieval.documents": canonical(output)}
+
+
+def _no_attributes(_seen: Seen, _output: Json) -> dict[str, Json]:
+    return {}
+
+
+ATTRIBUTES = {"model": _model_attributes, "tool": _tool_attributes, "retrieval": _retrieval_attributes, "node": _no_attributes}

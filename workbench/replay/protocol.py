@@ -81,6 +81,12 @@ class Request(Value):
     """How often the recorded run was started or resumed again after the cut."""
     stops: tuple[int, ...] = ()
     """The steps after which it was cut off before it was started again."""
+    recorded: str = ""
+    """A file with what the recorded tasks wrote (`workbench.replay.tasks`); empty for none."""
+    execute: tuple[str, ...] = ()
+    """Nodes whose code runs even where recorded writes could stand for them; "*" for all."""
+    stale: tuple[str, ...] = ()
+    """Tools, or kinds of calls, for which the nearest recording's answer is served where there is no recording."""
     limits: tuple[int, int] | None = None
     """The recorded run ended at its recursion limit: what is left of it at the cut, and the whole."""
 
@@ -95,6 +101,8 @@ class Answer(Value):
     says: str = ""
     records: tuple[CallRecord, ...] = ()
     spans: tuple[Span, ...] = ()
+    tasks: tuple[tuple[str, str], ...] = ()
+    """Ids of tasks of the re-run, each with that of the recorded one that it repeated."""
     isolation: str = ""
     sandboxed: bool = False
     spent: Spent = Spent()

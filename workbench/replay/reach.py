@@ -53,7 +53,7 @@ class Reach:
 
     def tool(self, now: Session, tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
         """Call a tool outside, and return what its body would have."""
-        now.tape.free()
+        now.free()
         if injected := sorted(tool._injected_args_keys):  # noqa: SLF001  # LangChain's own account of what the graph puts in
             raise now.halt(seen, Divergence(f"{seen.call} can't go live: the graph injects {', '.join(injected)}, which can't leave its process"))
         declared = (tool.metadata or {}).get(DECLARED)

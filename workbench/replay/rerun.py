@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
@@ -18,20 +20,32 @@ from langgraph.pregel import Pregel
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
-from workbench.model import Interaction, Json
-from workbench.replay import fence, graphs
+from workbench.model import CallRecord, Interaction, Json
+from workbench.replay import fence, graphs, nodes
 from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
 from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
+from workbench.replay.nodes import Nodes
 from workbench.replay.overlay import overlay, replace_message, serializer_of, undecoded
 from workbench.replay.protocol import Alteration, Answer, Request
 from workbench.replay.reach import Reach
+from workbench.replay.tasks import Tasks
+from workbench.replay.tripwire import Tripwire
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
+FLAGS = ("moved", "repeated", "scrubbed", "stale")
+"""How the notes of an answer begin that was not given to the same call at the same place."""
+STEPS = ("tool", "human", "retrieval", "model")
+"""The kinds of calls that are steps, so that each should be made again."""
+NAMED = 5
+ASYNC_ONLY = re.compile(
+    r"(?:NotImplementedError|TypeError|RuntimeError): .*\b(?:[Ss]ynchronous (?:implementation|function)|sync(?:hronous)? context|async API)", re.DOTALL
+)
+"""How LangChain and LangGraph say that a graph has parts that only run asynchronously."""
 
 
 class Runner(Protocol):
@@ -44,8 +58,8 @@ class Runner(Protocol):
         """Where the thread stands."""
 
 
-def rerun(request: Request, line: Line) -> Answer:
-    """Do what a request asks, and tell on the line what is done. The process must be shut in before."""
+def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
+    """Do what a request asks, and tell on the line what is done. The process must be shut in before, and watched by this tripwire."""
     try:
         fence.prove()
         graph = graphs.load(request.graph)
@@ -61,7 +75,7 @@ def rerun(request: Request, line: Line) -> Answer:
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
     session = Session(
-        Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops),
+        Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale),
         Journal(request.run_id, tell=line.tell),
         models_live=request.models_live,
         edited=request.edited,
@@ -74,33 +88,87 @@ def rerun(request: Request, line: Line) -> Answer:
     if graph.store is not None:
         session.notes.append("the graph's store is empty in a re-run: what it held was not recorded")
     lost = undecoded()
-    with runner(graph, request) as running:
-        ended, says = Drive(running, session, request, graph).through()
+    if request.recorded:
+        session.nodes = _nodes(request, session, graph, lost, wire)
+        nodes.put_up(session.nodes)
+    ended, says = _through(session, request, graph)
     if lost:
         session.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
     return _answer(session, ended, says)
 
 
+def _through(session: Session, request: Request, graph: Graph) -> tuple[str, str]:
+    """Drive the graph to its end. One that turns out to run asynchronously alone, before it made any call, is begun again so."""
+    loops = graphs.needs_loop(graph)
+    mark = _last_write(request)
+    with runner(graph, request, loops=loops) as running:
+        ended, says = Drive(running, session, request, graph).through()
+    if loops or session.journal.records or not ASYNC_ONLY.match(says):
+        return ended, says
+    _forget_failure(request, mark)
+    session.journal.forget()
+    with runner(graph, request, loops=True) as running:
+        return Drive(running, session, request, graph).through()
+
+
+def _last_write(request: Request) -> int:
+    with contextlib.closing(sqlite3.connect(request.database)) as database:
+        return int(database.execute("SELECT coalesce(max(rowid), 0) FROM writes").fetchone()[0])
+
+
+def _forget_failure(request: Request, mark: int) -> None:
+    """Take back what the thread was told of a graph that could not be run in this way."""
+    with contextlib.closing(sqlite3.connect(request.database)) as database, database:
+        database.execute("DELETE FROM writes WHERE rowid > ? AND channel = '__error__'", (mark,))
+
+
+def _nodes(request: Request, session: Session, graph: Graph, lost: list[str], wire: Tripwire) -> Nodes:
+    """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
+    wire.whose = nodes.current_task
+    return Nodes(
+        tasks=Tasks(Path(request.recorded)),
+        serializer=serializer_of(graph),
+        journal=session.journal,
+        lost=lost,
+        scrubber=session.tape.scrubber,
+        reached=wire.of,
+        execute=request.execute,
+        on_course=request.state is None and request.alteration.message == session.altered.asked.message,
+    )
+
+
 def _answer(session: Session, ended: Any, says: str) -> Answer:
     if session.divergence is not None:
         ended, says = "halted", str(session.divergence)
-    left = [one for one in session.tape.left if not _goes_live(session, one) and one.step != session.edited]
-    notes = list(session.notes)
+    left = [one for one in session.tape.left if one.kind in STEPS and not _goes_live(session, one) and one.step != session.edited]
+    notes = [*session.notes, *(session.nodes.notes if session.nodes else ()), *_flagged(session.journal.records)]
     if left:
-        names = ", ".join(f"step {one.step} {one.name}" for one in left[:5]) + (" …" if len(left) > 5 else "")  # noqa: PLR2004  # shown as five
-        notes.append(f"{len(left)} recorded calls were not made again: {names}")
+        notes.append(f"{len(left)} recorded calls were not made again: {_listed(f'step {one.step} {one.name}' for one in left)}")
     if session.edited is not None and not any(record.answer == "edited" for record in session.journal.records) and not session.altered.applied:
         notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
     elif session.altered.asked != Alteration() and not session.altered.applied:
         notes.append("no call was made that the change applies to: it had no effect")
-    return Answer(
-        ended=ended, says=says, records=tuple(session.journal.records), spans=tuple(session.journal.spans), notes=tuple(notes), spent=session.meter.now()
-    )
+    journal, tasks = session.journal, tuple(session.nodes.tasks.translated.items()) if session.nodes else ()
+    told = {"records": tuple(journal.records), "spans": tuple(journal.spans), "tasks": tasks, "notes": tuple(notes)}
+    return Answer(ended=ended, says=says, spent=session.meter.now(), **told)
 
 
 def _goes_live(session: Session, one: Interaction) -> bool:
     """Whether calls like this recorded one are made anew."""
     return (one.kind == "model" and session.models_live) or session.reach.takes(one.kind, one.name)
+
+
+def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
+    """A line for each way in which calls were served otherwise than as recorded."""
+    for flag in FLAGS:
+        flagged = [record for record in records if any(part.startswith(flag) for part in record.says.split("; "))]
+        if flagged:
+            yield f"{len(flagged)} answers were {flag}: {_listed(f'{one.kind} {one.name}' for one in flagged)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(dict.fromkeys(names))
+    return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")
 
 
 # ---- driving
@@ -153,7 +221,7 @@ class Drive:
         if snapshot.interrupts:
             answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
             if answers:
-                return Command(resume=answers)
+                return Command(resume=_as_given(answers))
         again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > len(self.inputs)
         if not again and not self.inputs:
             return STOP
@@ -172,8 +240,8 @@ class Drive:
         self.restarts -= 1
         changed = served.interaction.step == self.session.edited
         if changed:
-            self.session.tape.free()
-        self.session.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step)
+            self.session.free()
+        self.session.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
         return served.interaction.result
 
     def _ending(self, failed: str) -> tuple[str, str]:
@@ -182,15 +250,21 @@ class Drive:
         return ("failed", failed) if failed else ("done", "")
 
 
+def _as_given(answers: dict[str, Json]) -> Json:
+    """One answer as a person gives it, so that it is kept as theirs was; several by the questions' ids, and so one that could be taken for such."""
+    (first, *others) = answers.values()
+    return answers if others or first is None or isinstance(first, dict) else first
+
+
 # ---- the graph on its scratch thread
 
 
 @contextmanager
-def runner(graph: Graph, request: Request) -> Iterator[Runner]:
-    """The graph pointed at scratch: no other checkpointer, store or cache."""
+def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
+    """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
     config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
     store = InMemoryStore() if graph.store is not None else None
-    if graphs.needs_loop(graph):
+    if loops:
         with asyncio.Runner() as loop:
             connected = AsyncSqliteSaver.from_conn_string(request.database)
             saver = loop.run(connected.__aenter__())

@@ -44,6 +44,8 @@ class Told:
                 self.blocked.append(CallRecord.model_validate(said["blocked"]))
             if "record" in said:
                 self.records.append(CallRecord.model_validate(said["record"]))
+            if said.get("forget") == "spans":
+                self.spans.clear()
             if "span" in said:
                 self.spans.append(Span.model_validate(said["span"]))
             if "start" in said:

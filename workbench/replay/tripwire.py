@@ -34,11 +34,12 @@ class BlockedError(PermissionError):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One thing that was refused: `kind` is network, process, file or database, `event` Python's name for it."""
+    """One thing that was refused: `kind` is network, process, file or database, `event` Python's name for it, `task` whose code it was, if known."""
 
     kind: str
     event: str
     says: str
+    task: str | None = None
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Tripwire:
 
     writable: Sequence[Path]
     attempts: list[Attempt] = field(default_factory=list)
+    whose: Callable[[], str | None] = lambda: None
+    """Says which task's code is running, as soon as somebody can."""
 
     def __post_init__(self) -> None:
         self._connecting = threading.local()
@@ -72,8 +75,12 @@ class Tripwire:
 
     def refuse(self, kind: str, event: str, says: str) -> None:
         """Remember an attempt and raise BlockedError."""
-        self.attempts.append(Attempt(kind, event, says))
+        self.attempts.append(Attempt(kind, event, says, self.whose()))
         raise BlockedError(f"blocked in a re-run: {says}")
+
+    def of(self, task: str) -> list[str]:
+        """What the code of one task was refused."""
+        return [one.says for one in self.attempts if one.task == task]
 
     def _network(self, event: str, args: tuple[Any, ...]) -> None:
         self.refuse("network", event, f"{event} {args[1] if event in TO_ADDRESS else args[0]!r}")
@@ -124,7 +131,7 @@ class Tripwire:
         def authorise(action: int, first: str | None, second: str | None, *_: str | None) -> int:
             if action in HARMLESS_SQL or (action == sqlite3.SQLITE_PRAGMA and second is None):
                 return sqlite3.SQLITE_OK
-            self.attempts.append(Attempt("database", "sqlite3", f"changing {files} (SQLite action {action} on {first})"))
+            self.attempts.append(Attempt("database", "sqlite3", f"changing {files} (SQLite action {action} on {first})", self.whose()))
             return sqlite3.SQLITE_DENY
 
         return authorise

@@ -414,6 +414,12 @@ class Store:
         rest = load(connection, Span, [address for address, span in zip(addresses, here, strict=True) if span is None])
         return (next(rest) if span is None else span for span in here)
 
+    def spans(self, traces: Iterable[str]) -> list[Span]:
+        """The spans of these traces, as they were recorded."""
+        with self._engine.connect() as connection:
+            rows = {(row.trace_id, row.span_id): row for row in _rows_of(connection, SPAN, set(traces))}
+            return list(load(connection, Span, (row.sha256 for row in rows.values())))
+
     def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
         """The newest version of each of these conversations, with the path it came from."""
         return self._told(CONVERSATION, Conversation, run_ids)

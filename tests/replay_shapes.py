@@ -1,0 +1,579 @@
+"""One small agent for each shape a LangGraph program takes. What they do for real is noted in the ledger, which no re-run may touch."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+import httpx
+import requests
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware, ToolCallLimitMiddleware, after_model, before_model, dynamic_prompt
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from langchain_core.tools import InjectedToolCallId, tool
+from langgraph.func import entrypoint, task
+from langgraph.graph import END, START, StateGraph, add_messages
+from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
+from langgraph.types import Command, RetryPolicy, Send, interrupt
+
+from tests.replay_agents import really
+
+
+class State(TypedDict, total=False):
+    """State of most shapes."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    cities: Annotated[list[str], operator.add]
+    url: str
+    said: str
+    city: str
+
+
+class Scripted(BaseChatModel):
+    """Asks for the calls it was made with, in turns, and then sums up what they brought."""
+
+    turns: tuple[list[tuple[str, dict[str, Any]]], ...] = ()
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Offer tools, as a hosted model does."""
+        return self.bind(tools=[getattr(one, "name", str(one)) for one in tools])
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self._say(messages))])
+
+    def _say(self, messages: list[BaseMessage]) -> AIMessage:
+        really("model")
+        turn = sum(isinstance(one, AIMessage) for one in messages)
+        if turn >= len(self.turns):
+            return AIMessage("; ".join(str(one.content) for one in messages if isinstance(one, ToolMessage | HumanMessage)))
+        return AIMessage("", tool_calls=[{"name": name, "args": given, "id": f"call-{turn}-{n}"} for n, (name, given) in enumerate(self.turns[turn])])
+
+
+class Streaming(Scripted):
+    """Says the same, word by word."""
+
+    def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        whole = self._say(messages)
+        for call in whole.tool_calls:
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(
+                    "",
+                    tool_call_chunks=[
+                        {"name": call["name"], "args": str(call["args"]).replace("'", '"'), "id": call["id"], "index": 0, "type": "tool_call_chunk"}
+                    ],
+                )
+            )
+        for word in whole.text.split(" ") if whole.text else ():
+            chunk = ChatGenerationChunk(message=AIMessageChunk(word + " "))
+            if run_manager:
+                run_manager.on_llm_new_token(word, chunk=chunk)
+            yield chunk
+
+
+# ---- tools
+
+
+@tool
+def book(city: str) -> str:
+    """Book a room."""
+    really(f"book {city}")
+    return f"booked {city}"
+
+
+@tool
+def when(city: str, at: str) -> str:
+    """Look up a time."""
+    really(f"when {city}")
+    return f"{city} is open"
+
+
+@tool
+async def book_later(city: str) -> str:
+    """Book a room, asynchronously."""
+    really(f"book_later {city}")
+    await asyncio.sleep(0)
+    return f"booked {city} later"
+
+
+@tool
+def seats(city: str) -> str:
+    """Always full."""
+    really(f"seats {city}")
+    raise ValueError(f"{city} is full")
+
+
+@tool
+def confirm(city: str) -> str:
+    """Ask a person inside the tool."""
+    answer = interrupt({"really": city})
+    really(f"confirm {city}")
+    return f"confirmed {answer}"
+
+
+@tool
+def remember(city: str, state: Annotated[dict[str, Any], InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
+    """Reads the state it is given."""
+    really(f"remember {city}")
+    return f"{city} beside {len(state['messages'])} messages, as {tool_call_id}"
+
+
+@tool
+def who(city: str, runtime: ToolRuntime) -> str:
+    """Reads the runtime it is given."""
+    really(f"who {city}")
+    return f"{city} for {(runtime.config.get('configurable') or {}).get('user')}"
+
+
+@tool
+def move(city: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+    """Writes to the state by a Command."""
+    really(f"move {city}")
+    return Command(update={"city": city, "messages": [ToolMessage(f"moved to {city}", tool_call_id=tool_call_id)]})
+
+
+@tool(response_format="content_and_artifact")
+def chart(city: str) -> tuple[str, dict[str, Any]]:
+    """Returns an artifact beside its text."""
+    really(f"chart {city}")
+    return f"chart of {city}", {"points": [1, 2, 3]}
+
+
+# ---- loops of a model and its tools
+
+
+def looping(*turns: list[tuple[str, dict[str, Any]]], tools: Any = (book,), model: type[Scripted] = Scripted, handle: Any = True) -> Any:
+    brain = model(turns=turns).bind_tools(list(tools))
+
+    def think(state: State) -> State:
+        return {"messages": [brain.invoke(state["messages"])]}
+
+    return _looped(think, tools, handle)
+
+
+def _looped(think: Any, tools: Any, handle: Any = True) -> Any:
+    builder = StateGraph(State)
+    builder.add_node("think", think)
+    builder.add_node("tools", ToolNode(list(tools), handle_tool_errors=handle))
+    builder.add_edge(START, "think")
+    builder.add_conditional_edges("think", tools_condition)
+    builder.add_edge("tools", "think")
+    return builder.compile()
+
+
+def _later() -> Any:
+    brain = Scripted(turns=([("book_later", {"city": "Kyoto"})],)).bind_tools([book_later])
+
+    async def think(state: State) -> State:
+        return {"messages": [await brain.ainvoke(state["messages"])]}
+
+    return _looped(think, [book_later])
+
+
+def _streamed() -> Any:
+    brain = Streaming(turns=([("book", {"city": "Kyoto"})],))
+
+    async def think(state: State) -> State:
+        whole = None
+        async for chunk in brain.astream(state["messages"]):
+            whole = chunk if whole is None else whole + chunk
+        return {"messages": [whole]}
+
+    return _looped(think, [book])
+
+
+def chained(*nodes: Any, retry: RetryPolicy | None = None, state: Any = State) -> Any:
+    """A graph of these nodes, one after the other."""
+    builder = StateGraph(state)
+    names = [getattr(node, "__name__", f"node{number}") for number, node in enumerate(nodes)]
+    for name, node in zip(names, nodes, strict=True):
+        builder.add_node(name, node, retry_policy=retry)
+    for one, following in zip([START, *names], [*names, END], strict=True):
+        builder.add_edge(one, following)
+    return builder.compile()
+
+
+# ---- Sends and subgraphs
+
+
+def fan(state: State) -> list[Send]:
+    return [Send("visit", {"city": city}) for city in ("Kyoto", "Nara", "Osaka")]
+
+
+def visit(state: State) -> State:
+    time.sleep(0.03 if state["city"] == "Kyoto" else 0)
+    return {"cities": [book.invoke({"city": state["city"]})]}
+
+
+def stroll(state: State) -> State:
+    """Does something real itself, so that only its recorded writes can stand for it."""
+    really(f"stroll {state['city']}")
+    time.sleep(0.03 if state["city"] == "Kyoto" else 0)
+    return {"cities": [f"strolled {state['city']} {uuid.uuid4()}"]}
+
+
+def _fanned(work: Any) -> Any:
+    builder = StateGraph(State)
+    builder.add_node("visit", work)
+    builder.add_node("gather", lambda state: {"said": " and ".join(state["cities"])})
+    builder.add_conditional_edges(START, fan, ["visit"])
+    builder.add_edge("visit", "gather")
+    return builder.compile()
+
+
+def note(state: State) -> State:
+    """A node that nobody can look into."""
+    really("note")
+    return {"said": f"noted {uuid.uuid4()} at {time.time()}"}
+
+
+def _nested() -> Any:
+    inner = chained(note, visit)
+    builder = StateGraph(State)
+    builder.add_node("left", inner)
+    builder.add_node("right", inner)
+    builder.add_node("by_hand", lambda state: {"cities": inner.invoke({"city": "Nara"})["cities"]})
+    builder.add_edge(START, "left")
+    builder.add_edge("left", "right")
+    builder.add_edge("right", "by_hand")
+    return builder.compile()
+
+
+def _nested_parallel() -> Any:
+    inner = chained(note, stroll)
+    builder = StateGraph(State)
+    builder.add_node("visit", lambda state: {"cities": inner.invoke({"city": state["city"]})["cities"]})
+    builder.add_conditional_edges(START, fan, ["visit"])
+    return builder.compile()
+
+
+# ---- plain nodes
+
+
+def over_http(state: State) -> State:
+    """Calls a service with both clients, by GET and POST, once in vain."""
+    with httpx.Client() as client:
+        first = client.get(f"{state['url']}/weather", params={"city": "Kyoto", "at": time.time()}).json()
+        missing = client.get(f"{state['url']}/missing").status_code
+    second = requests.post(f"{state['url']}/book", json={"city": "Nara"}, timeout=5).json()
+    return {"said": f"{first} {missing} {second}"}
+
+
+async def over_http_later(state: State) -> State:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{state['url']}/book", json={"city": "Uji"})
+    return {"said": f"{answer.json()} {answer.headers['x-kind']}"}
+
+
+def refused_connection(state: State) -> State:
+    try:
+        httpx.get("http://127.0.0.1:9/", timeout=1)
+    except httpx.ConnectError:
+        return {"said": "nobody there"}
+    return {"said": "somebody there"}
+
+
+def thinks_and_notes(state: State) -> State:
+    """Makes a recorded call, and something real that nobody recorded."""
+    answer = Scripted().invoke(state["messages"])
+    really("thought")
+    return {"messages": [answer], "said": f"thought at {time.time()}"}
+
+
+def around_the_tool(state: State) -> State:
+    """Calls a tool's function past the tool."""
+    return {"said": book.func("Kyoto")}
+
+
+def asks(state: State) -> State:
+    really("before asking")
+    return {"said": interrupt({"question": "Really?"})}
+
+
+def asks_twice(state: State) -> State:
+    """Calls a tool before it asks, so that its code runs again; of the first question only the answer is recorded."""
+    book.invoke({"city": "Kyoto"})
+    first = interrupt("One?")
+    return {"said": f"{first} {interrupt('Two?')}"}
+
+
+def in_threads(state: State) -> State:
+    """Tools called from threads that know the context."""
+    with ContextThreadPoolExecutor(3) as pool:
+        return {"cities": list(pool.map(lambda city: book.invoke({"city": city}), ["Kyoto", "Nara", "Osaka"]))}
+
+
+def in_own_threads(state: State) -> State:
+    """Tools called from threads that know nothing."""
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda city=city: found.append(book.invoke({"city": city}))) for city in ("Kyoto", "Nara")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"said": " ".join(sorted(found))}
+
+
+FAILURES = {"left": 2}
+
+
+def flaky(state: State) -> State:
+    """Fails twice, then does it."""
+    really("flaky")
+    if FAILURES["left"]:
+        FAILURES["left"] -= 1
+        raise ConnectionError("no answer")
+    return {"said": f"third time {uuid.uuid4()}"}
+
+
+def broken(state: State) -> State:
+    really("broken")
+    raise LookupError("the shelf is empty")
+
+
+def goes(state: State) -> Command[Any]:
+    really("goes")
+    return Command(update={"said": f"went {uuid.uuid4()}"}, goto="note")
+
+
+def _going() -> Any:
+    builder = StateGraph(State)
+    builder.add_node("goes", goes, destinations=("note", "visit"))
+    builder.add_node("note", note)
+    builder.add_node("visit", visit)
+    builder.add_edge(START, "goes")
+    return builder.compile()
+
+
+class Shelf(BaseRetriever):
+    """Finds a document."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        really(f"retrieve {query}")
+        return [Document(f"all about {query}", metadata={"page": 7})]
+
+
+class Numbers(Embeddings):
+    """Makes numbers of texts."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Of many."""
+        really(f"embed {len(texts)}")
+        return [[float(len(text)), 0.5] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Of one."""
+        really(f"embed {text}")
+        return [float(len(text))]
+
+
+def reads(state: State) -> State:
+    found = Shelf().invoke("Kyoto")
+    thought = Scripted().invoke([HumanMessage(found[0].page_content)])
+    return {"said": f"{thought.text} on page {found[0].metadata['page']}"}
+
+
+async def reads_later(state: State) -> State:
+    found = await Shelf().ainvoke("Nara")
+    return {"said": found[0].page_content, "messages": [await Scripted().ainvoke([HumanMessage("hello")])]}
+
+
+def embeds(state: State) -> State:
+    thought = Scripted().invoke([HumanMessage("hello")])
+    vectors = Numbers().embed_documents(["a", "bc"]), Numbers().embed_query("abc")
+    return {"said": f"{vectors} {thought.text}"}
+
+
+def timed(state: State) -> State:
+    """Gives a tool the time and an id of its own, and the model too."""
+    found = when.invoke({"city": "Kyoto", "at": f"2026-11-23T03:00:{time.time() % 60:09.6f}Z"})
+    return {"messages": [Scripted().invoke([HumanMessage(f"{found}, request {uuid.uuid4()}")])]}
+
+
+# ---- functional
+
+
+@task
+def fetch(city: str) -> str:
+    really(f"fetch {city}")
+    return f"fetched {city} {uuid.uuid4()}"
+
+
+@task
+def booking(city: str) -> str:
+    return str(book.invoke({"city": city}))
+
+
+@entrypoint()
+def functional(state: dict[str, Any]) -> dict[str, Any]:
+    found = [fetch(city) for city in ("Kyoto", "Nara")]
+    booked = booking("Osaka").result()
+    answer = interrupt("go on?")
+    return {"said": [one.result() for one in found], "booked": booked, "answer": answer}
+
+
+@task
+async def fetch_later(city: str) -> str:
+    really(f"fetch_later {city}")
+    return f"fetched {city} {uuid.uuid4()}"
+
+
+@entrypoint()
+async def functional_later(state: dict[str, Any]) -> dict[str, Any]:
+    return {"said": await asyncio.gather(*(fetch_later(city) for city in ("Kyoto", "Nara"))), "booked": await booking("Uji")}
+
+
+# ---- create_agent
+
+
+class Watching(AgentMiddleware[Any, Any]):
+    """Wraps calls of models and tools, and does something real around them."""
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        """Around the model."""
+        return handler(request)
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        """Around a tool."""
+        return handler(request)
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        """Around the model."""
+        return await handler(request)
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        """Around a tool."""
+        return await handler(request)
+
+
+class WatchingLater(AgentMiddleware[Any, Any]):
+    """Knows no synchronous way."""
+
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        """Around the model."""
+        return await handler(request)
+
+
+@before_model
+def look(state: Any, runtime: Any) -> None:
+    really("look")
+
+
+@after_model
+def look_back(state: Any, runtime: Any) -> dict[str, Any] | None:
+    return None
+
+
+@dynamic_prompt
+def prompt(request: Any) -> str:
+    return f"You have {len(request.messages)} messages."
+
+
+def created(*turns: list[tuple[str, dict[str, Any]]], tools: Any = (book,), middleware: Any = ()) -> Any:
+    return create_agent(Scripted(turns=turns), list(tools), middleware=list(middleware))
+
+
+# ---- the shapes
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A graph, what it is given, in what way it is driven, and how many recorded calls it makes."""
+
+    graph: Any
+    given: tuple[Any, ...] = ()
+    way: str = "invoke"
+    fails: bool = False
+
+    async def record(self, graph: Any, config: RunnableConfig) -> None:
+        """Drive the graph as a user would, one input after the other."""
+        for one in self.given or ({"messages": [("user", "Kyoto, please")], "city": "Kyoto", "url": os.environ["SERVICE"]},):
+            try:
+                await self._drive(graph, one, config)
+            except Exception:
+                if not self.fails:
+                    raise
+
+    async def _drive(self, graph: Any, one: Any, config: RunnableConfig) -> None:
+        if self.way == "invoke":
+            graph.invoke(one, config)
+        elif self.way == "stream":
+            for _ in graph.stream(one, config, stream_mode=["messages", "updates", "custom"]):
+                pass
+        elif self.way == "ainvoke":
+            await graph.ainvoke(one, config)
+        else:
+            async for _ in graph.astream(one, config, stream_mode=["messages", "values"]):
+                pass
+
+
+ASKED: dict[str, Any] = {"messages": [("user", "Kyoto, please")], "city": "Kyoto"}
+YES = Command(resume="yes")
+KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
+APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
+EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
+
+SHAPES: dict[str, Callable[[], Shape]] = {
+    "sync": lambda: Shape(looping([KYOTO], [NARA])),
+    "async": lambda: Shape(_later(), way="ainvoke"),
+    "streaming": lambda: Shape(looping([KYOTO], model=Streaming), way="stream"),
+    "streaming_async": lambda: Shape(_streamed(), way="astream"),
+    "parallel_tools": lambda: Shape(looping([KYOTO, NARA, KYOTO])),
+    "sends": lambda: Shape(_fanned(visit)),
+    "opaque_sends": lambda: Shape(_fanned(stroll)),
+    "subgraphs": lambda: Shape(_nested()),
+    "subgraphs_in_parallel": lambda: Shape(_nested_parallel()),
+    "injected": lambda: Shape(looping([("remember", {"city": "Kyoto"}), ("who", {"city": "Nara"})], tools=(remember, who))),
+    "commands": lambda: Shape(looping([("move", {"city": "Nara"})], tools=(move,))),
+    "artifacts": lambda: Shape(looping([("chart", {"city": "Nara"})], tools=(chart,))),
+    "tool_errors": lambda: Shape(looping([("seats", {"city": "Nara"})], tools=(seats,))),
+    "tool_errors_raised": lambda: Shape(looping([("seats", {"city": "Nara"})], tools=(seats,), handle=False), fails=True),
+    "interrupt": lambda: Shape(chained(asks, note), (ASKED, YES)),
+    "interrupts_in_turn": lambda: Shape(chained(asks_twice), (ASKED, YES, Command(resume="no"))),
+    "interrupt_in_a_tool": lambda: Shape(looping([("confirm", {"city": "Nara"})], tools=(confirm,)), (ASKED, YES)),
+    "agent": lambda: Shape(created([KYOTO, NARA], middleware=[look, look_back, prompt, Watching(), ToolCallLimitMiddleware(run_limit=5)])),
+    "agent_async": lambda: Shape(created([KYOTO], middleware=[WatchingLater()]), way="ainvoke"),
+    "human_in_the_loop": lambda: Shape(created([KYOTO], middleware=[HumanInTheLoopMiddleware({"book": True})]), (ASKED, APPROVED)),
+    "human_edits": lambda: Shape(created([KYOTO], middleware=[HumanInTheLoopMiddleware({"book": True})]), (ASKED, EDITED)),
+    "functional": lambda: Shape(functional, ({"city": "Kyoto"}, YES)),
+    "functional_async": lambda: Shape(functional_later, ({"city": "Kyoto"},), way="ainvoke"),
+    "threads": lambda: Shape(chained(in_threads)),
+    "own_threads": lambda: Shape(chained(in_own_threads)),
+    "http": lambda: Shape(chained(over_http, refused_connection)),
+    "http_async": lambda: Shape(chained(over_http_later), way="ainvoke"),
+    "opaque": lambda: Shape(chained(note, around_the_tool)),
+    "opaque_after_a_call": lambda: Shape(chained(thinks_and_notes)),
+    "opaque_command": lambda: Shape(_going()),
+    "opaque_retries": lambda: Shape(chained(flaky, retry=RetryPolicy(initial_interval=0.001, jitter=False))),
+    "opaque_failure": lambda: Shape(chained(note, broken), fails=True),
+    "retriever": lambda: Shape(chained(reads)),
+    "retriever_async": lambda: Shape(chained(reads_later), way="ainvoke"),
+    "embeddings": lambda: Shape(chained(embeds)),
+    "times_and_ids": lambda: Shape(chained(timed)),
+    "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The graph of a shape, made when it is asked for: `tests.replay_shapes:shape_sync`."""
+    if name.startswith("shape_") and name.removeprefix("shape_") in SHAPES:
+        return SHAPES[name.removeprefix("shape_")]().graph
+    raise AttributeError(name)

@@ -1,0 +1,106 @@
+"""Every shape of a LangGraph program replays unchanged: no tool, model, service or node does anything for real, and the steps are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+import workbench as wb
+from tests import replay_shapes
+from tests.replay_agents import really
+from tests.replay_shapes import SHAPES, Shape
+
+CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}
+REACHING = {"opaque_after_a_call": 1}
+"""Shapes whose code reaches for something that nobody recorded, and how often: it is refused, counted, and their recorded writes are served."""
+
+
+class Service(BaseHTTPRequestHandler):
+    """A service that plain nodes call. What it is asked goes into the ledger."""
+
+    def do_GET(self) -> None:
+        """Answer with what was asked."""
+        really(f"{self.command} {self.path.partition('?')[0]}")
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        answer = json.dumps({"path": self.path.partition("?")[0], "got": body}).encode()
+        self.send_response(404 if "missing" in self.path else 200)
+        self.send_header("x-kind", "service")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET  # noqa: N815  # http.server looks for it
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """Its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def drive(shape: Shape, folder: Path) -> None:
+    """Run a shape for real, recorded as a user would."""
+    path = folder / "checkpoints.sqlite"
+    if shape.way.startswith("a"):
+        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            with wb.record(shape.graph.copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
+                await shape.record(graph, CONFIG)
+    else:
+        with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+            saver = SqliteSaver(connection)
+            with wb.record(shape.graph.copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
+                await shape.record(graph, CONFIG)
+
+
+@contextlib.contextmanager
+def recorded(name: str, folder: Path) -> Iterator[wb.RecordedRun]:
+    """The recorded run of a shape."""
+    asyncio.run(drive(SHAPES[name](), folder))
+    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
+        bench.ingest(folder / "checkpoints.sqlite")
+        yield bench.run("thread")
+
+
+def graph_of(name: str) -> str:
+    return f"{replay_shapes.__name__}:shape_{name}"
+
+
+def first(run: wb.RecordedRun) -> int:
+    return next(step.index for step in run.steps if step.checkpoint_id)
+
+
+@pytest.fixture(autouse=True)
+def at_hand(ledger: Path, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each recording has a ledger and a service."""
+    monkeypatch.setenv("SERVICE", service)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES.keys() - {"times_and_ids"}))
+def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
+    """An unchanged replay of this shape executes nothing live, halts nowhere and makes the same steps to the same end."""
+    with recorded(name, tmp_path) as run:
+        before = ledger.read_text()
+        forked = run.fork(first(run), graph=graph_of(name))
+        assert ledger.read_text() == before != ""
+        assert {**forked.receipt.calls.model_dump(), "served": 0} == {"served": 0, "live": 0, "blocked": REACHING.get(name, 0), "halted": 0}
+        assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
+        assert (forked.run.status, forked.outcome) == (run.run.status, run.outcome)
+        assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []

@@ -1,0 +1,300 @@
+"""Serves the nodes of a re-run whose recorded writes must stand for them, by LangGraph's own task runner: at the root, in subgraphs, `@task`s too.
+
+A node whose calls are recorded is run, and its calls are served. One that made none, or not all of whose calls were captured, is not: nobody knows
+what its code reaches for, so what it wrote to the state is put there instead, questions to a person included. That holds as long as the
+re-run is on course, that is, nothing was changed and every node wrote what it wrote in the recording; from there on nodes see another state
+than they did, so their code runs, inside the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langgraph._internal._runnable import RunnableCallable
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.errors import GraphBubbleUp
+from langgraph.pregel import _runner
+from langgraph.pregel._algo import task_path_str
+from langgraph.types import PregelExecutableTask, interrupt
+
+from workbench.model import canonical
+from workbench.replay import answers
+from workbench.replay.cassette import Call, Unanswered
+from workbench.replay.journal import Journal, Seen
+from workbench.replay.place import graph_of, node_path
+from workbench.replay.scrubbing import Scrubber
+from workbench.replay.tasks import MIXED, OPAQUE, Stored, Task, Tasks
+
+HOOKS = ("run_with_retry", "arun_with_retry")
+SEND, CHECKPOINT_NS, RETURN = "__pregel_send", "checkpoint_ns", "__return__"
+ERROR, INTERRUPT = "__error__", "__interrupt__"
+
+
+def current_task() -> str | None:
+    """The id of the task whose code is running here; None outside of any, as in a thread that the agent started itself."""
+    namespace = str((ensure_config().get("metadata") or {}).get("langgraph_checkpoint_ns") or "")
+    parts = [part for part in namespace.split("|") if ":" in part]
+    return parts[-1].rpartition(":")[2] if parts else None
+
+
+@dataclass
+class Nodes:
+    """The nodes of one re-run. `execute` names those that run in any case ("*" for all); `reached` says what a task's code was refused, by task id."""
+
+    tasks: Tasks
+    serializer: JsonPlusSerializer
+    journal: Journal
+    lost: list[str]
+    scrubber: Scrubber
+    reached: Callable[[str], list[str]]
+    execute: Collection[str] = ()
+    on_course: bool = True
+    notes: list[str] = field(default_factory=list)
+    unanswered: dict[str, list[str]] = field(default_factory=dict)
+    """What tasks asked for that nobody recorded, by task id."""
+    _mixed: dict[str | None, Task] = field(default_factory=dict)
+
+    def can_stand_in(self, task_id: str | None) -> bool:
+        """Whether a running task has recorded writes that could be served in place of what it does."""
+        return self.on_course and task_id in self._mixed
+
+    def leave(self, why: str) -> None:
+        """The re-run is off course: from here on recorded writes say nothing."""
+        if self.on_course:
+            self.on_course = False
+            if why:
+                self.notes.append(why)
+
+    def recorded(self, task: PregelExecutableTask) -> Task | None:
+        """The recorded task that this one repeats."""
+        namespace = graph_of(str(task.config["configurable"].get(CHECKPOINT_NS) or ""), task.path)
+        step = int((task.config.get("metadata") or {}).get("langgraph_step", 0))
+        return self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
+
+    def stand_in(self, task: PregelExecutableTask, recorded: Task | None, why: str = "") -> PregelExecutableTask | None:
+        """The task with the recorded writes as its body; None where it has to run."""
+        if recorded is None or not self.on_course or {task.name, "*"} & set(self.execute):
+            return None
+        writes = self._decoded(recorded)
+        if writes is None:
+            return None
+        self._note(task, recorded, why)
+        body = _Body(writes, recorded.asked)
+        return replace(task, proc=RunnableCallable(body.run, body.arun, name=task.name), retry_policy=(), cache_key=None)
+
+    def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
+        """What a task wrote; None where some value is of a type that the graph's schema does not name, so that its code has to make it."""
+        before = len(self.lost)
+        found = [(idx, channel, self._value(kind, value)) for idx, channel, kind, value in self.tasks.writes(recorded)]
+        return found if len(self.lost) == before else None
+
+    def _value(self, kind: str | None, value: bytes | None) -> Any:
+        return None if kind is None or value is None else self.serializer.loads_typed((kind, value))
+
+    def _note(self, task: PregelExecutableTask, recorded: Task, why: str) -> None:
+        namespace = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
+        call = Call("node", task.name, node_path(namespace, None), None)
+        seen = Seen(call, namespace, task.name, None, self.journal.clock())
+        self.journal.note(seen, "served", from_step=recorded.recorded_step, says=why)
+
+    # ---- around a task that runs
+
+    def begin(self, task: PregelExecutableTask, recorded: Task | None) -> None:
+        """A task's code is about to run."""
+        if recorded is not None and recorded.role == MIXED:
+            self._mixed[task.id] = recorded
+
+    def instead(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
+        """After a task's code ran: its recorded writes, where it reached for something that was refused or that nobody recorded."""
+        reached = [*self.reached(task.id), *self.unanswered.pop(task.id, ())]
+        if not reached or recorded is None or recorded.role != MIXED:
+            return None
+        return self.stand_in(task, recorded, f"it reached for {'; '.join(reached)}: its recorded writes were served instead")
+
+    def failed(self, task: PregelExecutableTask, error: Exception) -> None:
+        """A task failed: a span of it tells that the failure of the whole was this one."""
+        self.journal.node_failed(task.name, str(task.config["configurable"].get(CHECKPOINT_NS) or ""), error)
+
+    def compare(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
+        """After a task's code ran: whether it wrote what it wrote in the recording, since otherwise nodes after it see another state.
+
+        Where it left out channels that it had written, its tools had returned more than was captured of them: the recorded writes are served.
+        """
+        if recorded is None or not self.on_course:
+            return None
+        stored = [one for one in self.tasks.writes(recorded) if one[0] >= 0 and _tells(one[1])]
+        written = [one for one in task.writes if _tells(one[0])]
+        if not stored or self._same(written, stored):
+            return None
+        lacks = {one[1] for one in stored} - {channel for channel, _ in written}
+        if lacks and recorded.role == MIXED:
+            return self.stand_in(
+                task, recorded, f"its calls' answers don't hold all that it wrote ({', '.join(sorted(lacks))}): its recorded writes were served"
+            )
+        if recorded.role != OPAQUE:
+            self.leave(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
+        return None
+
+    def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:
+        if [channel for channel, _ in written] != [one[1] for one in stored]:
+            return False
+        return all(self._equal(value, one) for (_, value), one in zip(written, stored, strict=True))
+
+    def _equal(self, value: Any, stored: Stored) -> bool:
+        if self.serializer.dumps_typed(value) == (stored[2], stored[3]):
+            return True
+        return self._plain(value) == self._plain(self._value(stored[2], stored[3]))
+
+    def _plain(self, value: Any) -> str:
+        """A value as text without what differs from run to run: ids, and times of now."""
+        return str(self.scrubber.plain(canonical(_jsonable(value))))
+
+
+def _tells(channel: str) -> bool:
+    """Whether a channel holds what a node has to say: LangGraph's own don't."""
+    return channel == RETURN or not channel.startswith("__")
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude={"id"})
+    if isinstance(value, dict):
+        return {str(key): _jsonable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(one) for one in value]
+    return value
+
+
+class _Body:
+    """The body of a task whose recorded writes stand for it."""
+
+    def __init__(self, writes: list[tuple[int, str, Any]], asked: int) -> None:
+        self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0]
+        self.error = next((value for _, channel, value in writes if channel == ERROR), None)
+        self.questions = list(_questions(writes, asked))
+
+    def run(self, _: Any, config: RunnableConfig) -> Any:
+        """Ask what it asked, then write what it wrote, or fail as it failed."""
+        for question in self.questions:
+            interrupt(question)
+        if self.error is not None and not self.outputs:
+            raise answers.exception(str(self.error))
+        config["configurable"][SEND](self.outputs)
+        return next((value for channel, value in self.outputs if channel == RETURN), None)
+
+    async def arun(self, given: Any, config: RunnableConfig) -> Any:
+        """The same where the graph runs asynchronously."""
+        return self.run(given, config)
+
+
+def _questions(writes: list[tuple[int, str, Any]], count: int) -> Iterator[Any]:
+    """What a task stopped to ask, in turn. Of questions before the last only the answers are kept: None stands for each."""
+    asked = [one.value for _, channel, value in writes if channel == INTERRUPT for one in (value if isinstance(value, list | tuple) else [value])]
+    yield from [None] * (count - len(asked))
+    yield from asked
+
+
+# ---- the hook
+
+
+_nodes: Nodes | None = None
+
+
+def put_up(nodes: Nodes | None) -> None:
+    """Let these nodes answer from now on. LookupError when LangGraph no longer runs tasks where it did."""
+    global _nodes  # noqa: PLW0603  # process-global, as the fence is
+    _nodes = nodes
+    for name, patched in zip(HOOKS, (_patched, _patched_later), strict=True):
+        original = getattr(_runner, name, None)
+        if original is None:
+            raise LookupError(f"langgraph has no {_runner.__name__}.{name} any more")
+        if not hasattr(original, "workbench"):
+            wrapper = patched(original)
+            wrapper.workbench = original  # type: ignore[attr-defined]
+            setattr(_runner, name, wrapper)
+
+
+def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTask | None]:
+    """The recorded task, and what stands in for it from the start."""
+    recorded = _nodes.recorded(task) if _nodes else None
+    if _nodes is None or recorded is None:
+        return None, None
+    served = _nodes.stand_in(task, recorded) if recorded.role == OPAQUE else None
+    if served is None:
+        _nodes.begin(task, recorded)
+    return recorded, served
+
+
+def _failed(task: PregelExecutableTask, recorded: Task | None, error: BaseException) -> PregelExecutableTask:
+    """What stands in for a task whose code failed. Raises the failure where nothing can."""
+    served = _nodes.instead(task, recorded) if _nodes else None
+    if served is None:
+        if _nodes is not None and isinstance(error, Exception):
+            _nodes.failed(task, error)
+        raise error
+    return served
+
+
+@contextlib.contextmanager
+def _told(task: PregelExecutableTask) -> Iterator[None]:
+    """Tell of the failure of a task that fails as it was recorded."""
+    try:
+        yield
+    except GraphBubbleUp:
+        raise
+    except Exception as error:
+        if _nodes is not None:
+            _nodes.failed(task, error)
+        raise
+
+
+def _ended(task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
+    """What stands in for a task whose code has run, if anything must."""
+    if _nodes is None:
+        return None
+    return _nodes.instead(task, recorded) or _nodes.compare(task, recorded)
+
+
+def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
+        recorded, served = _begun(task)
+        if served is None:
+            try:
+                result = original(task, retry_policy, *args, **kwargs)
+            except GraphBubbleUp:
+                raise
+            except (Exception, Unanswered) as error:  # noqa: BLE001  # raised again unless something stands in
+                served = _failed(task, recorded, error)
+            else:
+                served = _ended(task, recorded)
+        if served is None:
+            return result
+        with _told(task):
+            return original(served, (), *args, **kwargs)
+
+    return run_with_retry
+
+
+def _patched_later(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def arun_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
+        recorded, served = _begun(task)
+        if served is None:
+            try:
+                result = await original(task, retry_policy, *args, **kwargs)
+            except (GraphBubbleUp, asyncio.CancelledError):
+                raise
+            except (Exception, Unanswered) as error:  # noqa: BLE001  # raised again unless something stands in
+                served = _failed(task, recorded, error)
+            else:
+                served = _ended(task, recorded)
+        if served is None:
+            return result
+        with _told(task):
+            return await original(served, (), *args, **kwargs)
+
+    return arun_with_retry

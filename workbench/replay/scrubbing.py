@@ -1,0 +1,117 @@
+"""What differs from run to run and says nothing: the time of the run, ids made up on the way. Two calls that differ in nothing else are the same.
+
+An instant is taken for "now" only near the times of the run or of the re-run: a departure next week is data. An id is taken for made up only where no
+recorded answer holds it: an order's id is data. Patterns of one's own are scrubbed wherever they match:
+
+    [tool.workbench.replay.scrub]
+    request = 'req_[A-Za-z0-9]+'
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from workbench.model import Json
+
+MARGIN_NS = 3600 * 10**9
+ID = re.compile(r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32})\b", re.IGNORECASE)
+INSTANT = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?")
+EPOCH = re.compile(r"(?<![\d.])\d{10}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?(?![\d.])")
+ZONES_NS = 14 * 3600 * 10**9
+"""How far a clock without a zone may be from UTC."""
+
+
+class ScrubError(ValueError):
+    """A pattern that can't be used. The message names it."""
+
+
+class Scrubber:
+    """Takes out of a value what says nothing. `moments` are the first and last nanosecond of the recorded run; `clock` gives the time now."""
+
+    def __init__(
+        self,
+        moments: tuple[int, int] | None = None,
+        known: Callable[[str], bool] = lambda _: False,
+        patterns: Mapping[str, str] | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._known, self._clock = known, clock
+        self._spans = [(moments[0] - MARGIN_NS, moments[1] + MARGIN_NS)] if moments else []
+        self._patterns = {name: _compiled(name, pattern) for name, pattern in (patterns or {}).items()}
+
+    def plain(self, value: Json) -> Json:
+        """The value with `<time>`, `<id>` or the name of the user's pattern in place of what was scrubbed."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {key: self.plain(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.plain(one) for one in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and self._is_now(_from_epoch(float(value))):
+            return "<time>"
+        return value
+
+    def _text(self, text: str) -> str:
+        for name, pattern in self._patterns.items():
+            text = pattern.sub(f"<{name}>", text)
+        text = ID.sub(lambda found: found[0] if self._known(found[0]) else "<id>", text)
+        text = INSTANT.sub(lambda found: "<time>" if self._is_now(*_instants(found[0])) else found[0], text)
+        return EPOCH.sub(lambda found: "<time>" if self._is_now(_from_epoch(float(found[0]))) else found[0], text)
+
+    def _is_now(self, at_ns: int | None, margin: int = 0) -> bool:
+        if at_ns is None:
+            return False
+        now = self._clock()
+        return any(first - margin <= at_ns <= last + margin for first, last in (*self._spans, (now - MARGIN_NS, now + MARGIN_NS)))
+
+
+def _compiled(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ScrubError(f"[tool.workbench.replay.scrub] {name} = {pattern!r} is no regular expression: {error}") from error
+
+
+def _instants(text: str) -> tuple[int | None, int]:
+    """A written instant in nanoseconds, and how far it may be off since it names no zone."""
+    try:
+        found = datetime.fromisoformat(text.replace(",", "."))
+    except ValueError:
+        return None, 0
+    zoned = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return int(zoned.timestamp() * 10**9), 0 if found.tzinfo else ZONES_NS
+
+
+def _from_epoch(number: float) -> int | None:
+    """Seconds, milli-, micro- or nanoseconds since 1970 as nanoseconds; None for a number that is none of them in this century."""
+    return next((int(number * unit) for unit in (10**9, 10**6, 10**3, 1) if 10**18 <= number * unit < 4 * 10**18), None)
+
+
+def configured(folder: Path) -> dict[str, str]:
+    """The patterns of the project one works in. ScrubError for one that is no regular expression."""
+    for one in (folder, *folder.parents):
+        project = one / "pyproject.toml"
+        if project.is_file():
+            found = tomllib.loads(project.read_text("utf-8")).get("tool", {}).get("workbench", {}).get("replay", {}).get("scrub", {})
+            for name, pattern in found.items():
+                _compiled(name, pattern)
+            return dict(found)
+    return {}
+
+
+def strings_of(value: Json) -> Iterator[str]:
+    """Every text in a value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield str(key)
+            yield from strings_of(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from strings_of(one)

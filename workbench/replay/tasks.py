@@ -1,0 +1,145 @@
+"""What the tasks of a recorded thread wrote, set aside in a file of its own: a re-run is handed it, undecoded, and can't change it.
+
+A task is one execution of a node. That of a re-run has another id than the recorded one that it repeats, since ids hang on those of checkpoints;
+what both have in common is the place: the namespace (its task ids translated), the super-step, and the path within it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.model import Run
+from workbench.reading.threads import Place, opened
+from workbench.replay.cut import Cut, lineage
+
+SCHEMA = """
+CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER);
+CREATE INDEX places ON tasks (namespace, step);
+CREATE TABLE writes (task_id TEXT, idx INTEGER, channel TEXT, type TEXT, value BLOB, PRIMARY KEY (task_id, idx, channel));
+"""
+OPAQUE, MIXED, NEVER = "opaque", "mixed", "never"
+"""Roles: its writes stand for it, since it made no recorded call or not all of them can be served; its calls are served, and its writes only
+where that isn't enough; its writes are never served, since it is the input or ran other tasks, which are recorded themselves."""
+PULLED, START, CALLED = "~__pregel_pull, ", "__start__", "~__pregel_push, ~"
+"""How the paths of tasks begin that are nodes and that other tasks called; the node that takes the input."""
+OLD_CHANNELS = ("start:",)
+"""Channels that only older versions of LangGraph route by: a task that wrote to one can't be served to a newer one."""
+
+
+@dataclass
+class Uses:
+    """What a run's tasks did, by task id: those that made calls which can be served, and those of which some call can't."""
+
+    nodes: dict[str, tuple[str, int]] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    """How many questions each stopped to ask a person; of all but the last, the words are lost."""
+    calling: set[str] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
+
+
+def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses:
+    """Sort a run's tasks: `served` are the steps whose answers were captured (exchanges count for the step they belong to), `lacking` those not."""
+    found = Uses()
+    for step in run.steps:
+        tasks = [part.rpartition(":")[2] for part in (step.namespace or "").split("|") if ":" in part]
+        if step.task_id:
+            found.nodes.setdefault(step.task_id, (step.node or step.name, step.index))
+            tasks.append(step.task_id)
+            found.asked[step.task_id] += step.kind == "human" and step.tool_call is not None
+        if step.index in served and step.kind != "human":
+            found.calling.update(tasks)
+        if step.index in lacking and step.kind != "human" and step.task_id:
+            found.lacking.add(step.task_id)
+    return found
+
+
+def set_aside(cut: Cut, last: str | None, uses: Uses, target: Path) -> None:
+    """Write what the tasks between the cut and the root checkpoint `last` wrote into a new file."""
+    with opened(cut.database) as tables, contextlib.closing(sqlite3.connect(target)) as database, database:
+        database.executescript(SCHEMA)
+        places = lineage(tables, cut, last)
+        tasks: dict[str, tuple[Place, str]] = {}
+        old: set[str] = set()
+        for row in tables.raw_writes(cut.thread_id, sorted(places)):
+            if not cut.keeps_task((row.namespace, row.checkpoint_id), row.task_id):
+                tasks[row.task_id] = ((row.namespace, row.checkpoint_id), row.task_path)
+                old |= {row.task_id} if row.channel.startswith(OLD_CHANNELS) else set()
+                database.execute("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?)", (row.task_id, row.idx, row.channel, row.kind, row.value))
+        database.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(tasks, places, uses, old | _containing(tasks, places)))
+
+
+def _rows(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int], uses: Uses, never: Collection[str]) -> Iterator[tuple[object, ...]]:
+    for task_id, (place, path) in tasks.items():
+        node, recorded = uses.nodes.get(task_id, ("", None))
+        node = path.removeprefix(PULLED) if path.startswith(PULLED) else node
+        role = NEVER if task_id in never or node == START else MIXED if task_id in uses.calling and task_id not in uses.lacking else OPAQUE
+        yield task_id, place[0], places[place] + 1, path, node, role, recorded, uses.asked[task_id]
+
+
+def _containing(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int]) -> set[str]:
+    """The tasks that ran others, which are recorded themselves: subgraphs, by the namespaces in them, and callers of `@task`, by the paths."""
+    found = {part.rpartition(":")[2] for namespace, _ in places for part in namespace.split("|") if ":" in part}
+    callers = {(place, task_id, path) for task_id, (place, path) in tasks.items() if path}
+    called = [(place, path) for place, path in tasks.values() if path.startswith(CALLED)]
+    return found | {task_id for place, task_id, path in callers if any(place == other and path in below and path != below for other, below in called)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recorded task. `step` is the super-step it ran in, `recorded_step` the run's step that stands for it, `asked` how many questions it asked."""
+
+    task_id: str
+    namespace: str
+    step: int
+    path: str
+    node: str
+    role: str
+    recorded_step: int | None
+    asked: int
+
+
+Stored = tuple[int, str, str | None, bytes | None]
+"""A write: idx, channel, type and value, undecoded."""
+
+
+class Tasks:
+    """The recorded tasks in such a file, by place."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        self._lock = threading.Lock()
+        self.translated: dict[str, str] = {}
+        """The recorded task's id, by that of the task of the re-run that repeats it."""
+
+    def of(self, task_id: str, namespace: str, step: int, path: str, node: str) -> Task | None:
+        """The recorded task that this one of the re-run repeats; None where none did. `namespace` is that of the graph it runs in."""
+        found = self._at(self._recorded(namespace), step, path, node)
+        if found is not None:
+            self.translated[task_id] = found.task_id
+        return found
+
+    def _at(self, namespace: str, step: int, path: str, node: str) -> Task | None:
+        tasks = [Task(*row) for row in self._rows("SELECT * FROM tasks WHERE namespace = ? AND step = ? ORDER BY rowid DESC", namespace, step)]
+        exact = [one for one in tasks if one.path == path]
+        pathless = [one for one in tasks if not one.path and one.node == node]
+        return exact[0] if exact else pathless[0] if len(pathless) == 1 else None
+
+    def _recorded(self, namespace: str) -> str:
+        """A namespace of the re-run with the task ids of the recording."""
+        parts = [part.rpartition(":") for part in namespace.split("|")] if namespace else []
+        return "|".join(f"{name}{colon}{self.translated.get(task, task)}" for name, colon, task in parts)
+
+    def writes(self, task: Task) -> list[Stored]:
+        """What a task wrote, in order; errors, interrupts and answers to them have negative indexes."""
+        return self._rows("SELECT idx, channel, type, value FROM writes WHERE task_id = ? ORDER BY idx", task.task_id)
+
+    def _rows(self, sql: str, *given: Any) -> list[Any]:
+        with self._lock:
+            return self._database.execute(sql, given).fetchall()
