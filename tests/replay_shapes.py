@@ -309,8 +309,7 @@ def asks(state: State) -> State:
 
 
 def asks_twice(state: State) -> State:
-    """Calls a tool before it asks, so that its code runs again; of the first question only the answer is recorded."""
-    book.invoke({"city": "Kyoto"})
+    really("asks_twice")
     first = interrupt("One?")
     return {"said": f"{first} {interrupt('Two?')}"}
 

@@ -280,9 +280,18 @@ def fork(
     given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
         parent = bench.run(run_id)
-        served = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ())}
-        terms = {"live": tuple(live or ()), "graph": graph, "seconds": seconds, "approve": _approval(approve or ()), "budget": budget}
-        _print_fork(parent, parent.fork(at, **served, **terms, **given), store, as_json=as_json)
+        forked = parent.fork(
+            at,
+            live=tuple(live or ()),
+            graph=graph,
+            execute=tuple(execute or ()),
+            stale=tuple(serve_stale or ()),
+            seconds=seconds,
+            approve=_approval(approve or ()),
+            budget=budget,
+            **given,
+        )
+        _print_fork(parent, forked, store, as_json=as_json)
 
 
 @app.command()

@@ -177,7 +177,7 @@ def _records(run: Run) -> Iterator[Sign]:
             says = f"step {step.index}: which tools were offered is {'not ' if offered is None else ''}recorded"
             yield Sign("tool-selection", offered is not None, step.index, "$.decision", says)
     if not run.forked_from and any(step.kind in {"model", "tool"} for step in run.steps):
-        missing = record(run).missing
+        missing = [str(one) for one in record(run).missing if one.kind in {"model", "tool", "human"}]
         says = f"{run.run_id}: " + (missing[0] if missing else "every call has its recorded answer")
         yield Sign("replay", not missing, None, "", says)
 
