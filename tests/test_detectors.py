@@ -9,13 +9,16 @@ import pytest
 
 import workbench
 from workbench.checklist import CHECKLIST
-from workbench.model import Finding, Run, Step, digest
+from workbench.model import Finding, NotEvaluated, Run, Step, digest
 from workbench.plugins import Detector, detectors
 from workbench.sketch import model, sketch, tool, user
 
 FOUND = detectors()
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
-EVERY = pytest.mark.parametrize("detector", FOUND.values(), ids=FOUND)
+SINGLE = {name: one for name, one in FOUND.items() if not one.together}
+TOGETHER = {name: one for name, one in FOUND.items() if one.together}
+EVERY = pytest.mark.parametrize("detector", SINGLE.values(), ids=SINGLE)
+MANY = pytest.mark.parametrize("detector", TOGETHER.values(), ids=TOGETHER)
 
 
 def findings(detector: Detector, run: Run) -> list[Finding]:
@@ -78,6 +81,24 @@ def test_detector_survives_odd_runs(detector: Detector) -> None:
         sketch(tool("look", {}, deep), tool("look", {}, "{[" * 50)),
     ]
     assert [finding for run in odd for finding in findings(detector, run)] == []
+
+
+@MANY
+def test_detector_of_many_runs_is_shown_cohorts(detector: Detector) -> None:
+    """What only looks at many runs fires on its first cohort with evidence that verifies, is quiet on the other, and says so when there are too few."""
+    runs = {run.run_id: run for run in detector.fires_on}
+    found = [said for said in detector.detect_many(detector.fires_on) if isinstance(said, Finding)]
+    assert found
+    for finding in found:
+        assert (finding.detector, finding.severity) == (detector.name, "info")  # a habit is no fault of one run
+        assert finding.numbers
+        assert finding.refute
+        assert finding.item in CHECKLIST[finding.capability]
+        assert finding.evidence
+        assert all(digest(runs[proof.run_id].step(proof.step).at(proof.path)) == proof.sha256 for proof in finding.evidence)
+    assert [said for said in detector.detect_many(detector.quiet_on) if isinstance(said, Finding)] == []
+    few = list(detector.detect_many(detector.fires_on[:1]))
+    assert [isinstance(said, NotEvaluated) for said in few] == [True]
 
 
 def test_detectors_stay_quiet_on_each_others_near_misses() -> None:

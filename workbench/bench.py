@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench import collection, detection, project
 from workbench.audit import Audit, audit
+from workbench.cohorts import Baseline
 from workbench.collection import Summary
 from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
+from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
 from workbench.replay.approvals import Approve, nobody, standing
 from workbench.replay.broker import Terms
@@ -93,6 +96,34 @@ class Bench:
         collection.catch_up(self.store)
         done = detection.detect(self.store, progress=progress)
         return Detected(*self._said(), done)
+
+    def baseline(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None, status: str | None = "ok") -> Baseline:
+        """What this agent's runs do, to hold others against: those that ended with `status`, of a `version` (in their metadata), started `since`.
+
+        Forks don't count. ValueError when there is no such run.
+        """
+        return Baseline.of(self._cohort(agent=agent, version=version, since=since, status=status))
+
+    def together(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None) -> Detected:
+        """What only many runs together show: habits, drift, paths that never vary. Reads all these runs anew each time."""
+        cohort = self._cohort(agent=agent, version=version, since=since)
+        done = detection.Detection(examined=[])
+        findings, lacks = detection.examine_many(cohort, done)
+        return Detected(findings, lacks, done)
+
+    def _cohort(self, *, agent: str | None, version: str | None, since: datetime | str | None, status: str | None = None) -> StoredRuns:
+        collection.catch_up(self.store)
+        moment = datetime.fromisoformat(since) if isinstance(since, str) else since
+        from_ns = None if moment is None else int(moment.astimezone(UTC).timestamp() * 1e9)
+        chosen = [
+            one.run_id
+            for one in self.store.overviews()
+            if one.forked_from is None
+            and agent in {None, one.agent}
+            and status in {None, one.status}
+            and (from_ns is None or (one.started_ns is not None and one.started_ns >= from_ns))
+        ]
+        return StoredRuns(self.store, [run.run_id for run in self.store.runs(chosen) if version in run.metadata.values()] if version else chosen)
 
     def runs(self) -> pl.DataFrame:
         """One row a run; the columns are described in `workbench.frames`."""
@@ -222,6 +253,10 @@ class RecordedRun:
     def findings(self) -> list[Finding]:
         """What the detectors found in it, the gravest first."""
         return detection.ranked(self._examined[0])
+
+    def neighbours(self, step: int, baseline: Baseline | None = None) -> Neighbours:
+        """What runs of a baseline (this agent's good runs, without one) did where this run stood at a step, beside what it did."""
+        return neighbours_of(self.run, step, baseline or self.bench.baseline(agent=self.run.agent))
 
     @property
     def verdict(self) -> Verdict:
@@ -423,6 +458,22 @@ class RecordedRun:
         collector = collector_of(source)
         if collector:
             self.bench.store.add(collection.origin_of(scratch, collector), collector.collect(source), lambda _: None)
+
+
+class StoredRuns(Collection[Run]):
+    """Runs of a store, read anew, one at a time, whenever they are gone through."""
+
+    def __init__(self, store: Store, run_ids: list[str]) -> None:
+        self.store, self.run_ids = store, run_ids
+
+    def __iter__(self) -> Iterator[Run]:
+        return self.store.runs(self.run_ids)
+
+    def __len__(self) -> int:
+        return len(self.run_ids)
+
+    def __contains__(self, run: object) -> bool:
+        return isinstance(run, Run) and run.run_id in self.run_ids
 
 
 class Audited:

@@ -181,6 +181,7 @@ def detect(
     watching: Annotated[bool, typer.Option("--watch", help="Go on looking at what comes in, and tell of each finding once.")] = False,
     hook: Annotated[str | None, typer.Option("--webhook", help="With --watch: where to POST each finding as JSON.", envvar="WORKBENCH_WEBHOOK")] = None,
     every: Annotated[float, typer.Option("--every", min=0.1, help="With --watch: seconds between two looks.")] = 10.0,
+    together: Annotated[bool, typer.Option("--together", help="Print what only many runs together show instead.")] = False,
     once: Annotated[bool, typer.Option("--once", help="With --watch: look once, as for cron.")] = False,
     least: Annotated[SeverityName, typer.Option("--least", help="With --watch: the least severity to tell of.")] = SeverityName.warning,
     fail_on: Annotated[SeverityName | None, typer.Option("--fail-on", help="Exit with status 3 where a finding is that grave; watching: a new one.")] = None,
@@ -193,13 +194,28 @@ def detect(
     elif hook or once:
         raise typer.BadParameter("--webhook and --once go with --watch")
     else:
-        failed, told = _detect(store, as_json=as_json)
+        failed, told = _together(store, as_json=as_json) if together else _detect(store, as_json=as_json)
     for failure in failed:
         err.print(f"a detector failed: {_shown(failure)}", style="red")
     if failed:
         raise typer.Exit(1)
     if fail_on and any(ORDER[finding.severity] <= ORDER[fail_on.value] for finding in told):
         raise typer.Exit(3)
+
+
+def _together(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
+    with _opened(store) as bench:
+        done = bench.together()
+    if as_json:
+        for finding in done.findings:
+            _print_line(summary.of_finding(finding))
+        for lack in done.not_evaluated:
+            _print_line({"not_evaluated": lack.model_dump(mode="json")})
+    else:
+        _print_findings(done.findings)
+        for lack in done.not_evaluated:
+            out.print(f"not evaluated: {lack.detector}: {_shown(lack.why)}", style="dim")
+    return done.detection.failures, done.findings
 
 
 def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:

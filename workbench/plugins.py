@@ -3,8 +3,9 @@
 A plugin is one module. A collector has `accepts(source)`, `collect(source)` and `EXAMPLES`; it may have `state(location, thread_id,
 namespace, checkpoint_id)`. It is given files, as `Source`; with `SCHEMES = ("postgresql",)` it is given databases whose URL begins so
 instead, as `Database`, and its examples are SQL that makes one. A detector has `detect(run)`, `FIRES_ON` and `QUIET_ON`; it may have
-`detect_many(runs)`, for what only many runs together show. Its docstring is its documentation. Whatever is missing or has another shape is
-an error that names file and line: a plugin that silently isn't there would look like "all is well".
+`detect_many(runs)`, for what only many runs together show, or that alone: then `FIRES_ON` and `QUIET_ON` are one cohort each. Its docstring is
+its documentation. Whatever is missing or has another shape is an error that names file and line: a plugin that silently isn't there would look
+like "all is well".
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Detector:
     fires_on: tuple[Run, ...]
     quiet_on: tuple[Run, ...]
     detect_many: Callable[[Iterable[Run]], Iterable[Finding | NotEvaluated]] | None = None
+    together: bool = False
+    """It only looks at many runs: `fires_on` and `quiet_on` are one cohort each."""
     """What many runs show together; each detector reads all of them."""
 
 
@@ -119,7 +122,14 @@ def _detector(name: str, module: ModuleType) -> Detector:
             raise PluginError(f"{_where(module)}: the docstring has no paragraph {heading!r}")
     fires_on, quiet_on = _tuple_of(module, "FIRES_ON", Run), _tuple_of(module, "QUIET_ON", Run)
     many = _function(module, "detect_many", ["runs"]) if hasattr(module, "detect_many") else None
-    return Detector(name, _doc(module), _function(module, "detect", ["run"]), fires_on, quiet_on, many)
+    together = many is not None and not hasattr(module, "detect")
+    detect = _says_nothing if together else _function(module, "detect", ["run"])
+    return Detector(name, _doc(module), detect, fires_on, quiet_on, many, together=together)
+
+
+def _says_nothing(run: Run) -> tuple[Finding | NotEvaluated, ...]:
+    """What a detector that only looks at many runs says of one."""
+    return ()
 
 
 def _doc(module: ModuleType) -> str:

@@ -24,6 +24,7 @@ from workbench.normalise.written import Recorded
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 UNNAMED_SERVICE = "unknown_service"
+VERSION = "service.version"
 SUFFIX_DIGITS = 8
 
 
@@ -64,7 +65,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         notes=(*_notes(lineage, ledger, number), *_rootless(forest)),
-        metadata=_metadata(ledger),
+        metadata=_metadata(ledger, forest),
     )
 
 
@@ -145,9 +146,14 @@ def _rootless(forest: Forest) -> Iterable[str]:
         yield f"{count} trace{'s' if count > 1 else ''} without a root span: the file may be cut off, or the process died before it ended"
 
 
-def _metadata(ledger: Ledger) -> dict[str, Json]:
-    """The user's own keys in the graph's metadata, as the first checkpoint has them."""
+def _metadata(ledger: Ledger, forest: Forest) -> dict[str, Json]:
+    """The user's own keys in the graph's metadata, as the first checkpoint has them, and which version of the service it was."""
     first = next(iter(ledger.roots), None)
+    version = _first(str(node.span.resource.get(VERSION) or "") for node in forest.tops)
+    return ({VERSION: version} if version else {}) | _own(first)
+
+
+def _own(first: Checkpoint | None) -> dict[str, Json]:
     return {key: value for key, value in first.metadata.items() if key not in ("source", "step", "parents", "thread_id")} if first else {}
 
 
