@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import workbench
 from tests.postgres import Server
 
 ROOT = Path(__file__).parent.parent
@@ -227,3 +228,48 @@ def test_compare_sets_runs_side_by_side(store: Path):
     assert told["effects"]["book_flight"].startswith("2 → ")
     assert "healthy-booking differs in" in run("compare", "booked-twice", "healthy-booking", "booked-twice", "--store", store)
     assert "can't ignore 'costs'" in run("compare", "booked-twice", "healthy-booking", "--ignore", "costs", "--store", store, status=2)
+
+
+def test_a_report_that_is_there_is_not_overwritten_unasked(store: Path, tmp_path: Path):
+    """A second report under the same name is refused, with what would be right; --force writes it."""
+    output = tmp_path / "notes.md"
+    output.write_text("mine")
+    assert "notes.md is there already; --force overwrites it" in " ".join(run("report", "--store", store, "-o", output, status=2).split())
+    assert output.read_text() == "mine"
+    run("report", "--store", store, "-o", output, "--force")
+    assert output.read_text() != "mine"
+
+
+def test_ingest_sums_up_by_convention_and_names_what_it_left_alone(tmp_path: Path):
+    """What no collector knows beside the traces of a folder is named and no loss; named alone it is a skip. Spans are told by convention."""
+    told = run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "w.db")
+    assert "spans by convention: " in told
+    assert "openinference" in told
+    assert "left alone: " in told
+    assert "incident.json" in told
+    assert "0 skipped" in told
+    alone = json.loads(run("ingest", SAMPLES / "booked_twice" / "incident.json", "--store", tmp_path / "w.db", "--json"))
+    assert alone["skipped"] == 1
+    assert alone["files"][0]["skips"][0]["place"].endswith("incident.json")
+
+
+def test_whatever_takes_long_tells_how_far_it_is(tmp_path: Path):
+    """Ingest tells bytes of all files, then runs; renormalise tells runs, verify payloads, detect runs; none goes past what there is, or back."""
+    told: dict[str, list[tuple[str, int, int]]] = {}
+
+    def into(name: str):
+        return lambda what, done, total: told.setdefault(name, []).append((str(what), done, total))
+
+    with closing(workbench.open(tmp_path / "w.db")) as bench:
+        bench.ingest(SAMPLES / "booked_twice", progress=into("ingest"))
+        bench.renormalise(progress=into("renormalise"))
+        bench.verify(progress=into("verify"))
+        bench.detect(progress=into("detect"))
+    size = sum(path.stat().st_size for path in (SAMPLES / "booked_twice").iterdir() if path.suffix in {".jsonl", ".json", ".sqlite"})
+    assert {total for what, _, total in told["ingest"] if what != "runs"} == {size}
+    assert told["ingest"][-1][0] == "runs"
+    assert {calls[0][0] for name, calls in told.items() if name != "ingest"} == {"runs", "payloads", "booked-twice"}
+    for calls in told.values():
+        read = [done for what, done, total in calls if total == calls[0][2]]
+        assert read == sorted(read)
+        assert all(done <= total for _, done, total in calls)

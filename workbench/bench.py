@@ -79,7 +79,7 @@ class Bench:
         """Let go of the store's file or server."""
         self.store.close()
 
-    def ingest(self, *paths: str | os.PathLike[str], progress: Callable[[Location, int, int], None] | None = None, redaction: bool = True) -> Ingested:
+    def ingest(self, *paths: str | os.PathLike[str], progress: collection.Progress | None = None, redaction: bool = True) -> Ingested:
         """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is.
 
         Secrets are replaced on the way in, and what `[tool.workbench.redaction]` names (`workbench.redaction`); `redaction=False` keeps everything.
@@ -87,9 +87,9 @@ class Bench:
         redactor = collection.redactor_of(self.store) if redaction else None
         return Ingested(collection.ingest(self.store, [location(path) for path in paths], progress=progress, redactor=redactor))
 
-    def renormalise(self) -> collection.Renormalised:
+    def renormalise(self, *, progress: collection.Progress | None = None) -> collection.Renormalised:
         """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is."""
-        return collection.renormalise(self.store)
+        return collection.renormalise(self.store, progress=progress)
 
     def detect(self, *, progress: Callable[[str, int, int], None] | None = None) -> Detected:
         """Examine what has not been examined; returns every finding of the store, the gravest first."""
@@ -207,9 +207,9 @@ class Bench:
         """Delete a run with everything only it used. DeletionError when forks or other runs hang on it, unless they are to go too."""
         return self.store.delete(run_id, dependants=dependants)
 
-    def verify(self) -> list[str]:
+    def verify(self, *, progress: collection.Progress | None = None) -> list[str]:
         """Re-hash the store and follow its references; an empty list when all is well."""
-        return self.store.verify()
+        return self.store.verify(progress)
 
     def _said(self) -> tuple[list[Finding], list[NotEvaluated]]:
         """What the detectors said of the runs examined so far: findings, the gravest first, and what they could not judge."""

@@ -22,9 +22,10 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DatabaseError
@@ -117,12 +118,16 @@ def ingest(
         _print_json(_ingested(done.summary))
         return
     table = _table("file", "collector", "records", "new", "skipped", title=None)
-    for file in done.summary.files:
+    for file in (file for file in done.summary.files if not file.beside):
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
         table.add_row(_shown(_short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
     out.print(table)
     if done.summary.redacted:
         out.print("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(done.summary.redacted.items())), markup=False)
+    if done.summary.conventions:
+        out.print("spans by convention: " + ", ".join(f"{count:,} {name}" for name, count in done.summary.conventions.items()), markup=False)
+    if done.summary.beside:
+        out.print(_shown("of no format known here, and left alone: " + ", ".join(map(_short, done.summary.beside))), style="dim")
     for line in done.summary.skips_told():
         out.print(_shown(line), style="yellow")
     out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(_named(store))}")
@@ -131,8 +136,8 @@ def ingest(
 @app.command()
 def renormalise(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """Derive every run anew from what is stored, by the conventions as they are now."""
-    with _opened(store) as bench:
-        done = bench.renormalise()
+    with _opened(store) as bench, _progress("deriving", as_json) as progress:
+        done = bench.renormalise(progress=progress)
     if as_json:
         _print_json({"runs": done.runs, "changed": list(done.changed), "retired": list(done.retired)})
         return
@@ -375,12 +380,15 @@ def report(
     run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; without one, the whole store.")] = None,
     against: Annotated[str | None, typer.Option("--against", help="Compare with this run, usually a fork.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="A file ending in .html, .md or .json.")] = Path("report.html"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Write a report on a run, a comparison or the whole store."""
     if against is not None and run_id is None:
         raise ReportError(f"--against {against} compares it with a run; name that run too: workbench report RUN --against {against}")
+    if output.exists() and not force:
+        raise ReportError(f"{output} is there already; --force overwrites it, or give another name with -o")
     with _opened(store) as bench:
         if run_id is None:
             bench.report(output)
@@ -420,8 +428,8 @@ def compare(
 @app.command()
 def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """Re-hash everything in a store and follow its references."""
-    with _opened(store) as bench:
-        problems = bench.verify()
+    with _opened(store) as bench, _progress("checking", as_json) as progress:
+        problems = bench.verify(progress=progress)
     if as_json:
         _print_json({"problems": problems})
     else:
@@ -638,15 +646,27 @@ def _named(store: str) -> str:
     return str(location(store))
 
 
+class _Rate(ProgressColumn):
+    """How fast it goes: bytes or pieces a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{decimal(int(speed))}/s" if task.fields.get("unit") == "bytes" else f"{speed:,.0f}/s")
+
+
 @contextmanager
 def _progress(verb: str, as_json: bool) -> Iterator[Callable[[Any, int, int], None]]:
     """A bar on standard error while something long goes on, for people only."""
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (TextColumn(verb), BarColumn(), TaskProgressColumn(), _Rate(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=err, transient=True, disable=as_json or not err.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def update(what: Any, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=_shown(_short(what)))
+            if bar.tasks[0].total != total:  # another piece of work, with a rate of its own
+                bar.reset(task, total=total)
+            bar.update(task, completed=done, description=_shown(_short(what)), unit="bytes" if isinstance(what, Path) else str(what))
 
         yield update
 
@@ -689,6 +709,8 @@ def _ingested(done: Any) -> Json:
             "records": file.records,
             "new": file.new,
             "skips": [skip.model_dump() for skip in file.skips],
+            "conventions": file.conventions,
+            "beside": file.beside,
         }
         for file in done.files
     ]

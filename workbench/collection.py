@@ -6,6 +6,7 @@ import gc
 import hashlib
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from workbench.database import Database, Location
-from workbench.model import Json, Record, Run, Skip, Step
+from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.redaction import Redactor, key_beside, key_file, new_key, rules_of
-from workbench.semconv import Reader, conversation_of
+from workbench.semconv import Reader, conversation_of, dialect_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store, Touch
 
@@ -25,12 +26,20 @@ logger = logging.getLogger("workbench.collection")
 
 BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
+NO_CONVENTION = "none"
 RUNS_AT_ONCE = 50
+TOLD_EVERY = 1_000
+RUNS = "runs"
 GARBAGE_AT = 100_000
 NOT_TRACES = frozenset(
     {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
 )
 """Files that stand beside traces in a folder; named alone they are tried all the same."""
+
+
+Progress = Callable[[Location | str, int, int], None]
+"""Called with what is being worked on, how much of it is done, and how much there is. Another total begins another piece of work."""
+Watch = Callable[[Input, Iterable[Record]], Iterable[Record]]
 
 
 class IngestError(ValueError):
@@ -46,11 +55,15 @@ class FileSummary:
     records: dict[str, int]
     new: int
     skips: tuple[Skip, ...]
+    conventions: dict[str, int] = field(default_factory=dict)
+    """How many of its spans speak which convention; under "none" those that speak none."""
+    beside: bool = False
+    """Whether it only stood in a folder among others, and is of no format known here: it is named, and nothing was lost by it."""
 
     @property
     def skipped(self) -> int:
         """How many things in it could not be used."""
-        return sum(skip.count for skip in self.skips)
+        return 0 if self.beside else sum(skip.count for skip in self.skips)
 
 
 @dataclass
@@ -67,32 +80,65 @@ class Summary:
         """How many things could not be used, over all files."""
         return sum(file.skipped for file in self.files)
 
+    @property
+    def conventions(self) -> dict[str, int]:
+        """How many spans speak which convention, the most spoken first."""
+        return dict(sum((Counter(file.conventions) for file in self.files), Counter()).most_common())
+
+    @property
+    def beside(self) -> list[Location]:
+        """The files in a folder that are of no format known here."""
+        return [file.path for file in self.files if file.beside]
+
     def skips_told(self) -> list[str]:
         """One line for each reason: how many, where (the first three places), why."""
         by_reason: dict[str, list[Skip]] = {}
-        for skip in (skip for file in self.files for skip in file.skips):
+        for skip in (skip for file in self.files if not file.beside for skip in file.skips):
             by_reason.setdefault(skip.reason.removeprefix(f"{skip.place}: "), []).append(skip)
         return [f"skipped {sum(skip.count for skip in skips):,} × {reason} ({_places(skips)})" for reason, skips in by_reason.items()]
 
 
-def ingest(
-    store: Store, paths: Iterable[Location], *, progress: Callable[[Location, int, int], None] | None = None, redactor: Redactor | None = None
-) -> Summary:
-    """Read files, folders and databases into the store; `progress(path, done, total)` is called before each file. `redactor` replaces what must not be kept.
+def ingest(store: Store, paths: Iterable[Location], *, progress: Progress | None = None, redactor: Redactor | None = None) -> Summary:
+    """Read files, folders and databases into the store; `redactor` replaces what must not be kept.
+
+    `progress` is called again and again: with the file being read, and how many bytes of all; then with "runs", and how many of them are derived.
 
     A file that no collector knows, or that breaks off, is a counted skip; the others are read. IngestError for a path
     that does not exist, and for a database that can't be reached or that no collector knows.
     """
+    given = set(paths := list(paths))
     files = list(_files(paths))
+    sizes = [_size(path) for path in files]
+    total, before = sum(sizes), itertools.accumulate(sizes, initial=0)
     summary, touched, reader = Summary(), Added(), Reader()
     with _fewer_collections():
-        for number, path in enumerate(files):
-            if progress:
-                progress(path, number, len(files))
-            summary.files += _ingest_one(store, path, touched, redactor, reader)
-        summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched, reader))))
+        for path, size, done in zip(files, sizes, before, strict=False):
+            watch = _watch(progress, path, done, size, total) if progress else _unwatched
+            summary.files += _ingest_one(store, path, touched, redactor, reader, watch, named=path in given)
+        summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched, reader, progress))))
     summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
+
+
+def _watch(progress: Progress, path: Location, before: int, size: int, total: int) -> Watch:
+    """Tells how many bytes are read of all while the records of one file go by."""
+
+    def watched(source: Input, records: Iterable[Record]) -> Iterator[Record]:
+        for number, record in enumerate(records):
+            if number % TOLD_EVERY == 0:
+                progress(path, before + min(source.position if isinstance(source, Source) else 0, size), total)
+            yield record
+
+    progress(path, before, total)
+    return watched
+
+
+def _unwatched(_: Input, records: Iterable[Record]) -> Iterable[Record]:
+    return records
+
+
+def _size(path: Location) -> int:
+    return path.stat().st_size if isinstance(path, Path) else 1
 
 
 @contextmanager
@@ -115,12 +161,13 @@ class Renormalised:
     retired: tuple[str, ...]
 
 
-def renormalise(store: Store) -> Renormalised:
+def renormalise(store: Store, *, progress: Progress | None = None) -> Renormalised:
     """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is, and so do forks."""
     store.rename(conversation_of)
     found: list[str] = []
     changed: list[str] = []
-    for run in _derived(store, store.everything(), Reader()):
+    everything = store.everything()
+    for run in _numbered(_derived(store, everything, Reader()), everything, progress):
         found.append(run.run_id)
         if store.save_runs([run]):
             changed.append(run.run_id)
@@ -234,19 +281,21 @@ def _may_be_a_trace(path: Path) -> bool:
     return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
 
 
-def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader) -> list[FileSummary]:
+def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch, *, named: bool) -> list[FileSummary]:
     source = path if isinstance(path, Database) else Source(path)
     try:
         able = list(accepting(source) if isinstance(source, Database) else filter(None, [collector_of(source)]))
     except (SourceError, OSError) as error:
         return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))]
     if not able:
-        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),))]
-    return [_ingest_by(collector, store, source, path, touched, redactor, reader) for collector in able]
+        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),), beside=not named and _is_something(source))]
+    return [_ingest_by(collector, store, source, touched, redactor, reader, watch) for collector in able]
 
 
-def _ingest_by(collector: Collector, store: Store, source: Input, path: Location, touched: Added, redactor: Redactor | None, reader: Reader) -> FileSummary:
-    records = _until_broken(collector, source, path)
+def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch) -> FileSummary:
+    path = source if isinstance(source, Database) else source.path
+    dialects: Counter[str] = Counter()
+    records = _counted(watch(source, _until_broken(collector, source, path)), dialects)
 
     def settle(settled: Collection[Touch]) -> None:
         now = Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})
@@ -257,7 +306,15 @@ def _ingest_by(collector: Collector, store: Store, source: Input, path: Location
     touched.threads |= added.threads
     touched.conversations |= added.conversations
     touched.histories |= added.histories
-    return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips))
+    return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips), dict(dialects))
+
+
+def _counted(records: Iterable[Record], dialects: Counter[str]) -> Iterator[Record]:
+    """The records, their spans counted by the convention they speak."""
+    for record in records:
+        if isinstance(record, Span):
+            dialects[dialect_of(record) or NO_CONVENTION] += 1
+        yield record
 
 
 def origin_of(path: Location, collector: Collector) -> Origin:
@@ -265,6 +322,11 @@ def origin_of(path: Location, collector: Collector) -> Origin:
     if isinstance(path, Database):
         return Origin(path, hashlib.sha256(f"{collector.name} {path}".encode()).hexdigest(), collector.name)
     return Origin(path.resolve(), sha256(path), collector.name)
+
+
+def _is_something(source: Input) -> bool:
+    """Whether a file has content that nothing is wrong with."""
+    return isinstance(source, Source) and bool(source.head)
 
 
 def _unknown(source: Input) -> str:
@@ -290,12 +352,21 @@ def sha256(path: Path) -> str:
     return found.hexdigest()
 
 
-def _derive(store: Store, touched: Added, reader: Reader | None = None) -> list[str]:
+def _derive(store: Store, touched: Added, reader: Reader | None = None, progress: Progress | None = None) -> list[str]:
     """Derive what was touched anew, a batch of runs at a time, so that memory stays bounded; returns the runs that are new or changed."""
-    runs, changed = _derived(store, touched, reader or Reader()), list[str]()
+    runs, changed = _numbered(_derived(store, touched, reader or Reader()), touched, progress), list[str]()
     while batch := list(itertools.islice(runs, RUNS_AT_ONCE)):
         changed += store.save_changed(batch)
     return changed
+
+
+def _numbered(runs: Iterable[Run], touched: Added, progress: Progress | None) -> Iterator[Run]:
+    """The runs, told as they come. How many there will be is known to be at most one for each thread or trace that was touched."""
+    total = max(len(touched.threads), len(touched.traces)) + len(touched.conversations) + len(touched.histories)
+    for number, run in enumerate(runs):
+        if progress:
+            progress(RUNS, min(number, total), total)
+        yield run
 
 
 def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:

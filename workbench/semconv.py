@@ -85,6 +85,11 @@ def conversation_of(span: Span) -> str | None:
     return next((found for source in sources if (found := _text(values.of(source))) is not None), None)
 
 
+def dialect_of(span: Span) -> str | None:
+    """The convention that says what kinds of spans there are, of those a span speaks the first by rank; None for a span that speaks none."""
+    return next((convention.name for convention in _spoken(*_shape_of(span)) if convention.kinds), None)
+
+
 @cache
 def conventions() -> tuple[Convention, ...]:
     """Every convention in `conventions/`, by rank. ConventionError names the file and the entry that can't be used."""

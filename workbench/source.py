@@ -132,7 +132,15 @@ class Source:
         with self.path.open("rb") as stream:
             magic = stream.read(6)
         opener = next((opener for prefix, opener in OPENERS.items() if magic.startswith(prefix)), None)
-        return cast("IO[bytes]", opener(self.path, "rb") if opener else self.path.open("rb"))
+        content = cast("IO[bytes]", opener(self.path, "rb") if opener else self.path.open("rb"))
+        self.__dict__["_opened"] = content  # for `position` alone, past the frozen fields as a cached property is
+        return content
+
+    @property
+    def position(self) -> int:
+        """How far whoever opened it last has read, in bytes of its content; 0 before anyone has."""
+        content = self.__dict__.get("_opened")
+        return 0 if content is None or content.closed else int(content.tell())
 
     def read(self) -> bytes:
         """The whole content. SourceError past one gibibyte: such a file belongs in a line-by-line format."""

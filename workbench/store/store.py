@@ -239,12 +239,22 @@ class Store:
         if (outer := getattr(self._mine, "connection", None)) is not None:
             yield outer
             return
-        with self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
+        with self._told_if_unwritable(), self._engine.connect().execution_options(immediate=True) as connection, connection.begin():
             self._mine.connection = connection
             try:
                 yield connection
             finally:
                 self._mine.connection = None
+
+    @contextmanager
+    def _told_if_unwritable(self) -> Iterator[None]:
+        """A disk that is full, or a folder that can't be written, as a StoreError: the transaction is undone, and nothing is wrong with the store."""
+        try:
+            yield
+        except DatabaseError as error:
+            if reason := dialect.unwritable(error):
+                raise StoreError(f"{self.path}: {reason}; what was stored before is as it was") from error
+            raise
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -729,14 +739,20 @@ class Store:
                     part.unlink()
                     yield str(part)
 
-    def verify(self) -> list[str]:
-        """Re-hash every payload and follow every reference; returns what disagrees, nothing when all is well."""
+    def verify(self, progress: Callable[[str, int, int], None] | None = None) -> list[str]:
+        """Re-hash every payload and follow every reference; returns what disagrees, nothing when all is well.
+
+        `progress("payloads", done, total)` is called from time to time.
+        """
         with self._engine.connect() as connection:
             steps = set(_column(connection, select(STEP.c.sha256).distinct()))
             known: set[str] = set()
             wanted: dict[str, str] = {}
             problems: list[str] = []
-            for address, content in contents.every(connection):
+            total = int(connection.execute(select(func.count()).select_from(contents.PAYLOAD)).scalar_one())
+            for number, (address, content) in enumerate(contents.every(connection)):
+                if progress and number % BATCH == 0:
+                    progress("payloads", number, total)
                 known.add(address)
                 problem, targets = _checked(address, content, step=address in steps)
                 problems += [problem] if problem else []
