@@ -239,6 +239,8 @@ class Reading(Value):
     model: str | None = None
     messages: tuple[Message, ...] = ()
     output: Message | None = None
+    response_id: str | None = None
+    """What the provider called its answer: two instrumentors that record one call record the same."""
     tools: tuple[str, ...] | None = None
     tool_name: str | None = None
     call_id: str | None = None

@@ -117,7 +117,21 @@ def _share(value: Json) -> float | None:
 
 FIELDS: dict[str, Callable[[Json], Any]] = {
     **dict.fromkeys(
-        ("conversation_id", "agent", "node", "namespace", "model", "tool_name", "call_id", "error", "idempotency_key", "retry_reason", "reasoning"), _text
+        (
+            "conversation_id",
+            "response_id",
+            "agent",
+            "node",
+            "namespace",
+            "model",
+            "tool_name",
+            "call_id",
+            "error",
+            "idempotency_key",
+            "retry_reason",
+            "reasoning",
+        ),
+        _text,
     ),
     "messages": lambda value: messages_of(value) or None if isinstance(value, list | dict) else None,
     "instructions": _instructions,

@@ -50,10 +50,17 @@ class Forest:
         ordered = sorted(unique.values(), key=lambda span: (span.start_ns or 0, span.span_id))
         self.nodes = {(span.trace_id, span.span_id): Node(span, readings[span.trace_id, span.span_id]) for span in ordered}
         self._parents = _without_circles({node.key: (node.span.trace_id, node.span.parent_span_id or "") for node in self.nodes.values()})
+        self._parents |= self._adopted()
         self.children: dict[Key, list[Node]] = defaultdict(list)
         for node in self.nodes.values():
             if (parent := self.parent(node)) is not None:
                 self.children[parent.key].append(node)
+
+    def _adopted(self) -> dict[Key, Key]:
+        """For model spans whose parent was not recorded, the model span around them in time that counted the same tokens: one call, told twice."""
+        models = [node for node in self.nodes.values() if node.reading.kind == "model" and node.reading.tokens.input is not None]
+        orphans = [node for node in models if node.span.parent_span_id and self._parents[node.key] not in self.nodes]
+        return {orphan.key: around.key for orphan in orphans for around in models if around is not orphan and _is_around(around, orphan)}
 
     def parent(self, node: Node) -> Node | None:
         """The span above, None at the top or where it was not recorded. A circle has its top where it was closed."""
@@ -84,7 +91,23 @@ class Forest:
     @cached_property
     def calls(self) -> list[Node]:
         """The spans that are calls, each call once: of nested model spans the innermost, of nested spans of one tool the outermost."""
+        return [node for node in self._own if node.key not in self._twins]
+
+    @cached_property
+    def _own(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.reading.kind in CALLS and not self._repeats(node)]
+
+    @cached_property
+    def _twins(self) -> dict[Key, Key]:
+        """The model spans that another instrumentor's span beside them describes too: they have the same answer's id at the same time."""
+        first: dict[tuple[str, str], Node] = {}
+        found: dict[Key, Key] = {}
+        for node in self._own:
+            if node.reading.kind == "model" and node.reading.response_id:
+                other = first.setdefault((node.span.trace_id, node.reading.response_id), node)
+                if other.span.scope != node.span.scope and _overlap(other.span, node.span):
+                    found[node.key] = other.key
+        return found
 
     @cached_property
     def embeddings(self) -> int:
@@ -147,7 +170,7 @@ class Forest:
         if node.reading.kind == "tool":
             inner = [below for below in self.below(node) if below.reading.kind == "tool" and self._repeats(below) and _same_tool(node, below)]
             return [node.reading, *(child.reading for child in inner)]
-        found = [node.reading]
+        found = [node.reading, *(self.nodes[twin].reading for twin, own in self._twins.items() if own == node.key)]
         for above in self.above(node):
             if above.reading.kind in WALLS:
                 break
@@ -192,6 +215,19 @@ def _within(inner: Span, outer: Span) -> bool:
     if None in (inner.start_ns, inner.end_ns, outer.start_ns, outer.end_ns):
         return False
     return (outer.start_ns or 0) <= (inner.start_ns or 0) and (inner.end_ns or 0) <= (outer.end_ns or 0)
+
+
+def _is_around(outer: Node, inner: Node) -> bool:
+    same_trace = outer.span.trace_id == inner.span.trace_id
+    one, other = outer.reading.tokens, inner.reading.tokens
+    return same_trace and (one.input, one.output) == (other.input, other.output) and _within(inner.span, outer.span) and not _within(outer.span, inner.span)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    """Whether two spans ran at the same time; False where a time was not recorded."""
+    if None in (one.start_ns, one.end_ns, other.start_ns, other.end_ns):
+        return False
+    return (one.start_ns or 0) < (other.end_ns or 0) and (other.start_ns or 0) < (one.end_ns or 0)
 
 
 def _same_tool(outer: Node, inner: Node) -> bool:
