@@ -46,6 +46,7 @@ from workbench.plugins import PluginError
 from workbench.redaction import RedactionError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
 from workbench.replay.forking import ForkError
+from workbench.replay.regression import CaseError
 from workbench.report import ReportError, static
 from workbench.report.markup import visible
 from workbench.source import SourceError
@@ -58,6 +59,7 @@ KNOWN = (
     IngestError,
     SourceError,
     PluginError,
+    CaseError,
     ForkError,
     ReportError,
     ReceiverError,
@@ -373,6 +375,27 @@ def ledger(
     out.print(table)
     if not lines:
         out.print("no re-run has attempted a side effect")
+
+
+@app.command()
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    as_pytest: Annotated[bool, typer.Option("--pytest", help="As a test file with its case beside it.")] = False,
+    folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into.")] = Path("tests"),
+    graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a regression test that fails while the agent does again what was found in a run."""
+    if not as_pytest:
+        raise typer.BadParameter("say as what: --pytest")
+    with _opened(store) as bench:
+        test, case = bench.run(run_id).export_test(folder, graph=graph)
+    if as_json:
+        _print_json({"test": str(test), "case": str(case)})
+        return
+    out.print(f"wrote {_shown(str(test))} and {_shown(str(case))}; run it with: pytest {_shown(str(test))}")
+    out.print("the case holds the thread's states as they were recorded: they are not redacted", style="yellow")
 
 
 @app.command()

@@ -175,6 +175,15 @@ def copy(cut: Cut, scratch: Path, thread_id: str) -> None:
         target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", writes)
 
 
+def copy_thread(database: Location, thread_id: str, scratch: Path) -> None:
+    """Write a whole thread, with its subgraphs and all that was written, into a new SQLite database. SourceError for a state that can't be copied."""
+    with opened(database) as tables, contextlib.closing(sqlite3.connect(scratch)) as target, target:
+        places = sorted(_rows(tables, thread_id))
+        target.executescript(SCHEMA)
+        target.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", ((thread_id, *row) for row in tables.raw_checkpoints(thread_id, places)))
+        target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", ((thread_id, *row) for row in tables.raw_writes(thread_id, places)))
+
+
 # ---- what came after
 
 

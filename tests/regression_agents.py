@@ -1,0 +1,79 @@
+"""An agent that charges twice when the first charge times out, and four that were changed since: two mended, one not, one beyond recognition."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypedDict
+
+from langchain_core.tools import tool
+from langgraph.graph import END, START, StateGraph
+
+
+class State(TypedDict, total=False):
+    """What the agent knows."""
+
+    amount: int
+    said: str
+
+
+@tool
+def charge(amount: int, idempotency_key: str = "") -> str:
+    """Charge the card; the first time the bank is slow."""
+    with Path(os.environ["LEDGER"]).open("a") as ledger:
+        ledger.write(f"charge {amount} {idempotency_key}\n")
+    if Path(os.environ["LEDGER"]).read_text().count("charge") == 1:
+        raise TimeoutError("the bank did not answer")
+    return "charged"
+
+
+@tool
+def find_charge(amount: int) -> str:
+    """Look whether the card was charged."""
+    return "charged"
+
+
+def careless(state: State) -> State:
+    """Charges again."""
+    try:
+        return {"said": charge.invoke({"amount": state["amount"]})}
+    except TimeoutError:
+        return {"said": charge.invoke({"amount": state["amount"]})}
+
+
+def keyed(state: State) -> State:
+    """Charges again under the same key."""
+    given = {"amount": state["amount"], "idempotency_key": f"order-{state['amount']}"}
+    try:
+        return {"said": charge.invoke(given)}
+    except TimeoutError:
+        return {"said": charge.invoke(given)}
+
+
+def careful(state: State) -> State:
+    """Looks before it charges again."""
+    try:
+        return {"said": charge.invoke({"amount": state["amount"]})}
+    except TimeoutError:
+        return {"said": find_charge.invoke({"amount": state["amount"]})}
+
+
+def polite(state: State) -> State:
+    """Charges again, and says so otherwise."""
+    return {"said": f"Thank you. {careless(state)['said']}"}
+
+
+def strange(state: State) -> State:
+    """Does something else altogether."""
+    return {"said": find_charge.invoke({"amount": state["amount"]})}
+
+
+def _graph(node: Any) -> Any:
+    builder = StateGraph(State)
+    builder.add_node("pay", node)
+    builder.add_edge(START, "pay")
+    builder.add_edge("pay", END)
+    return builder.compile()
+
+
+recorded, with_key, looking, reworded, other = map(_graph, (careless, keyed, careful, polite, strange))

@@ -1,0 +1,122 @@
+"""A recorded incident as a regression test: it fails on the agent as it was, and passes once it was mended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+import workbench as wb
+from tests import regression_agents
+from tests.replay_recording import Recorder, read
+from workbench import cli, detection
+from workbench.bench import Bench
+from workbench.replay.regression import Case, CaseError, source_of
+
+AGENTS = Path(regression_agents.__file__)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Outside of the agent's process: what was really charged."""
+    path = tmp_path / "ledger"
+    path.touch()
+    monkeypatch.setenv("LEDGER", str(path))
+    return path
+
+
+@pytest.fixture
+def bench(tmp_path: Path, ledger: Path) -> Bench:
+    """A store with the run of an agent that charged twice."""
+    database, recorder = tmp_path / "checkpoints.sqlite", Recorder()
+    with contextlib.closing(sqlite3.connect(database, check_same_thread=False)) as connection:
+        graph = regression_agents.recorded.copy(update={"checkpointer": SqliteSaver(connection)})
+        graph.invoke({"amount": 7}, {"configurable": {"thread_id": "thread"}, "callbacks": [recorder]})
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    found = wb.open(tmp_path / "store.db")
+    found.store.save_runs([read(recorder.spans, database).model_copy(update={"sources": (str(database),)})])
+    return found
+
+
+@pytest.fixture
+def case(bench: Bench, tmp_path: Path) -> Case:
+    """The case of that run; the store and the database it was made of are gone."""
+    run_id = bench.store.run_ids()[0]
+    _, path = bench.run(run_id).export_test(tmp_path / "cases", graph=f"{AGENTS}:recorded")
+    bench.close()
+    for left in ("store.db", "checkpoints.sqlite"):
+        (tmp_path / left).unlink()
+    return Case.read(path)
+
+
+def test_it_fails_on_the_agent_as_it_was(case: Case, ledger: Path):
+    """Today's agent charges twice again, on recorded answers and for nobody's money."""
+    with pytest.raises(AssertionError, match=r"it happens again:\n  duplicated-effect at step \d+: charge 1 → 2"):
+        case.check()
+    with pytest.raises(AssertionError, match="it happens again"):
+        case.check(graph=f"{AGENTS}:reworded")
+    assert ledger.read_text() == "charge 7 \ncharge 7 \n"  # what was recorded
+
+
+@pytest.mark.parametrize("mended", ["with_key", "looking"])
+def test_it_passes_once_the_agent_is_mended(case: Case, ledger: Path, mended: str):
+    """An agent that repeats under one key, or looks before it repeats, does not do it again."""
+    run = case.check(graph=f"{AGENTS}:{mended}")
+    assert not [finding for finding in detection.examine(run)[0] if finding.detector == "duplicated-effect" and finding.severity != "info"]
+    assert ledger.read_text().count("charge") == 2
+
+
+def test_an_agent_that_never_came_so_far_proves_nothing(case: Case):
+    """An agent that left the recording before the fault neither passes, nor is it said that it does the same."""
+    with pytest.raises(AssertionError, match=r"this proves nothing: .* before the fault .* at step \d+ \(charge\)"):
+        case.check(graph=f"{AGENTS}:other")
+
+
+def test_the_written_test_is_a_test(bench: Bench, tmp_path: Path, ledger: Path, capsys: pytest.CaptureFixture[str]):
+    """`workbench export --pytest` writes a file that pytest runs by itself: red today, green with the mended agent; and writes over nothing."""
+    run_id, folder = bench.store.run_ids()[0], tmp_path / "out"
+    command = ["export", run_id, "--pytest", "-o", str(folder), "--graph", f"{AGENTS}:recorded", "--store", str(bench.store.path), "--json"]
+    cli.app(command, standalone_mode=False)
+    test = Path(json.loads(capsys.readouterr().out)["test"])
+    for graph, status in (("recorded", 1), ("looking", 0)):
+        test.write_text(test.read_text("utf-8").replace(":recorded", f":{graph}"), "utf-8")
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(test)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == status, ran.stdout
+    with pytest.raises(FileExistsError, match="exist already"):
+        cli.app(command, standalone_mode=False)
+
+
+def test_nothing_of_a_trace_becomes_code(case: Case, tmp_path: Path):
+    """A run id that would end a string, or name another file, is letters and question marks in the test."""
+    hostile = case.model_copy(update={"run": case.run.model_copy(update={"run_id": '"""\nimport os; os.abort()\n"""../../x'})})
+    source = source_of(hostile, tmp_path / "test_x.case.json")
+    compiled = compile(source, "test_x.py", "exec")
+    assert "os" not in compiled.co_names
+    assert "os.abort()" not in source
+
+
+def test_what_is_no_case_is_refused(bench: Bench, case: Case, tmp_path: Path):
+    """A run nothing was found in, one without checkpoints, a file of something else."""
+    with pytest.raises(CaseError, match="no fault a test could wait for"):
+        Case.of(case.run, findings=[], databases=[], graph="x:y")
+    bare = case.run.model_copy(update={"steps": tuple(step.model_copy(update={"checkpoint_id": None}) for step in case.run.steps)})
+    with pytest.raises(CaseError, match="without LangGraph checkpoints"):
+        Case.of(bare, findings=case.findings, databases=[], graph="x:y")
+    (tmp_path / "x.json").write_text("{}", "utf-8")
+    with pytest.raises(CaseError, match="is no case"):
+        Case.read(tmp_path / "x.json")

@@ -1,0 +1,181 @@
+"""A recorded incident as a regression test: a case file that holds all it takes, and a check that fails as long as the fault happens again.
+
+The check re-runs today's agent on the recorded answers, shut in as any fork, and holds what it does against the detectors that found the fault.
+Where the agent was mended it leaves the recording: it asks for something that was never recorded, and halts there. That is the mended
+agent's right, if it came as far as the fault: every answer recorded before it must have been asked for, or the case proves nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import zstandard
+from pydantic import ValidationError
+
+from workbench import detection
+from workbench.database import Location
+from workbench.model import Change, Finding, Run, Span, Value
+from workbench.replay import cut as cutting
+from workbench.replay.cassette import record
+from workbench.replay.cut import CutError
+from workbench.replay.forking import Forked, ForkError, fork
+
+MAX_THREAD_BYTES = 1 << 30
+TEMPLATE = '''"""The agent no longer does what it did in the recorded run {run}.
+
+Written by `workbench export`. It re-runs the agent on the answers that were recorded, in a sandbox: no tool is called, no model asked. It fails
+while {detectors} finds in it what it found in the recording, and passes once the agent does otherwise there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.replay.regression import Case
+
+CASE = Path(__file__).with_name({case!r})
+
+
+def test_{name}() -> None:
+    """What {detectors} found in the recording does not happen again."""
+    Case.read(CASE).check(graph={graph!r})
+'''
+
+
+class CaseError(ValueError):
+    """A case that can't be made or read. The message says what is missing or wrong."""
+
+
+class Case(Value):
+    """One recorded run with all it takes to run it again: its steps and spans, its thread's checkpoints, the graph, and what was found in it.
+
+    The states in `thread` are as LangGraph kept them: what a store would redact is not redacted there.
+    """
+
+    version: Literal[1] = 1
+    run: Run
+    spans: tuple[Span, ...] = ()
+    thread: str
+    """The thread's checkpoints: a SQLite database, compressed with zstd, in base64."""
+    graph: str
+    findings: tuple[Finding, ...]
+    """What must not be found again."""
+
+    @classmethod
+    def of(cls, run: Run, *, findings: Sequence[Finding], databases: Sequence[Location], graph: str, spans: Iterable[Span] = ()) -> Case:
+        """The case of a run and what was found in it. CaseError when nothing was, or its checkpoints are not at hand."""
+        if not findings:
+            raise CaseError(f"nothing of severity warning or more was found in {run.run_id}, so there is no fault a test could wait for")
+        first = next((step for step in run.steps if step.checkpoint_id), None)
+        if first is None or run.conversation_id is None:
+            raise CaseError(f"{run.run_id} was recorded without LangGraph checkpoints, so there is no state to run it again from")
+        with tempfile.TemporaryDirectory(prefix="workbench-case-") as folder:
+            copied = Path(folder) / "thread.sqlite"
+            try:
+                cut = cutting.locate(databases, run.conversation_id, first)
+            except CutError as error:
+                raise CaseError(str(error)) from error
+            cutting.copy_thread(cut.database, cut.thread_id, copied)
+            thread = base64.b64encode(zstandard.compress(copied.read_bytes(), 19)).decode("ascii")
+        return cls(run=run, spans=tuple(spans), thread=thread, graph=graph, findings=tuple(findings))
+
+    @classmethod
+    def read(cls, path: Path) -> Case:
+        """The case in a file. CaseError for one that is no case."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise CaseError(f"{path} is no case that `workbench export` wrote: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write the case as JSON that one can read and compare."""
+        path.write_text(json.dumps(self.model_dump(mode="json", exclude_defaults=True) | {"version": self.version}, indent=1) + "\n", "utf-8")
+
+    def check(self, *, graph: str | None = None, live: Collection[str] = (), seconds: float = 120.0) -> Run:
+        """Run it again and return what the agent does now. AssertionError when the fault happens again, or the agent never came to where it happened.
+
+        `live=["model"]` lets the chat models think anew inside the sandbox, for a fix in a prompt. Tools whose arguments changed are given the
+        answer recorded nearest to them. ForkError when it can't be run at all.
+        """
+        done = self._again(graph or self.graph, live, seconds)
+        again = [one for one in detection.examine(done.run)[0] if any(_alike(one, known) for known in self.findings)]
+        if again:
+            raise AssertionError("it happens again:\n" + "\n".join(f"  {one.detector} at step {one.step}: {one.message}" for one in again))
+        if missed := self._not_reached(done):
+            says = done.run.notes[-1] if done.run.notes else done.run.outcome
+            raise AssertionError(
+                f"this proves nothing: the agent left the recording before the fault (step {self._fault}), at {missed}\n  {says}\n"
+                "  record the run anew with today's agent, or let its model think anew: check(live=['model'])"
+            )
+        return done.run
+
+    def _again(self, graph: str, live: Collection[str], seconds: float) -> Forked:
+        first = next(step for step in self.run.steps if step.checkpoint_id)
+        tools = {step.tool_call.name for step in self.run.of_kind("tool") if step.tool_call}
+        with tempfile.TemporaryDirectory(prefix="workbench-case-") as name:
+            database = Path(name) / "thread.sqlite"
+            database.write_bytes(_unpacked(self.thread))
+            return fork(
+                self.run,
+                at=first.index,
+                change=Change(),
+                databases=[database],
+                graph=graph,
+                live=live,
+                run_id=f"{self.run.run_id}-again",
+                scratch=Path(name) / "again.sqlite",
+                seconds=seconds,
+                spans=self.spans,
+                stale=sorted(tools),
+            )
+
+    @property
+    def _fault(self) -> int:
+        """The first step at which something was found."""
+        return min((one.step for one in self.findings if one.step is not None), default=self.run.steps[-1].index)
+
+    def _not_reached(self, done: Forked) -> str | None:
+        """What was recorded before the fault and not asked for; None where all was, or the agent ran to its end."""
+        if done.run.status == "ok":
+            return None
+        asked = {one.from_step for one in done.receipt.records if one.from_step is not None}
+        lacking = [one for one in record(self.run).interactions if one.step < self._fault and one.step not in asked]
+        return f"step {lacking[0].step} ({lacking[0].name})" if lacking else None
+
+
+def source_of(case: Case, path: Path) -> str:
+    """The test file of a case that lies beside it at `path`. Nothing of the trace stands in it but names, and of those only letters and digits."""
+    detectors = " or ".join(sorted({_plain(one.detector) for one in case.findings}))
+    return TEMPLATE.format(run=_plain(case.run.run_id), detectors=detectors, case=path.name, name=_name(case.run.run_id), graph=case.graph)
+
+
+def case_name(run_id: str) -> str:
+    """The name of a case's files, without their endings."""
+    return f"test_{_name(run_id)}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.:~-]", "?", text)[:80]
+
+
+def _name(run_id: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", run_id.lower()).strip("_")[:60] or "run"
+
+
+def _alike(one: Finding, known: Finding) -> bool:
+    """Whether it is the same fault: the same detector of the same severity or graver. Its place may have moved, its numbers changed."""
+    return one.detector == known.detector and detection.ORDER[one.severity] <= detection.ORDER[known.severity]
+
+
+def _unpacked(thread: str) -> bytes:
+    try:
+        found = zstandard.ZstdDecompressor().decompress(base64.b64decode(thread), max_output_size=MAX_THREAD_BYTES)
+    except (ValueError, zstandard.ZstdError) as error:
+        raise ForkError(f"the case's thread can't be unpacked: {error}") from error
+    return found
