@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 
 from collectors import clickhouse, langfuse, langsmith, mlflow, otlp, phoenix
 from workbench import source as sources
-from workbench.collection import collector_of
+from workbench.collection import collector_of, ingest
 from workbench.model import Json, Log, Record, Skip, Span
 from workbench.outline import having, outline
 from workbench.reading import footers
 from workbench.reading.tables import parquet_rows
 from workbench.semconv import read
 from workbench.source import Source, SourceError
+from workbench.store import Store
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 ROOT, CALL = "00a7ad6b71692033", "b7ad6b7169203331"
@@ -254,6 +255,44 @@ def test_a_nesting_bomb_is_no_crash(container: str, tmp_path: Path):
     (skip,) = collected(source)
     assert isinstance(skip, Skip)
     assert "nested deeper than" in skip.reason
+
+
+def pair(shape, around, *spans: tuple[str | None, str]) -> str:
+    return json.dumps(around([shape(parent, span_id) for parent, span_id in spans]))
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new)
+    return text
+
+
+LATE = ((str(START), str(2**63 - 1)), (str(START // 1000), str((2**63 - 1) // 1000)), (iso(START), "2262-04-11T23:47:16+00:00"))
+EARLY = ((str(START), "5"), (str(START // 1000), "5"), (iso(START), "1970-01-01T00:00:00+00:00"))
+WRONG = ((ROOT, "xyz"), (ROOT.lstrip("0"), "xyz"), (b64(ROOT), "xyz"))
+FAULTS: dict[str, Callable[..., bytes]] = {
+    "invalid UTF-8": lambda *of: pair(*of, (None, ROOT)).encode().replace(b'"chat"', b'"ch\xffat"'),
+    "an id of the wrong length": lambda *of: replaced(pair(*of, (None, ROOT)), *WRONG).encode(),
+    "a time of 2262": lambda *of: replaced(pair(*of, (None, ROOT)), *LATE).encode(),
+    "a time of 1970": lambda *of: replaced(pair(*of, (None, ROOT)), *EARLY).encode(),
+    "parents in a circle": lambda *of: pair(*of, (CALL, ROOT), (ROOT, CALL)).encode(),
+    "one id twice": lambda *of: replaced(pair(*of, (None, ROOT), (None, CALL)), (CALL, ROOT), (b64(CALL), b64(ROOT)), (CALL.lstrip("0"), ROOT)).encode(),
+    "a text of megabytes": lambda *of: pair(*of, (None, ROOT)).replace('"stop"', f'"{"x" * 17_000_000}"').encode(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_what_is_wrong_with_a_span_is_kept_or_said_with_its_place(container: str, fault: str, tmp_path: Path):
+    """Whatever the container, something of the file is stored or a skip names the place, the store is whole, and its runs can be read."""
+    source = written(tmp_path, "odd.json", FAULTS[fault](*CONTAINERS[container]))
+    with Store.open(tmp_path / "w.db") as store:
+        done = ingest(store, [source.path])
+        (file,) = done.files
+        assert file.new or file.skipped
+        assert all(str(source.path) in skip.place for skip in file.skips)
+        assert store.verify() == []
+        assert len(list(store.runs())) == len(done.runs) <= 2
 
 
 # ---- OTLP logs
