@@ -273,3 +273,13 @@ def test_whatever_takes_long_tells_how_far_it_is(tmp_path: Path):
         read = [done for what, done, total in calls if total == calls[0][2]]
         assert read == sorted(read)
         assert all(done <= total for _, done, total in calls)
+
+
+def test_sweep_and_controls(store: Path):
+    """A sweep is stopped after as many forks as allowed and goes on the next time; a change that is none is refused by its form."""
+    options = ["booked-twice", "--at", 13, "--change", "none", "--k", 2, "--store", store]
+    first = json.loads(run("sweep", *options, "--forks", 1, "--json"))
+    assert [one["how"] for one in first["forks"]] == ["done", "left"]
+    assert [one["how"] for one in json.loads(run("sweep", *options, "--json"))["forks"]] == ["done before", "done"]
+    assert "should be KIND=JSON" in run("sweep", "booked-twice", "--at", 13, "--change", "better", "--store", store, status=2)
+    assert "is no fork: say from which step" in run("controls", "booked-twice", "--store", store, status=2)

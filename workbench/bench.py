@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,6 +23,7 @@ from workbench.cohorts import Baseline
 from workbench.collection import Summary
 from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
+from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
@@ -31,10 +33,12 @@ from workbench.replay.approvals import Approve, nobody, standing
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
 from workbench.replay.changes import ChangeError, change_of
-from workbench.replay.forking import ForkError, fork
+from workbench.replay.forking import Forked, ForkError, fork
+from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.report import Report, run_report, save, static, store_report
 from workbench.source import Source
 from workbench.store import Deleted, Store
+from workbench.swept import Repetition, Swept
 from workbench.verdict import Verdict, verdict_of
 
 if TYPE_CHECKING:
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from workbench.widgets import Stepper
 
 DECLARABLE = ("read-only", "idempotent", "effect")
+Progress = Callable[[str, int, int], None]
+MODEL_ONLY = ("model",)
 NOTHING = object()
 """Stands for "not given" where None is a value one may want to give."""
 
@@ -194,6 +200,35 @@ class Bench:
         from workbench.frames import ledger_frame  # noqa: PLC0415  # polars takes a third of a second to import
 
         return ledger_frame(self.store.entries(run_id=run_id))
+
+    def sweep(
+        self,
+        run: RecordedRun | str,
+        *,
+        at: Sequence[int],
+        changes: Sequence[Change | Mapping[str, Any] | None] = (None,),
+        k: int = 1,
+        live: Collection[str] = (),
+        outcome: str | Judge | None = None,
+        executor: Executor | None = None,
+        forks: int | None = None,
+        budget: Budget | None = None,
+        graph: str | None = None,
+        seconds: float = 120.0,
+        progress: Progress | None = None,
+    ) -> Swept:
+        """Fork a run at every step of `at`, with every change (`{"tool_result": …}`, None for none), k times each; forks are kept in the store.
+
+        Each fork re-runs in a process of its own; `executor` says who starts them (threads here, one a core, unless one is given: a process pool,
+        Dask's `client.get_executor()`, Ray's). Called again, it goes on where it stopped: what is done is not done twice. `forks` and
+        `budget` limit all of them together, `outcome` is what is counted (`workbench.controls.outcome_of`), `progress(what, done, total)` is called after each.
+        """
+        parent = self.run(run) if isinstance(run, str) else run
+        wanted = cells(at, [one if isinstance(one, Change) else _change(one or {}) for one in changes], k)
+        counted = outcome_of(parent.run, outcome)
+        for step in at:
+            parent.step(step)
+        return Swept(parent.run, counted, list(parent._repetitions(wanted, live, graph, seconds, executor, forks, budget or Budget(), progress)))  # noqa: SLF001  # a run of this very bench
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
@@ -350,13 +385,44 @@ class RecordedRun:
             execute=execute,
             stale=stale,
         )
-        run = done.run.model_copy(update={"sources": (str(scratch),)})
-        store = self.bench.store
+        return self._keep(done, scratch, self._changed_since(databases))
+
+    def _keep(self, done: Forked, scratch: Path, notes: Collection[str]) -> RecordedRun:
+        """Put a fork into the store: its run, its states and its receipt."""
+        run, store = done.run.model_copy(update={"sources": (str(scratch),)}), self.bench.store
         self._keep_states(scratch)
         store.save_runs([run], prefix=done.prefix)
-        notes = (*done.receipt.notes, *self._changed_since(databases))
-        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": notes}))
-        return self.bench.run(run_id)
+        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": (*done.receipt.notes, *notes)}))
+        return self.bench.run(run.run_id)
+
+    def controls(
+        self,
+        at: int | None = None,
+        k: int = 5,
+        *,
+        live: Collection[str] | None = None,
+        outcome: str | Judge | None = None,
+        executor: Executor | None = None,
+        graph: str | None = None,
+        progress: Progress | None = None,
+    ) -> Swept:
+        """Whether a fork's change did it: the change k times beside k unchanged re-runs of its parent from the same step, with the same parts live.
+
+        Of a run that is no fork, k unchanged re-runs from the step `at`: how often its outcome changes by itself. `outcome` is what is counted
+        (`workbench.controls.outcome_of`). Without something live every unchanged re-run comes out the same; so the model is, unless `live` says otherwise.
+        """
+        if self.run.forked_from is None:
+            if at is None:
+                raise ForkError(f"{self.run_id} is no fork: say from which step it is to be re-run unchanged, controls(at, k)")
+            return self.bench.sweep(
+                self, at=[at], k=k, live=MODEL_ONLY if live is None else live, outcome=outcome, executor=executor, graph=graph, progress=progress
+            )
+        receipt = self.receipt
+        named = live if live is not None else (receipt.live if receipt and receipt.live else MODEL_ONLY)
+        parent, step = self.bench.run(self.run.forked_from), self.run.forked_at_step if at is None else at
+        changes = [self.run.change or Change(), Change()]
+        program = graph or (receipt.graph if receipt else None)
+        return self.bench.sweep(parent, at=[step or 0], changes=changes, k=k, live=named, outcome=outcome, executor=executor, graph=program, progress=progress)
 
     def simulate(
         self,
@@ -444,6 +510,38 @@ class RecordedRun:
         if not found:
             raise ForkError(f"the checkpoint database of {self.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
         return found
+
+    def _repetitions(
+        self,
+        wanted: Sequence[Cell],
+        live: Collection[str],
+        graph: str | None,
+        seconds: float,
+        executor: Executor | None,
+        forks: int | None,
+        budget: Budget,
+        progress: Progress | None,
+    ) -> Iterator[Repetition]:
+        """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
+        databases, store = self._databases(), self.bench.store
+        spans = tuple(store.spans(step.trace_id for step in self.steps if step.trace_id))
+        plan = Plan(self.run, tuple(databases), graph or _graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans)
+        store.forks.mkdir(exist_ok=True)
+        known, notes = set(store.run_ids()), self._changed_since(databases)
+        ids = [plan.run_id(one) for one in wanted]
+        ended = {key: Repetition(one, "done before", store.run(key), store.receipt(key)) for one, key in zip(wanted, ids, strict=True) if key in known}
+        for one in sweep(plan, [one for one, key in zip(wanted, ids, strict=True) if key not in ended], executor, forks):
+            key = plan.run_id(one.cell)
+            ended[key] = self._repetition(one, plan, notes)
+            if progress:
+                progress(key, len(ended), len(wanted))
+        yield from (ended[key] for key in ids)
+
+    def _repetition(self, one: Ended, plan: Plan, notes: Collection[str]) -> Repetition:
+        if one.forked is None:
+            return Repetition(one.cell, "left" if one.left else "failed", says=one.error)
+        kept = self._keep(one.forked, plan.scratch(one.cell), notes)
+        return Repetition(one.cell, "done", kept.run, kept.receipt)
 
     def _changed_since(self, databases: list[Location]) -> list[str]:
         """What the receipt says of databases that are not what was ingested: the fork started from what stands there now."""

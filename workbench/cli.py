@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +52,7 @@ from workbench.report import ReportError, static
 from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
+from workbench.swept import Swept
 
 KNOWN = (
     StoreError,
@@ -449,6 +451,62 @@ def compare(
 
 
 @app.command()
+def sweep(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    at: Annotated[list[int], typer.Option("--at", help="A step to fork at; give several to try several.")],
+    change: Annotated[list[str] | None, typer.Option("--change", help="KIND=JSON, such as tool_result={}, or none; give several to try several.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How often each change at each step.")] = 1,
+    live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="How many forks at once; default: one a core.")] = None,
+    forks: Annotated[int | None, typer.Option("--forks", min=0, help="At most so many forks now.")] = None,
+    model_calls: Annotated[int | None, typer.Option("--model-calls", min=0, help="Begin no fork after so many live model calls.")] = None,
+    within: Annotated[float | None, typer.Option("--within", help="Begin no fork after so many seconds.")] = None,
+    graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop each re-run after this long.")] = 120.0,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Fork a run at every step with every change, so many times; a sweep that was stopped goes on where it stopped."""
+    changes = [_change_given(one) for one in change or ["none"]]
+    with _opened(store) as bench, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, _progress("forking", as_json) as progress:
+        try:
+            done = bench.sweep(
+                run_id,
+                at=at,
+                changes=changes,
+                k=k,
+                live=tuple(live or ()),
+                outcome=outcome,
+                executor=pool,
+                forks=forks,
+                budget=Budget(seconds=within, model_calls=model_calls),
+                graph=graph,
+                seconds=seconds,
+                progress=progress,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    _print_swept(done, as_json)
+
+
+@app.command()
+def controls(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A fork; or a run, with --at.")],
+    at: Annotated[int | None, typer.Option("--at", help="The step to re-run from; default: where the fork was made.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How often, with the change and without.")] = 5,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
+    graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: the fork's.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Re-run a fork's change beside no change, with the same parts live, and say whether the change did it."""
+    with _opened(store) as bench, _progress("forking", as_json) as progress:
+        done = bench.run(run_id).controls(at, k, outcome=outcome, graph=graph, progress=progress)
+    _print_swept(done, as_json)
+
+
+@app.command()
 def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     """Re-hash everything in a store and follow its references."""
     with _opened(store) as bench, _progress("checking", as_json) as progress:
@@ -808,6 +866,26 @@ def _aligned_table(comparison: Comparison) -> Table:
             numbers = ("–" if one is None else str(one) for one in (row.left, row.right))
             table.add_row(*numbers, ", ".join(row.aspects) or row.relation, step.kind, _shown(_cut(step.name)))
     return table
+
+
+def _change_given(text: str) -> dict[str, Json]:
+    """A change as the command line has it: KIND=JSON, or none."""
+    kind, equals, value = text.partition("=")
+    if text == "none":
+        return {}
+    if not equals:
+        raise typer.BadParameter(f"--change {text!r} should be KIND=JSON, such as tool_result={{}}, or none")
+    return {kind: _parsed(value, f"--change {kind}")}
+
+
+def _print_swept(done: Swept, as_json: bool) -> None:
+    """What a sweep came to; status 1 where a fork could not be made."""
+    if as_json:
+        _print_json(done.to_json())
+    else:
+        out.print(repr(done), markup=False)
+    if any(one.how == "failed" for one in done.repetitions):
+        raise typer.Exit(1)
 
 
 def _print_findings(findings: list[Finding]) -> None:

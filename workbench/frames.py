@@ -108,6 +108,19 @@ ALIGNED: Schema = {
     "name": pl.String,
     "aspects": pl.List(pl.String),  # what changed: message, tool, arguments, result, state, error, status
 }
+SWEPT: Schema = {
+    "step": pl.Int64,
+    "change": pl.String,
+    "number": pl.Int64,
+    "how": pl.String,  # done, done before, failed or left
+    "run_id": pl.String,  # null, as what follows, where there is no fork
+    "status": pl.String,
+    "outcome": pl.String,
+    "held": pl.Boolean,  # whether the outcome that is counted held; null where the fork was halted
+    "live_calls": pl.Int64,
+    "seconds": pl.Float64,
+    "says": pl.String,  # why there is no fork
+}
 EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
 
 

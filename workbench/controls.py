@@ -1,0 +1,119 @@
+"""Whether a change did it: forks with the change against unchanged ones, counted by one named outcome. A plain rerun changes outcomes too.
+
+Fisher's exact test (Fisher 1935) gives the probability of a difference at least this large if the change did nothing; it is exact for few cases. The
+interval of the difference is Newcombe's hybrid of Wilson intervals (Newcombe 1998, method 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import comb, sqrt
+from typing import NamedTuple
+
+from workbench import detection
+from workbench.comparison import count_effects
+from workbench.intervals import Share, share
+from workbench.model import Run
+
+SIGNIFICANT = 0.05
+Judge = Callable[[Run], bool]
+
+
+class Outcome(NamedTuple):
+    """What is counted: its name, and whether it holds of a run."""
+
+    name: str
+    holds: Judge
+
+
+class Controlled(NamedTuple):
+    """How often an outcome held with the change and without it; runs that were halted can't be judged and are counted apart."""
+
+    outcome: str
+    changed: Share
+    unchanged: Share
+    changed_halted: int
+    unchanged_halted: int
+
+    @property
+    def p_value(self) -> float | None:
+        """Fisher's exact test, two-sided; None where either side has no run that can be judged."""
+        return fisher(self.changed.hits, self.changed.total, self.unchanged.hits, self.unchanged.total) if self.changed.total and self.unchanged.total else None
+
+    @property
+    def difference(self) -> tuple[float, float] | None:
+        """The 95 % interval of the rate with the change less that without."""
+        return difference(self.changed, self.unchanged)
+
+    @property
+    def verdict(self) -> str:
+        """What may be concluded, in a sentence."""
+        if self.p_value is None:
+            return "nothing can be concluded: one side has no run that could be judged"
+        sides = f"{self.outcome} in {self.changed.hits} of {self.changed.total} with the change, in {self.unchanged.hits} of {self.unchanged.total} without"
+        if self.p_value < SIGNIFICANT:
+            word = "the change did it" if (self.changed.value or 0) > (self.unchanged.value or 0) else "the change prevents it"
+            return f"{word}: {sides} (Fisher's exact test, p = {self.p_value:.3g})"
+        least = least_k()
+        more = (
+            f"; with fewer than {least} on each side not even all against none could show it" if min(self.changed.total, self.unchanged.total) < least else ""
+        )
+        return f"not shown that the change did it: {sides} (p = {self.p_value:.3g}), which luck explains as well{more}"
+
+
+def controlled(outcome: Outcome, changed: Sequence[Run], unchanged: Sequence[Run]) -> Controlled:
+    """Count an outcome on both sides."""
+    judged, controls = ([run for run in runs if not halted(run)] for runs in (changed, unchanged))
+    with_it, without = (share(sum(map(outcome.holds, runs)), len(runs)) for runs in (judged, controls))
+    return Controlled(outcome.name, with_it, without, len(changed) - len(judged), len(unchanged) - len(controls))
+
+
+def halted(run: Run) -> bool:
+    """Whether a fork met a call that has no recording: what it would have come to is not known."""
+    return any(note.startswith("halted") for note in run.notes)
+
+
+def outcome_of(parent: Run, wanted: str | Judge | None = None) -> Outcome:
+    """The outcome to count: a function of a run, or "findings" (those of the parent are gone), "effects" (other counts), "answer" (another outcome).
+
+    By default "findings" where the parent has warnings or errors, else "effects". ValueError names these for another word.
+    """
+    if callable(wanted):
+        return Outcome(getattr(wanted, "__name__", "outcome").replace("_", " "), wanted)
+    found = _grave(parent)
+    chosen = wanted or ("findings" if found else "effects")
+    known: dict[str, Outcome] = {
+        "findings": Outcome(f"no {' or '.join(sorted(found))}", lambda run: not _grave(run) & found),
+        "effects": Outcome("other effects", lambda run: any(one.original != one.fork for one in count_effects(parent, run))),
+        "answer": Outcome("another outcome", lambda run: (run.status, run.outcome) != (parent.status, parent.outcome)),
+    }
+    if chosen not in known:
+        raise ValueError(f"there is no outcome {chosen!r}; give a function of a run, or one of {', '.join(known)}")
+    if chosen == "findings" and not found:
+        raise ValueError(f"run {parent.run_id} has no findings to be gone; count effects, answer, or give a function of a run")
+    return known[chosen]
+
+
+def _grave(run: Run) -> set[str]:
+    return {one.detector for one in detection.examine(run)[0] if one.severity != "info"}
+
+
+def fisher(hits: int, total: int, other_hits: int, other_total: int) -> float:
+    """The two-sided p-value of Fisher's exact test for a table of two by two: the tables as improbable as this one, together."""
+    every, successes = total + other_total, hits + other_hits
+    low, high = max(0, successes - other_total), min(total, successes)
+    weights = {one: comb(total, one) * comb(other_total, successes - one) for one in range(low, high + 1)}
+    return sum(weight for weight in weights.values() if weight <= weights[hits]) / comb(every, successes)
+
+
+def difference(one: Share, other: Share) -> tuple[float, float] | None:
+    """The 95 % interval of the difference of two shares (Newcombe 1998, method 10); None where either counts nothing."""
+    if None in (one.value, other.value):
+        return None
+    (p, low, high), (q, other_low, other_high) = ((side.value or 0.0, side.low or 0.0, side.high or 0.0) for side in (one, other))
+    return p - q - sqrt((p - low) ** 2 + (other_high - q) ** 2), p - q + sqrt((high - p) ** 2 + (q - other_low) ** 2)
+
+
+def least_k() -> int:
+    """How many runs each side needs at least for all against none to be significant."""
+    return next(k for k in range(1, 100) if fisher(k, k, 0, k) < SIGNIFICANT)

@@ -1,0 +1,145 @@
+"""Sweeps and controls, as a notebook holds them: what came of every fork, how often the outcome changed, and whether the change did it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from workbench.controls import Controlled, Outcome, controlled, halted
+from workbench.intervals import Share, share
+from workbench.model import Change, Json, Receipt, Run
+from workbench.replay.sweeps import Cell
+from workbench.report import static
+from workbench.report.quantities import DASH, line, plural
+from workbench.report.steps import literal_line
+
+if TYPE_CHECKING:
+    import polars as pl
+
+VALUE_CHARS = 60
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One fork of a sweep: its run and receipt; without them, why not. `how` says whether it was done now or before, failed, or was left."""
+
+    cell: Cell
+    how: Literal["done", "done before", "failed", "left"]
+    run: Run | None = None
+    receipt: Receipt | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The repetitions of one change at one step."""
+
+    at: int
+    change: Change
+    repetitions: tuple[Repetition, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The forks that there are."""
+        return [one.run for one in self.repetitions if one.run]
+
+    @property
+    def name(self) -> str:
+        """The change in a few words."""
+        return changed(self.change)
+
+
+def changed(change: Change) -> str:
+    """A change in a few words: `tool result {"status":"ok"}`."""
+    return "unchanged" if change.kind == "none" else f"{change.kind.replace('_', ' ')} {line(literal_line(change.value), VALUE_CHARS)}"
+
+
+class Swept:
+    """The forks of one run, grouped by step and change, with the rate of one named outcome; unchanged forks at the same step are the controls."""
+
+    def __init__(self, parent: Run, outcome: Outcome, repetitions: Sequence[Repetition]) -> None:
+        self.parent, self.outcome = parent, outcome
+        self.repetitions = tuple(repetitions)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Repetitions by step and change, in the order they were asked for."""
+        found: dict[str, list[Repetition]] = {}
+        for one in self.repetitions:
+            found.setdefault(f"{one.cell.at} {one.cell.change.model_dump_json()}", []).append(one)
+        return [Group(members[0].cell.at, members[0].cell.change, tuple(members)) for members in found.values()]
+
+    def controlled(self, group: Group) -> Controlled | None:
+        """A group against the unchanged forks at its step; None where there are none, or it is itself unchanged."""
+        controls = [other for other in self.groups if other.at == group.at and other.change.kind == "none"]
+        return controlled(self.outcome, group.runs, controls[0].runs) if controls and group.change.kind != "none" else None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """For each change that has controls, what may be concluded."""
+        return [f"step {group.at}, {group.name}: {found.verdict}" for group in self.groups if (found := self.controlled(group))]
+
+    def frame(self) -> pl.DataFrame:
+        """One row a fork: step, change, number, what came of it, and whether the outcome held."""
+        import polars as pl  # noqa: PLC0415  # it takes a third of a second to import
+
+        from workbench.frames import SWEPT  # noqa: PLC0415  # as above
+
+        return pl.DataFrame([self._frame_row(one) for one in self.repetitions], schema=SWEPT, orient="row")
+
+    def to_json(self) -> Json:
+        """The sweep as JSON: every fork, the rate of the outcome by step and change, and what may be concluded."""
+        groups = [
+            {"at": group.at, "change": group.change.model_dump(mode="json"), **self._rate(group)._asdict(), "halted": sum(map(halted, group.runs))}
+            for group in self.groups
+        ]
+        forks = [
+            {"at": one.cell.at, "change": one.cell.change.kind, "number": one.cell.number, "how": one.how, "says": one.says, **self._came_to(one)}
+            for one in self.repetitions
+        ]
+        return {"run_id": self.parent.run_id, "outcome": self.outcome.name, "groups": groups, "verdicts": self.verdicts, "forks": forks}
+
+    def __repr__(self) -> str:
+        return static.tabular_text(self._title, self._says, self._columns, list(self._rows()))
+
+    def _repr_html_(self) -> str:
+        rows = list(self._rows())
+        return static.tabular_html(self._title, self._says, self._columns, rows, [""] * len(rows))
+
+    @property
+    def _title(self) -> str:
+        return f"{plural(len(self.repetitions), 'fork')} of {self.parent.run_id}, counting: {self.outcome.name}"
+
+    @property
+    def _says(self) -> list[str]:
+        hows = [one.how for one in self.repetitions]
+        counts = ", ".join(f"{hows.count(how):,} {how}" for how in dict.fromkeys(hows))
+        why = sorted({one.says for one in self.repetitions if one.says})
+        return [counts, *self.verdicts, *(line(says, 300) for says in why[:5])]
+
+    _columns = ("step", "change", "forks", "halted", "outcome held", "came to")
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for group in self.groups:
+            answers = [run.outcome for run in group.runs]
+            most = max(set(answers), key=answers.count) if answers else DASH
+            stopped = sum(map(halted, group.runs))
+            yield str(group.at), group.name, str(len(group.runs)), str(stopped), str(self._rate(group)), line(most, 100)
+
+    def _rate(self, group: Group) -> Share:
+        judged = [run for run in group.runs if not halted(run)]
+        return share(sum(map(self.outcome.holds, judged)), len(judged))
+
+    def _came_to(self, one: Repetition) -> dict[str, Json]:
+        if one.run is None or one.receipt is None:
+            return {"run_id": None, "status": None, "outcome": None, "held": None}
+        held = None if halted(one.run) else self.outcome.holds(one.run)
+        return {"run_id": one.run.run_id, "status": one.run.status, "outcome": one.run.outcome, "held": held}
+
+    def _frame_row(self, one: Repetition) -> tuple[Json, ...]:
+        told = self._came_to(one)
+        live = one.receipt.calls.live if one.receipt else None
+        seconds = one.receipt.seconds if one.receipt else None
+        return (one.cell.at, changed(one.cell.change), one.cell.number, one.how, *told.values(), live, seconds, one.says)
