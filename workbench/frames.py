@@ -153,7 +153,14 @@ def overviews_frame(overviews: Sequence[Overview]) -> pl.DataFrame:
     """The same of runs' overviews: column by column, since there may be many."""
     columns = zip(*overviews, strict=True) if overviews else ((),) * len(RUNS)
     values = dict(zip(RUNS, columns, strict=True))
-    return pl.DataFrame([pl.Series(name, list(values[name]), dtype=kind) for name, kind in RUNS.items()])
+    flat = [pl.Series(name, values[name], dtype=kind) for name, kind in RUNS.items() if name != "sources"]
+    return pl.DataFrame([*flat, _recurring(values["sources"]).alias("sources")])
+
+
+def _recurring(lists: Sequence[tuple[str, ...]]) -> pl.Series:
+    """A column of lists, each made once: most runs came from the same few files, and making a list takes longer than a row's every other column."""
+    known = {one: number for number, one in enumerate(dict.fromkeys(lists))}
+    return pl.Series([list(one) for one in known], dtype=pl.List(pl.String)).gather([known[one] for one in lists])
 
 
 def steps_frame(run: Run) -> pl.DataFrame:

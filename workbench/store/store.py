@@ -503,15 +503,21 @@ class Store:
         query = select(*(RUN.c[name] for name in Overview._fields), RUN.c.overview, RUN.c.seq).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST)
         with self._reading() as connection:
             rows = connection.execute(query).all()
-            older = {row.seq: overview_of(self._run(connection, row.run_id)[0]) for row in rows if row.overview != overview.VERSION}
+            older = {row[-1]: overview_of(self._run(connection, row[0])[0]) for row in rows if row[-2] != overview.VERSION}
         if older:
             with self._writing() as connection:
                 for seq, found in older.items():
                     connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(found)))
         sources: dict[str, tuple[str, ...]] = {}
-        for text in {row.sources for row in rows if row.seq not in older}:
-            sources[text] = tuple(json.loads(text))
-        return [older.get(row.seq) or Overview._make((*row[: len(Overview._fields) - 1], sources[row.sources])) for row in rows]
+        found: list[Overview] = []
+        for *fields, text, _, seq in rows:
+            if seq in older:
+                found.append(older[seq])
+                continue
+            if text not in sources:
+                sources[text] = tuple(json.loads(text))
+            found.append(Overview._make((*fields, sources[text])))
+        return found
 
     def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
         """These runs (all of them by default), whole, one at a time."""
