@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-mutations bench-detectors record screenshots lock clean
+.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-million bench-phoenix bench-mutations bench-detectors record screenshots lock clean
 
 test: setup chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2 tests/browser
@@ -50,6 +50,15 @@ contracts: setup
 bench: setup  ## measure against floors taken in the same run
 	$(BIN)/python -m compileall -q workbench collectors detectors
 	$(BIN)/python -m tests.bench.ingest
+	$(BIN)/python -m tests.bench.reading
+	$(BIN)/python -m tests.bench.exporting
+	$(BIN)/python -m tests.bench.checkpoints
+
+bench-million: setup  ## a million spans: memory, and the last 100,000 against the first
+	$(BIN)/python -m tests.bench.million
+
+bench-phoenix: setup  ## beside Phoenix, which is installed into a throw-away environment
+	$(BIN)/python -m tests.bench.phoenix
 
 bench-detectors: setup  ## measure the detectors on labelled public runs, and keep the figures that findings show
 	$(BIN)/python -m tests.bench.detectors

@@ -18,6 +18,7 @@ from sqlmodel import SQLModel
 from tests.postgres import PASSWORD, Server
 from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, Conversation, Finding, Log, Message, NotEvaluated, Skip, Span, Write
+from workbench.overview import overview_of
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Origin, RunNotFoundError, Store, StoreError, dialect
 from workbench.store.dialect import APPLICATION_ID
@@ -409,3 +410,26 @@ def test_importing_workbench_is_cheap():
     """`import workbench` loads none of the large libraries."""
     code = "import sys, workbench; print([m for m in ('plotly', 'langgraph', 'sqlmodel', 'polars', 'pydantic', 'ipywidgets') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_list_of_runs_reads_no_steps_and_says_what_the_runs_say(store: Store):
+    """The overviews, in order, are those of the runs themselves, forks and hostile text included."""
+    runs = [
+        sketch(user("Book"), tool("book_flight", {"to": "HND"}, error="timed out"), run_id="one"),
+        sketch(model("\ud800 half", tokens=10), run_id="two", sources=("a.jsonl", "b.jsonl")),
+        sketch(user("Book"), run_id="fork", forked_from="one", forked_at_step=0, change=Change()),
+    ]
+    store.save_runs(runs)
+    assert store.overviews() == [overview_of(store.run(run_id)) for run_id in store.run_ids()]
+    assert {one.run_id: one.effects for one in store.overviews()}["one"] == 1
+
+
+def test_what_was_counted_in_another_way_is_counted_anew(store: Store):
+    """A run from before there were overviews, or from before one counted as now, is read once and then kept as the others are."""
+    store.save_runs([sketch(user("Book"), tool("book_flight", {"to": "HND"}), run_id="old"), sketch(user("Look"), run_id="new")])
+    run = TABLES["run"]
+    with store._writing() as connection:
+        connection.execute(run.update().where(run.c.run_id == "old").values(overview=None, effects=None, sources=None))
+    assert {one.run_id: one.effects for one in store.overviews()} == {"old": 1, "new": 0}
+    with store._writing() as connection:
+        assert connection.execute(select(run.c.effects).where(run.c.run_id == "old")).scalar_one() == 1

@@ -509,15 +509,15 @@ class Store:
                 for seq, found in older.items():
                     connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(found)))
         sources: dict[str, tuple[str, ...]] = {}
-        found: list[Overview] = []
+        listed: list[Overview] = []
         for *fields, text, _, seq in rows:
             if seq in older:
-                found.append(older[seq])
+                listed.append(older[seq])
                 continue
             if text not in sources:
                 sources[text] = tuple(json.loads(text))
-            found.append(Overview._make((*fields, sources[text])))
-        return found
+            listed.append(Overview._make((*fields, sources[text])))
+        return listed
 
     def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
         """These runs (all of them by default), whole, one at a time."""
