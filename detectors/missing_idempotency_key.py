@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from workbench.effects import effects_of, overwrites
-from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run
+from workbench.model import RAN_AGENT, Effect, Evidence, Finding, NotEvaluated, Run
 from workbench.sketch import sketch, tool, user
 
 SHOWN = 5
@@ -24,7 +24,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     effects = [effect for effect in effects_of(run) if effect.outcome != "prevented" and effect.arguments != {} and not overwrites(effect)]
     acts: dict[str, list[Effect]] = defaultdict(list)
     for effect in effects:
-        if effect.arguments is not None:
+        if effect.arguments is not None and RAN_AGENT not in run.step(effect.step).notes:  # an agent's own steps tell what it did
             acts[effect.tool].append(effect)
     if not acts:
         why = f"arguments not recorded: {effects[0].tool}" if effects else "no external acts recorded"

@@ -16,8 +16,8 @@ from workbench.prices import Price, price_of, prices
 from workbench.sketch import model, sketch, tool, user
 
 SMALL_INPUT, SMALL_OUTPUT, FEW_TOOLS = 1500, 60, 3
-ENOUGH, WORTH = 3, 0.2
-"""How many trivial calls make a finding, and what share of the run's estimated cost has to be saved."""
+ENOUGH, WORTH, WORTH_USD = 3, 0.2, 0.001
+"""How many trivial calls make a finding, and what share of the run's estimated cost, and how much of it, has to be saved."""
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -33,7 +33,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         if cheaper and less is not None and less < cost:
             saved.append((step, cheaper, cost - less))
     total, gain = sum(cost for *_, cost in priced), sum(amount for *_, amount in saved)
-    if len(saved) >= ENOUGH and gain >= WORTH * total:
+    if len(saved) >= ENOUGH and gain >= max(WORTH * total, WORTH_USD):
         yield _finding(run, saved, total, gain)
 
 

@@ -140,7 +140,54 @@ def next_request(run: Shape) -> None:
     run.add(user(f"And now something else, number {run.fresh()}"), after_s=30)
 
 
-BLOCKS: tuple[Callable[[Shape], None], ...] = (look_up, look_up, look_up, side_by_side, pages, polling, act, act, recovered, approved, next_request)
+def edited(run: Shape) -> None:
+    """A high-stakes act that a person changed before it was carried out, as changed."""
+    name, arguments = run.chance.choice(STAKES), {"order": f"O-{run.fresh()}", "amount": 30}
+    granted = arguments | {"amount": run.chance.randrange(1, 30)}
+    run.think((name, arguments))
+    run.add(approval({"action_requests": [{"name": name, "args": arguments}]}, {"type": "edit", "args": {"name": name, "args": granted}}), took_s=60)
+    run.add(tool(name, granted | {"idempotency_key": f"req-{run.fresh()}"}, {"status": "done", "id": run.fresh()}))
+
+
+def refused(run: Shape) -> None:
+    """A high-stakes act that a person refused, and that was left at that."""
+    name, arguments = run.chance.choice(STAKES), {"order": f"O-{run.fresh()}", "amount": 30}
+    run.think((name, arguments))
+    run.add(approval({"tool": name, "arguments": arguments}, run.chance.choice(("no", False, {"type": "reject"}))), took_s=30)
+    run.think(text=f"I left it at that: {run.fresh()}.")
+
+
+def asked_for(run: Shape) -> None:
+    """A high-stakes act that somebody asked for in so many words; and once more, as they ask for it again."""
+    order = f"O-{run.fresh()}"
+    for number in range(run.chance.randrange(1, 3)):
+        run.think(text=f"What next? ({run.fresh()})")
+        run.add(user(f"Please refund order {order}{', the second instalment' * number}"), after_s=20)
+        run.call("refund_payment", {"order": order, "idempotency_key": f"req-{run.fresh()}"}, {"status": "done", "id": run.fresh()})
+
+
+def taken_up(run: Shape) -> None:
+    """An act that was in progress when the process died, looked up and carried out under the same key after the restart."""
+    name, arguments = run.chance.choice(ACTS), {"ref": f"R-{run.fresh()}", "idempotency_key": f"req-{run.fresh()}"}
+    run.think((name, arguments))
+    run.add(tool(name, arguments, status="running"))
+    run.invocation += 1
+    run.call("get_record", {"ref": arguments["ref"]}, {"state": "unknown", "n": run.fresh()})
+    run.call(name, arguments, {"status": "ok", "id": run.fresh()})
+
+
+def awaited(run: Shape) -> None:
+    """Somebody is asked, and the run goes on when they have replied."""
+    who = run.chance.choice(PEOPLE)
+    run.call("send_message", {"to": who, "text": f"question {run.fresh()}", "idempotency_key": f"req-{run.fresh()}"}, "sent, awaiting reply")
+    run.think(text=f"I wait for {who}.")
+    run.add(user(f"They replied: answer {run.fresh()}"), after_s=600)
+
+
+BLOCKS: tuple[Callable[[Shape], None], ...] = (
+    *(look_up, look_up, look_up, side_by_side, pages, polling, act, act, recovered),
+    *(approved, edited, refused, asked_for, taken_up, awaited, next_request),
+)
 
 
 def healthy(seed: int) -> list[Step]:
@@ -157,6 +204,18 @@ def healthy(seed: int) -> list[Step]:
 def drawn(steps: list[Step] | Run) -> Run:
     """A run of these steps as they stand."""
     return steps if isinstance(steps, Run) else sketch(*steps)
+
+
+def untimed(run: Run) -> Run:
+    """The run as a chat log would have it: no times, no ids of checkpoints."""
+    nothing = {"started_ns": None, "ended_ns": None, "checkpoint_id": None, "task_id": None}
+    return run.model_copy(update={"steps": tuple(step.model_copy(update=nothing) for step in run.steps), "started_ns": None, "ended_ns": None})
+
+
+def clean(count: int) -> list[Run]:
+    """Healthy runs, each fourth without times."""
+    runs = [drawn(healthy(seed)) for seed in range(count)]
+    return [untimed(run) if number % 4 == 0 else run for number, run in enumerate(runs)]
 
 
 # ---- mutations
@@ -371,7 +430,7 @@ def overspend(steps: list[Step], chance: Random) -> Run:
     if chance.randrange(2):
         error = chance.choice(("GraphRecursionError: Recursion limit of 25 reached", "agent stopped: max iterations reached", "token budget exceeded"))
         return sketch(*steps[:-1], model("", status="error", error=error, **starting(steps, 1)), status="error")
-    spent = sum(step.tokens.input or 0 for step in steps)
+    spent = max(1000, sum(step.tokens.input or 0 for step in steps))
     limit: dict[str, Json] = chance.choice(({"token_budget": spent // 2}, {"limits": {"maxTotalTokens": spent // 3}}, {"config": {"max_turns": 1}}))
     more = [model(calls=(("get_page", {}),), tokens=Tokens(input=spent, output=5), **starting(steps, 1)), tool("get_page", {}, "x", **starting(steps, 2))]
     return sketch(*steps[:-1], *more, steps[-1], metadata=limit)

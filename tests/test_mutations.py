@@ -15,7 +15,7 @@ HEALTHY = 1000
 
 @pytest.fixture(scope="module")
 def clean_runs() -> list[Run]:
-    return [mutations.drawn(mutations.healthy(seed)) for seed in range(HEALTHY)]
+    return mutations.clean(HEALTHY)
 
 
 @pytest.mark.parametrize("name", mutations.PLANTED)

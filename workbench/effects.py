@@ -27,7 +27,8 @@ ACTS = _words("""
     withdraw deposit place call reply forward assign trigger merge commit push exchange return contact ask remind ping nudge escalate request wire
 """)
 OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
-NAMES_FILE = re.compile(r"^(target_?)?(path|file|file_?(name|path)|dir(ectory)?)$")
+IN_WORKSPACE = re.compile(r"^(target_?)?(path|file|file_?(name|path)|dir(ectory)?|command|cmd)$")
+"""Arguments of acts on a workspace: a file that is written over, a command that is run there."""
 HANDS_OVER = re.compile(r"^(transfer|hand(ed)?_?(off|over)|escalate)_to_", re.IGNORECASE)
 """The conversation goes on elsewhere; nothing is done to the world."""
 IDEMPOTENCY_KEYS = re.compile(
@@ -56,8 +57,8 @@ def classify(tool: str) -> EffectClass:
 
 
 def overwrites(effect: Effect) -> bool:
-    """Whether an act done twice leaves the same behind as done once: it sets, removes or closes something, or writes a file of a name."""
-    return bool(OVERWRITES.search(effect.tool.lower())) or any(NAMES_FILE.match(name.lower()) for name in effect.arguments or ())
+    """Whether an act done twice leaves the same behind as done once: it sets, removes or closes something, or works on files."""
+    return bool(OVERWRITES.search(effect.tool.lower())) or any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
 
 
 def idempotency_key(arguments: dict[str, Json] | None) -> str | None:

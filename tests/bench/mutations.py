@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from tests.mutations import PLANTED, drawn, found, healthy, missed
+from tests.mutations import PLANTED, clean, drawn, found, missed
 from workbench.model import Conversation, Step
 from workbench.normalise.chat import from_conversation
 from workbench.plugins import collectors, detectors
@@ -24,12 +24,12 @@ RECALL, ALARMS, TAKEN = 0.99, 0.001, 200
 def main(runs: int = 2000, *paths: str) -> int:
     """Measure every detector that has a mutation; returns the exit code."""
     known, failed = detectors(), 0
-    clean = [drawn(healthy(seed)) for seed in range(runs)]
+    unharmed = clean(runs)
     logged = {Path(path).name.partition(".")[0]: recorded(Path(path)) for path in paths}
     print(f"{'detector':28s} {'recall':>8s} {'flagged':>8s} {'per 1,000':>10s} {'ms a run':>9s}{''.join(f'{name:>14s}' for name in logged)}")
     for name in PLANTED:
         began = time.perf_counter()
-        alarms = sum(bool(found(known[name], run)) for run in clean)
+        alarms = sum(bool(found(known[name], run)) for run in unharmed)
         each_ms = 1000 * (time.perf_counter() - began) / runs
         recall = 1 - len(missed(known[name], range(runs))) / runs
         elsewhere = [planted_in(name, real) for real in logged.values()]
