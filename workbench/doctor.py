@@ -16,6 +16,7 @@ from pathlib import Path
 from workbench.database import Location
 from workbench.plugins import collectors, detectors
 from workbench.redaction import rules_of
+from workbench.replay.isolation import LEVELS, RISKS, Level, lacks, settings_of
 from workbench.store import Store, StoreError
 
 PACKAGES = ("replay-workbench", "langgraph", "langchain-core", "opentelemetry-sdk", "polars", "jupyterlab", "anywidget", "sqlmodel")
@@ -48,6 +49,7 @@ def examine(store: Location) -> Iterator[Check]:
     yield Check("collectors", bool(collectors()), ", ".join(collectors()))
     yield Check("detectors", bool(detectors()), ", ".join(detectors()))
     yield _sandbox()
+    yield from _isolation()
     rules = rules_of(Path.cwd())
     yield Check("redaction", True, f"replaces {', '.join(rules.kinds)} on the way in" if rules else "off, by pyproject.toml")
     yield from _store(store)
@@ -70,6 +72,18 @@ def _sandbox() -> Check:
             return Check("sandbox", False, f"did not answer within {PROBE_SECONDS} s")
     last_words = "".join(done.stderr.strip().splitlines()[-1:])
     return Check("sandbox", done.returncode == 0, done.stdout.strip() or last_words)
+
+
+def _isolation() -> Iterator[Check]:
+    """Which levels of isolation this machine reaches, and whether those are among them that the project asks for."""
+    settings = settings_of(Path.cwd())
+    asked: dict[Level, list[str]] = {}
+    for risk in RISKS:
+        asked.setdefault(settings.level(risk), []).append(risk)
+    for level in LEVELS[1:]:
+        lacking, wanted = lacks(level, settings), asked.get(level, [])
+        says = f"not reached here: {lacking}" if lacking else "reached here"
+        yield Check(f"level {level}", not (lacking and wanted), says + (f"; asked for by {', '.join(wanted)} risk" if wanted else ""))
 
 
 def _store(where: Location) -> Iterator[Check]:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from workbench.model import Json
 from workbench.redaction import SHAPES
 from workbench.replay.channel import Hear, Line, listen
+from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
 from workbench.replay.protocol import Answer, Request
 
 SECRET = re.compile(r"key|token|secret|pass(w|file|phrase|$)|credential|private|auth|cookie|dsn|_pat$|_ur[il]$", re.IGNORECASE)
@@ -58,15 +59,15 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     """
     question, answer, output = folder / "request.json", Path(request.folder) / "answer.json", folder / "output.txt"
     question.write_text(request.model_dump_json(), "utf-8")
-    command = [sys.executable, "-m", "workbench.replay.child", str(question), str(answer)]
     with (
         output.open("ab") as stream,
-        subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            command,
+        _launched(request, question, answer) as launch,
+        subprocess.Popen(  # noqa: S603  # our own interpreter and module, or a runtime that the user's project names
+            launch.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stream,
-            env=environment(request.folder),
+            env=launch.environment,
             start_new_session=True,
             text=True,
             encoding="utf-8",
@@ -81,6 +82,27 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
         return Answer.model_validate_json(answer.read_bytes())
     except (FileNotFoundError, ValidationError):
         raise ProcessError(f"the re-run's process died (status {process.returncode}) without an answer{_tail(output)}") from None
+
+
+@contextmanager
+def _launched(request: Request, question: Path, answer: Path) -> Iterator[Launch]:
+    """The command that does a request, at the level of isolation that its risk asks for. ProcessError when this machine does not reach it."""
+    try:
+        settings = settings_of(Path.cwd())
+        task = Task(
+            question=question,
+            answer=answer,
+            inside=Path(request.folder),
+            outside=Path(request.witness),
+            graph=request.graph,
+            environment=environment(request.folder),
+            seconds=request.seconds,
+            memory_bytes=settings.memory_bytes,
+        )
+        with launched(request, task, settings) as launch:
+            yield launch
+    except IsolationError as error:
+        raise ProcessError(str(error)) from error
 
 
 def _ended(process: subprocess.Popen[str], seconds: float, waited: Callable[[], float]) -> bool:

@@ -1,0 +1,35 @@
+"""What a backend is given to launch, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CHILD = "workbench.replay.child"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request to be done: `question` and `outside` are only read inside, `inside` is written to and holds the `answer` afterwards."""
+
+    question: Path
+    answer: Path
+    inside: Path
+    outside: Path
+    graph: str
+    environment: Mapping[str, str]
+    seconds: float
+    memory_bytes: int
+
+    def arguments(self, around: str) -> tuple[str, ...]:
+        """What the interpreter is given; `around` names the walls that stand around it already."""
+        return ("-m", CHILD, str(self.question), str(self.answer), str(self.memory_bytes), around)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command with its environment."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
