@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+import workbench
 from workbench import frames
 from workbench.model import EffectCount, Evidence, Finding, NotEvaluated, Run
 from workbench.sketch import model, restart, sketch, tool, user
+from workbench.store import Store
 
 RUN = sketch(
     user("Book"), model(calls=(("book_flight", {"to": "HND"}),), confidence=0.9, tokens=10), tool("book_flight", {"to": "HND"}, {"id": 1}), run_id="r-1"
@@ -65,3 +68,18 @@ def test_runs_frame_counts_invocations_effects_and_errors() -> None:
     run = sketch(tool("book_flight", {"to": "HND"}, error="timed out"), restart(tool("book_flight", {"to": "HND"}, "ok")))
     row = frames.runs_frame([run]).row(0, named=True)
     assert (row["invocations"], row["effects"], row["errors"], row["tool_calls"]) == (2, 2, 1, 2)
+
+
+def test_a_long_run_is_a_table_without_its_steps_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame of a run of many steps is made of the columns the store kept of it, and is the same as that of its steps."""
+    steps = [
+        model(calls=(("look", {"n": n}),), confidence=0.5, tokens=n) if n % 2 else tool("look", {"n": n}, "\ud800" if n == 4 else {"n": n})
+        for n in range(1_200)
+    ]
+    run = sketch(*steps, run_id="long")
+    with Store.open(tmp_path / "w.db") as store:
+        store.save_runs([run, sketch(user("short"), run_id="short")])
+    bench = workbench.open(tmp_path / "w.db")
+    assert bench.run("short").frame().equals(frames.steps_frame(bench.run("short").run))
+    monkeypatch.setattr(Store, "runs", None)
+    assert bench.run("long").frame().equals(frames.steps_frame(run))

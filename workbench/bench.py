@@ -147,7 +147,7 @@ class Bench:
     def run(self, run_id: str) -> RecordedRun:
         """One run, by its id or an unambiguous start of it. RunNotFoundError names the nearest."""
         collection.catch_up(self.store)
-        return RecordedRun(self, self.store.run(run_id))
+        return RecordedRun(self, self.store.resolve(run_id))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
         """A report over the whole store; written to `path` (.html, .md or .json) when one is given.
@@ -255,14 +255,14 @@ class Bench:
 class RecordedRun:
     """A run in a store: its steps, findings and states, and what one can do with it."""
 
-    def __init__(self, bench: Bench, run: Run) -> None:
+    def __init__(self, bench: Bench, run_id: str) -> None:
         self.bench = bench
-        self.run = run
+        self.run_id = run_id
 
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.run.run_id
+    @cached_property
+    def run(self) -> Run:
+        """The run itself, read when it is first asked for."""
+        return next(self.bench.store.runs([self.run_id]))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -318,9 +318,10 @@ class RecordedRun:
 
     def frame(self) -> pl.DataFrame:
         """One row a step."""
-        from workbench.frames import steps_frame  # noqa: PLC0415  # polars takes a third of a second to import
+        from workbench.frames import columns_frame, steps_frame  # noqa: PLC0415  # polars takes a third of a second to import
 
-        return steps_frame(self.run)
+        columns = self.bench.store.step_columns(self.run_id)
+        return steps_frame(self.run) if columns is None else columns_frame(columns)
 
     def view(self, step: int | None = None) -> Stepper:
         """The step-through widget, at the first bad step unless one is given."""

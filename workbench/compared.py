@@ -28,7 +28,9 @@ MAX_TOLD = 60
 class Recorded(Protocol):
     """A run in a store: its value, what was found in it, and, for a fork, its receipt."""
 
-    run: Run
+    @property
+    def run(self) -> Run:
+        """The run itself."""
 
     @property
     def findings(self) -> list[Finding]:

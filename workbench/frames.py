@@ -12,8 +12,8 @@ import polars as pl
 
 from workbench.calls import token_count
 from workbench.effects import attempted
-from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, Step, canonical
-from workbench.overview import Overview, overview_of
+from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, canonical
+from workbench.overview import Overview, overview_of, step_columns
 
 SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
@@ -165,7 +165,13 @@ def _recurring(lists: Sequence[tuple[str, ...]]) -> pl.Series:
 
 def steps_frame(run: Run) -> pl.DataFrame:
     """One row a step of a run, in time order. The columns are `STEPS`."""
-    return _frame([_step_row(run.run_id, step) for step in run.steps], STEPS)
+    return columns_frame(step_columns(run))
+
+
+def columns_frame(columns: Sequence[Sequence[Json]]) -> pl.DataFrame:
+    """The same of the columns of steps, as the store keeps them of a long run."""
+    values = columns or [()] * len(STEPS)
+    return pl.DataFrame([pl.Series(name, value, dtype=kind) for (name, kind), value in zip(STEPS.items(), values, strict=True)])
 
 
 def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
@@ -230,37 +236,6 @@ def _encodable(value: Json) -> Json:
     if isinstance(value, list):
         return [_encodable(inner) for inner in value]
     return {name: _encodable(inner) for name, inner in value.items()} if isinstance(value, dict) else value
-
-
-def _step_row(run_id: str, step: Step) -> tuple[Json, ...]:
-    decision, call = step.decision, step.tool_call
-    return (
-        run_id,
-        step.index,
-        step.kind,
-        step.name,
-        step.node,
-        step.depth,
-        step.invocation,
-        step.status,
-        step.error,
-        step.started_ns,
-        step.duration_ms,
-        step.model,
-        list(decision.selected) if decision else None,
-        decision.confidence if decision else None,
-        step.output.content if step.output else None,
-        call.name if call else None,
-        canonical(call.arguments) if call and call.arguments is not None else None,
-        None if step.result is None else canonical(step.result),
-        step.tokens.input,
-        step.tokens.output,
-        token_count(step.tokens),
-        step.cost_usd,
-        step.joined,
-        step.checkpoint_id,
-        step.span_id,
-    )
 
 
 def _ledger_row(line: LedgerEntry) -> tuple[Json, ...]:

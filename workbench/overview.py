@@ -1,4 +1,7 @@
-"""What a list of runs says of each: its outcome and its counts. The store keeps it beside the run, so that a list reads no steps."""
+"""What a list of runs says of each, its outcome and its counts, and what a table says of a run's steps.
+
+The store keeps the first beside every run and the second beside long ones, so that a list reads no steps and a table of many steps not each of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 from workbench.calls import token_count
 from workbench.effects import attempted
-from workbench.model import Run
+from workbench.model import Json, Run, Step, canonical
 
 VERSION = 1
 """Goes up whenever something is counted otherwise: what a store keeps from before is then made anew."""
@@ -65,6 +68,46 @@ def overview_of(run: Run) -> Overview:
         forked_at_step=run.forked_at_step,
         sources=tuple(map(_whole, run.sources)),
     )
+
+
+def step_columns(run: Run) -> list[list[Json]]:
+    """The steps of a run column by column, in the order of `workbench.frames.STEPS`; nothing for a run without steps."""
+    return [[_encodable(value) for value in column] for column in zip(*(_step_row(run.run_id, step) for step in run.steps), strict=True)]
+
+
+def _step_row(run_id: str, step: Step) -> tuple[Json, ...]:
+    decision, call = step.decision, step.tool_call
+    return (
+        run_id,
+        step.index,
+        step.kind,
+        step.name,
+        step.node,
+        step.depth,
+        step.invocation,
+        step.status,
+        step.error,
+        step.started_ns,
+        step.duration_ms,
+        step.model,
+        list(decision.selected) if decision else None,
+        decision.confidence if decision else None,
+        step.output.content if step.output else None,
+        call.name if call else None,
+        canonical(call.arguments) if call and call.arguments is not None else None,
+        None if step.result is None else canonical(step.result),
+        step.tokens.input,
+        step.tokens.output,
+        token_count(step.tokens),
+        step.cost_usd,
+        step.joined,
+        step.checkpoint_id,
+        step.span_id,
+    )
+
+
+def _encodable(value: Json) -> Json:
+    return _whole(value) if isinstance(value, str) else list(map(_whole, value)) if isinstance(value, list) else value
 
 
 def _whole(text: str) -> str:

@@ -189,6 +189,19 @@ def shut(content: bytes) -> bytes:
     return compressed if len(compressed) <= len(content) * WORTH_IT else content
 
 
+def shut_checked(content: bytes) -> bytes:
+    """Content that has no hash to be checked by: compressed with a checksum."""
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(content)
+
+
+def unshut_checked(stored: bytes) -> bytes:
+    """Content as `shut_checked` was given it. ValueError for a damaged frame."""
+    try:
+        return zstandard.ZstdDecompressor().decompress(stored)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from error
+
+
 def unshut(stored: bytes) -> bytes:
     """Content as it was put. ValueError for a damaged frame."""
     if not stored.startswith(FRAME):

@@ -81,6 +81,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             *("sources TEXT", "overview INTEGER"),
         )
     ),
+    # The steps of a long run column by column, for tables: compressed JSON, as the overview is derived.
+    ("ALTER TABLE run ADD COLUMN step_columns BLOB",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -137,6 +137,8 @@ class RunRow(SQLModel, table=True):
     """JSON."""
     overview: int | None
     """The version of the overview; None for a run from before there were any."""
+    step_columns: bytes | None
+    """The steps of a long run column by column: compressed JSON."""
 
 
 class StepRow(SQLModel, table=True):

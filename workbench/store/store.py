@@ -38,12 +38,13 @@ from workbench.model import (
     canonical,
     digest,
 )
-from workbench.overview import Overview, overview_of
+from workbench.overview import Overview, overview_of, step_columns
 from workbench.source import SourceError
 from workbench.store import contents, dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
+from workbench.store.packing import from_bytes, to_bytes
 from workbench.store.payloads import Payloads, load, load_json, packed, pointed_at, unpacked
 from workbench.store.recent import Recent
 from workbench.store.schema import TABLES
@@ -54,6 +55,8 @@ V = TypeVar("V", bound=Value)
 BATCH = 2_000
 NAMES_SHOWN = 5
 GROUPS_AT_ONCE = 50
+LONG_RUN = 1_000
+"""Steps from which a run keeps them column by column too: reading fewer takes no time one would notice."""
 PAGE_BYTES = 16_384
 """Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
 
@@ -489,6 +492,7 @@ class Store:
         if newest == revision:
             return False
         row = {"revision": revision, "sha256": payloads.put_json(header), **_columns_of(overview_of(run))}
+        row["step_columns"] = contents.shut_checked(to_bytes(step_columns(run))) if len(run.steps) >= LONG_RUN else None
         _insert(connection, STEP, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)])
         connection.execute(RUN.insert(), [row])
         return True
@@ -519,6 +523,13 @@ class Store:
             listed.append(Overview._make((*fields, sources[text])))
         return listed
 
+    def step_columns(self, run_id: str) -> list[list[Json]] | None:
+        """The steps of a long run column by column, as `workbench.frames.columns_frame` takes them; None for a run whose steps have to be read."""
+        query = select(RUN.c.step_columns, RUN.c.overview).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)
+        with self._reading() as connection:
+            stored, version = connection.execute(query).one()
+        return None if stored is None or version != overview.VERSION else from_bytes(contents.unshut_checked(stored))
+
     def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
         """These runs (all of them by default), whole, one at a time."""
         with self._engine.connect() as connection:
@@ -544,7 +555,8 @@ class Store:
         raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {said}")
 
     def _run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
-        row = connection.execute(select(RUN).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).one()
+        columns = RUN.c.sha256, RUN.c.revision, RUN.c.forked_from
+        row = connection.execute(select(*columns).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).one()
         header = load_json(connection, row.sha256)
         prefix = header.pop("prefix")
         addresses = _column(connection, select(STEP.c.sha256).where(STEP.c.revision == row.revision).order_by(STEP.c.position))
