@@ -20,6 +20,8 @@ STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval", "human
 def whole(readings: Sequence[Reading]) -> Reading:
     """All that is known of one call: of each field the first record, the call's own span before its wrappers."""
     first, *others = readings
+    if not others:
+        return first
     found: dict[str, Json] = {}
     for field in (
         "model",

@@ -15,7 +15,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from workbench.store.dialect import insert_new
+from workbench.store.dialect import insert_new, is_server
 from workbench.store.schema import TABLES
 
 PAYLOAD, SEGMENT = TABLES["payload"], TABLES["segment"]
@@ -142,8 +142,13 @@ def _known(connection: Connection, addresses: Iterable[str]) -> set[str]:
     """Those of these addresses that are stored already."""
     found: set[str] = set()
     for batch in batched(addresses, IN_CLAUSE):
-        query = select(PAYLOAD.c.sha256).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))
-        found.update(known.hex() for known in connection.execute(query).scalars().all())
+        if is_server(connection):
+            query = select(PAYLOAD.c.sha256).where(PAYLOAD.c.sha256.in_([*map(bytes.fromhex, batch)]))
+            found.update(known.hex() for known in connection.execute(query).scalars())
+        else:  # asked for every batch that comes in: the driver's own way costs a fifth
+            marks = ", ".join("?" * len(batch))
+            rows = connection.exec_driver_sql(f"SELECT sha256 FROM payload WHERE sha256 IN ({marks})", tuple(map(bytes.fromhex, batch)))  # noqa: S608  # marks
+            found.update(known.hex() for (known,) in rows)
     return found
 
 

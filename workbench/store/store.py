@@ -479,23 +479,20 @@ class Store:
     def save_changed(self, runs: Sequence[Run], *, prefix: int = 0) -> list[str]:
         """Store these runs in one transaction, as `save_runs` does; returns the ids of those that are new or changed."""
         payloads = Payloads()
+        run_rows: list[dict[str, Json]] = []
+        step_rows: list[dict[str, Json]] = []
         with self._writing() as connection:
-            changed = [run.run_id for run in runs if self._save_run(connection, run, prefix, payloads)]
+            newest = {run.run_id: connection.execute(NEWEST_REVISION, {"run": run.run_id}).scalar() for run in runs}
+            for run in runs:
+                row, steps = _rows_of_run(run, prefix, payloads)
+                if newest[run.run_id] != row["revision"]:
+                    newest[run.run_id] = row["revision"]
+                    run_rows.append(row)
+                    step_rows += steps
             payloads.save(connection)
-        return changed
-
-    def _save_run(self, connection: Connection, run: Run, prefix: int, payloads: Payloads) -> bool:
-        steps = [payloads.put_json(step) for step in packed(run.steps[prefix:], payloads)]
-        header = run.model_dump(mode="json", exclude={"steps"}) | {"prefix": prefix}
-        revision = hashlib.sha256(canonical([header, steps]).encode("utf-8", "surrogatepass")).hexdigest()
-        newest = connection.execute(NEWEST_REVISION, {"run": run.run_id}).scalar()
-        if newest == revision:
-            return False
-        row = {"revision": revision, "sha256": payloads.put_json(header), **_columns_of(overview_of(run))}
-        row["step_columns"] = contents.shut_checked(to_bytes(step_columns(run))) if len(run.steps) >= LONG_RUN else None
-        _insert(connection, STEP, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)])
-        connection.execute(RUN.insert(), [row])
-        return True
+            _insert(connection, STEP, step_rows)
+            _insert(connection, RUN, run_rows)
+        return [row["run_id"] for row in run_rows]
 
     def run_ids(self) -> list[str]:
         """All runs, oldest first; those without a time stand last."""
@@ -782,6 +779,16 @@ class Store:
             problems += searching.disagreements(connection)
             problems += dialect.damage(connection)
         return problems
+
+
+def _rows_of_run(run: Run, prefix: int, payloads: Payloads) -> tuple[dict[str, Json], list[dict[str, Json]]]:
+    """The row of a run and those of its steps but the first `prefix`; their contents go to `payloads`."""
+    steps = [payloads.put_json(step) for step in packed(run.steps[prefix:], payloads)]
+    header = run.model_dump(mode="json", exclude={"steps"}) | {"prefix": prefix}
+    revision = hashlib.sha256(canonical([header, steps]).encode("utf-8", "surrogatepass")).hexdigest()
+    row = {"revision": revision, "sha256": payloads.put_json(header), **_columns_of(overview_of(run))}
+    row["step_columns"] = contents.shut_checked(to_bytes(step_columns(run))) if len(run.steps) >= LONG_RUN else None
+    return row, [{"revision": revision, "position": number, "sha256": address} for number, address in enumerate(steps)]
 
 
 def _columns_of(found: Overview) -> dict[str, Json]:
