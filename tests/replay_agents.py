@@ -170,6 +170,12 @@ def pay(amount: int, idempotency_key: str = "") -> dict[str, Any]:
 
 
 @tool
+def list_payments() -> str:
+    """List what was paid."""
+    return Path(os.environ["LEDGER"]).read_text()
+
+
+@tool
 def owe(to: str, state: Annotated[dict[str, Any], InjectedState]) -> str:
     """Needs what the graph injects."""
     really(f"owe {to}")
@@ -202,6 +208,25 @@ def ponder(state: State) -> State:
 def confirmed(state: State) -> State:
     """Routes by what a person said."""
     return {"said": "spent" if interrupt({"question": "Spend it?"}) == "yes" else "kept"}
+
+
+def first_payment(state: State) -> State:
+    """Pays, and is done."""
+    return {"messages": [AIMessage(str(pay.invoke({"amount": 5})))]}
+
+
+def second_payment(state: State) -> State:
+    """Pays again, and dies in between where KILL names a file that isn't there yet."""
+    paid = pay.invoke({"amount": 7})
+    marker = Path(os.environ.get("KILL", os.devnull))
+    if not marker.exists():
+        ctypes.CDLL(None).kill(os.getpid(), signal.SIGKILL)
+    return {"messages": [AIMessage(str(paid))]}
+
+
+def look(state: State) -> State:
+    """Reads what was paid."""
+    return {"said": str(list_payments.invoke({}))}
 
 
 def retrying(state: State) -> State:
@@ -275,6 +300,13 @@ def _loop(*before: Any, later: bool = False) -> Any:
     return builder.compile()
 
 
+def _in_turn(*nodes: Any) -> Any:
+    builder = StateGraph(State)
+    builder.add_sequence(list(nodes))
+    builder.add_edge(START, nodes[0].__name__)
+    return builder.compile()
+
+
 def _alone(node: Any) -> Any:
     builder = StateGraph(State)
     builder.add_node(node.__name__, node)
@@ -286,6 +318,7 @@ graph = _loop()
 attentive = _alone(listen)
 remote = _alone(ponder)
 spending = _alone(confirmed)
+killed = _in_turn(first_payment, second_payment, look)
 stubborn = _alone(retrying)
 hasty = _alone(patient)
 escaping = _loop(plain)

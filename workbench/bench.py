@@ -33,8 +33,9 @@ from workbench.replay.approvals import Approve, nobody, standing
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
 from workbench.replay.changes import ChangeError, change_of
-from workbench.replay.forking import Forked, ForkError, fork
+from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
+from workbench.replay.unfinished import of as unfinished
 from workbench.report import Report, run_report, save, static, store_report
 from workbench.source import Source
 from workbench.store import Deleted, Store
@@ -229,6 +230,17 @@ class Bench:
         for step in at:
             parent.step(step)
         return Swept(parent.run, counted, list(parent._repetitions(wanted, live, graph, seconds, executor, forks, budget or Budget(), progress)))  # noqa: SLF001  # a run of this very bench
+
+    def unfinished(self) -> dict[str, str]:
+        """The forks that were killed and can go on (`resume`), each with the run it is of."""
+        return {one.asked.run_id: one.asked.parent_run_id for one in unfinished(self.store.forks)}
+
+    def resume(self, fork_id: str, **options: Any) -> RecordedRun:
+        """Let a fork that was killed go on (`RecordedRun.resume`). LookupError names those that can."""
+        waiting = self.unfinished()
+        if fork_id not in waiting:
+            raise LookupError(f"no unfinished fork is called {fork_id}; there are: {', '.join(waiting) or 'none'}")
+        return self.run(waiting[fork_id]).resume(fork_id, **options)
 
     def search(self, words: str, *, limit: int = 50) -> pl.DataFrame:
         """The steps in which all these words were said: run, step and the words around, the best first. "Double quotes" keep words together."""
@@ -425,6 +437,12 @@ class RecordedRun:
         program = graph or (receipt.graph if receipt else None)
         return self.bench.sweep(parent, at=[step or 0], changes=changes, k=k, live=named, outcome=outcome, executor=executor, graph=program, progress=progress)
 
+    def resume(self, fork_id: str, *, approve: Approve | Collection[str] = nobody, budget: Budget | Meter | None = None) -> RecordedRun:
+        """Let a fork of this run that was killed go on from its last checkpoint; what it did live is not done again. ForkError when there is none."""
+        scratch = self._scratch(fork_id)
+        databases = self._databases()
+        return self._keep(resume(self.run, databases=databases, scratch=scratch, terms=self._terms(approve, budget)), scratch, self._changed_since(databases))
+
     def simulate(
         self,
         at: int,
@@ -566,11 +584,15 @@ class RecordedRun:
 
     def _fork_id(self) -> tuple[str, Path]:
         """The next free id, and the file in which the fork's own thread will stand, beside the store."""
-        taken = set(self.bench.store.run_ids())
+        taken = {*self.bench.store.run_ids(), *(one.asked.run_id for one in unfinished(self.bench.store.forks))}
         run_id = next(one for one in (f"{self.run_id}~{number}" for number in range(1, len(taken) + 2)) if one not in taken)
+        return run_id, self._scratch(run_id)
+
+    def _scratch(self, fork_id: str) -> Path:
+        """The file in which a fork's own thread stands."""
         folder = self.bench.store.forks
         folder.mkdir(exist_ok=True)
-        return run_id, folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:16]}.sqlite"
+        return folder / f"{hashlib.sha256(fork_id.encode()).hexdigest()[:16]}.sqlite"
 
     def _keep_states(self, scratch: Path) -> None:
         """Make the fork's own checkpoints known, so that one can step through its states too."""

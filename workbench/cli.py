@@ -271,8 +271,8 @@ def _watch(store: str, hook: str | None, every: float, *, once: bool, least: Sev
 
 @app.command()
 def fork(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
-    at: Annotated[int, typer.Option("--at", help="The step to fork at.")],
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN")] = None,
+    at: Annotated[int | None, typer.Option("--at", help="The step to fork at.")] = None,
     tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
     message: Annotated[str | None, typer.Option("--message", help='JSON: {"index": 2, "content": "…"} edits what the model saw.')] = None,
     state: Annotated[str | None, typer.Option("--state", help="JSON object: channels of the state to replace before the step.")] = None,
@@ -288,6 +288,7 @@ def fork(
     ] = None,
     serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="FORK", help="Go on with a fork that was killed; all else is as it was asked for.")] = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", help="Approve live calls of this name; else each is asked about.")] = None,
     max_model_calls: Annotated[int | None, typer.Option("--max-model-calls", min=0, help="Live model calls at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0, help="Tokens of live model calls at most.")] = None,
@@ -304,19 +305,15 @@ def fork(
     given |= {name: _parsed(text, f"--{name}") if text.startswith("{") else text for name, text in words.items() if text is not None}
     given |= {} if system is None else {"system": system}
     with _opened(store) as bench:
-        parent = bench.run(run_id)
-        forked = parent.fork(
-            at,
-            live=tuple(live or ()),
-            graph=graph,
-            execute=tuple(execute or ()),
-            stale=tuple(serve_stale or ()),
-            seconds=seconds,
-            approve=_approval(approve or ()),
-            budget=budget,
-            **given,
-        )
-        _print_fork(parent, forked, store, as_json=as_json)
+        terms: dict[str, Any] = {"approve": _approval(approve or ()), "budget": budget}
+        if resume is not None:
+            forked = bench.resume(resume, **terms)
+        elif run_id is None or at is None:
+            raise typer.BadParameter("name the RUN and the step to fork it --at, or a fork to --resume")
+        else:
+            served: dict[str, Any] = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ())}
+            forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, **served, **terms, **given)
+        _print_fork(forked, store, as_json=as_json)
 
 
 @app.command()
@@ -340,10 +337,10 @@ def simulate(
     given = {name: _parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
     given |= {name: text for name, text in (("system", system), ("fault", fault)) if text is not None}
     with _opened(store) as bench:
-        _print_fork(bench.run(run_id), bench.run(run_id).simulate(at, model, model_calls=model_calls, seconds=seconds, **given), store, as_json=as_json)
+        _print_fork(bench.run(run_id).simulate(at, model, model_calls=model_calls, seconds=seconds, **given), store, as_json=as_json)
 
 
-def _print_fork(parent: wb.RecordedRun, forked: wb.RecordedRun, store: str, *, as_json: bool) -> None:
+def _print_fork(forked: wb.RecordedRun, store: str, *, as_json: bool) -> None:
     """What came of a fork; status 1 where something was halted or blocked."""
     receipt = forked.receipt
     if receipt is None:
@@ -352,7 +349,7 @@ def _print_fork(parent: wb.RecordedRun, forked: wb.RecordedRun, store: str, *, a
         _print_json(summary.of_fork(receipt))
     else:
         out.print(static.receipt_text(receipt), markup=False)
-        out.print(f"\nnext: workbench report {parent.run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
+        out.print(f"\nnext: workbench report {receipt.parent_run_id} --against {forked.run_id} -o comparison.html --store {_named(store)}", markup=False)
     if not receipt.clean:
         raise typer.Exit(1)
 

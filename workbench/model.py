@@ -646,9 +646,26 @@ class EffectCount(Value):
     fork: int
 
 
-class Receipt(Value):
-    """What a fork was asked, what ran, what was served, what was stopped. Green only when nothing was halted or blocked and the parent is intact."""
+class Check(Value):
+    """One thing a receipt is judged by. `says` is what it was judged by."""
 
+    name: str
+    verdict: Literal["pass", "fail", "not applicable"]
+    says: str = ""
+
+
+class NodeCount(Value):
+    """How often a node was to run again, by the recording, and how often it did in the fork."""
+
+    node: str
+    asked: int
+    ran: int
+
+
+class Receipt(Value):
+    """What a fork was asked, what ran, what was served, what went live, what was stopped. Green only when none of its checks failed."""
+
+    version: Literal[1] = 1
     run_id: str
     parent_run_id: str
     forked_at_step: int
@@ -666,10 +683,27 @@ class Receipt(Value):
     prefix_sha256: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    nodes: tuple[NodeCount, ...] = ()
+    attempts: dict[str, int] = {}
+    """The fork's own side effects: `attempted` in all, and how many were served, edited, live, halted, blocked, or refused to go live."""
+    went_live: tuple[LedgerEntry, ...] = ()
+    """The live calls of tools, each as the ledger has it last."""
+    divergences: tuple[str, ...] = ()
+    """What was served otherwise than it was recorded: moved, repeated, scrubbed."""
+    stale_reads: tuple[str, ...] = ()
+    """Reads that were served as recorded although something live or edited came before them."""
+    spent: Spent | None = None
+    state_sha256: tuple[str, str] | None = None
+    """Hash of the last state in memory, and of the same state reloaded from scratch."""
+    history_sha256: tuple[str, str] | None = None
+    """Hash of the checkpoints before the cut, as recorded and as the fork left them."""
+    checks: tuple[Check, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Nothing was halted or blocked, and the recording is byte-identical."""
+        """No check failed. A receipt from before there were checks: nothing was halted or blocked, and the recording is byte-identical."""
+        if self.checks:
+            return all(check.verdict != "fail" for check in self.checks)
         return self.calls.halted == 0 and self.calls.blocked == 0 and self.parent_intact
 
 

@@ -175,7 +175,7 @@ class Broker:
         reply = self._approved(wanted, entry)
         entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": reply.says})
         if not self.ledger.append_entry(entry):
-            raise Refused(f"its idempotency key {entry.idempotency_key} has just been used by another re-run")
+            raise Refused(f"its idempotency key {entry.idempotency_key} has been used by another re-run")
         return self._made(wanted, entry)
 
     # ---- may it be made?

@@ -284,6 +284,16 @@ class Tape:
         """What was recorded and has not been asked for yet."""
         return tuple(self.interactions[number] for number in sorted(self._left))
 
+    def leave_out(self, steps: Collection[int]) -> None:
+        """An earlier part of this re-run has been served the recordings of these steps."""
+        with self._lock:
+            self._left -= {number for number, one in enumerate(self.interactions) if one.step in steps}
+
+    def give_back(self, steps: Collection[int]) -> None:
+        """The recordings of these steps may be served again: a kill kept them from being taken in."""
+        with self._lock:
+            self._left |= {number for number, one in enumerate(self.interactions) if one.step in steps}
+
     def restart(self) -> None:
         """The run is started again: what was recorded up to the next stop may be served now."""
         with self._lock:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import xxhash
+
 from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
 from workbench.reading.threads import CheckpointRow, Place, Tables, opened
@@ -182,6 +184,17 @@ def copy_thread(database: Location, thread_id: str, scratch: Path) -> None:
         target.executescript(SCHEMA)
         target.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", ((thread_id, *row) for row in tables.raw_checkpoints(thread_id, places)))
         target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", ((thread_id, *row) for row in tables.raw_writes(thread_id, places)))
+
+
+def history(database: Location, thread_id: str, cut: Cut) -> str:
+    """The hash of what leads to the cut, as a database holds it: every kept checkpoint but the one at the cut, whose state may be changed."""
+    found = xxhash.xxh3_128()
+    with opened(database) as tables:
+        for row in tables.raw_checkpoints(thread_id, sorted(cut.kept - {cut.at})):
+            for part in row:
+                found.update(part if isinstance(part, bytes) else str(part).encode())
+                found.update(b"\0")
+    return found.hexdigest()
 
 
 # ---- what came after

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -13,9 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from workbench.comparison import count_effects
-from workbench.database import Location
-from workbench.model import CallCounts, CallRecord, Change, Checkpoint, Receipt, Run, Span, Status, Step, digest
+from workbench.database import Location, location
+from workbench.model import Change, Checkpoint, Receipt, Run, Span, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import changes, process
@@ -29,9 +27,11 @@ from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
+from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.scrubbing import configured
 from workbench.replay.tasks import set_aside, uses_of
-from workbench.replay.told import Told
+from workbench.replay.told import read
+from workbench.replay.unfinished import Asked, Unfinished
 from workbench.source import Source, SourceError
 
 REPLACED = ("tool_result", "answer", "fault")
@@ -103,12 +103,41 @@ def fork(
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale))
     cut = _cut(databases, wish)
     before = _hashes(databases, cut.thread_id)
-    answer, checkpoints = _rerun(wish, cut, scratch)
-    steps, prefix = assemble(parent, _again(parent, cut), answer, checkpoints, wish.step.invocation)
+    work = Unfinished.beside(scratch)
+    answer = _rerun(wish, cut, work)
+    return _finished(wish, cut, answer, work, scratch, before, started)
+
+
+def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: Terms | None = None) -> Forked:
+    """Let a fork go on that was killed, from where its own thread stands; what was done live is not done again.
+
+    `scratch` is where its thread is to be kept, as when it was made. Raises ForkError when there is no such unfinished fork.
+    """
+    started = time.monotonic()
+    work = Unfinished.beside(scratch)
+    if not (work.folder / "request.json").exists():
+        raise ForkError(f"no unfinished fork stands in {work.folder}")
+    asked = work.asked
+    step = parent.step(asked.at)
+    wish = Wish(parent, step, asked.change, asked.graph, asked.live, asked.run_id, asked.seconds, terms or Terms())
+    cut = _cut(databases, wish)
+    before = _hashes(databases, cut.thread_id)
+    answer = _asked(wish, work.request(), work)
+    return _finished(wish, cut, answer, work, scratch, before, started)
+
+
+def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: Path, before: dict[str, str], started: float) -> Forked:
+    """The fork as a run with its receipt, once its thread is where it stays."""
+    _keep(Path(work.folder / "inside" / "thread.sqlite"), scratch)
+    work.remove()
+    parent, again = wish.parent, _again(wish.parent, cut)
+    steps, prefix = assemble(parent, again, answer, cutting.fresh(cut, _checkpoints(scratch)), wish.step.invocation)
     run = _run(wish, answer, steps, prefix)
-    receipt = _receipt(wish, answer, run, prefix)
-    proof = {"parent_sha256": before, "parent_intact": before == _hashes(databases, cut.thread_id), "seconds": round(time.monotonic() - started, 3)}
-    return Forked(run, receipt.model_copy(update=proof), prefix)
+    intact = before == _hashes([location(one) for one in before], cut.thread_id)
+    history = cutting.history(cut.database, cut.thread_id, cut), cutting.history(scratch, wish.run_id, cut)
+    lines = wish.terms.ledger.entries(run_id=wish.run_id)
+    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, lines, wish.terms.declared, intact, history)
+    return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix)
 
 
 # ---- before
@@ -159,33 +188,45 @@ def _hashes(databases: Sequence[Location], thread_id: str) -> dict[str, str]:
 # ---- the re-run
 
 
-def _rerun(wish: Wish, cut: Cut, scratch: Path) -> tuple[Answer, list[Checkpoint]]:
-    """Re-run in a folder of its own, of which the process can write to one half; what it wrote to the thread is moved to `scratch` then."""
-    with tempfile.TemporaryDirectory(prefix="workbench-fork-") as name:
-        folder = Path(name).resolve()
-        for part in ("inside", "outside"):
-            (folder / part).mkdir()
-        request = _request(wish, cut, folder)
-        try:
-            cutting.copy(cut, Path(request.database), wish.run_id)
-            _set_aside(wish, cut, request)
-            answer = _heard(wish, cut, request, folder)
-        except (SourceError, ProcessError, ChannelError) as error:
-            raise ForkError(str(error)) from error
-        if answer.ended == "refused":
-            raise ForkError(answer.says)
-        _keep(Path(request.database), scratch)
-    return answer, cutting.fresh(cut, _checkpoints(scratch))
+def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
+    """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
+    asked = Asked(
+        run_id=wish.run_id, parent_run_id=wish.parent.run_id, at=wish.step.index, change=wish.change, graph=wish.graph, live=wish.live, seconds=wish.seconds
+    )
+    try:
+        work.make(asked)
+    except FileExistsError:
+        raise ForkError(f"{wish.run_id} was begun before and is not finished: resume it, or remove {work.folder}") from None
+    request = _request(wish, cut, work.folder)
+    try:
+        cutting.copy(cut, Path(request.database), wish.run_id)
+        _set_aside(wish, cut, request)
+    except SourceError as error:
+        work.remove()
+        raise ForkError(str(error)) from error
+    return _asked(wish, request, work)
 
 
-def _heard(wish: Wish, cut: Cut, request: Request, folder: Path) -> Answer:
+def _asked(wish: Wish, request: Request, work: Unfinished) -> Answer:
+    try:
+        answer = _heard(wish, request, work)
+    except (ProcessError, ChannelError) as error:
+        raise ForkError(f"{error}\n{wish.run_id} is kept as far as it came: run.resume({wish.run_id!r}), workbench fork --resume {wish.run_id}") from error
+    if answer.ended == "refused":
+        work.remove()
+        raise ForkError(answer.says)
+    return answer
+
+
+def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     """Have the request done, hear what is done, and have made live what may be."""
     terms = wish.terms
     scribe = terms.scribe(wish.run_id, wish.parent, request.steps)
-    outside = Outside(wish.graph, seconds=wish.seconds, output=folder / "outside.txt")
+    outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt")
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
-        told = Told(folder / "told.jsonl", broker, scribe.told)
-        answer = process.ask(request, folder, told.hear, lambda: broker.waited)
+        told = read(work.told)
+        told.asked, told.noted = broker, scribe.told
+        answer = process.ask(request, work.folder, told.hear, lambda: broker.waited)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
@@ -296,37 +337,6 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
     )
 
 
-def _receipt(wish: Wish, answer: Answer, run: Run, prefix: int) -> Receipt:
-    return Receipt(
-        run_id=wish.run_id,
-        parent_run_id=wish.parent.run_id,
-        forked_at_step=wish.step.index,
-        change=wish.change,
-        live=wish.live,
-        graph=wish.graph,
-        calls=_counts(answer.records),
-        records=answer.records,
-        effects=count_effects(wish.parent, run),
-        outcome=_outcome(run, answer),
-        isolation=answer.isolation,
-        prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[:prefix]]),
-        notes=answer.notes,
-    )
-
-
 def _status(answer: Answer) -> Status:
     statuses: dict[str, Status] = {"done": "ok", "interrupted": "interrupted"}
     return statuses.get(answer.ended, "error")
-
-
-def _outcome(run: Run, answer: Answer) -> str:
-    first = answer.says.partition("\n")[0]
-    return f"{answer.ended}: {first}" if answer.ended in ("halted", "failed") else run.outcome
-
-
-def _counts(records: Sequence[CallRecord]) -> CallCounts:
-    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call."""
-    given = [record.answer for record in records if record.kind != "node"]
-    return CallCounts(
-        served=given.count("served") + given.count("edited"), live=given.count("live"), blocked=given.count("blocked"), halted=given.count("halted")
-    )

@@ -62,13 +62,28 @@ class Journal:
     """Where each record and span goes as soon as there is one."""
     records: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    first: int = 0
+    """How many records an earlier part of a resumed re-run left."""
+    part: int = 0
     _nth: Counter[str] = field(default_factory=Counter)
     _starts: int = 0
     _root: Span | None = None
+    _taken_up: Span | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, name: str) -> None:
-        """The graph is started or resumed: what follows is one trace."""
+    def go_on(self, root: Span | None, starts: int) -> None:
+        """Take up the trace of a re-run that was killed."""
+        self._taken_up, self._starts = root, starts
+
+    def start(self, name: str, **about: Json) -> None:
+        """The graph is started or resumed: what follows is one trace. What is said `about` the start is what it takes to go on after a kill."""
+        self._root, self._taken_up = self._taken_up, None
+        if self._root is None:
+            self._begin(name)
+        if self._root is not None:
+            self.tell({"start": {**about, "root": self._root.model_dump(mode="json")}})
+
+    def _begin(self, name: str) -> None:
         self._starts += 1
         trace_id = self._id(f"trace {self._starts}", 32)
         attributes = {
@@ -121,9 +136,9 @@ class Journal:
         nth = 0 if answer == "live" else self.count(seen)
         with self._lock:
             self.records.append(record)
-            told: dict[str, Json] = {"record": record.model_dump(mode="json"), "place": seen.place, "nth": nth}
+            told: dict[str, Json] = {"record": record.model_dump(mode="json"), "place": seen.place, "nth": nth, "namespace": seen.namespace}
             if seen.call.kind in OPERATIONS:
-                self.spans.append(self._span(seen, len(self.records) - 1, output, error))
+                self.spans.append(self._span(seen, self.first + len(self.records) - 1, output, error))
                 told["span"] = self.spans[-1].model_dump(mode="json")
             self.tell(told)
 
@@ -163,7 +178,14 @@ class Journal:
             **_where(seen),
             **ATTRIBUTES[seen.call.kind](seen, output),
         }
-        span = Span(trace_id="", span_id=self._id(str(number), 16), name=seen.call.name, start_ns=seen.started_ns, attributes=attributes, scope=SCOPE)
+        span = Span(
+            trace_id="",
+            span_id=self._id(f"{self.part}.{number}" if self.part else str(number), 16),
+            name=seen.call.name,
+            start_ns=seen.started_ns,
+            attributes=attributes,
+            scope=SCOPE,
+        )
         return self._raised(span, error)
 
 

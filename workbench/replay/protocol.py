@@ -45,6 +45,30 @@ class Alteration(Value):
     fault: Fault | None = None
 
 
+class Resumed(Value):
+    """Where a killed re-run goes on: what stands of what it told (`workbench.replay.unfinished`)."""
+
+    part: int
+    """How often it has been resumed, this time included."""
+    records: int
+    used: tuple[int, ...]
+    """The recorded steps that were served for good."""
+    answers: tuple[int, ...] = ()
+    """Of these, the answers of people that the last start was to bring."""
+    freed: bool
+    applied: int
+    starts: int
+    inputs: int | None = None
+    """How many of the later inputs were left at the last start, and how many restarts."""
+    restarts: int | None = None
+    given: str = "none"
+    at: str | None = None
+    """What the last start was given, and the checkpoint it started from: where the thread still stands there, it is given again."""
+    root: Span | None = None
+    """The span of the last start, where it has no end yet."""
+    spent: Spent = Spent()
+
+
 class Request(Value):
     """All that a re-run needs. Paths are absolute; `folder` and its parts are the only place it may write to."""
 
@@ -87,6 +111,7 @@ class Request(Value):
     """Nodes whose code runs even where recorded writes could stand for them; "*" for all."""
     stale: tuple[str, ...] = ()
     """Tools, or kinds of calls, for which the nearest recording's answer is served where there is no recording."""
+    resumed: Resumed | None = None
     limits: tuple[int, int] | None = None
     """The recorded run ended at its recursion limit: what is left of it at the cut, and the whole."""
 
@@ -106,4 +131,8 @@ class Answer(Value):
     isolation: str = ""
     sandboxed: bool = False
     spent: Spent = Spent()
+    applied: bool = False
+    """Whether some call met the change."""
+    state: tuple[str, str] | None = None
+    """Hash of the last state in memory, and reloaded from the database by a connection of its own."""
     notes: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from workbench.model import CallRecord, Interaction, Json
-from workbench.replay import fence, graphs, nodes
+from workbench.replay import fence, graphs, nodes, reload
 from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
@@ -30,7 +30,7 @@ from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
 from workbench.replay.overlay import overlay, replace_message, serializer_of, undecoded
-from workbench.replay.protocol import Alteration, Answer, Request
+from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
 from workbench.replay.tasks import Tasks
 from workbench.replay.tripwire import Tripwire
@@ -51,8 +51,10 @@ ASYNC_ONLY = re.compile(
 class Runner(Protocol):
     """A graph on its scratch thread."""
 
-    def invoke(self, given: Any, limit: int | None) -> None:
-        """Run until the graph ends or stops, for so many super-steps at most."""
+    config: RunnableConfig
+
+    def invoke(self, given: Any, limit: int | None) -> Any:
+        """Run until the graph ends or stops, for so many super-steps at most. Returns the state as it stands in memory."""
 
     def state(self) -> StateSnapshot:
         """Where the thread stands."""
@@ -67,23 +69,27 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         fence.prove()
         if request.state is not None:
             overlay(graph, request, request.state)
-        alteration = request.alteration
+        alteration, replaced = request.alteration, False
         if alteration.message is not None and replace_message(graph, request, alteration.message):
             alteration = alteration.model_copy(update={"message": None})
+            replaced = True
     except (graphs.GraphError, fence.FenceError) as error:
         return Answer(ended="refused", says=str(error))
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
+    gone = request.resumed or Resumed(part=0, records=0, used=(), freed=False, applied=0, starts=0)
     session = Session(
         Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale),
-        Journal(request.run_id, tell=line.tell),
+        Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
         models_live=request.models_live,
         edited=request.edited,
         stale_answers=request.stale_answers,
         altered=Alterations(alteration),
         reach=Reach(line, frozenset(request.outside), alteration.settings),
-        meter=Meter(request.budget),
+        meter=Meter(request.budget, spent=gone.spent),
     )
+    session.altered.applied = gone.applied
+    _go_on(session, gone)
     fence.put_up(session)
     if graph.store is not None:
         session.notes.append("the graph's store is empty in a re-run: what it held was not recorded")
@@ -91,24 +97,46 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     if request.recorded:
         session.nodes = _nodes(request, session, graph, lost, wire)
         nodes.put_up(session.nodes)
-    ended, says = _through(session, request, graph)
+    ended, says, state = _through(session, request, graph)
     if lost:
         session.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
-    return _answer(session, ended, says)
+    answer = _answer(session, ended, says)
+    return answer.model_copy(update={"state": state, "applied": replaced or session.altered.applied > 0 or _edited(session)})
 
 
-def _through(session: Session, request: Request, graph: Graph) -> tuple[str, str]:
-    """Drive the graph to its end. One that turns out to run asynchronously alone, before it made any call, is begun again so."""
+def _go_on(session: Session, gone: Resumed) -> None:
+    """Leave out what an earlier part of this re-run has done."""
+    session.journal.go_on(gone.root, gone.starts)
+    session.tape.leave_out(gone.used)
+    for _ in range(max(0, gone.starts - 1)):
+        session.tape.restart()
+    if gone.freed:
+        session.tape.free()
+
+
+def _edited(session: Session) -> bool:
+    return any(record.answer == "edited" for record in session.journal.records)
+
+
+def _through(session: Session, request: Request, graph: Graph) -> tuple[str, str, tuple[str, str] | None]:
+    """Drive the graph to its end. One that turns out to run asynchronously alone, before it made any call, is begun again so.
+
+    Returns how it ended, what there is to say about it, and the hashes of its last state in memory and reloaded.
+    """
     loops = graphs.needs_loop(graph)
     mark = _last_write(request)
-    with runner(graph, request, loops=loops) as running:
-        ended, says = Drive(running, session, request, graph).through()
-    if loops or session.journal.records or not ASYNC_ONLY.match(says):
-        return ended, says
+    ended = _driven(session, request, graph, loops=loops)
+    if loops or session.journal.records or not ASYNC_ONLY.match(ended[1]):
+        return ended
     _forget_failure(request, mark)
     session.journal.forget()
-    with runner(graph, request, loops=True) as running:
-        return Drive(running, session, request, graph).through()
+    return _driven(session, request, graph, loops=True)
+
+
+def _driven(session: Session, request: Request, graph: Graph, *, loops: bool) -> tuple[str, str, tuple[str, str] | None]:
+    with runner(graph, request, loops=loops) as running:
+        drive = Drive(running, session, request, graph)
+        return *drive.through(), reload.compared(graph, request.database, running.config, drive.held)
 
 
 def _last_write(request: Request) -> int:
@@ -144,7 +172,7 @@ def _answer(session: Session, ended: Any, says: str) -> Answer:
     notes = [*session.notes, *(session.nodes.notes if session.nodes else ()), *_flagged(session.journal.records)]
     if left:
         notes.append(f"{len(left)} recorded calls were not made again: {_listed(f'step {one.step} {one.name}' for one in left)}")
-    if session.edited is not None and not any(record.answer == "edited" for record in session.journal.records) and not session.altered.applied:
+    if session.edited is not None and not _edited(session) and not session.altered.applied:
         notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
     elif session.altered.asked != Alteration() and not session.altered.applied:
         notes.append("no call was made that the change applies to: it had no effect")
@@ -182,25 +210,53 @@ class Drive:
         serializer = serializer_of(graph)
         self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
         self.restarts = request.restarts
+        self.held: Any = None
+        self.gone = request.resumed
+        if self.gone is not None:
+            self._take_up(self.gone)
         self.limit = request.limits[0] if request.limits else None
 
     def through(self) -> tuple[str, str]:
         """Run to the end. Returns how it ended and what there is to say about it."""
-        given: Any = None
-        while True:
+        given: Any = self._first()
+        while given is not STOP:
             failed = self._invoke(given)
             if self.session.divergence is not None:
                 return "halted", str(self.session.divergence)
             given = self._next()
             if given is STOP:
                 return self._ending(failed)
+        return self._ending("")
+
+    def _take_up(self, gone: Resumed) -> None:
+        """Be where an earlier part of this re-run was when it was killed."""
+        for _ in range(len(self.inputs) - (len(self.inputs) if gone.inputs is None else gone.inputs)):
+            self.taken = self.inputs.popleft()
+        self.restarts = self.restarts if gone.restarts is None else gone.restarts
+
+    def _first(self) -> Any:
+        """What the graph is given first: nothing, for it goes on from its checkpoint, unless a kill came before that was saved."""
+        gone = self.gone
+        if gone is None:
+            return None
+        if gone.given == "input" and self._at() == gone.at:
+            return self.taken
+        if self.running.state().interrupts:
+            self.session.tape.give_back(gone.answers)
+            return self._next()
+        return None
+
+    def _at(self) -> str | None:
+        found = self.running.state().config["configurable"].get("checkpoint_id")
+        return None if found is None else str(found)
 
     def _invoke(self, given: Any) -> str:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by the session."""
-        failed, limits = "", self.request.limits
-        self.session.journal.start(self.name)
+        failed, limits, self.held = "", self.request.limits, None
+        kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
+        self.session.journal.start(self.name, given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
         try:
-            self.running.invoke(given, self.limit)
+            self.held = self.running.invoke(given, self.limit)
             self.session.settle()
         except CutOff as stop:
             self.session.cut_off = None
@@ -282,8 +338,8 @@ class _Direct:
     def __init__(self, graph: Graph, config: RunnableConfig) -> None:
         self.graph, self.config = graph, config
 
-    def invoke(self, given: Any, limit: int | None) -> None:
-        self.graph.invoke(given, _limited(self.config, limit))
+    def invoke(self, given: Any, limit: int | None) -> Any:
+        return self.graph.invoke(given, _limited(self.config, limit), durability="sync")
 
     def state(self) -> StateSnapshot:
         return self.graph.get_state(self.config)
@@ -293,8 +349,8 @@ class _Looped:
     def __init__(self, graph: Graph, config: RunnableConfig, loop: asyncio.Runner) -> None:
         self.graph, self.config, self.loop = graph, config, loop
 
-    def invoke(self, given: Any, limit: int | None) -> None:
-        self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit)))
+    def invoke(self, given: Any, limit: int | None) -> Any:
+        return self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit), durability="sync"))
 
     def state(self) -> StateSnapshot:
         return self.loop.run(self.graph.aget_state(self.config))

@@ -46,6 +46,7 @@ class Told:
                 self.records.append(CallRecord.model_validate(said["record"]))
             if said.get("forget") == "spans":
                 self.spans.clear()
+                self.starts.clear()
             if "span" in said:
                 self.spans.append(Span.model_validate(said["span"]))
             if "start" in said:

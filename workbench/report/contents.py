@@ -14,8 +14,9 @@ from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
-from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words, receipt_section
+from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
+from workbench.report.receipts import receipt_section
 from workbench.report.steps import anchor, steps_section, steps_table
 
 FAILED_FIRST = {"error": 0, "interrupted": 1, "running": 1, "cancelled": 1, "ok": 2}

@@ -1,45 +1,22 @@
-"""What a fork leaves behind: its receipt, and the comparison with its parent."""
+"""A fork compared with its parent: effects, side by side."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from workbench import charts
 from workbench.comparison import answered, parts
 from workbench.frames import effects_frame
-from workbench.model import Aligned, Answered, Change, Comparison, EffectCount, Receipt, Run, Step
-from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Plot, Row, Section, Table
-from workbench.report.quantities import DASH, cut, line, literal, plural
+from workbench.model import Aligned, Answered, Comparison, EffectCount, Run, Step
+from workbench.report.document import Block, Code, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
+from workbench.report.quantities import DASH, line, plural
 from workbench.report.steps import anchor, gist, literal_line
 
 FOLD_AT = 4
-MAX_RECORDS = 500
-CHANGE_CHARS = 2000
-ANSWER_TONES = {"served": "ok", "edited": "changed", "live": "warning", "blocked": "error", "halted": "error"}
 SIGNS = {"same": "=", "changed": "Δ", "added": "+", "removed": "−"}
 ENDED_TONES = {"done": "ok", "unknown": "warning", "failed": "error", "edited by you": "changed"}
 MAX_PARTS, PART_CHARS, LEAD_CHARS = 3, 60, 12
-PROOF = re.compile(r" \([^()]*\)")
-
-
-def receipt_section(receipt: Receipt, parent: str | None = None) -> Section:
-    """What a fork was asked, what ran, what was served, live, blocked or halted, and how it was isolated.
-
-    `parent` is the anchor prefix of the parent's steps, None where the report doesn't show them.
-    """
-    verdict = "Nothing was halted or blocked, and the recording is untouched." if receipt.clean else _stopped(receipt)
-    return Section(
-        "Receipt of the fork",
-        (
-            Paragraph((Mark("clean" if receipt.clean else "not clean", "ok" if receipt.clean else "error"), f" {verdict}"), "ok" if receipt.clean else "error"),
-            Facts(tuple(_asked(receipt, parent))),
-            *_change(receipt.change),
-            _records(receipt),
-        ),
-        "receipt",
-    )
 
 
 def effects_blocks(comparison: Comparison) -> tuple[Block, ...]:
@@ -79,11 +56,6 @@ def attempts(ways: Mapping[Answered | None, int]) -> str:
     rest = [(ways.get("edited", 0), "answered by the edit"), (ways.get("stopped", 0), "stopped")]
     detail = f" ({', '.join(said)})" if before or served else ""
     return ", ".join([f"{before + served + made} attempted{detail}", *(f"{number} {word}" for number, word in rest if number)])
-
-
-def isolation_phrase(receipt: Receipt) -> str:
-    """What a sandbox kept out, without how it is known; where something is lacking, all of it."""
-    return PROOF.sub("", receipt.isolation) if receipt.isolation.startswith("sandboxed: ") else receipt.isolation
 
 
 def part_lines(left: Step, right: Step) -> tuple[str, str]:
@@ -164,57 +136,3 @@ def _side(run: Run, index: int | None, prefix: str, told: str) -> tuple[Phrase, 
     step = run.step(index)
     edited: Phrase = (Mark("edited", "changed"), " ") if "edited" in step.notes else ()
     return (Link(str(index), anchor(prefix, index)),), (*edited, Code(step.name), " ", told)
-
-
-def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]:
-    calls, place = receipt.calls, f"step {receipt.forked_at_step}"
-    yield (
-        "fork",
-        (Code(receipt.run_id), " of ", Code(receipt.parent_run_id), " at ", Link(place, anchor(parent, receipt.forked_at_step)) if parent else place),
-    )
-    yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
-    yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)
-    yield "named as live", (", ".join(receipt.live) or "nothing",)
-    yield "isolation", (isolation_phrase(receipt),)
-    yield "recording", (Mark("byte-identical", "ok") if receipt.parent_intact else Mark("changed during the fork", "error"), *_hashes(receipt))
-    yield "unchanged prefix", (Code(receipt.prefix_sha256[:12]) if receipt.prefix_sha256 else DASH,)
-    yield "outcome", (receipt.outcome,)
-    if receipt.notes:
-        yield "notes", ("; ".join(receipt.notes),)
-
-
-def _hashes(receipt: Receipt) -> Phrase:
-    return tuple(part for name, sha in receipt.parent_sha256.items() for part in (" · ", line(name.rpartition("/")[2], 60), " ", Code(sha[:12])))
-
-
-def _stopped(receipt: Receipt) -> str:
-    calls = receipt.calls
-    parts = [f"{plural(calls.halted, 'call')} had no recording" if calls.halted else "", f"{plural(calls.blocked, 'call')} blocked" if calls.blocked else ""]
-    parts.append("" if receipt.parent_intact else "the recorded database changed while the fork ran")
-    return "; ".join(filter(None, parts)).capitalize() + "."
-
-
-def _change(change: Change) -> tuple[Block, ...]:
-    if change.kind == "none":
-        return (Facts((("changed", ("nothing: an unchanged replay",)),)),)
-    text, note = cut(literal(change.value), CHANGE_CHARS)
-    return (Listing(text, "tool result put in" if change.kind == "tool_result" else "state put in", note),)
-
-
-def _records(receipt: Receipt) -> Table:
-    rows = tuple(
-        Row(
-            (
-                (Mark(one.answer, ANSWER_TONES[one.answer]),),
-                (one.kind,),
-                (Code(line(one.name, 60)),),
-                (DASH if one.from_step is None else f"recording of step {one.from_step}",),
-                (line(literal_line(one.arguments), 120) if one.arguments is not None else DASH,),
-                (one.says,),
-            ),
-            ANSWER_TONES[one.answer] if one.answer in {"blocked", "halted"} else "",
-        )
-        for one in receipt.records[:MAX_RECORDS]
-    )
-    left_out = len(receipt.records) - len(rows)
-    return Table(("answer", "kind", "call", "from", "asked", "why"), rows, caption=f"{plural(left_out, 'more call')} in the JSON report." if left_out else "")

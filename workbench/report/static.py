@@ -15,9 +15,10 @@ from workbench.calls import token_count
 from workbench.figures import told
 from workbench.model import CallRecord, Comparison, Finding, Receipt, Run, Step
 from workbench.report.claims import ORDER
-from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, isolation_phrase, told_sides
+from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, told_sides
 from workbench.report.markup import Markup, element, join, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
+from workbench.report.receipts import attempts_words, isolation_phrase, spent_words, verdict
 from workbench.report.steps import gist, literal_line
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
@@ -141,6 +142,7 @@ def receipt_html(receipt: Receipt) -> str:
         "div",
         element("div", _badge("ok" if receipt.clean else "error", "ok" if receipt.clean else "error", "clean" if receipt.clean else "not clean"), " receipt"),
         _table(("", ""), _receipt_facts(receipt), [""] * len(_receipt_facts(receipt))),
+        _checks_table(receipt),
         element("details", element("summary", "isolation in full"), receipt.isolation) if isolation_phrase(receipt) != receipt.isolation else "",
         _table(("answer", "kind", "call", "why"), stopped, ["warning" if row[0] == "live" else "error" for row in stopped]) if stopped else "",
     )
@@ -216,6 +218,14 @@ def _audit_says(answer: Answer) -> Markup:
     cited = [element("div", f"{one.run_id} step {one.step} {one.path} · sha256 {one.sha256[:12]}") for one in answer.evidence]
     folded_in = element("details", element("summary", f"evidence ({len(cited)})"), *cited) if cited else ""
     return join(*told, folded_in, element("div", element("i", "to get evidence: "), answer.record) if answer.record else "")
+
+
+def _checks_table(receipt: Receipt) -> Markup:
+    """Every check with its verdict, folded away."""
+    rows = [(check.verdict, check.name, line(check.says, 300)) for check in receipt.checks]
+    tones = ["error" if check.verdict == "fail" else "" for check in receipt.checks]
+    table = _table(("verdict", "check", "judged by"), rows, tones)
+    return element("details", element("summary", plural(len(rows), "check")), table) if rows else Markup()
 
 
 def _notable(receipt: Receipt) -> list[CallRecord]:
@@ -305,6 +315,10 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("calls", f"{calls.served} served, {calls.live} live, {calls.blocked} blocked, {calls.halted} halted"),
         ("isolation", isolation_phrase(receipt)),
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
+        *([("effects", attempts_words(receipt))] if receipt.attempts else []),
+        *([("spent", spent_words(receipt.spent))] if receipt.spent else []),
+        *(("went live", f"{one.key}: {one.event}, approved by {one.approved_by}") for one in receipt.went_live[:MAX_ROWS]),
+        *([("verdict", verdict(receipt))] if receipt.checks else []),
         ("outcome", line(receipt.outcome, 300)),
     ]
 

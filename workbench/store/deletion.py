@@ -7,10 +7,10 @@ without them; a server's tables are written anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from workbench.store import contents
 from workbench.store.contents import PAYLOAD, batched
@@ -85,7 +85,18 @@ def _taken_out(connection: Connection, extent: Extent, done: Deleted) -> Iterato
         for batch in batched(extent.runs, IN_CLAUSE):
             gone = connection.execute(delete(TABLES[name]).where(TABLES[name].c.run_id.in_(batch)))
             done.rows[name] = done.rows.get(name, 0) + gone.rowcount
+    yield from _forget_acts(connection, extent.runs)
     done.rows = {name: count for name, count in done.rows.items() if count}
+
+
+def _forget_acts(connection: Connection, runs: Sequence[str]) -> Iterator[str]:
+    """Empty these runs' lines of the ledger; gives the addresses they pointed at. That a key was used stays known: no act may be done live twice."""
+    ledger = TABLES["ledger"]
+    for batch in batched(runs, IN_CLAUSE):
+        here = ledger.c.run_id.in_(batch)
+        yield from connection.execute(select(ledger.c.sha256).where(here)).scalars()
+        connection.execute(delete(ledger).where(here, ledger.c.event.in_(("attempted", "refused"))))
+        connection.execute(update(ledger).where(here).values(sha256="", key=""))
 
 
 def _with_targets(connection: Connection, addresses: set[str], steps: set[str]) -> set[str]:

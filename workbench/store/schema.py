@@ -225,7 +225,7 @@ class ReviewRow(SQLModel, table=True):
 
 
 class LedgerRow(SQLModel, table=True):
-    """One line of the ledger of side effects. Only added to, also where its runs are deleted: that something was done for real stays true."""
+    """One line of the ledger of side effects. Only added to; where its run is deleted, that a key was used stays known, and nothing else."""
 
     __tablename__ = "ledger"
     seq: int | None = Field(default=None, primary_key=True)

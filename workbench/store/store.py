@@ -679,7 +679,11 @@ class Store:
     def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
         """The lines of the ledger with this business key, idempotency key and fork, oldest first."""
         wanted = {LEDGER.c.key: None if key is None else digest(key), LEDGER.c.idempotency_key: idempotency_key, LEDGER.c.run_id: run_id}
-        query = select(LEDGER.c.sha256).where(*(column == value for column, value in wanted.items() if value is not None)).order_by(LEDGER.c.seq)
+        query = (
+            select(LEDGER.c.sha256)
+            .where(*(column == value for column, value in wanted.items() if value is not None), LEDGER.c.sha256 != "")
+            .order_by(LEDGER.c.seq)
+        )
         with self._engine.connect() as connection:
             return list(load(connection, LedgerEntry, _column(connection, query)))
 
@@ -773,7 +777,7 @@ class Store:
                 problems += [problem] if problem else []
                 wanted |= {target: f"{'step' if address in steps else 'payload'} {address[:12]}" for target in targets if target not in known}
             for table in (SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY, RUN, STEP, EXAMINATION, FINDING, RECEIPT, LEDGER):
-                missing = [address for address in _column(connection, select(table.c.sha256)) if address not in known]
+                missing = [address for address in _column(connection, select(table.c.sha256)) if address and address not in known]
                 problems += [f"{table.name}: payload {address[:12]} is missing" for address in missing]
             problems += [f"{owner}: {target[:12]}, which it points at, is missing" for target, owner in wanted.items() if target not in known]
             problems += searching.disagreements(connection)

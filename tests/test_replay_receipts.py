@@ -1,0 +1,134 @@
+"""The receipt: what it tells of a fork, and that each check by which it is green can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.replay_recording import Recording, record
+from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent
+from workbench.replay.protocol import Answer
+from workbench.replay.receipts import CHECKS, Proof, checks, counts, divergences, stale_reads
+from workbench.sketch import sketch, tool, user
+
+PARENT = sketch(user("pay 5"), tool("pay", {"amount": 50}, "paid"))
+
+
+def call(name: str = "pay", answer: str = "served", **fields: Any) -> CallRecord:
+    return CallRecord(kind="tool", name=name, answer=answer, **fields)  # type: ignore[arg-type]  # one of the answers
+
+
+def line(event: str = "done", **fields: Any) -> LedgerEntry:
+    known = {"kind": "tool", "name": "pay", "key": "pay(amount=50)", "effect": "effect", "guessed": True, "idempotency_key": "k", "at_ns": 1}
+    known |= {"run_id": "fork", "parent_run_id": "p", "root_run_id": "p", "answered": "live", "approved_by": "Ada", "event": event}
+    return LedgerEntry(**(known | fields))
+
+
+def proof(run: Run = PARENT, change: str = "none", live: tuple[str, ...] = (), lines: tuple[LedgerEntry, ...] = (), **fields: Any) -> Proof:
+    """What an unchanged replay leaves, but for what is given."""
+    whole = {"intact": True, "history": ("a", "a")} | {name: fields.pop(name) for name in ("intact", "history") if name in fields}
+    answer = Answer(**({"ended": "done", "records": (call(from_step=1),), "state": ("s", "s"), "applied": True, "spent": Spent()} | fields))
+    return Proof(PARENT, run, 0, (0, 1), Change(kind=change), live, answer, lines, {}, **whole)  # type: ignore[arg-type]  # one of the kinds
+
+
+def failed(given: Proof) -> set[str]:
+    return {check.name for check in checks(given) if check.verdict == "fail"}
+
+
+OTHER = sketch(user("pay 5"), tool("pay", {"amount": 70}, "paid"))
+FAILING = {
+    "recording untouched": proof(intact=False),
+    "history unchanged": proof(history=("a", "b")),
+    "nothing halted": proof(records=(call(answer="halted"),)),
+    "nothing blocked": proof(records=(call(answer="blocked"),)),
+    "change met": proof(change="fault", applied=False),
+    "same steps": proof(run=OTHER),
+    "state reloads": proof(state=("s", "t")),
+    "served in place": proof(records=(call(from_step=1, says="moved from other"),)),
+    "no stale reads": proof(
+        change="tool_result", records=(call(answer="edited", arguments={"id": "BK-1"}), call("get_booking", arguments={"id": "BK-1"}, from_step=3))
+    ),
+    "live as approved": proof(live=("tool:pay",), records=(call(answer="live"),)),
+    "every act settled": proof(live=("tool:pay",), records=(call(answer="live"),), lines=(line("begun"),)),
+    "within budget": proof(records=(call(answer="halted", says="over budget: 1 of 1 steps are spent"),)),
+}
+
+
+def test_green() -> None:
+    """An unchanged replay passes every check that applies to it."""
+    assert [(check.name, check.verdict) for check in checks(proof()) if check.verdict != "pass"] == [
+        ("change met", "not applicable"),
+        ("live as approved", "not applicable"),
+        ("every act settled", "not applicable"),
+    ]
+    assert set(FAILING) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_can_fail(name: str) -> None:
+    """Each check fails for the fault it looks for, and for no other unless both are there."""
+    found = failed(FAILING[name])
+    assert name in found
+    assert found <= {name, "nothing halted"}
+
+
+def test_clean_is_what_the_checks_say() -> None:
+    """A receipt is clean when no check failed; one from before there were checks goes by what was stopped."""
+    bare = {"run_id": "f", "parent_run_id": "p", "forked_at_step": 0, "change": Change(), "graph": "g", "outcome": "", "isolation": ""}
+    old = Receipt(**bare, calls=counts([call(answer="halted")]))
+    assert not old.clean
+    assert Receipt(**bare, calls=counts([]), checks=(Check(name="a", verdict="pass"), Check(name="b", verdict="not applicable"))).clean
+    assert not Receipt(**bare, calls=counts([]), checks=(Check(name="a", verdict="fail"),)).clean
+
+
+def test_stale_reads() -> None:
+    """A served read is stale after a live or edited act with which it shares a text or number, or when it reads everything."""
+
+    def stale(*records: CallRecord) -> list[str]:
+        return list(stale_reads(records, {"pay": "effect"}))
+
+    paid = call(answer="live", arguments={"amount": 50, "note": "x"})
+    assert stale(paid, call("get_payment", arguments={"amount": 50}, from_step=7)) == [
+        "get_payment (recording of step 7) was read as it was before pay was live"
+    ]
+    assert len(stale(paid, call("list_payments", arguments={}, from_step=7))) == 1
+    assert stale(paid, call("get_payment", arguments={"amount": 60}, from_step=7)) == []
+    assert stale(call("get_payment", arguments={"amount": 50}, from_step=7), paid) == []
+    assert stale(call(arguments={"amount": 50}, from_step=1), call("get_payment", arguments={"amount": 50}, from_step=7)) == []
+
+
+def test_divergences() -> None:
+    """What was served otherwise than it was recorded is listed with its step; what was served as it was is not."""
+    assert list(divergences([call(from_step=1), call(from_step=2, says="repeated")])) == ["tool pay (recording of step 2): repeated"]
+
+
+@pytest.fixture
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
+    """A run that paid twice and looked."""
+    ledger = tmp_path / "ledger.txt"
+    ledger.touch()
+    monkeypatch.setenv("LEDGER", str(ledger))
+    monkeypatch.setenv("KILL", str(ledger))
+    return record(tmp_path, "killed", [])
+
+
+def test_receipt_of_a_fork(recording: Recording, tmp_path: Path) -> None:
+    """A receipt tells which nodes were to run and ran, the effects attempted, both hashes of the state, and what was spent."""
+    receipt = recording.fork(recording.step("pay", 1)).receipt
+    assert [(one.node, one.asked, one.ran) for one in receipt.nodes] == [("second_payment", 1, 1), ("look", 1, 1)]
+    assert receipt.attempts == {"attempted": 1, "served": 1, "edited": 0, "live": 0, "halted": 0, "blocked": 0, "refused": 0}
+    assert receipt.state_sha256 is not None
+    assert receipt.state_sha256[0] == receipt.state_sha256[1]
+    assert receipt.history_sha256 is not None
+    assert receipt.spent is not None
+    assert (receipt.version, receipt.spent.steps, receipt.clean) == (1, 2, True)
+    assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt
+
+
+def test_stale_read_in_a_fork(recording: Recording) -> None:
+    """A fork that serves a list of payments from before the payment was changed is not green, and says so."""
+    receipt = recording.fork(recording.step("pay", 1), Change(kind="tool_result", value={"paid": 0})).receipt
+    assert receipt.stale_reads == ("list_payments (recording of step 3) was read as it was before pay was edited",)
+    assert {check.name for check in receipt.checks if check.verdict == "fail"} == {"no stale reads"}

@@ -1,0 +1,107 @@
+"""A re-run that was killed for real goes on where it stopped, and does nothing live twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.replay_recording import Recording, record
+from workbench.comparison import compare
+from workbench.replay import Forked, ForkError
+from workbench.replay.approvals import standing
+from workbench.replay.broker import Terms
+from workbench.replay.forking import resume
+from workbench.replay.ledger import Pages
+from workbench.replay.unfinished import Unfinished, sifted
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What tools did for real, written by the tools themselves."""
+    path = tmp_path / "ledger.txt"
+    path.touch()
+    monkeypatch.setenv("LEDGER", str(path))
+    return path
+
+
+@pytest.fixture
+def recording(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
+    """A run that paid twice and looked."""
+    monkeypatch.setenv("KILL", str(ledger))  # it is there, so nothing is killed
+    found = record(tmp_path, "killed", [])
+    ledger.write_text("")
+    return found
+
+
+def go_on(recording: Recording, marker: Path, **options: Any) -> Forked:
+    marker.touch()
+    return resume(recording.run, databases=[recording.database], scratch=recording.database.with_name("forks") / "fork.sqlite", **options)
+
+
+def test_killed(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a SIGKILL the fork goes on from its last checkpoint, and comes to what it would have come to without."""
+    whole = recording.fork(0, scratch=tmp_path / "whole.sqlite", run_id="whole")
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    with pytest.raises(ForkError, match=r"died \(status -9\) without an answer(.|\n)*workbench fork --resume fork"):
+        recording.fork(0)
+    with pytest.raises(ForkError, match="was begun before and is not finished: resume it"):
+        recording.fork(0)
+    forked = go_on(recording, tmp_path / "marker")
+    assert [row.relation for row in compare(whole.run, forked.run).rows] == ["same"] * len(whole.run.steps)
+    assert [step.invocation for step in forked.run.steps] == [step.invocation for step in whole.run.steps]
+    assert forked.receipt.calls == whole.receipt.calls
+    assert forked.receipt.clean
+    assert not Unfinished.beside(tmp_path / "forks" / "fork.sqlite").folder.exists()
+
+
+def test_live_effects_are_not_repeated(recording: Recording, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done live before the kill is not done again: the finished step stands, and the unfinished one gets its result from the ledger."""
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    pages = Pages()
+    terms = Terms(approve=standing(["pay"]), ledger=pages)
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(0, live=("tool:pay",), terms=terms)
+    before = ledger.read_text()
+    assert [line.split()[1] for line in before.splitlines()] == ["5", "7"]
+    forked = go_on(recording, tmp_path / "marker", terms=terms)
+    assert ledger.read_text() == before
+    payments = [(one.answer, one.says) for one in forked.receipt.records if one.name == "pay"]
+    assert payments[0][0] == "live"
+    assert payments[1] == ("served", "done live before this fork was killed; the ledger has the result")
+    assert [one.event for one in pages.lines if one.answered == "live"] == ["begun", "done", "begun", "done"]
+    assert forked.run.status == "ok"
+
+
+def test_unknown_is_not_repeated(recording: Recording, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live call that was begun and never ended is not made again: nobody knows whether it took effect."""
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    pages = Pages()
+    terms = Terms(approve=standing(["pay"]), ledger=pages)
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(0, live=("tool:pay",), terms=terms)
+    del pages.lines[-1]  # as if the parent had been killed too, while the call was being made
+    before = ledger.read_text()
+    forked = go_on(recording, tmp_path / "marker", terms=terms)
+    assert ledger.read_text() == before
+    assert "it was begun and never ended, so nobody knows whether it took effect" in forked.receipt.outcome
+    assert {check.name for check in forked.receipt.checks if check.verdict == "fail"} == {"nothing halted", "every act settled"}
+
+
+def test_nothing_to_resume(recording: Recording, tmp_path: Path) -> None:
+    """A fork that is not unfinished can't be resumed."""
+    with pytest.raises(ForkError, match="no unfinished fork stands in"):
+        go_on(recording, tmp_path / "marker")
+
+
+def test_sifted() -> None:
+    """What a task told stands when the task is done, or told it before it stopped to ask and was started again; numbers are given anew."""
+
+    def told(task: str, number: int) -> dict[str, Any]:
+        return {"record": {}, "namespace": f"node:{task}", "span": {"attributes": {"workbench.call": number}}}
+
+    lines = [{"start": {}}, told("done", 0), told("lost", 1), told("asked", 2), {"start": {}}, told("asked", 3), told("done", 4)]
+    kept = list(sifted(lines, {"done"}, {"asked"}))
+    assert [one.get("namespace", "start") for one in kept] == ["start", "node:done", "node:asked", "start", "node:done"]
+    assert [one["span"]["attributes"]["workbench.call"] for one in kept if "span" in one] == [0, 1, 2]

@@ -1,0 +1,260 @@
+"""The receipt of a fork: what was asked and what ran, and the checks by which it is green. Each check can fail, and says by what it was judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from workbench.comparison import compare, count_effects
+from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Step, digest
+from workbench.replay.ledger import class_of, is_effect
+from workbench.replay.place import node_path
+from workbench.replay.protocol import Answer
+
+SHORTEST_SHARED_TEXT = 3
+LEAST_SHARED_NUMBER = 10
+MOVED, REPEATED = "moved", "repeated"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a receipt is made of."""
+
+    parent: Run
+    run: Run
+    prefix: int
+    again: Collection[int]
+    """The parent's steps that were to be done again."""
+    change: Change
+    live: tuple[str, ...]
+    answer: Answer
+    lines: Sequence[LedgerEntry]
+    """What the ledger has of this fork."""
+    declared: Mapping[str, EffectClass]
+    intact: bool
+    history: tuple[str, str]
+    """Hash of the kept checkpoints as they were recorded, and as the fork left them."""
+
+    @property
+    def records(self) -> tuple[CallRecord, ...]:
+        """The calls the fork made."""
+        return self.answer.records
+
+    @property
+    def went_live(self) -> list[LedgerEntry]:
+        """The last line of each live call of a tool."""
+        last: dict[str, LedgerEntry] = {one.idempotency_key or str(number): one for number, one in enumerate(self.lines) if one.answered == "live"}
+        return [one for one in last.values() if one.kind == "tool"]
+
+
+def receipt_of(proof: Proof, graph: str, parent_sha256: Mapping[str, str], seconds: float) -> Receipt:
+    """The receipt, its checks included."""
+    run, answer = proof.run, proof.answer
+    return Receipt(
+        run_id=run.run_id,
+        parent_run_id=proof.parent.run_id,
+        forked_at_step=run.forked_at_step or 0,
+        change=proof.change,
+        live=proof.live,
+        graph=graph,
+        calls=counts(proof.records),
+        records=proof.records,
+        effects=count_effects(proof.parent, run),
+        outcome=outcome(run, answer),
+        isolation=answer.isolation,
+        parent_sha256=dict(parent_sha256),
+        parent_intact=proof.intact,
+        prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[: proof.prefix]]),
+        seconds=seconds,
+        notes=answer.notes,
+        nodes=tuple(nodes(proof)),
+        attempts=attempts(proof),
+        went_live=tuple(proof.went_live),
+        divergences=tuple(divergences(proof.records)),
+        stale_reads=tuple(stale_reads(proof.records, proof.declared)),
+        spent=answer.spent,
+        state_sha256=answer.state,
+        history_sha256=proof.history,
+        checks=tuple(checks(proof)),
+    )
+
+
+def outcome(run: Run, answer: Answer) -> str:
+    """What the fork came to; of a halt or a failure its first line."""
+    first = answer.says.partition("\n")[0]
+    return f"{answer.ended}: {first}" if answer.ended in ("halted", "failed") else run.outcome
+
+
+def counts(records: Sequence[CallRecord]) -> CallCounts:
+    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call."""
+    given = [record.answer for record in records if record.kind != "node"]
+    return CallCounts(
+        served=given.count("served") + given.count("edited"), live=given.count("live"), blocked=given.count("blocked"), halted=given.count("halted")
+    )
+
+
+def attempts(proof: Proof) -> dict[str, int]:
+    """The fork's own side effects by how they were answered; `attempted` is all of them."""
+    given = Counter(one.answer for one in proof.records if one.kind == "tool" and is_effect(one.name, proof.declared.get(one.name)))
+    refused = sum(one.event == "refused" for one in proof.lines)
+    named = {name: given[name] for name in ("served", "edited", "live", "halted", "blocked")}
+    return {"attempted": sum(named.values()), **named, "refused": refused}
+
+
+def nodes(proof: Proof) -> Iterator[NodeCount]:
+    """How often each node was to run again, by the recording, and how often it did."""
+    asked = _tasks(step for step in proof.parent.steps if step.index in proof.again)
+    ran = _tasks(proof.run.steps[proof.prefix :])
+    for name in dict.fromkeys([*asked, *ran]):
+        yield NodeCount(node=name, asked=asked[name], ran=ran[name])
+
+
+def _tasks(steps: Iterable[Step]) -> Counter[str]:
+    seen = dict.fromkeys((node_path(one.namespace, one.node), one.task_id) for one in steps if one.task_id)
+    return Counter(path for path, _ in seen)
+
+
+def divergences(records: Sequence[CallRecord]) -> Iterator[str]:
+    """What was served otherwise than it was recorded: at another node, again, or with what is scrubbed left out."""
+    for one in records:
+        if one.answer == "served" and one.from_step is not None and one.says:
+            yield f"{one.kind} {one.name} (recording of step {one.from_step}): {one.says}"
+
+
+# ---- stale reads
+
+
+def stale_reads(records: Sequence[CallRecord], declared: Mapping[str, EffectClass]) -> Iterator[str]:
+    """Reads that were served although something live or edited may have changed what they read.
+
+    That is judged by what the calls share: a read without arguments, or with a text or number that the act had too, reads the same thing.
+    """
+    written: list[CallRecord] = []
+    for one in records:
+        if one.kind != "tool":
+            continue
+        if is_effect(one.name, declared.get(one.name)):
+            written += [one] if one.answer in ("live", "edited") else []
+        elif one.answer == "served" and class_of(one.name, declared.get(one.name))[0] == "read-only":
+            about = [act for act in written if not _values(one.arguments) or _values(one.arguments) & _values(act.arguments)]
+            if about:
+                yield f"{one.name} (recording of step {one.from_step}) was read as it was before {about[-1].name} was {about[-1].answer}"
+
+
+def _values(arguments: Json) -> frozenset[str]:
+    """The texts and numbers in a call's arguments that could name a thing."""
+    if isinstance(arguments, dict | list):
+        return frozenset().union(*(_values(one) for one in (arguments.values() if isinstance(arguments, dict) else arguments)))
+    if isinstance(arguments, str):
+        return frozenset((arguments.casefold(),)) if len(arguments) >= SHORTEST_SHARED_TEXT else frozenset()
+    number = isinstance(arguments, int | float) and not isinstance(arguments, bool) and abs(arguments) >= LEAST_SHARED_NUMBER
+    return frozenset((str(arguments),)) if number else frozenset()
+
+
+# ---- checks
+
+Verdict = tuple[bool | None, str]
+"""Whether it holds, None where it doesn't apply, and by what that was judged."""
+
+
+def checks(proof: Proof) -> Iterator[Check]:
+    """Every check with its verdict, in the order in which one would ask."""
+    for name, judge in CHECKS.items():
+        holds, says = judge(proof)
+        yield Check(name=name, verdict="not applicable" if holds is None else "pass" if holds else "fail", says=says)
+
+
+def _recording(proof: Proof) -> Verdict:
+    return proof.intact, "the recorded database has the hash it had before" if proof.intact else "the recorded database changed while the fork ran"
+
+
+def _history(proof: Proof) -> Verdict:
+    recorded, left = proof.history
+    return recorded == left, f"the checkpoints before the cut hash to {recorded[:12]} as recorded, to {left[:12]} as the fork left them"
+
+
+def _answered(answer: str, none: str) -> Callable[[Proof], Verdict]:
+    def judge(proof: Proof) -> Verdict:
+        found = [one for one in proof.records if one.answer == answer]
+        names = ", ".join(dict.fromkeys(f"{one.kind} {one.name}" for one in found))
+        return not found, f"{len(found)} {answer}: {names}" if found else none
+
+    return judge
+
+
+def _change(proof: Proof) -> Verdict:
+    if proof.change.kind in ("none", "state"):
+        return None, "nothing was changed" if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
+    return proof.answer.applied, "the change was met" if proof.answer.applied else "no call met the change, so the fork says nothing about it"
+
+
+def _same(proof: Proof) -> Verdict:
+    if proof.change.kind != "none" or proof.live:
+        return None, "something was changed or live, so other steps are no surprise"
+    rows = compare(proof.parent, proof.run).rows
+    others = sum(row.relation != "same" for row in rows)
+    return not others, f"{others} of {len(rows)} steps are not as recorded"
+
+
+def _state(proof: Proof) -> Verdict:
+    if proof.answer.state is None:
+        return None, "the graph ended without handing out a state"
+    memory, reloaded = proof.answer.state
+    return memory == reloaded, f"the last state hashes to {memory[:12]} in memory and to {reloaded[:12]} reloaded from scratch"
+
+
+def _in_place(proof: Proof) -> Verdict:
+    found = [one for one in divergences(proof.records) if MOVED in one or REPEATED in one]
+    return not found, "; ".join(found) or "every recording was served where it was made, and once"
+
+
+def _fresh(proof: Proof) -> Verdict:
+    found = list(stale_reads(proof.records, proof.declared))
+    return not found, "; ".join(found) or "nothing was read as it was before something live or edited"
+
+
+def _approved(proof: Proof) -> Verdict:
+    """Each live call was named, and each live call of a tool has its own approved line in the ledger."""
+    live = [one for one in proof.records if one.answer == "live"]
+    if not live:
+        return None, "nothing went live"
+    unnamed = [f"{one.kind} {one.name}" for one in live if not {one.kind, f"{one.kind}:{one.name}"} & {*proof.live} and not _as_model(one, proof.live)]
+    tools = sum(one.kind == "tool" for one in live)
+    approved = sum(bool(one.approved_by) for one in proof.went_live)
+    says = f"not named as live: {', '.join(unnamed)}" if unnamed else f"{approved} approved lines in the ledger for {tools} live calls of tools"
+    return not unnamed and approved >= tools, says
+
+
+def _as_model(record: CallRecord, live: Collection[str]) -> bool:
+    """Whether a model's call goes by another name than the one it was named as, because the change renamed it."""
+    return record.kind == "model" and any(one.startswith("model:") for one in live)
+
+
+def _settled(proof: Proof) -> Verdict:
+    if not proof.went_live:
+        return None, "no tool went live"
+    doubtful = [one.key for one in proof.went_live if one.event in ("begun", "unknown")]
+    return not doubtful, f"nobody knows whether this took effect: {', '.join(doubtful)}" if doubtful else "every live call is known to have ended"
+
+
+def _within(proof: Proof) -> Verdict:
+    beyond = [one.says for one in proof.records if one.answer == "halted" and one.says.startswith(("over budget", "the breaker"))]
+    return (False, beyond[0]) if beyond else (True, f"{proof.answer.spent.model_calls} live model calls, {proof.answer.spent.steps} calls in all")
+
+
+CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
+    "recording untouched": _recording,
+    "history unchanged": _history,
+    "nothing halted": _answered("halted", "every call was answered"),
+    "nothing blocked": _answered("blocked", "nothing reached for the world"),
+    "change met": _change,
+    "same steps": _same,
+    "state reloads": _state,
+    "served in place": _in_place,
+    "no stale reads": _fresh,
+    "live as approved": _approved,
+    "every act settled": _settled,
+    "within budget": _within,
+}
+"""What a receipt is judged by."""

@@ -1,0 +1,146 @@
+"""A re-run that was killed, and where it goes on: what it told, sifted by what its scratch thread has of it.
+
+A task counts as done when the thread has what it wrote; what was told of any other is left out, since it is done again, from recorded answers or, for
+a live effect, from the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.model import CallRecord, Change, Json, Span, Spent, Value
+from workbench.replay.journal import ID_ATTRIBUTE
+from workbench.replay.protocol import Request, Resumed
+from workbench.replay.told import Told
+
+SUFFIX = ".unfinished"
+INTERRUPT = -3
+"""The index of an interrupt among a task's writes."""
+
+
+class Asked(Value):
+    """What an unfinished fork was asked for, as it stands in its folder."""
+
+    run_id: str
+    parent_run_id: str
+    at: int
+    change: Change
+    graph: str
+    live: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The folder a re-run works in, of which it can write to one half. It stays until the re-run has ended."""
+
+    folder: Path
+
+    @classmethod
+    def beside(cls, scratch: Path) -> Unfinished:
+        """The folder of the fork whose thread will stand in `scratch`."""
+        return cls(scratch.absolute().with_name(f"{scratch.name}{SUFFIX}"))
+
+    def make(self, asked: Asked) -> None:
+        """Make the folder. FileExistsError when there is one."""
+        self.folder.mkdir(parents=True)
+        for part in ("inside", "outside"):
+            (self.folder / part).mkdir()
+        (self.folder / "asked.json").write_text(asked.model_dump_json(), "utf-8")
+
+    def remove(self) -> None:
+        """Take the folder away."""
+        shutil.rmtree(self.folder)
+
+    @property
+    def asked(self) -> Asked:
+        """What it was asked for."""
+        return Asked.model_validate_json((self.folder / "asked.json").read_bytes())
+
+    @property
+    def told(self) -> Path:
+        """Where what it tells is kept."""
+        return self.folder / "told.jsonl"
+
+    def request(self) -> Request:
+        """The request, made to go on: what it told of tasks that are not done is taken back, the whole is kept beside."""
+        request = Request.model_validate_json((self.folder / "request.json").read_bytes())
+        part = 1 + len(list(self.folder.glob("told.*.jsonl")))
+        lines = list(_lines(self.told))
+        shutil.copyfile(self.told, self.folder / f"told.{part}.jsonl") if self.told.exists() else self.told.touch()
+        finished, stopped = _tasks(Path(request.database))
+        kept = list(sifted(lines, finished, stopped))
+        self.told.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+        return request.model_copy(update={"resumed": _resumed(lines, kept, part)})
+
+
+def of(folder: Path) -> Iterator[Unfinished]:
+    """The unfinished re-runs whose folders stand in this one."""
+    for one in sorted(folder.glob(f"*{SUFFIX}")):
+        if (one / "request.json").exists():
+            yield Unfinished(one)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Json]]:
+    """What was told. A last line that a kill cut off is left out."""
+    for text in path.read_text("utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            yield json.loads(text)
+
+
+def _tasks(database: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """The tasks that the thread has writes of, and those that stopped to ask a person."""
+    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT DISTINCT task_id, idx FROM writes").fetchall()
+    return frozenset(task for task, index in rows if index >= 0), frozenset(task for task, index in rows if index == INTERRUPT)
+
+
+def sifted(lines: Sequence[dict[str, Json]], finished: Collection[str], stopped: Collection[str]) -> Iterator[dict[str, Json]]:
+    """The lines that stand: of tasks that are done, and of ones that stopped to ask what they told before they were started again."""
+    last_start = max((number for number, one in enumerate(lines) if "start" in one), default=-1)
+    count = 0
+    for number, one in enumerate(lines):
+        if "record" not in one:
+            yield one
+            continue
+        tasks = {part.rpartition(":")[2] for part in str(one.get("namespace", "")).split("|") if part}
+        if tasks and not tasks & set(finished) and not (tasks & set(stopped) and number < last_start):
+            continue
+        if "span" in one:
+            one["span"]["attributes"][ID_ATTRIBUTE] = count
+        count += 1
+        yield one
+
+
+def _resumed(lines: Sequence[dict[str, Json]], kept: Sequence[dict[str, Json]], part: int) -> Resumed:
+    told = Told(Path())
+    for line in kept:
+        told.take_in(line)
+    start = told.starts[-1] if told.starts else {}
+    every = [CallRecord.model_validate(line["record"]) for line in lines if "record" in line]
+    root = Span.model_validate(start["root"]) if "root" in start else None
+    ended = root is not None and any(span.span_id == root.span_id for span in told.spans)
+    people = [number for number, line in enumerate(kept) if line.get("record", {}).get("kind") == "human"]
+    starts = [number for number, line in enumerate(kept) if "start" in line]
+    latest = [told_of["record"]["from_step"] for number, told_of in enumerate(kept) if number in people and (not starts or number > starts[-2:][0])]
+    return Resumed(
+        part=part,
+        records=len(told.records),
+        used=tuple(one.from_step for one in told.records if one.from_step is not None),
+        answers=tuple(one for one in latest if one is not None),
+        freed=any(one.answer in ("edited", "live") for one in told.records),
+        applied=sum(one.answer == "edited" for one in told.records),
+        starts=len(told.starts),
+        inputs=start.get("inputs"),
+        restarts=start.get("restarts"),
+        given=start.get("given", "none"),
+        at=start.get("at"),
+        root=None if ended else root,
+        spent=Spent(model_calls=sum(one.kind == "model" and one.answer == "live" for one in every), steps=len(told.records)),
+    )
