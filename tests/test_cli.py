@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -122,6 +123,29 @@ def test_an_unchanged_fork_is_served_whole(store: Path):
     told = json.loads(run("fork", "booked-twice", "--at", str(fork_step(store)), "--store", store, "--json"))
     assert (told["calls"]["live"], told["calls"]["halted"], told["calls"]["blocked"]) == (0, 0, 0)
     assert all(effect["original"] == effect["fork"] for effect in told["effects"])
+
+
+def test_a_fork_that_was_killed_is_resumed_and_its_attempts_stand_in_the_ledger(store: Path, tmp_path: Path):
+    """A fork whose process dies names itself and how to go on; resumed, it comes to the recorded outcome, and the ledger has its attempts."""
+    dying = tmp_path / "dying.py"
+    dying.write_text("import os\nfrom sample_traces.travel_agent import graph\nif not os.path.exists('" + str(tmp_path / "now") + "'):\n    os._exit(9)\n")
+    said = run("fork", "booked-twice", "--at", str(fork_step(store)), "--graph", f"{dying}:graph", "--store", store, status=2)
+    fork_id = re.search(r"workbench fork --resume (\S+)", said)[1]
+    (tmp_path / "now").touch()
+    told = json.loads(run("fork", "--resume", fork_id, "--store", store, "--json"))
+    assert (told["run_id"], told["calls"]["halted"], told["calls"]["live"]) == (fork_id, 0, 0)
+    assert {check["verdict"] for check in told["receipt"]["checks"]} == {"pass", "not applicable"}
+    lines = json.loads(run("ledger", fork_id, "--store", store, "--json"))
+    assert [(line["name"], line["event"], line["answered"]) for line in lines] == [(name, "attempted", "served") for name in ("book_flight", "send_itinerary")]
+    assert "send_itinerary" in run("ledger", "--store", store)
+    assert "no unfinished fork is called nope" in run("fork", "--resume", "nope", "--store", store, status=2)
+
+
+def test_a_fault_is_put_in_a_calls_way(store: Path):
+    """A fork in which the second booking times out says what the agent then asks for."""
+    told = json.loads(run("fork", "booked-twice", "--at", str(fork_step(store)), "--fault", "timeout", "--store", store, "--json", status=1))
+    assert told["change"] == {"kind": "fault", "value": "timeout"}
+    assert told["receipt"]["records"][0]["says"] == "injected: timeout"
 
 
 def test_a_halted_fork_exits_with_one(store: Path):

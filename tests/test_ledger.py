@@ -78,12 +78,17 @@ def test_classes(tool_name: str, declared: Any, expected: tuple[str, bool], coun
 def test_causes() -> None:
     """A repetition is a resume after a restart, the model's when it thought in between, else a retry; what the parent did before the cut counts."""
     causes = Causes.after(PARENT, again=())
+    causes.began()
     assert causes.of("pay(amount=5)") == "model"
     assert [causes.of("book()"), causes.of("book()")] == ["first", "retry"]
     causes.heard(CallRecord(kind="model", name="m", answer="served"))
     assert causes.of("book()") == "model"
-    causes.starts += 1
+    causes.began()
     assert causes.of("book()") == "resume"
+    killed = Causes.after(PARENT, again=())
+    killed.resumed([line(key="book()")])
+    killed.began()
+    assert killed.of("book()") == "resume"
 
 
 def test_scribe() -> None:
@@ -93,5 +98,7 @@ def test_scribe() -> None:
     for name in ("get_price", "pay"):
         scribe.told(CallRecord(kind="tool", name=name, answer="served", arguments={"id": 1}), "[1]", 0)
     assert [(one.name, one.event, one.answered, one.at_ns) for one in pages.lines] == [("pay", "attempted", "served", 7)]
+    scribe.told(CallRecord(kind="tool", name="pay", answer="served", arguments={"id": 1}), "[1]", 0, "read-only")
+    assert len(pages.lines) == 1
     assert scribe.entry("tool", "get_price", {}, "[1]", 0).idempotency_key.startswith("wb-")
     assert scribe.entry("tool", "get_price", {}, "[1]", 0, "read-only").idempotency_key == ""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import workbench
 from tests.replay_recording import Recording, record
 from workbench.comparison import compare
+from workbench.model import Change
 from workbench.replay import Forked, ForkError
 from workbench.replay.approvals import standing
 from workbench.replay.broker import Terms
+from workbench.replay.channel import ChannelError, Line
 from workbench.replay.forking import resume
 from workbench.replay.ledger import Pages
-from workbench.replay.unfinished import Unfinished, sifted
+from workbench.replay.unfinished import Asked, Unfinished, sifted
+from workbench.sketch import sketch, user
 
 
 @pytest.fixture
@@ -105,3 +112,29 @@ def test_sifted() -> None:
     kept = list(sifted(lines, {"done"}, {"asked"}))
     assert [one.get("namespace", "start") for one in kept] == ["start", "node:done", "node:asked", "start", "node:done"]
     assert [one["span"]["attributes"]["workbench.call"] for one in kept if "span" in one] == [0, 1, 2]
+
+
+def test_orphan(tmp_path: Path) -> None:
+    """A re-run whose parent is gone stops at once: whoever resumes it works on the same thread."""
+    gone: list[bool] = []
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123  # a descriptor
+        Line(io.StringIO(), stream, gone=lambda: gone.append(True)).tell({"record": {}})
+    assert gone == [True]
+    with pytest.raises(ChannelError, match="nobody answers"):
+        Line(io.StringIO(), io.StringIO()).ask({})
+
+
+def test_deleted_with_its_run(tmp_path: Path) -> None:
+    """An unfinished fork goes with the run it is of."""
+    bench = workbench.open(tmp_path / "a.db")
+    bench.store.save_runs([sketch(user("hello"), run_id="run")])
+    work = Unfinished.beside(bench.store.forks / "fork.sqlite")
+    work.make(Asked(run_id="run~1", parent_run_id="run", at=0, change=Change(), graph="g", live=(), seconds=1))
+    (work.folder / "request.json").touch()
+    assert bench.unfinished() == {"run~1": "run"}
+    bench.delete("run")
+    assert bench.unfinished() == {}
+    assert not work.folder.exists()
+    bench.close()

@@ -251,8 +251,12 @@ class Bench:
         return pl.DataFrame([dataclasses.astuple(hit) for hit in self.store.search(words, limit=limit)], schema=HITS, orient="row")
 
     def delete(self, run_id: str, *, dependants: bool = False) -> Deleted:
-        """Delete a run with everything only it used. DeletionError when forks or other runs hang on it, unless they are to go too."""
-        return self.store.delete(run_id, dependants=dependants)
+        """Delete a run with everything only it used, its unfinished forks too. DeletionError when forks or other runs hang on it, unless they are to go too."""
+        done = self.store.delete(run_id, dependants=dependants)
+        for one in unfinished(self.store.forks):
+            if one.asked.parent_run_id in done.runs:
+                one.remove()
+        return done
 
     def verify(self, *, progress: collection.Progress | None = None) -> list[str]:
         """Re-hash the store and follow its references; an empty list when all is well."""
@@ -437,11 +441,14 @@ class RecordedRun:
         program = graph or (receipt.graph if receipt else None)
         return self.bench.sweep(parent, at=[step or 0], changes=changes, k=k, live=named, outcome=outcome, executor=executor, graph=program, progress=progress)
 
-    def resume(self, fork_id: str, *, approve: Approve | Collection[str] = nobody, budget: Budget | Meter | None = None) -> RecordedRun:
+    def resume(
+        self, fork_id: str, *, approve: Approve | Collection[str] = nobody, budget: Budget | Meter | None = None, seconds: float | None = None
+    ) -> RecordedRun:
         """Let a fork of this run that was killed go on from its last checkpoint; what it did live is not done again. ForkError when there is none."""
         scratch = self._scratch(fork_id)
         databases = self._databases()
-        return self._keep(resume(self.run, databases=databases, scratch=scratch, terms=self._terms(approve, budget)), scratch, self._changed_since(databases))
+        done = resume(self.run, databases=databases, scratch=scratch, terms=self._terms(approve, budget), seconds=seconds)
+        return self._keep(done, scratch, self._changed_since(databases))
 
     def simulate(
         self,
@@ -572,7 +579,7 @@ class RecordedRun:
 
     def _terms(self, approve: Approve | Collection[str], budget: Budget | Meter | None) -> Terms:
         """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project."""
-        who = approve if callable(approve) else standing(approve)
+        who = approve if callable(approve) else standing([approve] if isinstance(approve, str) else approve)
         return Terms(who, self.bench.store, _declared(), budget or Budget(), self._root_id())
 
     def _root_id(self) -> str:

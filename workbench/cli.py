@@ -307,7 +307,7 @@ def fork(
     with _opened(store) as bench:
         terms: dict[str, Any] = {"approve": _approval(approve or ()), "budget": budget}
         if resume is not None:
-            forked = bench.resume(resume, **terms)
+            forked = bench.resume(resume, seconds=seconds, **terms)
         elif run_id is None or at is None:
             raise typer.BadParameter("name the RUN and the step to fork it --at, or a fork to --resume")
         else:

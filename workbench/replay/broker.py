@@ -126,7 +126,9 @@ class Terms:
     def scribe(self, run_id: str, parent: Run, again: Collection[int]) -> Scribe:
         """Who writes the lines of this fork. `again` are the parent's steps that are done again."""
         root = self.root_run_id or parent.run_id
-        return Scribe(self.ledger, run_id, parent.run_id, root, self.declared, Causes.after(parent, again))
+        causes = Causes.after(parent, again)
+        causes.resumed(self.ledger.entries(run_id=run_id))
+        return Scribe(self.ledger, run_id, parent.run_id, root, self.declared, causes)
 
 
 @dataclass

@@ -31,16 +31,18 @@ class Line:
 
     reading: IO[str]
     writing: IO[str]
+    gone: Callable[[], None] = lambda: None
+    """Called when nobody listens any more."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def tell(self, what: dict[str, Json]) -> None:
-        """Say something that wants no reply. Nobody may be listening any more: then it is lost, as with a killed parent."""
+        """Say something that wants no reply."""
         with self._lock:
             try:
                 self.writing.write(json.dumps(what) + "\n")
                 self.writing.flush()
             except BrokenPipeError:
-                return
+                self.gone()
 
     def ask(self, question: Json) -> Json:
         """Ask for something and wait for the reply. ChannelError when there is none."""

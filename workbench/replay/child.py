@@ -14,10 +14,14 @@ from workbench.replay import channel, sandbox
 from workbench.replay.protocol import Request
 from workbench.replay.tripwire import Attempt, Tripwire
 
+ORPHANED = 3
+"""The exit code of a re-run whose parent was killed: it stops at once, for whoever resumes it works on the same thread."""
+
 
 def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.MEMORY_BYTES), around: str = "") -> int:
     """Read the request, shut the process in, re-run, write the answer. The exit code is 0 whenever there is an answer."""
     line = channel.take_over()
+    line.gone = lambda: os._exit(ORPHANED)
     request = Request.model_validate_json(Path(request_path).read_bytes())
     folder = Path(request.folder)
     isolation = sandbox.enter([folder], seconds=request.seconds, witness=Path(request.witness), memory_bytes=int(memory_bytes), around=around)

@@ -36,7 +36,7 @@ from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered, canonical_messages
 from workbench.replay.journal import Journal, Seen, place, step_of
 from workbench.replay.nodes import Nodes, current_task
-from workbench.replay.reach import Reach, chunk_of
+from workbench.replay.reach import Reach, chunk_of, declared
 from workbench.replay.services import Web, documents
 
 TWIN = "_workbench_twin"
@@ -201,7 +201,13 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     _ = tool._injected_args_keys  # noqa: SLF001  # worked out from the real body, and kept in the copy
     twin = copy.copy(tool)
     tool_call_id = bound.get("tool_call_id")
-    seen = _seen(Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))), bound.get("config"), bound.get("metadata"), call_id=tool_call_id)
+    seen = _seen(
+        Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))),
+        bound.get("config"),
+        bound.get("metadata"),
+        call_id=tool_call_id,
+        declared=declared(tool),
+    )
 
     def run(*_args: Any, **_kwargs: Any) -> Any:
         time.sleep(session().altered.pause(seen.call))

@@ -108,10 +108,11 @@ def fork(
     return _finished(wish, cut, answer, work, scratch, before, started)
 
 
-def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: Terms | None = None) -> Forked:
+def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: Terms | None = None, seconds: float | None = None) -> Forked:
     """Let a fork go on that was killed, from where its own thread stands; what was done live is not done again.
 
-    `scratch` is where its thread is to be kept, as when it was made. Raises ForkError when there is no such unfinished fork.
+    `scratch` is where its thread is to be kept, as when it was made; `seconds` bounds it anew, as before where none are given.
+    Raises ForkError when there is no such unfinished fork.
     """
     started = time.monotonic()
     work = Unfinished.beside(scratch)
@@ -119,10 +120,10 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
         raise ForkError(f"no unfinished fork stands in {work.folder}")
     asked = work.asked
     step = parent.step(asked.at)
-    wish = Wish(parent, step, asked.change, asked.graph, asked.live, asked.run_id, asked.seconds, terms or Terms())
+    wish = Wish(parent, step, asked.change, asked.graph, asked.live, asked.run_id, seconds or asked.seconds, terms or Terms())
     cut = _cut(databases, wish)
     before = _hashes(databases, cut.thread_id)
-    answer = _asked(wish, work.request(), work)
+    answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
     return _finished(wish, cut, answer, work, scratch, before, started)
 
 
@@ -200,6 +201,7 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
     request = _request(wish, cut, work.folder)
     try:
         cutting.copy(cut, Path(request.database), wish.run_id)
+        work.promise(request)
         _set_aside(wish, cut, request)
     except SourceError as error:
         work.remove()
@@ -225,7 +227,7 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt")
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
         told = read(work.told)
-        told.asked, told.noted = broker, scribe.told
+        told.asked, told.noted, told.began = broker, scribe.told, scribe.causes.began
         answer = process.ask(request, work.folder, told.hear, lambda: broker.waited)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)

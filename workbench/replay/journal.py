@@ -34,6 +34,8 @@ class Seen:
     started_ns: int
     place: str = ""
     """The super-step and task it was made in, the same in every fork of a run and when a fork goes on."""
+    declared: Json = None
+    """What the tool's own metadata says that calling it does."""
     call_id: str | None = None
     model: str | None = None
     messages: Sequence[Json] = ()
@@ -136,7 +138,13 @@ class Journal:
         nth = 0 if answer == "live" else self.count(seen)
         with self._lock:
             self.records.append(record)
-            told: dict[str, Json] = {"record": record.model_dump(mode="json"), "place": seen.place, "nth": nth, "namespace": seen.namespace}
+            told: dict[str, Json] = {
+                "record": record.model_dump(mode="json"),
+                "place": seen.place,
+                "nth": nth,
+                "declared": seen.declared,
+                "namespace": seen.namespace,
+            }
             if seen.call.kind in OPERATIONS:
                 self.spans.append(self._span(seen, self.first + len(self.records) - 1, output, error))
                 told["span"] = self.spans[-1].model_dump(mode="json")

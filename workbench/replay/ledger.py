@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -74,7 +74,7 @@ class Causes:
     """Tells why an act is attempted again: the run was started again, the model asked again, else the code around the tool tried again."""
 
     models: int = 0
-    starts: int = 0
+    starts: int = -1
     last: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
@@ -86,6 +86,14 @@ class Causes:
             if effect.step in standing:
                 found.last[effect.key] = (-1, 0)
         return found
+
+    def resumed(self, lines: Iterable[LedgerEntry]) -> None:
+        """These were attempted before the re-run was killed."""
+        self.last |= {one.key: (-1, -1) for one in lines}
+
+    def began(self) -> None:
+        """The graph is started: the first time at the cut, then again, as the recorded run was resumed."""
+        self.starts += 1
 
     def of(self, key: str) -> Cause:
         """Why this act is attempted now; it is remembered."""
@@ -114,13 +122,12 @@ class Scribe:
     causes: Causes = field(default_factory=Causes)
     clock: Callable[[], int] = time.time_ns
 
-    def told(self, record: CallRecord, place: str, nth: int) -> None:
+    def told(self, record: CallRecord, place: str, nth: int, declared: EffectClass | None = None) -> None:
         """Add a line for a tool call that was answered otherwise than live; live ones have theirs from the broker."""
         self.causes.heard(record)
-        if record.kind == "tool" and record.answer != "live" and is_effect(record.name, self.declared.get(record.name)):
-            self.ledger.append_entry(
-                self.entry("tool", record.name, record.arguments, place, nth).model_copy(update={"answered": record.answer, "says": record.says})
-            )
+        if record.kind == "tool" and record.answer != "live" and is_effect(record.name, self.declared.get(record.name, declared)):
+            entry = self.entry("tool", record.name, record.arguments, place, nth, declared)
+            self.ledger.append_entry(entry.model_copy(update={"answered": record.answer, "says": record.says}))
 
     def entry(self, kind: Literal["tool", "model"], name: str, arguments: Json, place: str, nth: int, declared: EffectClass | None = None) -> LedgerEntry:
         """A line that says that something was attempted, and why again."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_to_dict
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
-from workbench.model import Json
+from workbench.model import EffectClass, Json
 from workbench.replay.alterations import model_name
 from workbench.replay.answers import exception, paired
 from workbench.replay.cassette import Divergence
@@ -56,8 +56,7 @@ class Reach:
         now.free()
         if injected := sorted(tool._injected_args_keys):  # noqa: SLF001  # LangChain's own account of what the graph puts in
             raise now.halt(seen, Divergence(f"{seen.call} can't go live: the graph injects {', '.join(injected)}, which can't leave its process"))
-        declared = (tool.metadata or {}).get(DECLARED)
-        reply = self.ask(now, seen, {"arguments": seen.call.arguments, "call_id": tool_call_id, "declared": declared, "takes_key": _takes_key(tool)})
+        reply = self.ask(now, seen, {"arguments": seen.call.arguments, "call_id": tool_call_id, "declared": seen.declared, "takes_key": _takes_key(tool)})
         answer: Literal["served", "live"] = "served" if reply.get("again") else "live"
         if "error" in reply:
             raised = exception(reply["error"])
@@ -72,6 +71,12 @@ class Reach:
         if not (self.takes("model", model_name(model)) or self.takes("model", model_name(original))):
             return model
         return _Outside(reach=self, now=now, seen=seen, made_as=model_name(original))
+
+
+def declared(tool: BaseTool) -> str | None:
+    """What a tool's metadata says that calling it does; None where it says nothing that is understood."""
+    said = (tool.metadata or {}).get(DECLARED)
+    return said if said in get_args(EffectClass) else None
 
 
 def _takes_key(tool: BaseTool) -> bool:

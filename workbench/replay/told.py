@@ -19,8 +19,10 @@ class Told:
 
     path: Path
     asked: Callable[[Json], Json] = lambda _: {"refused": "nothing is live in this re-run"}
-    noted: Callable[[CallRecord, str, int], None] = lambda *_: None
-    """Is given each call as it is told, its place and which of the same calls there it is."""
+    noted: Callable[[CallRecord, str, int, Json], None] = lambda *_: None
+    """Is given each call as it is told, its place, which of the same calls there it is, and what the tool is declared to do."""
+    began: Callable[[], None] = lambda: None
+    """Is told of each start of the graph."""
     records: list[CallRecord] = field(default_factory=list)
     blocked: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -33,8 +35,10 @@ class Told:
         with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(said) + "\n")
         self.take_in(said)
+        if "start" in said:
+            self.began()
         if "record" in said:
-            self.noted(self.records[-1], str(said.get("place", "")), int(said.get("nth", 0)))
+            self.noted(self.records[-1], str(said.get("place", "")), int(said.get("nth", 0)), said.get("declared"))
         return None
 
     def take_in(self, said: dict[str, Json]) -> None:

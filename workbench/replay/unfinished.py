@@ -54,6 +54,10 @@ class Unfinished:
             (self.folder / part).mkdir()
         (self.folder / "asked.json").write_text(asked.model_dump_json(), "utf-8")
 
+    def promise(self, request: Request) -> None:
+        """Keep what is to be done before it is begun: from here on it can be resumed."""
+        (self.folder / "request.json").write_text(request.model_dump_json(), "utf-8")
+
     def remove(self) -> None:
         """Take the folder away."""
         shutil.rmtree(self.folder)
