@@ -1,0 +1,143 @@
+"""What the agent says is not what the tool brought: the result says declined, pending or false and the agent says it is done, or a figure is another one.
+
+A figure is compared only where the agent names the result's own field ("total: 420" against `"total": 240`) and no other value it read or was told
+has it. Quiet when a later call brought what is said.
+
+Why it matters: the record is right and the answer is wrong; no error is raised and the log of the tool looks healthy.
+What to do: fill figures and states into the answer from the result by code; let a check compare them before the answer is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from workbench.calls import MAX_DEPTH, parsed
+from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
+from workbench.sketch import model, sketch, tool, user
+from workbench.statements import admits, claimed_acts, concerns
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w%])")
+STATES = re.compile(r"^(status|state|success|ok|confirmed|approved|completed|accepted|succeeded|result|outcome)$", re.IGNORECASE)
+NOT_DONE = re.compile(
+    r"^(false|declined|rejected|denied|failed|failure|error|pending|queued|cancell?ed|expired|not[ _]\w+|unconfirmed|refused|blocked|on[ _]hold)$",
+    re.IGNORECASE,
+)
+MAX_FIELDS, LEAST_NAME = 300, 4
+
+
+class Field(NamedTuple):
+    """A field of a result."""
+
+    name: str
+    value: str
+    step: Step
+
+
+def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
+    """At most one finding for each message that contradicts the results before it."""
+    if not any(run.of_kind("tool")):
+        yield NotEvaluated(detector="contradicted-result", run_id=run.run_id, why="no tool calls recorded")
+        return
+    states, figures, known, many = dict[str, Field](), dict[str, Field](), set[str](), set[str]()
+    for step in run.steps:
+        if step.kind == "tool":
+            for field in _fields(step):
+                if STATES.match(field.name):
+                    states[step.name] = field
+                elif NUMBER.fullmatch(field.value):
+                    name = _spoken(field.name)
+                    figures[name], many = field, many | ({name} if name in figures and figures[name].value != field.value else set())
+            known |= _numbers(str(step.result)) | _numbers(str(step.tool_call.arguments if step.tool_call else ""))
+        elif step.output is not None:
+            if step.kind == "model":
+                known |= {number for message in step.messages if message.role != "assistant" for number in _numbers(message.content)}
+                clash = _state_clash(step, states) or _figure_clash(step, figures, known, many)
+                if clash:
+                    yield _finding(run, step, *clash)
+            known |= _numbers(step.output.content)
+
+
+def _fields(step: Step) -> Iterator[Field]:
+    """The scalar fields of a result, objects in lists left out: which of many items is meant can't be told."""
+    waiting, seen = [(parsed(step.result), 0)], 0
+    while waiting and seen < MAX_FIELDS:
+        value, depth = waiting.pop()
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            seen += 1
+            if isinstance(inner, dict) and depth < MAX_DEPTH:
+                waiting.append((inner, depth + 1))
+            elif isinstance(inner, str | int | float):
+                yield Field(str(name), _plain(inner), step)
+
+
+def _plain(value: Json) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _spoken(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", name).lower()
+
+
+def _numbers(text: str) -> set[str]:
+    return {_bare(number) for number in NUMBER.findall(text[:50_000])}
+
+
+def _bare(number: str) -> str:
+    bare = number.replace(",", "")
+    return bare.rstrip("0").rstrip(".") if "." in bare else bare
+
+
+def _state_clash(step: Step, states: dict[str, Field]) -> tuple[Field, str] | None:
+    """A tool named after what was claimed whose newest result says that it is not so."""
+    text = step.output.content if step.output and not step.output.tool_calls else ""
+    for verb, sentence in claimed_acts(text):
+        field = next((found for name, found in states.items() if concerns(verb, name)), None)
+        if field and NOT_DONE.match(field.value) and not concerns(verb, field.value) and not admits(text) and field.value.lower() not in text.lower():
+            return field, sentence
+    return None
+
+
+def _figure_clash(step: Step, figures: dict[str, Field], known: set[str], many: set[str]) -> tuple[Field, str] | None:
+    """A field the text names with a figure that is nowhere in what was read or told; names of which there are many are no help."""
+    text = step.output.content.lower() if step.output else ""
+    for name, field in figures.items():
+        if len(name) >= LEAST_NAME and name not in many and name in text:
+            match = re.search(rf"\b{re.escape(name)}\b\W{{0,4}}(?:is|was|of|are|comes to|amounts to)?\W{{0,4}}({NUMBER.pattern})", text)
+            if match and _bare(match.group(1)) != _bare(field.value) and _bare(match.group(1)) not in known:
+                return field, match.group()
+    return None
+
+
+def _finding(run: Run, step: Step, field: Field, said: str) -> Finding:
+    return Finding(
+        detector="contradicted-result",
+        run_id=run.run_id,
+        severity="warning" if STATES.match(field.name) else "info",
+        score=0.75 if STATES.match(field.name) else 0.5,
+        step=step.index,
+        message=f"step {step.index} says “{said[:160]}”, but {field.name} was {field.value} in what {field.step.name} brought at step {field.step.index}",
+        numbers={"field": field.name, "recorded": field.value, "recorded_at": field.step.index},
+        evidence=(
+            Evidence.cite(run, step.index, "$.output.content", "the statement"),
+            Evidence.cite(run, field.step.index, "$.result", f"what {field.step.name} brought"),
+        ),
+        capability="observability",
+        item="semantic-failures",
+        refute=f"Fork at step {field.step.index} with another value of {field.name}: if the statement doesn't change, it doesn't rest on the result.",
+    )
+
+
+PRICE = tool("get_quote", {"trip": 7}, {"total": 240, "currency": "EUR"})
+
+FIRES_ON = (
+    sketch(user("What is trip 7?"), PRICE, model("The total is 420 EUR.")),
+    sketch(user("Refund O-7"), tool("refund_order", {"order": "O-7"}, '{"status": "declined", "order": "O-7"}'), model("Your order has been refunded.")),
+)
+QUIET_ON = (
+    sketch(user("What is trip 7?"), PRICE, model("The total is 240 EUR.")),
+    sketch(user("Under 420?"), PRICE, model("Yes, your limit of a total of 420 holds.")),
+    sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), model("The refund is pending; it has not been paid yet.")),
+    sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), tool("refund_order", {}, {"status": "paid"}), model("It has been refunded.")),
+)

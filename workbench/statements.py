@@ -1,0 +1,73 @@
+"""What an agent states in words: that it did something, or that something did not work. English; in other languages nothing is read, so nothing is said.
+
+A statement is read sentence by sentence. What is asked, planned, denied or made conditional is no statement that something was done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from workbench.effects import ACTS
+
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+MAX_CHARACTERS = 20_000
+IRREGULAR = {"sent": "send", "bought": "buy", "paid": "pay", "written": "write", "withdrawn": "withdraw"}
+AMBIGUOUS = frozenset(["set", "place", "call", "contact", "ask", "issue", "open", "order", "execute", "request", "reply"])
+"""Verbs whose participle says too often that something merely is so."""
+OPEN = re.compile(
+    r"\?|\b(will|would|can|could|may|might|should|shall|must|if|once|unless|until|before|please|need(s|ed)? to|going to|to be|let me|let['’]?s|want|try|able"
+    r"|not|no|never|cannot|un\w+ed|fail(s|ed|ure)?|previously|already|originally|ago|was|were)\b|n['’]t\b|['’]ll\b",
+    re.IGNORECASE,
+)
+ADMITS = re.compile(
+    r"""\b(errors?|fail(s|ed|ure|ing)?|unable|unsuccessful\w*|problems?|issues?|unfortunately|sorry|apolog\w+|trouble|invalid|missing|denied|refus\w+|reject\w*|declin\w+
+    |unavailable|not\ (found|available|possible|able|exist|work|go)\w*|(could|did|does|was|is)\ not|cannot|no\ longer|instead|retry|again|another
+    |alternativ\w+
+    |correct\w*|fix\w*|adjust\w*|wrong|timed?\ ?out|mistake\w*|incorrect\w*|however|but|except\w*|without|none|nothing|no)\b|n['’]t\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def admits(text: str) -> bool:
+    """Whether a text owns that something failed, is missing or is done otherwise."""
+    return ADMITS.search(text[:MAX_CHARACTERS]) is not None
+
+
+def claimed_acts(text: str) -> Iterator[tuple[str, str]]:
+    """The acts a text says were just done: the verb, such as `book`, and the sentence that says so."""
+    for sentence in SENTENCE.split(text[:MAX_CHARACTERS]):
+        if not OPEN.search(sentence):
+            match = _claim().search(sentence)
+            if match:
+                said = next(found for found in match.groups() if found)
+                yield _participles()[said.lower()], sentence.strip()
+
+
+def concerns(verb: str, tool: str) -> bool:
+    """Whether a tool is named after a verb."""
+    return re.search(rf"(^|[^a-z]){re.escape(verb)}", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tool).lower()) is not None
+
+
+@cache
+def _participles() -> dict[str, str]:
+    """`booked` → `book`, for every verb that acts."""
+    return {_participle(verb): verb for verb in ACTS - AMBIGUOUS} | IRREGULAR
+
+
+def _participle(verb: str) -> str:
+    if verb.endswith("e"):
+        return verb + "d"
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return verb[:-1] + "ied"
+    doubles = verb in {"submit", "commit", "remit", "refer", "transfer"} or verb.endswith(("op", "ip"))
+    return verb + (verb[-1] if doubles else "") + "ed"
+
+
+@cache
+def _claim() -> re.Pattern[str]:
+    verbs = "|".join(sorted(map(re.escape, _participles()), key=len, reverse=True))
+    done = r"(?:now|just|also|successfully|both|all)"
+    been = rf"\b(?:has|have|is|are) (?:{done} )*(?:been|now) (?:{done} )*({verbs})\b(?! by\b)"
+    return re.compile(rf"{been}|\b(?:I|we)(?: have|['’]ve) (?:{done} )*({verbs})\b|\bsuccessfully ({verbs})\b|^\W*({verbs})[.!]", re.IGNORECASE)
