@@ -74,7 +74,7 @@ def acts(call: ToolCall) -> bool:
 def run_signals(run: Run) -> dict[str, float]:
     """The signals of a run by name; all are 0 or more, and more means that runs which showed it failed more often."""
     models, tools = list(run.of_kind("model")), list(run.of_kind("tool"))
-    calls = [call for step in models if step.output for call in step.output.tool_calls]
+    calls = calls_of(run)
     texts = [step.output.content[:MAX_CHARACTERS] for step in models if step.output]
     keys = Counter(call_key(step) for step in tools)
     return {
@@ -86,6 +86,11 @@ def run_signals(run: Run) -> dict[str, float]:
         "sums_in_prose": log1p(sum(len(SUM.findall(text)) for text in texts)),
         "failed_last": float(bool(tools) and complaint(tools[-1]) is not None),
     }
+
+
+def calls_of(run: Run) -> list[ToolCall]:
+    """The calls the models of a run asked for."""
+    return [call for step in run.of_kind("model") if step.output for call in step.output.tool_calls]
 
 
 def cut_short(run: Run, calls: list[ToolCall]) -> bool:
@@ -111,7 +116,7 @@ def step_signals(run: Run) -> list[dict[str, float]]:
     led = list(_workers(run, texts))
     result = [led[number] | (next(of_models) if step.kind == "model" else {}) for number, step in enumerate(run.steps)]
     if result:
-        result[0]["off_task"] = _off_task(run, words[0])
+        result[0]["off_task"] = float(off_task(run))
     return [{name: value for name, value in signals.items() if value} for signals in result]
 
 
@@ -149,11 +154,11 @@ def _fresh(words: list[frozenset[str]]) -> Iterator[frozenset[str]]:
         seen |= found
 
 
-def _off_task(run: Run, first: frozenset[str]) -> float:
-    """1 where the run's own record of the question shares less than half its words with what the agent was first told."""
+def off_task(run: Run) -> bool:
+    """Whether the run's own record of the question shares less than half its words with what the agent was first told."""
     asked = next((value for key in QUESTION_KEYS if isinstance(value := run.metadata.get(key), str)), "")
-    wanted = {word.lower() for word in WORD.findall(asked)}
-    return float(bool(wanted) and 2 * len(wanted & first) < len(wanted))
+    wanted, told = ({word.lower() for word in WORD.findall(text)} for text in (asked, said(run.steps[0]) if run.steps else ""))
+    return bool(wanted) and 2 * len(wanted & told) < len(wanted)
 
 
 def _workers(run: Run, texts: list[str]) -> Iterator[dict[str, float]]:

@@ -1,0 +1,102 @@
+"""A tool brought nothing and the answer names something all the same: a hotel, a number, an address that stands nowhere in what was read or told.
+
+Nothing is: null, blank, an empty list, an object whose lists are all empty. Quiet when the same tool brought something later, and when the answer says
+that nothing was found or names only what is known.
+
+Why it matters: this is how invented facts enter an answer: no error, a smooth text, and nothing behind it.
+What to do: treat an empty result as a question: search wider, or tell the user; let a check hold the answer's names against the results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from workbench.calls import empty
+from workbench.effects import classify
+from workbench.grounding import Grounding, Token, grounded, tokens
+from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
+from workbench.signals import said
+from workbench.sketch import model, sketch, tool, user
+
+FOUND_NOTHING = re.compile(
+    r"\b(no|not|none|nothing|without|empty|zero|neither|nobody|unable|unavailable|could\s*n[o']t|can(no|')t|did\s*n[o']t|unfortunately|sorry|0)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+SILENT = re.compile(r"think|plan|note", re.IGNORECASE)
+"""Tools that are not meant to bring anything."""
+SHOWN, LEAST_ID, MAX_CHARACTERS = 4, 5, 20_000
+
+
+def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
+    """At most one finding, at the first answer given after an empty result that names what nothing brought."""
+    if not any(run.of_kind("tool")):
+        yield NotEvaluated(detector="empty-result-used", run_id=run.run_id, why="no tool calls recorded")
+        return
+    hollow, known = dict[str, Step](), set[str]()
+    for step, brought in grounded(run):
+        if step.kind == "human":
+            hollow.clear()
+        elif step.kind == "tool" and step.status == "ok":
+            hollow.pop(step.name, None)
+            if empty(step.result) and classify(step.name) == "read-only" and not SILENT.search(step.name):
+                hollow[step.name] = step
+        elif step.kind == "model" and step.output:
+            invented = _invented(step, brought, known) if hollow and _answers(step) else []
+            if invented:
+                yield _finding(run, step, max(hollow.values(), key=lambda one: one.index), invented)
+                return
+        known |= {token.normal for token in tokens(said(step)[:MAX_CHARACTERS])}
+
+
+def _answers(step: Step) -> bool:
+    """Whether a message is an answer to a person that doesn't say that nothing was found."""
+    text = step.output.content if step.output else ""
+    return bool(text.strip()) and step.output is not None and not step.output.tool_calls and FOUND_NOTHING.search(text) is None
+
+
+def _invented(step: Step, brought: Grounding, known: set[str]) -> list[Token]:
+    """The names and values of an answer that nothing brought: neither people, prompts and tools nor the agent itself before. Numbers may be worked out."""
+    text = step.output.content[:MAX_CHARACTERS] if step.output else ""
+    found = [token for token in tokens(text) if token.distinctive and token.normal not in known and brought.source(token) is None]
+    return [token for token in found if _names(token, text)]
+
+
+def _names(token: Token, text: str) -> bool:
+    """Whether a token names something rather than counts it or heads a list: a name stands within a sentence, an id is no `n1`."""
+    within = re.search(r"[a-z,] $", text[max(0, token.start - 2) : token.start]) is not None and not text[token.start : token.end].isupper()
+    return (token.kind == "name" and within) or token.kind in {"email", "link"} or (token.kind == "id" and len(token.normal) >= LEAST_ID)
+
+
+def _finding(run: Run, step: Step, hollow: Step, invented: list[Token]) -> Finding:
+    text = step.output.content if step.output else ""
+    names = ", ".join(dict.fromkeys(text[token.start : token.end] for token in invented[:SHOWN]))
+    return Finding(
+        detector="empty-result-used",
+        run_id=run.run_id,
+        severity="warning",
+        score=min(0.9, 0.6 + 0.1 * len({token.normal for token in invented})),
+        step=step.index,
+        message=f"{hollow.name} brought nothing at step {hollow.index}, and the answer at step {step.index} names what nothing in the run brought: {names}",
+        numbers={"empty_at": hollow.index, "invented": len({token.normal for token in invented})},
+        evidence=(
+            Evidence.cite(run, hollow.index, "$.result", f"{hollow.name} brought nothing"),
+            Evidence.cite(run, step.index, "$.output.content", "the answer"),
+        ),
+        capability="observability",
+        item="semantic-failures",
+        refute=f"Fork at step {hollow.index} with a result that holds something else: if the answer still names {names}, it never came from there.",
+    )
+
+
+NONE = tool("search_hotels", {"city": "Kyoto"}, {"hotels": []})
+
+FIRES_ON = (
+    sketch(user("A hotel in Kyoto"), NONE, model("All set: the Hotel Kikyo has a room for you.")),
+    sketch(user("Her number?"), tool("find_contact", {}, []), model("You can reach her at ada@example.com.")),
+)
+QUIET_ON = (
+    sketch(user("A hotel in Kyoto"), NONE, model("I found no hotel in Kyoto; shall I look in Osaka?")),
+    sketch(user("A hotel in Kyoto"), NONE, tool("search_hotels", {"city": "Kyoto"}, {"hotels": ["Kikyo"]}), model("The Hotel Kikyo has a room.")),
+    sketch(user("Is the Kikyo in Kyoto full?"), NONE, model("Then the Kikyo in Kyoto is full.")),
+)
