@@ -93,7 +93,7 @@ def _state_clash(step: Step, states: dict[str, Field]) -> tuple[Field, str] | No
     """A tool named after what was claimed whose newest result says that it is not so."""
     text = step.output.content if step.output and not step.output.tool_calls else ""
     for verb, sentence in claimed_acts(text):
-        field = next((found for name, found in states.items() if concerns(verb, name)), None)
+        field = max((found for name, found in states.items() if concerns(verb, name)), key=lambda found: found.step.index, default=None)
         if field and NOT_DONE.match(field.value) and not concerns(verb, field.value) and not admits(text) and field.value.lower() not in text.lower():
             return field, sentence
     return None

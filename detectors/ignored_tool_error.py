@@ -56,7 +56,7 @@ def _finding(run: Run, failed: Step, claim: Step | None, score: float) -> Findin
     return Finding(
         detector="ignored-tool-error",
         run_id=run.run_id,
-        severity="warning",
+        severity="warning" if claim else "info",
         score=score,
         step=claim.index if claim else failed.index,
         message=f"{failed.name} failed at step {failed.index} ({(complaint(failed) or 'failed')[:120]}) and no later call made up for it; {after}",

@@ -58,7 +58,7 @@ class Shape:
         sure = min(1.0, max(0.0, self.chance.gauss(self.level, 0.03))) if self.confident else None
         counted = Tokens(input=self.chance.randrange(2500, 4000), output=self.chance.randrange(100, 400))
         priced: dict[str, Json] = {"model": "gpt-5-mini"} if self.priced else {}
-        self.add(model(text, calls=calls, confidence=sure, tokens=counted, offered=(*LOOK_UPS, *ACTS, *STAKES), **priced))
+        self.add(model(text, calls=calls, confidence=sure, tokens=counted, offered=("get_job_status", *LOOK_UPS, *ACTS, *STAKES), **priced))
 
     def call(self, name: str, arguments: dict[str, Json], result: Json = None, **fields: Json) -> None:
         """A model call that asks for one tool, and the tool."""
@@ -464,6 +464,83 @@ def look_again(steps: list[Step], chance: Random) -> list[Step]:
     return insert(steps, chance, *looks * (3 + len(steps) // len(looks) // 2))
 
 
+# ---- what goes wrong silently
+
+
+def answering(steps: list[Step], text: str, *planted: Step) -> list[Step]:
+    """The steps with these before the final answer, which says this."""
+    return [*steps[:-1], *planted, model(text)]
+
+
+def boast(steps: list[Step], chance: Random) -> list[Step]:
+    """The last answer says that an act was done which was never tried or always failed."""
+    verb, said = chance.choice((("cancel", "cancelled"), ("upgrade_and_cancel", "cancelled"), ("delete_account", "deleted"), ("update_profile", "updated")))
+    planted = (tool(verb, {"item": 1}, error="not allowed"),) if chance.randrange(2) else ()
+    kept = steps if planted else [step for step in steps if step.kind != "tool" or step.name in LOOK_UPS]
+    looked = (tool("search_items", {}, ["one"]),)
+    return answering(kept, chance.choice((f"Your item has been {said}.", f"I have successfully {said} it.", f"The item is now {said}.")), *looked, *planted)
+
+
+def pass_over(steps: list[Step], chance: Random) -> list[Step]:
+    """A call fails, nothing makes up for it, and the answer states success."""
+    failed = tool("pay_deposit", {"booking": "B-7"}, error=chance.choice(("card expired", "account closed", "not permitted")))
+    words = chance.choice(
+        ("I have paid the deposit of B-7.", "The deposit has been paid.", "Your booking has been confirmed and paid. I have sent the letter.")
+    )
+    return answering(steps, words.replace("confirmed and paid", "paid"), failed)
+
+
+def misquote(steps: list[Step], chance: Random) -> list[Step]:
+    """The answer gives another figure or state than the result."""
+    if chance.randrange(2):
+        paid = tool("refund_booking", {"booking": "B-7"}, {"status": chance.choice(("declined", "pending", "rejected", "failed")), "booking": "B-7"})
+        return answering(steps, "Your booking has been refunded.", paid)
+    price = chance.randrange(10_000, 99_000)
+    return answering(steps, f"The grand total is {price + chance.randrange(1, 900)} EUR.", tool("get_quote", {"trip": "T-7"}, {"grand_total": price}))
+
+
+def invent(steps: list[Step], chance: Random) -> list[Step]:
+    """A search brings nothing and the answer names something."""
+    nothing = chance.choice(([], {"hotels": []}, "[]", None, ""))
+    answer = chance.choice(("All set: the room is at the Kikyo.", "You can write to kikyo@inn.example.", "Your place is at Kikyo, booked under KX7731."))
+    return answering(steps, answer, tool("search_inns", {"town": "Nara"}, nothing))
+
+
+def cut_off(steps: list[Step], chance: Random) -> list[Step]:
+    """A result or the answer is cut off."""
+    if chance.randrange(2):
+        return answering(steps, "It has many lines.", tool("read_report", {}, f"line {chance.randrange(9)}\n" * 9 + "... [output truncated]"))
+    return answering(steps, "The trip is planned as you wished and each day has its sights. " * 5 + "On the last day you will go to the", tool("look", {}, 1))
+
+
+def give_up(steps: list[Step], chance: Random) -> list[Step]:
+    """The last word owns defeat, or nobody speaks after the last result."""
+    if chance.randrange(2):
+        return answering(
+            steps, chance.choice(("I was not able to find it.", "I could not complete the request.", "I'm unable to do this.")), tool("look", {}, 1)
+        )
+    return [*steps[:-1], model(calls=(("look_up", {"n": 1}),)), tool("look_up", {"n": 1}, "found")]
+
+
+def ask_for_the_unoffered(steps: list[Step], chance: Random) -> list[Step]:
+    """The model asks for a tool that it was not offered."""
+    name = chance.choice(("issueRefund", "drop_table", "get_wether"))
+    return insert(steps, chance, model(calls=((name, {}),), offered=LOOK_UPS), tool(name, {}, error="no such tool"))
+
+
+def stand_in(steps: list[Step], chance: Random) -> list[Step]:
+    """An act is given a stand-in, or a number comes as a text at last."""
+    if chance.randrange(2):
+        return insert(steps, chance, tool("update_profile", {"email": chance.choice(("<email>", "{{email}}", "your_email", "[your email]", "TBD"))}, "ok"))
+    return insert(steps, chance, *(tool("reserve_seats", {"count": count}, "ok") for count in [*range(1, chance.randrange(6, 9)), "two"]))
+
+
+def to_and_fro(steps: list[Step], chance: Random) -> list[Step]:
+    """Two agents hand the work to each other."""
+    turns = [model("This is for the other desk to decide.", name=name) for name in ("booking desk", "billing desk") * chance.randrange(4, 12)]
+    return insert(steps, chance, *turns)
+
+
 def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, Json]], dict[str, Json]]) -> list[Step]:
     step = steps[number]
     assert step.tool_call is not None
@@ -474,12 +551,19 @@ def _with_arguments(steps: list[Step], number: int, change: Callable[[dict[str, 
 PLANTED: dict[str, Callable[[list[Step], Random], list[Step] | Run]] = {
     "abandoned-branch": go_back,
     "abandoned-step": leave_a_step,
+    "anomalous-arguments": stand_in,
+    "anomalous-tool-choice": ask_for_the_unoffered,
     "altered-after-approval": alter,
     "budget-exceeded": overspend,
     "confidence-drift": lose_footing,
+    "contradicted-result": misquote,
     "duplicated-effect": duplicate,
     "effect-before-checkpoint": act_in_a_task,
+    "empty-result-used": invent,
+    "goal-unmet": give_up,
+    "handoff-ping-pong": to_and_fro,
     "hasty-retries": hurry,
+    "ignored-tool-error": pass_over,
     "lost-progress": begin_again,
     "missing-idempotency-key": strip_key,
     "missing-limit": unbind,
@@ -489,10 +573,12 @@ PLANTED: dict[str, Callable[[list[Step], Random], list[Step] | Run]] = {
     "runaway-loop": go_round,
     "stale-approval": let_it_lie,
     "token-growth": pile_up,
+    "truncated-text": cut_off,
     "unapproved-action": skip_the_gate,
     "unescalated-doubt": gamble,
     "unfinished-run": stop_short,
     "unstable-key": change_key,
+    "unsupported-success-claim": boast,
     "waiting-ignored": nag,
     "wasted-calls": look_again,
 }

@@ -114,7 +114,7 @@ STORIES = {
     "progress_lost": {"lost-progress"},
     "followed_up_47_times": {"waiting-ignored"},
     "budget_burned": {"runaway-loop", "budget-exceeded"},
-    "quietly_wrong": {"confidence-drift", "unescalated-doubt"},
+    "quietly_wrong": {"confidence-drift", "empty-result-used", "unescalated-doubt"},
 }
 RECORDED = sorted(path.parent.name for path in SAMPLES.glob("*/spans.otlp.jsonl"))
 

@@ -13,7 +13,7 @@ from workbench.effects import ACTS
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 MAX_CHARACTERS = 20_000
-IRREGULAR = {"sent": "send", "bought": "buy", "paid": "pay", "written": "write", "withdrawn": "withdraw"}
+IRREGULAR = {"sent": "send", "bought": "buy", "paid": "pay", "written": "write", "withdrawn": "withdraw", "cancelled": "cancel"}
 AMBIGUOUS = frozenset(["set", "place", "call", "contact", "ask", "issue", "open", "order", "execute", "request", "reply"])
 """Verbs whose participle says too often that something merely is so."""
 OPEN = re.compile(
