@@ -94,7 +94,7 @@ def _state_clash(step: Step, states: dict[str, Field]) -> tuple[Field, str] | No
     text = step.output.content if step.output and not step.output.tool_calls else ""
     for verb, sentence in claimed_acts(text):
         field = max((found for name, found in states.items() if concerns(verb, name)), key=lambda found: found.step.index, default=None)
-        if field and NOT_DONE.match(field.value) and not concerns(verb, field.value) and not admits(text) and field.value.lower() not in text.lower():
+        if field and NOT_DONE.match(field.value) and not field.value.lower().startswith(verb) and not admits(text) and field.value.lower() not in text.lower():
             return field, sentence
     return None
 

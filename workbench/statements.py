@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from workbench.effects import ACTS
+from workbench.grounding import stem
+from workbench.instructions import VERB_FAMILIES, name_words
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 MAX_CHARACTERS = 20_000
@@ -46,8 +48,9 @@ def claimed_acts(text: str) -> Iterator[tuple[str, str]]:
 
 
 def concerns(verb: str, tool: str) -> bool:
-    """Whether a tool is named after a verb."""
-    return re.search(rf"(^|[^a-z]){re.escape(verb)}", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tool).lower()) is not None
+    """Whether a tool is named after a verb or one of its family, as `modifyProfile` is after `update`: going by the first verb in its name."""
+    named = next((families for word in name_words(tool) if (families := VERB_FAMILIES.get(word))), frozenset[str]())
+    return stem(verb) in name_words(tool) or not named.isdisjoint(VERB_FAMILIES.get(stem(verb), ()))
 
 
 @cache
