@@ -58,7 +58,16 @@ class Shape:
         sure = min(1.0, max(0.0, self.chance.gauss(self.level, 0.03))) if self.confident else None
         counted = Tokens(input=self.chance.randrange(2500, 4000), output=self.chance.randrange(100, 400))
         priced: dict[str, Json] = {"model": "gpt-5-mini"} if self.priced else {}
-        self.add(model(text, calls=calls, confidence=sure, tokens=counted, offered=("get_job_status", *LOOK_UPS, *ACTS, *STAKES), **priced))
+        self.add(
+            model(
+                text,
+                calls=calls,
+                confidence=sure,
+                tokens=counted,
+                offered=tuple(dict.fromkeys((*LOOK_UPS, *ACTS, *STAKES, *(name for name, _ in calls)))),
+                **priced,
+            )
+        )
 
     def call(self, name: str, arguments: dict[str, Json], result: Json = None, **fields: Json) -> None:
         """A model call that asks for one tool, and the tool."""
