@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,6 +117,29 @@ class Bench:
         done = detection.Detection(examined=[])
         findings, lacks = detection.examine_many(cohort, done)
         return Detected(findings, lacks, done)
+
+    def judge(
+        self, model: BaseChatModel | str, *, budget: Budget, runs: Collection[str] | None = None, progress: Callable[[str, int, int], None] | None = None
+    ) -> Detected:
+        """Ask a chat model (or "provider:name") whether these runs (all of them, without any) failed, within a budget. Answers are kept and not paid for twice.
+
+        Nothing is asked unless you call this: no detector does. ModelError for a model that can't be made.
+        """
+        from workbench import judge as judging  # noqa: PLC0415  # rarely needed
+        from workbench.models import chat_model, name_of  # noqa: PLC0415  # as above
+
+        collection.catch_up(self.store)
+        asked = chat_model(model) if isinstance(model, str) else model
+        judge = judging.Judge(asked, name_of(asked), Meter(budget), self.store)
+        known = list(runs) if runs is not None else [one.run_id for one in self.store.overviews()]
+        findings, lacks, done = list[Finding](), list[NotEvaluated](), detection.Detection()
+        for number, run in enumerate(self.store.runs(known)):
+            if progress:
+                progress(run.run_id, number, len(known))
+            for said in detection.said(judging.NAME, partial(judge.detect, run), run.run_id, done):
+                (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
+            done.examined.append(run.run_id)
+        return Detected(detection.ranked(findings), lacks, done)
 
     def _cohort(self, *, agent: str | None, version: str | None, since: datetime | str | None, status: str | None = None) -> StoredRuns:
         collection.catch_up(self.store)

@@ -564,6 +564,31 @@ def search(
 
 
 @app.command()
+def judge(
+    model: Annotated[str, typer.Option("--model", help="The chat model to ask, as provider:name.")],
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs to judge; without any, all.")] = None,
+    max_model_calls: Annotated[int, typer.Option("--max-model-calls", min=1, help="Ask it so often at most.")] = 100,
+    max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="Spend so many US dollars at most, by list price.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a language model whether runs failed. It costs money and is no detector that runs by itself; answers are kept."""
+    with _opened(store) as bench, _progress("judging", as_json) as progress:
+        chosen = [bench.store.resolve(one) for one in runs] if runs else None
+        done = bench.judge(model, budget=Budget(model_calls=max_model_calls, usd=max_usd), runs=chosen, progress=progress)
+    if as_json:
+        for finding in done.findings:
+            _print_line(summary.of_finding(finding))
+        for lack in done.not_evaluated:
+            _print_line({"not_evaluated": lack.model_dump(mode="json")})
+        _print_line({"examined": done.detection.examined})
+        return
+    _print_findings(done.findings)
+    for lack in done.not_evaluated:
+        out.print(f"not judged: {_shown(lack.run_id)}: {_shown(lack.why)}", style="dim")
+
+
+@app.command()
 def review(
     finding: Annotated[str, typer.Argument(metavar="FINDING", help="The finding's id, or the beginning of it, as detect --json prints it.")],
     confirm: Annotated[bool, typer.Option("--confirm/--dismiss", help="Whether the finding is right.")],

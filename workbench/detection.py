@@ -60,8 +60,8 @@ def _examine(asked: Iterable[tuple[str, Detect]], what: str, result: Detection) 
     lacks: list[NotEvaluated] = []
     for name, detect_it in asked:
         started = time.perf_counter()
-        for said in _said(name, detect_it, what, result):
-            (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
+        for one in said(name, detect_it, what, result):
+            (findings if isinstance(one, Finding) else lacks).append(one)  # type: ignore[arg-type]  # each goes into the list of its kind
         result.seconds[name] = result.seconds.get(name, 0.0) + time.perf_counter() - started
     return ranked(findings), lacks
 
@@ -80,7 +80,8 @@ def named(name: str) -> Detector:
     return known[name]
 
 
-def _said(name: str, detect_it: Detect, what: str, result: Detection) -> list[Finding | NotEvaluated]:
+def said(name: str, detect_it: Detect, what: str, result: Detection) -> list[Finding | NotEvaluated]:
+    """What a detector says; that it failed and where, where it raises, noted in `result` too."""
     try:
         return list(detect_it())
     except Exception as error:  # noqa: BLE001  # a detector is someone's plug-in: its fault is reported with place, and the others go on

@@ -29,3 +29,9 @@ def chat_model(name: str) -> BaseChatModel:
         return init_chat_model(model, model_provider=provider)
     except Exception as error:  # every provider's client has its own for what it lacks
         raise ModelError(f"{name} can't be used: {error}") from error
+
+
+def name_of(model: BaseChatModel) -> str:
+    """What a chat model calls itself, for its price; its class's name where it says nothing."""
+    names = (getattr(model, field, None) for field in ("model_name", "model"))
+    return next((name for name in names if isinstance(name, str) and name), type(model).__name__)

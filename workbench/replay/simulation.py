@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from workbench.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
+from workbench.models import name_of
 from workbench.replay.answers import recorded_messages
 from workbench.replay.cassette import Call, Divergence, Tape, canonical_messages, edited, record
 from workbench.replay.forking import Forked, ForkError
@@ -226,7 +227,7 @@ def _answer_all(loop: _Loop, waiting: Sequence[ToolCall]) -> bool:
 
 
 def _model_step(loop: _Loop, answer: AIMessage, asked: list[Message], said: Message, began: int) -> Step:
-    name = str(answer.response_metadata.get("model_name") or getattr(loop.model, "model_name", None) or type(loop.model).__name__)
+    name = str(answer.response_metadata.get("model_name") or name_of(loop.model))
     names = tuple(str(one["function"]["name"]) for one in loop.tools)
     decision = Decision(selected=tuple(call.name for call in said.tool_calls), alternatives=names)
     times = {"started_ns": began, "ended_ns": time.time_ns()}

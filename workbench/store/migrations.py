@@ -83,6 +83,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # The steps of a long run column by column, for tables: compressed JSON, as the overview is derived.
     ("ALTER TABLE run ADD COLUMN step_columns BLOB",),
+    # What a judge answered, so that it is asked once.
+    ("CREATE TABLE judgement (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID",),
 )
 VERSION = len(MIGRATIONS)
 

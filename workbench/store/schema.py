@@ -238,5 +238,14 @@ class LedgerRow(SQLModel, table=True):
     sha256: str
 
 
+class JudgementRow(SQLModel, table=True):
+    """What a language model answered when it was asked about a run, under a hash of all it was asked."""
+
+    __tablename__ = "judgement"
+    key: str = Field(primary_key=True)
+    run_id: str
+    answer: str
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

@@ -64,6 +64,7 @@ PAGE_BYTES = 16_384
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
 ALERT, REVIEW, LEDGER = TABLES["alert"], TABLES["review"], TABLES["ledger"]
+JUDGEMENT = TABLES["judgement"]
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
@@ -686,6 +687,17 @@ class Store:
         )
         with self._engine.connect() as connection:
             return list(load(connection, LedgerEntry, _column(connection, query)))
+
+    def judgement(self, key: str) -> str | None:
+        """What a judge answered to the question with this key; None where it was never asked."""
+        with self._engine.connect() as connection:
+            found: str | None = connection.execute(select(JUDGEMENT.c.answer).where(JUDGEMENT.c.key == key)).scalar()
+        return found
+
+    def save_judgement(self, key: str, run_id: str, answer: str) -> None:
+        """Keep what a judge answered."""
+        with self._writing() as connection:
+            _insert(connection, JUDGEMENT, [{"key": key, "run_id": run_id, "answer": answer}])
 
     def skips(self) -> list[tuple[str, Skip]]:
         """Everything that was skipped, with the path it was in."""
