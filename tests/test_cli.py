@@ -234,10 +234,10 @@ def test_a_receipt_says_when_the_recording_is_not_what_was_ingested(tmp_path: Pa
     run("ingest", folder, "--store", tmp_path / "a.db")
     with closing(sqlite3.connect(folder / "checkpoints.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 7")
-    told = json.loads(run("fork", "booked-twice", "--at", "16", "--store", tmp_path / "a.db", "--json"))
+    told = json.loads(run("fork", "booked-twice", "--at", "16", "--trust", "--store", tmp_path / "a.db", "--json"))
     assert "changed since it was ingested" in told["receipt"]["notes"][-1]
     (folder / "checkpoints.sqlite").unlink()
-    assert "checkpoints.sqlite" in run("fork", "booked-twice", "--at", "16", "--store", tmp_path / "a.db", status=2)
+    assert "checkpoints.sqlite" in run("fork", "booked-twice", "--at", "16", "--trust", "--store", tmp_path / "a.db", status=2)
 
 
 def test_verify_is_clean_after_all_this(store: Path):

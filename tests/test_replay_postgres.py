@@ -61,7 +61,7 @@ def test_an_unchanged_replay_is_served_whole(bench: wb.Bench, postgres: Server, 
     url = postgres.create()
     run = recorded(bench, url, "graph", asked(TWO))
     before = ledger.read_text(), rows(url)
-    forked = run.fork(0, graph=f"{AGENTS}:graph")
+    forked = run.fork(0, trust=True, graph=f"{AGENTS}:graph")
     assert (ledger.read_text(), rows(url)) == before
     assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0}
     assert forked.receipt.clean
@@ -75,7 +75,7 @@ def test_a_changed_tool_result_leads_elsewhere(bench: wb.Bench, postgres: Server
     url = postgres.create()
     run = recorded(bench, url, "graph", asked(TWO))
     at = [step.index for step in run.steps if step.name == "book"][1]
-    forked = run.fork(at, tool_result="no seat", live=["model"], graph=f"{AGENTS}:graph")
+    forked = run.fork(at, tool_result="no seat", live=["model"], trust=True, graph=f"{AGENTS}:graph")
     assert forked.outcome == "booked NH 1; no seat"
     assert forked.state(at)["messages"] == run.state(at)["messages"]
 
@@ -85,7 +85,7 @@ def test_a_fork_in_a_shared_store_keeps_its_own_thread_here(postgres: Server, le
     monkeypatch.chdir(tmp_path)
     store = postgres.create()
     with contextlib.closing(wb.open(store)) as bench:
-        forked = recorded(bench, postgres.create(), "graph", asked(TWO)).fork(0, graph=f"{AGENTS}:graph")
+        forked = recorded(bench, postgres.create(), "graph", asked(TWO)).fork(0, trust=True, graph=f"{AGENTS}:graph")
         assert forked.receipt.clean
         assert len(forked.state(forked.steps[-1].index)["messages"]) > 1
         assert bench.run(forked.run_id).receipt == forked.receipt
@@ -95,10 +95,10 @@ def test_a_fork_in_a_shared_store_keeps_its_own_thread_here(postgres: Server, le
 def test_another_question_is_asked_and_an_answer_served(bench: wb.Bench, postgres: Server, ledger: Path) -> None:
     """A question is answered from the recording when it is the same, and waits for a person when it is another: old answers stay in the server."""
     run = recorded(bench, postgres.create(), "approving", {**asked(TWO), "budget": 5}, Command(resume="go ahead"))
-    again = run.fork(0, graph=f"{AGENTS}:approving")
+    again = run.fork(0, trust=True, graph=f"{AGENTS}:approving")
     assert [step.result for step in again.run.of_kind("human")] == [None, "go ahead"]
     at = next(step.index for step in run.steps if step.name == "approval")
-    other = run.fork(at, state={"budget": 9000}, graph=f"{AGENTS}:approving")
+    other = run.fork(at, state={"budget": 9000}, trust=True, graph=f"{AGENTS}:approving")
     assert (other.run.status, other.steps[-1].tool_call.arguments) == ("interrupted", {"question": {"question": "Spend 9000?"}})
 
 
@@ -114,4 +114,4 @@ def test_a_thread_that_grew_meanwhile_is_told(bench: wb.Bench, postgres: Server,
 
     really_ask = process.ask
     monkeypatch.setattr(process, "ask", ask_and_write)
-    assert not run.fork(0, graph=f"{AGENTS}:graph").receipt.parent_intact
+    assert not run.fork(0, trust=True, graph=f"{AGENTS}:graph").receipt.parent_intact

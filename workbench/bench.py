@@ -29,14 +29,18 @@ from workbench.effects import effects_of
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
+from workbench.replay import trust
 from workbench.replay.approvals import Approve, nobody, standing
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
+from workbench.replay.cassette import record
 from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import Forked, ForkError, fork, resume
+from workbench.replay.scrubbing import configured
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.replay.unfinished import of as unfinished
 from workbench.report import Report, run_report, save, static, store_report
+from workbench.report.cassettes import RunCassette
 from workbench.source import Source
 from workbench.store import Deleted, Store
 from workbench.swept import Repetition, Swept
@@ -351,6 +355,12 @@ class RecordedRun:
         """One step. LookupError names the range and the nearest."""
         return self.run.step(index)
 
+    @property
+    def cassette(self) -> RunCassette:
+        """Its recorded interactions, and how much of it they let replay."""
+        spans = self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id)
+        return RunCassette(record(self.run, spans, scrub=configured(Path.cwd())))
+
     def state(self, index: int) -> dict[str, Json]:
         """The full state before a step, fetched from the recorded database. LookupError says why there is none."""
         return collection.state(self.bench.store, self.run, self.run.step(index))
@@ -390,6 +400,7 @@ class RecordedRun:
         seconds: float = 120.0,
         approve: Approve | Collection[str] = nobody,
         budget: Budget | Meter | None = None,
+        trust: bool = False,
     ) -> RecordedRun:
         """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
 
@@ -403,12 +414,13 @@ class RecordedRun:
         approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps. `graph` ("module:attribute") says
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
         served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
-        "model", "http", ...) that have no recording the nearest one's answer, marked. ForkError says what can't be done.
+        "model", "http", ...) that have no recording the nearest one's answer, marked. A checkpoint database that we did not record ourselves has
+        to be trusted, once (`trust=True`; `workbench.replay.trust` says why). ForkError says what can't be done.
         """
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = _change(given | {"answer": answer, "fault": fault})
         self.run.step(at)
-        databases = self._databases()
+        databases = self._databases(trusted=trust)
         run_id, scratch = self._fork_id()
         done = fork(
             self.run,
@@ -541,8 +553,8 @@ class RecordedRun:
         receipt = self.receipt
         return static.run_html(self.run, self.findings) + (static.receipt_html(receipt) if receipt else "")
 
-    def _databases(self) -> list[Location]:
-        """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone."""
+    def _databases(self, *, trusted: bool = False) -> list[Location]:
+        """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
         if not any(step.checkpoint_id for step in self.steps):
             raise ForkError(
                 f"{self.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too"
@@ -558,6 +570,9 @@ class RecordedRun:
                 found.append(source)
         if not found:
             raise ForkError(f"the checkpoint database of {self.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
+        if trusted:
+            trust.trust(self.bench.store, found)
+        trust.check(self.bench.store, self.run, found)
         return found
 
     def _repetitions(

@@ -294,6 +294,7 @@ def fork(
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0, help="Tokens of live model calls at most.")] = None,
     max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="US dollars for live model calls at most, by list price.")] = None,
     max_steps: Annotated[int | None, typer.Option("--max-steps", min=0, help="Calls of any kind at most.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -312,8 +313,26 @@ def fork(
             raise typer.BadParameter("name the RUN and the step to fork it --at, or a fork to --resume")
         else:
             served: dict[str, Any] = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ())}
-            forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, **served, **terms, **given)
+            forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, trust=trust, **served, **terms, **given)
         _print_fork(forked, store, as_json=as_json)
+
+
+@app.command()
+def cassette(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the cassette as JSON to this file.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was recorded of a run's calls, how much of it can be replayed, and why the rest can't."""
+    with _opened(store) as bench:
+        taken = bench.run(run_id).cassette
+    if output is not None:
+        taken.save(output)
+    if as_json:
+        _print_json(taken.cassette.model_dump(mode="json") | {"replayable": taken.cassette.replayable})
+    else:
+        out.print(str(taken), markup=False, soft_wrap=True)
 
 
 @app.command()

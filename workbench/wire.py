@@ -91,7 +91,7 @@ def _patch(module: str, hooks: tuple[tuple[str, str], ...]) -> None:
         return
     for owner, name in hooks:
         kind = getattr(home, owner, None)
-        original = getattr(kind, name, None)
+        original = vars(kind).get(name) if kind else None
         if original is None:
             raise LookupError(f"{module} has no {owner}.{name} any more")
         if not hasattr(original, "workbench"):

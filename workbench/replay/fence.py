@@ -30,7 +30,7 @@ from langgraph.types import interrupt
 
 from workbench import vectors, wire
 from workbench.model import Cassette, Interaction, Json, Tokens
-from workbench.replay import answers
+from workbench.replay import answers, nodes
 from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
 from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered, canonical_messages
@@ -162,7 +162,11 @@ def put_up(new: Session) -> None:
                 raise FenceError(f"langchain-core has no {owner.__name__}.{name} any more")
             if not hasattr(original, TWIN):
                 setattr(owner, name, _patched(original, enter))
-    wire.listen(Web(_ask))
+    try:
+        wire.listen(Web(_ask))
+        nodes.put_up(new.nodes)
+    except LookupError as error:
+        raise FenceError(str(error)) from None
     vectors.listen(_embedded)
 
 
@@ -578,5 +582,7 @@ def prove() -> None:
     heard = [tool.invoke({}), model.invoke("probe").text, "".join(chunk.text for chunk in model.stream("probe")), *asyncio.run(later())]
     if heard != ["recorded"] * 6 or len(journal.records) != len(heard):
         raise FenceError(f"langchain-core's hooks moved: probes got {heard}, the fence saw {len(journal.records)} of {len(heard)} calls")
+    if (seen := nodes.probe()) != len(nodes.HOOKS):
+        raise FenceError(f"langgraph's task runner moved: of {len(nodes.HOOKS)} probes the fence saw {seen}")
     if strays := [name for name in overridden() if not name.startswith("langchain_core.")]:
         raise FenceError(f"these replace the methods that the fence patches, so their calls would pass it: {', '.join(strays)}")

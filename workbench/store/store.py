@@ -626,6 +626,11 @@ class Store:
             address = connection.execute(select(RECEIPT.c.sha256).where(RECEIPT.c.run_id == run_id)).scalar()
             return None if address is None else next(iter(load(connection, Receipt, [address])))
 
+    def has_setting(self, name: str) -> bool:
+        """Whether the store keeps something under a name."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(SETTING.c.name).where(SETTING.c.name == name)).scalar() is not None
+
     def setting(self, name: str, first: Callable[[], bytes]) -> bytes:
         """What the store keeps under a name for all who use it; where nothing is there yet, what `first` makes, from then on."""
         query = select(SETTING.c.value).where(SETTING.c.name == name)
