@@ -12,17 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from workbench.database import Database, Location
 from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
-from workbench.redaction import Redactor, key_beside, key_file, new_key, rules_of
+from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, dialect_of
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Store, Touch
 
 logger = logging.getLogger("workbench.collection")
+
+_LIVE_REDACTORS: WeakKeyDictionary[Store, tuple[Rules | None, Redactor | None]] = WeakKeyDictionary()
 
 BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
@@ -190,8 +193,17 @@ def _key_of(store: Store) -> bytes:
 
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
-    redactor = redactor_of(store)
+    redactor = _live_redactor(store)
     return store.add(origin, redactor.records(records) if redactor else records, conversation_of, live=True)
+
+
+def _live_redactor(store: Store) -> Redactor | None:
+    """As `redactor_of`; the same as for the batch before while the rules are the same, so that what recurs is looked through once."""
+    rules = rules_of(Path.cwd())
+    known = _LIVE_REDACTORS.get(store)
+    if known is None or known[0] != rules:
+        known = _LIVE_REDACTORS[store] = rules, Redactor(rules, _key_of(store)) if rules else None
+    return known[1]
 
 
 def catch_up(store: Store) -> list[str]:

@@ -40,6 +40,8 @@ BATCH_SPANS = 512
 DELAY_SECONDS = 1.0
 STOP_SECONDS = 10.0
 AGAIN_SECONDS = 0.1
+REST_RATIO = 6
+"""The writer rests this many times as long as it worked, so that the agent's threads hardly wait for it; not while the queue is half full, or someone waits."""
 
 
 class StoreExporter(SpanProcessor, SpanExporter):
@@ -79,7 +81,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
         self._queue: deque[ReadableSpan] = deque()
         # Reentrant: a span may end in a destructor, and so in the midst of another one's `on_end`.
         self._changed = threading.Condition(threading.RLock())
-        self._work, self._stop = threading.Event(), threading.Event()
+        self._work, self._stop, self._hurry = threading.Event(), threading.Event(), threading.Event()
         self._origin: Origin = origin_of(self.name, f"{os.getpid()} {secrets.token_hex(16)}")
         self._store: Store | None = None
         self._thread = threading.Thread(target=self._write, name="workbench-exporter", daemon=True)
@@ -106,6 +108,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until all that was queued is durable; whether it was within this time."""
+        self._hurry.set()
         self._work.set()
         with self._changed:
             return self._changed.wait_for(self._is_done, timeout_millis / 1000)
@@ -115,6 +118,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
         if self._stop.is_set():
             return
         self._stop.set()
+        self._hurry.set()
         self._work.set()
         self._thread.join(STOP_SECONDS)
         with self._changed:
@@ -153,8 +157,13 @@ class StoreExporter(SpanProcessor, SpanExporter):
     def _drain(self) -> bool:
         """Store batches until nothing waits; False as soon as the store fails."""
         while not self._is_done():
+            began = time.monotonic()
             if not self._store_batch():
                 return False
+            if 2 * len(self._queue) < self.queue_spans:
+                self._hurry.wait(REST_RATIO * (time.monotonic() - began))
+        if not self._stop.is_set():
+            self._hurry.clear()
         return True
 
     def _store_batch(self) -> bool:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
@@ -15,6 +16,8 @@ from workbench.model import Json, Span, SpanEvent
 STATUSES: dict[StatusCode, Literal["unset", "ok", "error"]] = {StatusCode.UNSET: "unset", StatusCode.OK: "ok", StatusCode.ERROR: "error"}
 MAX_VALUE_CHARACTERS = 16 * 1024 * 1024  # as in the OTLP collector
 EARLIEST_NS, LATEST_NS = 86_400_000_000_000, 7_258_118_400_000_000_000  # as in the OTLP collector
+KEPT_RESOURCES = 64
+_RESOURCES: dict[int, tuple[Resource, dict[str, Json]]] = {}
 
 
 def span_of(sdk: ReadableSpan) -> Span:
@@ -34,8 +37,18 @@ def span_of(sdk: ReadableSpan) -> Span:
         attributes=_attributes(sdk.attributes),
         events=tuple(SpanEvent(name=_text(event.name), at_ns=_time(event.timestamp), attributes=_attributes(event.attributes)) for event in sdk.events),
         scope=scope.name or None if scope else None,
-        resource=_attributes(sdk.resource.attributes),
+        resource=_of_resource(sdk.resource),
     )
+
+
+def _of_resource(resource: Resource) -> dict[str, Json]:
+    """A resource's attributes. All spans of a provider share it, so it is read once and stays one object."""
+    known = _RESOURCES.get(id(resource))
+    if known is None:
+        if len(_RESOURCES) >= KEPT_RESOURCES:
+            _RESOURCES.clear()
+        known = _RESOURCES[id(resource)] = resource, _attributes(resource.attributes)  # kept with the resource, so that its id stays its own
+    return known[1]
 
 
 def _time(value: int | None) -> int | None:

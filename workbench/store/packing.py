@@ -57,6 +57,8 @@ class Packer:
     def __init__(self, put: Callable[[bytes], str]) -> None:
         self._put = put
         self._texts: dict[str, Json] = {}
+        self.long_characters = 0
+        """How many characters the long texts had, those that recurred included."""
         self._items: dict[tuple[int, bytes], str | None] = {}
 
     def pack(self, value: Json) -> Json:
@@ -75,6 +77,7 @@ class Packer:
         return {TEXT: self._put(to_bytes(self.pack(value)))}
 
     def _long(self, text: str) -> Json:
+        self.long_characters += len(text)
         packed = self._texts.get(text)
         if packed is None:
             packed = self._texts[text] = self._taken_apart(text) or {TEXT: self._put(to_bytes(text))}

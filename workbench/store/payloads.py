@@ -28,8 +28,14 @@ class Payloads:
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
         self._packer = Packer(self._put)
+        self._short = 0
         self._resources: dict[int, tuple[Json, Json]] = {}
         self._messages: dict[int, tuple[Message, str]] = {}
+
+    @property
+    def characters(self) -> int:
+        """How many characters were put, about, what recurs included."""
+        return self._short + self._packer.long_characters
 
     def put(self, value: Value) -> str:
         """Gather a value; returns its address."""
@@ -65,6 +71,7 @@ class Payloads:
     def _put(self, content: bytes) -> str:
         address = hashlib.sha256(content).hexdigest()
         self._content[address] = content
+        self._short += len(content)
         return address
 
     def save(self, connection: Connection) -> None:

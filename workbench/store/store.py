@@ -318,7 +318,7 @@ class Store:
         self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
     ) -> set[Touch]:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
-        payloads = Payloads()
+        payloads, before = Payloads(), 0
         for record in batch:
             added.records[type(record).__name__] = added.records.get(type(record).__name__, 0) + 1
             if isinstance(record, Skip):
@@ -328,7 +328,9 @@ class Store:
             address = payloads.put(record)
             if isinstance(record, Span):
                 row["conversation_id"] = conversation_of(record)
-                self._recent.keep(address, record)
+            if isinstance(record, Span | Checkpoint):
+                self._recent.keep(address, record, payloads.characters - before)
+                before = payloads.characters
             rows[RAW[type(record)]].append(row | {"sha256": address, "source_id": source_id})
         payloads.save(connection)
         for name, values in rows.items():
@@ -416,17 +418,17 @@ class Store:
         used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
         paths = _column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
         return Group(
-            spans=tuple(self._spans(connection, [row.sha256 for row in newest_spans])),
+            spans=tuple(self._newest(connection, Span, [row.sha256 for row in newest_spans])),
             logs=tuple(load(connection, Log, (row.sha256 for row in log_rows))),
-            checkpoints=tuple(load(connection, Checkpoint, (row.sha256 for row in newest_checkpoints))),
+            checkpoints=tuple(self._newest(connection, Checkpoint, [row.sha256 for row in newest_checkpoints])),
             paths=tuple(paths),
         )
 
-    def _spans(self, connection: Connection, addresses: Sequence[str]) -> Iterator[Span]:
-        """The spans behind these addresses, those that came in just now from memory."""
-        here = [self._recent.take(address) for address in addresses]
-        rest = load(connection, Span, [address for address, span in zip(addresses, here, strict=True) if span is None])
-        return (next(rest) if span is None else span for span in here)
+    def _newest(self, connection: Connection, kind: type[V], addresses: Sequence[str]) -> Iterator[V]:
+        """The records behind these addresses, those that came in just now from memory."""
+        here = [found if isinstance(found := self._recent.take(address), kind) else None for address in addresses]
+        rest = load(connection, kind, [address for address, found in zip(addresses, here, strict=True) if found is None])
+        return (next(rest) if found is None else found for found in here)
 
     def spans(self, traces: Iterable[str]) -> list[Span]:
         """The spans of these traces, as they were recorded."""
