@@ -13,7 +13,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import xxhash
@@ -51,12 +51,12 @@ class Cut:
     kept: frozenset[Place]
     finished: Mapping[Place, frozenset[str]]
     configurable: Mapping[str, Json]
+    rows: Mapping[Place, CheckpointRow] = field(repr=False, compare=False)
+    """All checkpoints of the thread without their states; read once, since SQLite reads through the states to get at them."""
 
     def super_steps(self, first: str) -> tuple[int, bool]:
         """How many super-steps lie between a root checkpoint and the cut, and whether the former holds an input."""
-        with opened(self.database) as tables:
-            rows = _rows(tables, self.thread_id)
-            steps = [_metadata(rows.get(("", one))) for one in (first, self.levels[0][1])]
+        steps = [_metadata(self.rows.get(("", one))) for one in (first, self.levels[0][1])]
         return steps[1].get("step", 0) - steps[0].get("step", 0), steps[0].get("source") == "input"
 
     @property
@@ -100,7 +100,7 @@ def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> C
     chains = {ns: _chain(rows, (ns, one)) for ns, one in levels}
     finished = {level: _finished(tables, thread_id, level) - {_task_below(level[0], place[0])} for level in levels[:-1]}
     kept = frozenset(one for one, above in parents.items() if _keeps(one, above, dict(levels), chains, finished))
-    return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])))
+    return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])), rows)
 
 
 def _rows(tables: Tables, thread_id: str) -> dict[Place, CheckpointRow]:
@@ -204,21 +204,21 @@ def later_inputs(cut: Cut, last: str | None) -> tuple[tuple[str, str], ...]:
     """The inputs that were given to the thread between the cut and its root checkpoint `last`, oldest first, undecoded: (type, base64)."""
     if last is None:
         return ()
+    after = _chain(cut.rows, ("", last)) - _chain(cut.rows, cut.levels[0])
+    inputs = [("", one) for one in sorted(after) if _metadata(cut.rows.get(("", one))).get("source") == "input"]
+    if not inputs:
+        return ()
     with opened(cut.database) as tables:
-        rows = _rows(tables, cut.thread_id)
-        after = _chain(rows, ("", last)) - _chain(rows, cut.levels[0])
-        inputs = [("", one) for one in sorted(after) if _metadata(rows.get(("", one))).get("source") == "input"]
         found = {row.checkpoint_id: row for row in tables.raw_checkpoints(cut.thread_id, inputs)}
     return tuple((str(row.kind), base64.b64encode(row.value).decode("ascii")) for _, row in sorted(found.items()))
 
 
-def lineage(tables: Tables, cut: Cut, last: str | None) -> dict[Place, int]:
+def lineage(cut: Cut, last: str | None) -> dict[Place, int]:
     """The checkpoints from the cut to the root checkpoint `last`, subgraphs' included, each with the super-step that made it."""
-    rows = _rows(tables, cut.thread_id)
-    roots = (_chain(rows, ("", last or "")) - _chain(rows, cut.levels[0])) | {cut.levels[0][1]}
+    roots = (_chain(cut.rows, ("", last or "")) - _chain(cut.rows, cut.levels[0])) | {cut.levels[0][1]}
     return {
         place: _metadata(row).get("step", 0)
-        for place, row in rows.items()
+        for place, row in cut.rows.items()
         if (place in cut.levels or place not in cut.kept) and (_above(row).get("") if place[0] else place[1]) in roots
     }
 

@@ -64,7 +64,7 @@ def set_aside(cut: Cut, last: str | None, uses: Uses, target: Path) -> None:
     """Write what the tasks between the cut and the root checkpoint `last` wrote into a new file."""
     with opened(cut.database) as tables, contextlib.closing(sqlite3.connect(target)) as database, database:
         database.executescript(SCHEMA)
-        places = lineage(tables, cut, last)
+        places = lineage(cut, last)
         tasks: dict[str, tuple[Place, str]] = {}
         old: set[str] = set()
         for row in tables.raw_writes(cut.thread_id, sorted(places)):
