@@ -113,13 +113,16 @@ def read(text: str) -> Weights:
     return Weights(float(failed["intercept"]), float(failed["finding"]), float(failed["failed_share"]), signals, steps)
 
 
-def verdict_of(run: Run, findings: Iterable[Finding] = (), *, baseline: Baseline | None = None, base_rate: float | None = None) -> Verdict:
+def verdict_of(
+    run: Run, findings: Iterable[Finding] = (), *, baseline: Baseline | None = None, base_rate: float | None = None, weights: Weights | None = None
+) -> Verdict:
     """The verdict on a run, from its own record and what the detectors found in it; and from how it departs from a `baseline`, good runs of the same task.
 
     `base_rate` is how many of your runs fail (0 to 1, exclusive): the benchmarks the weights come from fail far more often than most production agents.
-    Without it the probability holds for runs like those. ValueError when it is no share.
+    Without it the probability holds for runs like those; ValueError when it is no share. `weights` are your own, such as `workbench.learning` makes of
+    what people confirmed, instead of those that ship.
     """
-    weights, found = shipped(), [one for one in findings if one.run_id == run.run_id]
+    weights, found = weights or shipped(), [one for one in findings if one.run_id == run.run_id]
     if not any(run.of_kind("model")):
         return Verdict(run_id=run.run_id, probability=None, why="no model calls recorded")
     added = contributions(run_signals(run) | _departure(run, baseline), found, weights)
@@ -167,10 +170,17 @@ def _suspects(run: Run, findings: Iterable[Finding], weights: Weights) -> tuple[
         for step, signals in zip(run.steps, step_signals(run), strict=True)
     ]
     sums = [sum(one.values()) for one in added]
-    top = max(sums)
-    total = sum(exp(one - top) for one in sums)
+    shares = shares_of(sums)
     order = sorted(range(len(sums)), key=lambda number: (-sums[number], number))[:SHOWN]
-    return tuple(Suspect(step=run.steps[number].index, score=round(exp(sums[number] - top) / total, 6), reasons=_reasons(added[number])) for number in order)
+    return tuple(Suspect(step=run.steps[number].index, score=round(shares[number], 6), reasons=_reasons(added[number])) for number in order)
+
+
+def shares_of(sums: list[float]) -> list[float]:
+    """Sums of weighed signals as shares of the suspicion, which add up to 1."""
+    top = max(sums)
+    parts = [exp(one - top) for one in sums]
+    total = sum(parts)
+    return [part / total for part in parts]
 
 
 def _reasons(added: Mapping[str, float]) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from math import comb, exp
 from pathlib import Path
+from random import Random
 from statistics import fmean, pstdev
 
 from workbench.cohorts import distance_of, profile
+from workbench.learning import Judgement, learn
 from workbench.model import Conversation, Run
 from workbench.normalise.chat import from_conversation
 from workbench.plugins import collector_of
@@ -28,6 +30,7 @@ from workbench.verdict import Signal, Weights, contributions, shipped, verdict_o
 Judged = list[tuple[dict[str, float], bool, str]]
 """Of each run its signals, whether it failed, and its agent (pairs of runs of one agent are compared; no signal reads it)."""
 TOP = (1, 3, 5)
+CONFIRMED, DRAWS = 20, 12
 TARGET = Path(__file__).parents[2] / "workbench" / "verdict.toml"
 
 
@@ -154,6 +157,26 @@ def tell_steps(name: str, runs: list[tuple[Run, dict[str, str]]]) -> None:
             )
 
 
+def tell_learning(name: str, runs: list[tuple[Run, dict[str, str]]]) -> None:
+    """Print top-1 and top-5 on the largest part with weights learned from 20 of its runs, from those that ship and from none; groups are kept apart."""
+    part = Counter(row.get("part", "") for _, row in runs).most_common(1)[0][0]
+    cases = [(run, int(row["decisive_step"]), row.get("group", run.run_id)) for run, row in runs if row.get("part", "") == part]
+    none = shipped()._replace(steps={kind: dict.fromkeys(weigh, 0.0) for kind, weigh in shipped().steps.items()})
+    hits: dict[str, list[list[bool]]] = defaultdict(list)
+    for seed in range(DRAWS):
+        groups = sorted({group for *_, group in cases})
+        Random(seed).shuffle(groups)
+        ordered = [case for group in groups for case in cases if case[2] == group]
+        known, rest = [Judgement(run, step) for run, step, _ in ordered[:CONFIRMED]], ordered[CONFIRMED:]
+        ways = {"as shipped": None, f"{CONFIRMED} confirmed, from shipped": learn(known), f"{CONFIRMED} confirmed, from none": learn(known, none, prior=0.3)}
+        for says, weights in ways.items():
+            for run, step, _ in rest:
+                ranked = [one.step for one in verdict_of(run, weights=weights).suspects]
+                hits[says].append([step in ranked[:1], step in ranked[:5]])
+    for says, found in hits.items():
+        print(f"{name:14} {part:20} {says:26} top-1 {100 * fmean(one for one, _ in found):.1f} %, top-5 {100 * fmean(five for _, five in found):.1f} %")
+
+
 # ---- the file
 
 
@@ -179,6 +202,7 @@ def main(arguments: list[str], say: Callable[[str], None] = print) -> None:
         tell_with_good_runs(name, read[name])
     for name, located in labelled(folder, "decisive_step"):
         tell_steps(name, located)
+        tell_learning(name, located)
     if "--write" in arguments:
         TARGET.write_text(rewritten(TARGET.read_text("utf-8"), weights), encoding="utf-8")
         say(f"wrote {TARGET.name}")

@@ -1,0 +1,85 @@
+"""Ranking steps for one's own system: weights that a few confirmed first bad steps have moved, starting from those that ship.
+
+What tells a bad step differs between systems, and rankers trained on one do not transfer to another. So each system learns for itself, from what people
+confirmed or dismissed, and little is learned from little: a Gaussian prior around the shipped weights (conditional logistic regression, McFadden 1974).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from math import log
+from typing import NamedTuple
+
+from workbench.model import Run
+from workbench.signals import orchestrated, step_signals
+from workbench.verdict import Weights, shares_of, shipped
+
+PRIOR = 3.0
+"""How strongly the shipped weights hold: the inverse variance of the prior."""
+ROUNDS, LEAST_GAIN, LEAST_SHARE = 300, 1e-7, 1e-12
+NAMES = ("length", "new_words", "assumed", "failed_next", "order", "off_task", "worker", "later_work", "replanned")
+
+
+class Judgement(NamedTuple):
+    """What a person made of a step: it was the first bad one of its run, or, dismissed, it was not."""
+
+    run: Run
+    step: int
+    confirmed: bool = True
+
+
+class Case(NamedTuple):
+    """The signals of a run's steps and which of them was judged."""
+
+    steps: list[dict[str, float]]
+    place: int
+    confirmed: bool
+
+
+def learn(judgements: Iterable[Judgement], weights: Weights | None = None, *, prior: float = PRIOR) -> Weights:
+    """The weights with those of the steps moved by what people judged; runs led by an orchestrator and others learn apart.
+
+    LookupError where a judged step is not in its run. Twenty judgements are a good beginning; none leave the weights as they are.
+    """
+    start, cases = weights or shipped(), defaultdict[str, list[Case]](list)
+    for run, step, confirmed in judgements:
+        place = run.steps.index(run.step(step))
+        cases["orchestrated" if orchestrated(run) else "direct"].append(Case(step_signals(run), place, confirmed))
+    moved = {kind: _fitted(cases[kind], weigh, prior) if cases[kind] else weigh for kind, weigh in start.steps.items()}
+    return start._replace(steps=moved)
+
+
+def _fitted(cases: list[Case], start: dict[str, float], prior: float) -> dict[str, float]:
+    """The most probable weights, by gradient ascent whose stride grows while it gains and shrinks when it overshoots."""
+    first = {name: start.get(name, 0.0) for name in {*NAMES, *start}}
+    found, stride = dict(first), 0.1
+    value, slope = _posterior(cases, found, first, prior)
+    for _ in range(ROUNDS):
+        tried = {name: found[name] + stride * slope[name] for name in found}
+        there, next_slope = _posterior(cases, tried, first, prior)
+        if there < value:
+            stride /= 2
+            continue
+        gain, found, value, slope, stride = there - value, tried, there, next_slope, stride * 1.2
+        if gain < LEAST_GAIN:
+            break
+    return found
+
+
+def _posterior(cases: list[Case], weigh: dict[str, float], first: dict[str, float], prior: float) -> tuple[float, dict[str, float]]:
+    """The log-posterior, up to a constant, and its slope by each weight."""
+    value = -prior / 2 * sum((weigh[name] - first[name]) ** 2 for name in weigh)
+    slope = {name: -prior * (weigh[name] - first[name]) for name in weigh}
+    for case in cases:
+        sums = [sum(weigh[name] * one for name, one in signals.items() if name in weigh) for signals in case.steps]
+        shares = shares_of(sums)
+        share = min(max(shares[case.place], LEAST_SHARE), 1 - LEAST_SHARE)
+        pull = 1.0 if case.confirmed else -share / (1 - share)
+        value += log(share) if case.confirmed else log(1 - share)
+        for number, signals in enumerate(case.steps):
+            by = pull * ((number == case.place) - shares[number])
+            for name, one in signals.items():
+                if name in slope:
+                    slope[name] += by * one
+    return value, slope
