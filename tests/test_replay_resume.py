@@ -20,6 +20,7 @@ from workbench.replay.broker import Terms
 from workbench.replay.channel import ChannelError, Line
 from workbench.replay.forking import resume
 from workbench.replay.ledger import Pages
+from workbench.replay.sweeps import Cell, Plan, rerun_cell
 from workbench.replay.unfinished import Asked, Unfinished, sifted
 from workbench.sketch import sketch, user
 
@@ -72,6 +73,8 @@ def test_live_effects_are_not_repeated(recording: Recording, ledger: Path, tmp_p
         recording.fork(0, live=("tool:pay",), terms=terms)
     before = ledger.read_text()
     assert [line.split()[1] for line in before.splitlines()] == ["5", "7"]
+    with pytest.raises(ForkError, match="stands in the ledger that it was made with"):
+        go_on(recording, tmp_path / "marker")
     forked = go_on(recording, tmp_path / "marker", terms=terms)
     assert ledger.read_text() == before
     payments = [(one.answer, one.says) for one in forked.receipt.records if one.name == "pay"]
@@ -94,6 +97,18 @@ def test_unknown_is_not_repeated(recording: Recording, ledger: Path, tmp_path: P
     assert ledger.read_text() == before
     assert "it was begun and never ended, so nobody knows whether it took effect" in forked.receipt.outcome
     assert {check.name for check in forked.receipt.checks if check.verdict == "fail"} == {"nothing halted", "every act settled"}
+
+
+def test_killed_in_a_sweep(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that is repeated goes on with the forks that were killed in it."""
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    plan = Plan(recording.run, (recording.database,), recording.graph, tmp_path / "sweep")
+    assert "died" in rerun_cell(plan, Cell(0, Change(), 0)).error
+    (tmp_path / "marker").touch()
+    again = rerun_cell(plan, Cell(0, Change(), 0))
+    assert again.forked is not None
+    assert again.forked.receipt.clean
+    assert [(line.name, line.answered) for line in again.forked.lines] == [("pay", "served")] * 2
 
 
 def test_nothing_to_resume(recording: Recording, tmp_path: Path) -> None:

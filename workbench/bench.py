@@ -444,6 +444,9 @@ class RecordedRun:
         run, store = done.run.model_copy(update={"sources": (str(scratch),)}), self.bench.store
         self._keep_states(scratch)
         store.save_runs([run], prefix=done.prefix)
+        if not store.entries(run_id=run.run_id):  # a fork that was made elsewhere brings its lines along
+            for line in done.lines:
+                store.append_entry(line)
         store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": (*done.receipt.notes, *notes)}))
         return self.bench.run(run.run_id)
 
@@ -480,7 +483,7 @@ class RecordedRun:
         self, fork_id: str, *, approve: Approve | Collection[str] = nobody, budget: Budget | Meter | None = None, seconds: float | None = None
     ) -> RecordedRun:
         """Let a fork of this run that was killed go on from its last checkpoint; what it did live is not done again. ForkError when there is none."""
-        scratch = self._scratch(fork_id)
+        scratch = next((one.scratch for one in unfinished(self.bench.store.forks) if one.asked.run_id == fork_id), self._scratch(fork_id))
         databases = self._databases()
         done = resume(self.run, databases=databases, scratch=scratch, terms=self._terms(approve, budget), seconds=seconds)
         return self._keep(done, scratch, self._changed_since(databases))

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location, location
-from workbench.model import Change, Checkpoint, Receipt, Run, Span, Status, Step
+from workbench.model import Change, Checkpoint, LedgerEntry, Receipt, Run, Span, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import changes, process
@@ -25,12 +25,13 @@ from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
 from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut, CutError
+from workbench.replay.ledger import Pages
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.scrubbing import configured
 from workbench.replay.tasks import set_aside, uses_of
-from workbench.replay.told import read
+from workbench.replay.told import lines, read
 from workbench.replay.unfinished import Asked, Unfinished
 from workbench.source import Source, SourceError
 
@@ -45,11 +46,12 @@ class ForkError(ValueError):
 
 @dataclass(frozen=True)
 class Forked:
-    """A fork: its run (the parent's steps up to the cut, then its own), its receipt, and how many leading steps are its parent's."""
+    """A fork: its run (the parent's steps up to the cut, then its own), its receipt, how many leading steps are its parent's, its lines of the ledger."""
 
     run: Run
     receipt: Receipt
     prefix: int
+    lines: tuple[LedgerEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,13 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
     """
     started = time.monotonic()
     work = Unfinished.beside(scratch)
-    if not (work.folder / "request.json").exists():
+    if not work.begun:
         raise ForkError(f"no unfinished fork stands in {work.folder}")
     asked = work.asked
     step = parent.step(asked.at)
     wish = Wish(parent, step, asked.change, asked.graph, asked.live, asked.run_id, seconds or asked.seconds, terms or Terms())
+    if any(one.startswith("tool:") for one in asked.live) and isinstance(wish.terms.ledger, Pages) and not wish.terms.ledger.lines:
+        raise ForkError(f"what {asked.run_id} did live stands in the ledger that it was made with: resume it with that one, or acts would be done twice")
     cut = _cut(databases, wish)
     before = _hashes(databases, cut.thread_id)
     answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
@@ -136,9 +140,9 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     run = _run(wish, answer, steps, prefix)
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = cutting.history(cut.database, cut.thread_id, cut), cutting.history(scratch, wish.run_id, cut)
-    lines = wish.terms.ledger.entries(run_id=wish.run_id)
-    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, lines, wish.terms.declared, intact, history)
-    return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix)
+    entries = wish.terms.ledger.entries(run_id=wish.run_id)
+    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history)
+    return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix, tuple(entries))
 
 
 # ---- before
@@ -228,6 +232,9 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
         told = read(work.told)
         told.asked, told.noted, told.began = broker, scribe.told, scribe.causes.began
+        if not scribe.ledger.entries(run_id=wish.run_id):  # a ledger in memory has not outlived the kill
+            for line in lines(work.told):
+                told.note(line)
         answer = process.ask(request, work.folder, told.hear, lambda: broker.waited)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)

@@ -19,7 +19,8 @@ from workbench.database import Location
 from workbench.model import Budget, Change, Run, Span, Spent, Tokens, digest
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter, left
-from workbench.replay.forking import Forked, ForkError, fork
+from workbench.replay.forking import Forked, ForkError, fork, resume
+from workbench.replay.unfinished import Unfinished
 
 KEY_DIGITS = 12
 
@@ -100,7 +101,10 @@ def cells(at: Sequence[int], changes: Sequence[Change], k: int) -> tuple[Cell, .
 def rerun_cell(plan: Plan, cell: Cell) -> Ended:
     """Do one cell; runs wherever the executor puts it. A fork that can't be made is a result, so that the others go on."""
     run_id, scratch = plan.run_id(cell), plan.scratch(cell)
+    terms = Terms(budget=plan.budget)
     try:
+        if Unfinished.beside(scratch).begun:  # killed in an earlier sweep
+            return Ended(cell, resume(plan.parent, databases=plan.databases, scratch=scratch, terms=terms, seconds=plan.seconds))
         done = fork(
             plan.parent,
             at=cell.at,
@@ -111,7 +115,7 @@ def rerun_cell(plan: Plan, cell: Cell) -> Ended:
             run_id=run_id,
             scratch=scratch,
             seconds=plan.seconds,
-            terms=Terms(budget=plan.budget),
+            terms=terms,
             spans=plan.spans,
         )
     except (ForkError, LookupError) as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,9 +38,14 @@ class Told:
         self.take_in(said)
         if "start" in said:
             self.began()
-        if "record" in said:
-            self.noted(self.records[-1], str(said.get("place", "")), int(said.get("nth", 0)), said.get("declared"))
+        self.note(said)
         return None
+
+    def note(self, said: dict[str, Json]) -> None:
+        """Hand on the call that a line tells of."""
+        if "record" in said:
+            record = CallRecord.model_validate(said["record"])
+            self.noted(record, str(said.get("place", "")), int(said.get("nth", 0)), said.get("declared"))
 
     def take_in(self, said: dict[str, Json]) -> None:
         """Take in one line. ChannelError for what no re-run of ours says."""
@@ -64,13 +70,16 @@ class Told:
         return (*self.records, *self.blocked)
 
 
+def lines(path: Path) -> Iterator[dict[str, Json]]:
+    """What an earlier part of a re-run told, line by line. A last line that was cut off by a kill is left out."""
+    for text in path.read_text("utf-8").splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            yield json.loads(text)
+
+
 def read(path: Path) -> Told:
-    """What an earlier part of a re-run told. A last line that was cut off by a kill is left out."""
+    """What an earlier part of a re-run told."""
     told = Told(path)
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            said = json.loads(line)
-        except ValueError:
-            continue
+    for said in lines(path):
         told.take_in(said)
     return told

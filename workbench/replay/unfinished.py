@@ -17,7 +17,7 @@ from pathlib import Path
 from workbench.model import CallRecord, Change, Json, Span, Spent, Value
 from workbench.replay.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Request, Resumed
-from workbench.replay.told import Told
+from workbench.replay.told import Told, lines
 
 SUFFIX = ".unfinished"
 INTERRUPT = -3
@@ -47,6 +47,11 @@ class Unfinished:
         """The folder of the fork whose thread will stand in `scratch`."""
         return cls(scratch.absolute().with_name(f"{scratch.name}{SUFFIX}"))
 
+    @property
+    def scratch(self) -> Path:
+        """The file in which the fork's thread will stand."""
+        return self.folder.with_name(self.folder.name.removesuffix(SUFFIX))
+
     def make(self, asked: Asked) -> None:
         """Make the folder. FileExistsError when there is one."""
         self.folder.mkdir(parents=True)
@@ -63,6 +68,11 @@ class Unfinished:
         shutil.rmtree(self.folder)
 
     @property
+    def begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return (self.folder / "request.json").exists()
+
+    @property
     def asked(self) -> Asked:
         """What it was asked for."""
         return Asked.model_validate_json((self.folder / "asked.json").read_bytes())
@@ -76,26 +86,19 @@ class Unfinished:
         """The request, made to go on: what it told of tasks that are not done is taken back, the whole is kept beside."""
         request = Request.model_validate_json((self.folder / "request.json").read_bytes())
         part = 1 + len(list(self.folder.glob("told.*.jsonl")))
-        lines = list(_lines(self.told))
+        told_so_far = list(lines(self.told))
         shutil.copyfile(self.told, self.folder / f"told.{part}.jsonl") if self.told.exists() else self.told.touch()
         finished, stopped = _tasks(Path(request.database))
-        kept = list(sifted(lines, finished, stopped))
+        kept = list(sifted(told_so_far, finished, stopped))
         self.told.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        return request.model_copy(update={"resumed": _resumed(lines, kept, part)})
+        return request.model_copy(update={"resumed": _resumed(told_so_far, kept, part)})
 
 
 def of(folder: Path) -> Iterator[Unfinished]:
     """The unfinished re-runs whose folders stand in this one."""
     for one in sorted(folder.glob(f"*{SUFFIX}")):
-        if (one / "request.json").exists():
+        if Unfinished(one).begun:
             yield Unfinished(one)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Json]]:
-    """What was told. A last line that a kill cut off is left out."""
-    for text in path.read_text("utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):
-            yield json.loads(text)
 
 
 def _tasks(database: Path) -> tuple[frozenset[str], frozenset[str]]:
@@ -105,11 +108,11 @@ def _tasks(database: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(task for task, index in rows if index >= 0), frozenset(task for task, index in rows if index == INTERRUPT)
 
 
-def sifted(lines: Sequence[dict[str, Json]], finished: Collection[str], stopped: Collection[str]) -> Iterator[dict[str, Json]]:
+def sifted(told: Sequence[dict[str, Json]], finished: Collection[str], stopped: Collection[str]) -> Iterator[dict[str, Json]]:
     """The lines that stand: of tasks that are done, and of ones that stopped to ask what they told before they were started again."""
-    last_start = max((number for number, one in enumerate(lines) if "start" in one), default=-1)
+    last_start = max((number for number, one in enumerate(told) if "start" in one), default=-1)
     count = 0
-    for number, one in enumerate(lines):
+    for number, one in enumerate(told):
         if "record" not in one:
             yield one
             continue
@@ -122,12 +125,12 @@ def sifted(lines: Sequence[dict[str, Json]], finished: Collection[str], stopped:
         yield one
 
 
-def _resumed(lines: Sequence[dict[str, Json]], kept: Sequence[dict[str, Json]], part: int) -> Resumed:
+def _resumed(every_line: Sequence[dict[str, Json]], kept: Sequence[dict[str, Json]], part: int) -> Resumed:
     told = Told(Path())
     for line in kept:
         told.take_in(line)
     start = told.starts[-1] if told.starts else {}
-    every = [CallRecord.model_validate(line["record"]) for line in lines if "record" in line]
+    every = [CallRecord.model_validate(line["record"]) for line in every_line if "record" in line]
     root = Span.model_validate(start["root"]) if "root" in start else None
     ended = root is not None and any(span.span_id == root.span_id for span in told.spans)
     people = [number for number, line in enumerate(kept) if line.get("record", {}).get("kind") == "human"]
