@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, LedgerEntry, Receipt, Run, Span, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
-from workbench.replay import changes, process
 from workbench.replay import cut as cutting
+from workbench.replay import process
 from workbench.replay.assembly import assemble
 from workbench.replay.broker import Broker, Outside, Terms
 from workbench.replay.budget import Meter
-from workbench.replay.cassette import record
-from workbench.replay.changes import MODEL, ChangeError
 from workbench.replay.channel import ChannelError
-from workbench.replay.cut import Cut, CutError
+from workbench.replay.cut import Cut
 from workbench.replay.ledger import Pages
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
-from workbench.replay.scrubbing import configured
-from workbench.replay.tasks import set_aside, uses_of
 from workbench.replay.told import lines, read
 from workbench.replay.unfinished import Asked, Unfinished
+from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, request_of
 from workbench.source import Source, SourceError
 
-REPLACED = ("tool_result", "answer", "fault")
-"""The changes that take the place of a recorded answer."""
-RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
-
-
-class ForkError(ValueError):
-    """A fork that can't be made. The message says why, and what would be right."""
+__all__ = ["ForkError", "Forked", "fork", "resume"]
 
 
 @dataclass(frozen=True)
@@ -52,23 +41,6 @@ class Forked:
     receipt: Receipt
     prefix: int
     lines: tuple[LedgerEntry, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a fork was asked for."""
-
-    parent: Run
-    step: Step
-    change: Change
-    graph: str
-    live: tuple[str, ...]
-    run_id: str
-    seconds: float
-    terms: Terms
-    spans: tuple[Span, ...] = ()
-    execute: tuple[str, ...] = ()
-    stale: tuple[str, ...] = ()
 
 
 def fork(
@@ -101,9 +73,9 @@ def fork(
     Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
     """
     started = time.monotonic()
-    step, names = _checked(parent, at, change, live), tuple(sorted(live))
+    step, names = checked(parent, at, change, live), tuple(sorted(live))
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale))
-    cut = _cut(databases, wish)
+    cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
     work = Unfinished.beside(scratch)
     answer = _rerun(wish, cut, work)
@@ -125,7 +97,7 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
     wish = Wish(parent, step, asked.change, asked.graph, asked.live, asked.run_id, seconds or asked.seconds, terms or Terms())
     if any(one.startswith("tool:") for one in asked.live) and isinstance(wish.terms.ledger, Pages) and not wish.terms.ledger.lines:
         raise ForkError(f"what {asked.run_id} did live stands in the ledger that it was made with: resume it with that one, or acts would be done twice")
-    cut = _cut(databases, wish)
+    cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
     answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
     return _finished(wish, cut, answer, work, scratch, before, started)
@@ -135,7 +107,7 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     """The fork as a run with its receipt, once its thread is where it stays."""
     _keep(Path(work.folder / "inside" / "thread.sqlite"), scratch)
     work.remove()
-    parent, again = wish.parent, _again(wish.parent, cut)
+    parent, again = wish.parent, done_again(wish.parent, cut)
     steps, prefix = assemble(parent, again, answer, cutting.fresh(cut, _checkpoints(scratch)), wish.step.invocation)
     run = _run(wish, answer, steps, prefix)
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
@@ -143,42 +115,6 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
     proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history)
     return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix, tuple(entries))
-
-
-# ---- before
-
-
-def _checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
-    for one in live:
-        if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
-            raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:{one}?")
-    try:
-        step = changes.check(parent, at, change, live)
-    except ChangeError as error:
-        raise ForkError(str(error)) from error
-    if step.checkpoint_id is None:
-        known = sorted((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
-        instead = "ingest the LangGraph checkpoint database of this run too"
-        if known:
-            instead = f"the nearest step that has one is {known[0].index} ({known[0].name})"
-        raise ForkError(f"step {at} of {parent.run_id} ({step.name}) has no checkpoint to re-run from; {instead}")
-    return step
-
-
-def _cut(databases: Sequence[Location], wish: Wish) -> Cut:
-    try:
-        return cutting.locate(databases, wish.parent.conversation_id, wish.step)
-    except CutError as error:
-        raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: {error}") from error
-    except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
-        raise ForkError(f"the checkpoints of {wish.parent.run_id} can't be read: {type(error).__name__}: {error}") from error
-
-
-def _again(parent: Run, cut: Cut) -> frozenset[int]:
-    """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time."""
-    done = {one.index for one in parent.steps if one.checkpoint_id and not cut.keeps_task((one.namespace or "", one.checkpoint_id), one.task_id)}
-    first = min(done, default=0)
-    return frozenset(done | {one.index for one in parent.steps if one.checkpoint_id is None and one.index >= first})
 
 
 def _hashes(databases: Sequence[Location], thread_id: str) -> dict[str, str]:
@@ -202,11 +138,11 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
         work.make(asked)
     except FileExistsError:
         raise ForkError(f"{wish.run_id} was begun before and is not finished: resume it, or remove {work.folder}") from None
-    request = _request(wish, cut, work.folder)
+    request = request_of(wish, cut, work.folder)
     try:
         cutting.copy(cut, Path(request.database), wish.run_id)
         work.promise(request)
-        _set_aside(wish, cut, request)
+        keep_aside(wish, cut, request)
     except SourceError as error:
         work.remove()
         raise ForkError(str(error)) from error
@@ -239,68 +175,6 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
-
-
-def _set_aside(wish: Wish, cut: Cut, request: Request) -> None:
-    """Put what the recorded tasks wrote where the re-run can read it and not write to it."""
-    calls = {one.step for one in request.cassette.interactions if one.kind != "human"}
-    lacking = {one.step for one in request.cassette.missing}
-    set_aside(cut, _last(wish.parent), uses_of(wish.parent, calls, lacking), Path(request.recorded))
-
-
-def _last(run: Run) -> str | None:
-    """The root checkpoint that a run's last step started from."""
-    return next((one.checkpoint_id for one in reversed(run.steps) if not one.namespace and one.checkpoint_id), None)
-
-
-def _request(wish: Wish, cut: Cut, folder: Path) -> Request:
-    parent, cassette, again = wish.parent, record(wish.parent, wish.spans, scrub=configured(Path.cwd())), _again(wish.parent, cut)
-    kind = wish.change.kind
-    return Request(
-        run_id=wish.run_id,
-        graph=wish.graph,
-        folder=str(folder / "inside"),
-        database=str(folder / "inside" / "thread.sqlite"),
-        witness=str(folder / "outside"),
-        seconds=wish.seconds,
-        cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
-        steps=tuple(sorted(again)),
-        edited=wish.step.index if kind in REPLACED else None,
-        stale_answers=kind == "answer",
-        alteration=changes.altered(parent, wish.step, wish.change),
-        state=wish.change.value if kind == "state" else None,
-        cut=cut.at,
-        models_live=MODEL in wish.live,
-        outside=tuple(one for one in wish.live if one != MODEL),
-        budget=wish.terms.limits,
-        nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
-        configurable=dict(cut.configurable),
-        inputs=cutting.later_inputs(cut, _last(parent)),
-        restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
-        stops=tuple(one for one in _stops(parent) if one in again),
-        limits=_limits(wish, cut),
-        recorded=str(folder / "outside" / "recorded.sqlite"),
-        execute=wish.execute,
-        stale=wish.stale,
-    )
-
-
-def _stops(parent: Run) -> Iterator[int]:
-    """The steps after which a run was cut off and then started again; one that stopped to ask a person was not cut off."""
-    for one, following in pairwise(parent.steps):
-        if following.invocation > one.invocation and not (one.kind == "human" and one.tool_call):
-            yield one.index
-
-
-def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:
-    """The recursion limit that the run ended at, as its error tells: what was left of it at the cut, and the whole. None where it met none."""
-    met = next((found for one in wish.parent.steps if (found := RECURSION_LIMIT.search(one.error or ""))), None)
-    start = next((one for one in wish.parent.steps if one.invocation == wish.step.invocation and one.checkpoint_id and not one.namespace), None)
-    if met is None or start is None:
-        return None
-    passed, from_input = cut.super_steps(str(start.checkpoint_id))
-    whole = int(met[1])
-    return max(1, whole - passed - from_input), whole
 
 
 def _keep(database: Path, scratch: Path) -> None:

@@ -1,0 +1,148 @@
+"""What a fork was asked for: whether it can be made, where the thread is cut for it, and the request that its process is given."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from workbench.database import Location
+from workbench.model import Change, Run, Span, Step
+from workbench.replay import changes
+from workbench.replay import cut as cutting
+from workbench.replay.broker import Terms
+from workbench.replay.cassette import record
+from workbench.replay.changes import MODEL, ChangeError
+from workbench.replay.cut import Cut, CutError
+from workbench.replay.protocol import Request
+from workbench.replay.scrubbing import configured
+from workbench.replay.tasks import set_aside, uses_of
+
+REPLACED = ("tool_result", "answer", "fault")
+"""The changes that take the place of a recorded answer."""
+RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
+
+
+class ForkError(ValueError):
+    """A fork that can't be made. The message says why, and what would be right."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a fork was asked for."""
+
+    parent: Run
+    step: Step
+    change: Change
+    graph: str
+    live: tuple[str, ...]
+    run_id: str
+    seconds: float
+    terms: Terms
+    spans: tuple[Span, ...] = ()
+    execute: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+
+
+def checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
+    """The step to fork at. ForkError where this can't be made there, naming what would be right."""
+    for one in live:
+        if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
+            raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:{one}?")
+    try:
+        step = changes.check(parent, at, change, live)
+    except ChangeError as error:
+        raise ForkError(str(error)) from error
+    if step.checkpoint_id is None:
+        known = sorted((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
+        instead = "ingest the LangGraph checkpoint database of this run too"
+        if known:
+            instead = f"the nearest step that has one is {known[0].index} ({known[0].name})"
+        raise ForkError(f"step {at} of {parent.run_id} ({step.name}) has no checkpoint to re-run from; {instead}")
+    return step
+
+
+def located(databases: Sequence[Location], wish: Wish) -> Cut:
+    """Where the thread is cut. ForkError when no database holds the checkpoint, or it can't be read."""
+    try:
+        return cutting.locate(databases, wish.parent.conversation_id, wish.step)
+    except CutError as error:
+        raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: {error}") from error
+    except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
+        raise ForkError(f"the checkpoints of {wish.parent.run_id} can't be read: {type(error).__name__}: {error}") from error
+
+
+def done_again(parent: Run, cut: Cut) -> frozenset[int]:
+    """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time."""
+    done = {one.index for one in parent.steps if one.checkpoint_id and not cut.keeps_task((one.namespace or "", one.checkpoint_id), one.task_id)}
+    first = min(done, default=0)
+    return frozenset(done | {one.index for one in parent.steps if one.checkpoint_id is None and one.index >= first})
+
+
+# ---- the request
+
+
+def keep_aside(wish: Wish, cut: Cut, request: Request) -> None:
+    """Put what the recorded tasks wrote where the re-run can read it and not write to it."""
+    calls = {one.step for one in request.cassette.interactions if one.kind != "human"}
+    lacking = {one.step for one in request.cassette.missing}
+    set_aside(cut, _last(wish.parent), uses_of(wish.parent, calls, lacking), Path(request.recorded))
+
+
+def _last(run: Run) -> str | None:
+    """The root checkpoint that a run's last step started from."""
+    return next((one.checkpoint_id for one in reversed(run.steps) if not one.namespace and one.checkpoint_id), None)
+
+
+def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
+    """The request that the process of the re-run is given; what it works with stands in `folder`."""
+    parent, cassette, again = wish.parent, record(wish.parent, wish.spans, scrub=configured(Path.cwd())), done_again(wish.parent, cut)
+    kind = wish.change.kind
+    return Request(
+        run_id=wish.run_id,
+        graph=wish.graph,
+        folder=str(folder / "inside"),
+        database=str(folder / "inside" / "thread.sqlite"),
+        witness=str(folder / "outside"),
+        seconds=wish.seconds,
+        cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
+        steps=tuple(sorted(again)),
+        edited=wish.step.index if kind in REPLACED else None,
+        stale_answers=kind == "answer",
+        alteration=changes.altered(parent, wish.step, wish.change),
+        state=wish.change.value if kind == "state" else None,
+        cut=cut.at,
+        models_live=MODEL in wish.live,
+        outside=tuple(one for one in wish.live if one != MODEL),
+        budget=wish.terms.limits,
+        nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
+        configurable=dict(cut.configurable),
+        inputs=cutting.later_inputs(cut, _last(parent)),
+        restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
+        stops=tuple(one for one in _stops(parent) if one in again),
+        limits=_limits(wish, cut),
+        recorded=str(folder / "outside" / "recorded.sqlite"),
+        execute=wish.execute,
+        stale=wish.stale,
+    )
+
+
+def _stops(parent: Run) -> Iterator[int]:
+    """The steps after which a run was cut off and then started again; one that stopped to ask a person was not cut off."""
+    for one, following in pairwise(parent.steps):
+        if following.invocation > one.invocation and not (one.kind == "human" and one.tool_call):
+            yield one.index
+
+
+def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:
+    """The recursion limit that the run ended at, as its error tells: what was left of it at the cut, and the whole. None where it met none."""
+    met = next((found for one in wish.parent.steps if (found := RECURSION_LIMIT.search(one.error or ""))), None)
+    start = next((one for one in wish.parent.steps if one.invocation == wish.step.invocation and one.checkpoint_id and not one.namespace), None)
+    if met is None or start is None:
+        return None
+    passed, from_input = cut.super_steps(str(start.checkpoint_id))
+    whole = int(met[1])
+    return max(1, whole - passed - from_input), whole
