@@ -22,6 +22,7 @@ from workbench.sketch import approval, sketch, tool, user
 AMOUNT = re.compile(r"(^|_)(amount|price|fare|total|cost|sum|fee|usd|eur)(_|$)", re.IGNORECASE)
 KINDS = (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w"), re.compile(r"\d{4}-\d\d-\d\d"))
 """Addresses and dates: what a sentence names of them is what is meant."""
+MAX_QUESTION = 4000
 NUMBER = re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 
 
@@ -65,7 +66,7 @@ def _carried_out(one: Approval, calls: dict[str, deque[Step]]) -> Iterator[tuple
         for _ in range(max(1, len(proposals))):
             if later:
                 step = later.popleft()
-                yield step, _compared(step, proposals) if proposals else _contradicted(step, one.question)
+                yield step, _compared(step, proposals) if proposals else _contradicted(step, one.question[:MAX_QUESTION])
 
 
 def _compared(step: Step, proposals: list[dict[str, Json]]) -> list[Difference]:

@@ -59,7 +59,8 @@ def _finding(run: Run, pairs: list[tuple[Effect, Effect]]) -> Finding:
         step=second.step,
         message=f"{first.tool} 1 → {len(attempts)}: attempted again at step {second.step} after step {first.step}, {ended}; {key}; "
         f"cause: {CAUSES[second.cause]}",
-        numbers={"attempts": len(attempts), "first_step": first.step, "repeated_at": second.step, "cause": second.cause},
+        numbers={"attempts": len(attempts), "first_step": first.step, "repeated_at": second.step, "cause": second.cause}
+        | {"key": "none" if second.idempotency_key is None else "changed"},
         evidence=(
             Evidence.cite(run, first.step, "$.error" if before.error else "$.result", "how the attempt before ended"),
             *(Evidence.cite(run, act.step, "$.tool_call.arguments", f"arguments of {act.tool}") for act in attempts[:SHOWN]),

@@ -1,7 +1,8 @@
 """No progress: the same calls with the same results, over and over, alone (A A A) or in a cycle (A B A B).
 
 What passes with time in a result (timestamps, request ids, counters) is ignored; calls whose arguments change, or whose result changes at last
-(honest polling, a retry that succeeds), are progress.
+(honest polling, a retry that succeeds), are progress. Calls made longer and longer apart are left alone; a job that says it is still at work may be asked
+twice as often, and four times as often again where some seconds pass in between.
 
 Why it matters: a loop burns the budget at machine speed, and nothing in it looks like an error.
 What to do: set a step limit and a token budget; stop when the last rounds brought nothing new; tell the model what it has already seen.
@@ -13,14 +14,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
-from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, call_key, observed, parsed, spent
+from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, at_work, call_key, observed, parsed, spent
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, canonical
 from workbench.sketch import model, sketch, timed, tool, user
 from workbench.turns import spoken
 
 ROUNDS, MANY, SHOWN = 4, 8, 4
 CONTEXTS = (1, 2, 4, 8)
+PACE_NS = 3 * 10**9
 PATIENCE = 0.6  # of the waits are no shorter than the one before
 
 
@@ -103,11 +106,15 @@ def _next_same(seen: list[str], length: int) -> list[int]:
 
 
 def _patient(calls: list[Step], period: int) -> bool:
-    """Whether one call was repeated longer and longer apart: a poll or a retry with back-off, that costs less and less."""
-    if period > 1 or any(step.started_ns is None for step in calls):
+    """Whether one call was repeated longer and longer apart, or asked for a job that is still at work, and not too often."""
+    if period > 1:
         return False
-    waits = [(after.started_ns or 0) - (before.started_ns or 0) for before, after in pairwise(calls)]
-    return waits[-1] >= 2 * waits[0] and sum(after >= before for before, after in pairwise(waits)) >= PATIENCE * (len(waits) - 1)
+    timed_ones = all(step.started_ns is not None for step in calls)
+    waits = [(after.started_ns or 0) - (before.started_ns or 0) for before, after in pairwise(calls)] if timed_ones else []
+    if waits and waits[-1] >= 2 * waits[0] and sum(after >= before for before, after in pairwise(waits)) >= PATIENCE * (len(waits) - 1):
+        return True
+    paced = bool(waits) and median(waits) >= PACE_NS
+    return len(calls) < (4 * MANY if paced else MANY) and at_work(calls[0])
 
 
 def _finding(run: Run, loop: Loop) -> Finding:
@@ -168,10 +175,13 @@ A, B = tool("list_rooms", {"hotel": 1}, []), tool("list_rates", {"hotel": 1}, []
 FIRES_ON = (
     sketch(user("A hotel in Kyoto"), *(step for n in range(6) for step in _search(n))),
     sketch(user("A hotel"), tool("find_hotel", {}, 1), *(A, B) * 5),
+    sketch(user("Export it"), *(tool("get_job", {"job": "J-1"}, "pending") for _ in range(12))),
 )
 QUIET_ON = (
     sketch(user("A hotel in Kyoto"), *(step for n in range(6) for step in _search(n, hotels=n // 5)), model("Sakura is free.")),
     sketch(user("All hotels"), *(tool("search_hotels", {"page": page}, []) for page in range(9))),
     sketch(user("Pay"), *(tool("pay", {"order": 1}, error="busy", **timed(2**n)) for n in range(4)), tool("pay", {"order": 1}, "paid", **timed(17))),
     sketch(user("A hotel"), *(A, B) * 3, model("None is free.")),
+    sketch(user("Export it"), *(tool("get_job", {"job": "J-1"}, "pending") for _ in range(6))),
+    sketch(user("Export it"), *(tool("get_job", {"job": "J-1"}, {"state": "in_progress"}, **timed(10 * n)) for n in range(20))),
 )

@@ -1,6 +1,6 @@
 """Look-ups made again although the answer was at hand: the same call, the same result, and nothing done or said in between that could have changed it.
 
-Polls that bring something new at last, and what a restart repeats (that is lost progress), are left alone; so is a single repetition.
+Polls of what is not done yet, and what a restart repeats (that is lost progress), are left alone; so is a single repetition.
 
 Why it matters: each costs time and money and fills the context with what the model has already read.
 What to do: cache look-ups for the run; keep what was found in the state, where the next step sees it.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from workbench.calls import call_key, observed
+from workbench.calls import at_work, call_key, observed
 from workbench.effects import classify, failure
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
@@ -43,7 +43,7 @@ def _repeated(run: Run, calls: list[Step]) -> Iterator[tuple[Step, Step]]:
             known, invocation = {}, step.invocation
             continue
         key = call_key(step)
-        if often[key] > 1 and failure(step) is None:
+        if often[key] > 1 and failure(step) is None and not at_work(step):
             brought = observed(step)
             if key in known and known[key][0] == brought:
                 yield known[key][1], step

@@ -118,6 +118,14 @@ def polling(run: Shape) -> None:
     run.call("get_job_status", job, {"state": "done", "percent": 100})
 
 
+def patience(run: Shape) -> None:
+    """A job asked for at a steady pace while it says the same: that it is at work."""
+    job = {"job_id": f"J-{run.fresh()}"}
+    for _ in range(run.chance.randrange(3, 7)):
+        run.at_s += 30
+        run.call("get_job_status", job, {"state": "in_progress"})
+
+
 def act(run: Shape) -> None:
     """An external act with a key made of what it is about."""
     arguments = run.arguments()
@@ -194,7 +202,7 @@ def awaited(run: Shape) -> None:
 
 
 BLOCKS: tuple[Callable[[Shape], None], ...] = (
-    *(look_up, look_up, look_up, side_by_side, pages, polling, act, act, recovered),
+    *(look_up, look_up, look_up, side_by_side, pages, polling, patience, act, act, recovered),
     *(approved, edited, refused, asked_for, taken_up, awaited, next_request),
 )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.calls import call_key, empty, observed, spent
+from workbench.calls import at_work, call_key, empty, observed, spent
 from workbench.effects import effects_of, failure
 from workbench.model import Message
 from workbench.sketch import approval, model, restart, sketch, tool, user
@@ -43,6 +43,22 @@ def test_arguments_are_part_of_a_call():
 def test_empty_results_are_recognised(result, hollow):
     """A result is empty when it holds nothing; a zero is something."""
     assert empty(result) is hollow
+
+
+@pytest.mark.parametrize(
+    ("result", "waits"),
+    [
+        ("pending", True),
+        ({"state": "in_progress"}, True),
+        ("queued for review", True),
+        ("done", False),
+        ("The job was running all day. " * 20, False),
+        (None, False),
+    ],
+)
+def test_what_is_not_done_yet_says_so_in_a_word(result, waits):
+    """A short result may say that the job is at work; a long text that holds the word says something else."""
+    assert at_work(tool("look", {}, result)) is waits
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ VOLATILE_FIELD = re.compile(
 VOLATILE_TEXT = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?|\b\d\d:\d\d:\d\d(\.\d+)?\b|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE
 )
+AT_WORK = re.compile(r"\b(pending|running|in progress|queued|processing|not ready|still working|awaiting|under review)\b", re.IGNORECASE)
+SHORT = 300
+"""Characters of a result that states something rather than holding it."""
 MAX_DEPTH = 20
 
 
@@ -50,6 +53,12 @@ def empty(result: Json) -> bool:
         lists = [inner for inner in value.values() if isinstance(inner, list)]
         return not value or (bool(lists) and not any(lists))
     return value is None or (isinstance(value, str | list) and not (value.strip() if isinstance(value, str) else value))
+
+
+def at_work(step: Step) -> bool:
+    """Whether a call was told that what it asks about is not done yet: then asking again is no folly."""
+    said = observed(step)
+    return len(said) <= SHORT and AT_WORK.search(said.replace("_", " ")) is not None
 
 
 def spent(run: Run, first: int, last: int) -> tuple[int | None, float | None]:
