@@ -40,7 +40,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     if not any(run.of_kind("tool")):
         yield NotEvaluated(detector="contradicted-result", run_id=run.run_id, why="no tool calls recorded")
         return
-    states, figures, known, many = dict[str, Field](), dict[str, Field](), set[str](), set[str]()
+    states, figures, known, many, given = dict[str, Field](), dict[str, Field](), set[str](), set[str](), set[str]()
     for step in run.steps:
         if step.kind == "tool":
             for field in _fields(step):
@@ -52,7 +52,9 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
             known |= _numbers(str(step.result)) | _numbers(str(step.tool_call.arguments if step.tool_call else ""))
         elif step.output is not None:
             if step.kind == "model":
-                known |= {number for message in step.messages if message.role != "assistant" for number in _numbers(message.content)}
+                fresh = {message.content for message in step.messages if message.role != "assistant"} - given
+                given |= fresh
+                known |= {number for text in fresh for number in _numbers(text)}
                 clash = _state_clash(step, states) or _figure_clash(step, figures, known, many)
                 if clash:
                     yield _finding(run, step, *clash)

@@ -33,13 +33,15 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     if not any(run.of_kind("tool")):
         yield NotEvaluated(detector="empty-result-used", run_id=run.run_id, why="no tool calls recorded")
         return
+    if not any(_hollow(step) for step in run.of_kind("tool")):
+        return
     hollow, known = dict[str, Step](), set[str]()
     for step, brought in grounded(run):
         if step.kind == "human":
             hollow.clear()
         elif step.kind == "tool" and step.status == "ok":
             hollow.pop(step.name, None)
-            if empty(step.result) and classify(step.name) == "read-only" and not SILENT.search(step.name):
+            if _hollow(step):
                 hollow[step.name] = step
         elif step.kind == "model" and step.output:
             invented = _invented(step, brought, known) if hollow and _answers(step) else []
@@ -47,6 +49,11 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
                 yield _finding(run, step, max(hollow.values(), key=lambda one: one.index), invented)
                 return
         known |= {token.normal for token in tokens(said(step)[:MAX_CHARACTERS])}
+
+
+def _hollow(step: Step) -> bool:
+    """Whether a look-up brought nothing."""
+    return step.status == "ok" and classify(step.name) == "read-only" and empty(step.result) and not SILENT.search(step.name)
 
 
 def _answers(step: Step) -> bool:

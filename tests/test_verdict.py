@@ -153,6 +153,7 @@ def test_verdicts_are_stored_with_the_examination_and_printed_as_lines(tmp_path:
     assert {"failed-run", "first-bad-step"}.isdisjoint(one.detector for one in found)
     runner = CliRunner()
     lines = [json.loads(line) for line in runner.invoke(app, ["detect", "--json", "--store", str(store)]).stdout.splitlines()]
+    assert all("detector" in line or "examined" in line or "timings" in line for line in lines)
     (failed,) = [line for line in lines if line.get("detector") == "failed-run"]
     steps = [line for line in lines if line.get("detector") == "first-bad-step"]
     assert failed["score"] == verdicts[run_id].probability

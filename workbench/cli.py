@@ -237,9 +237,7 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
             _print_line(summary.of_finding(finding))
         for line in (line for verdict in verdicts.values() for line in summary.of_verdict(verdict)):
             _print_line(line)
-        for lack in done.not_evaluated:
-            _print_line({"not_evaluated": lack.model_dump(mode="json")})
-        _print_line({"examined": examined})
+        _print_line({"examined": examined, "not_evaluated": [lack.model_dump(mode="json") for lack in done.not_evaluated]})
         _print_line({"timings": done.detection.seconds})
     else:
         _print_findings(done.findings)
