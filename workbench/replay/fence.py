@@ -30,6 +30,7 @@ from langgraph.types import interrupt
 
 from workbench import vectors, wire
 from workbench.model import Cassette, Interaction, Json, Tokens
+from workbench.reading.messages import messages_of
 from workbench.replay import answers, nodes
 from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
 from workbench.replay.budget import Meter, OverBudgetError
@@ -370,10 +371,9 @@ class _Calls:
         return _Given(seen, session().reach.model(session(), model, self.model, seen), said, chosen, altered.pause(seen.call))
 
     def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
-        said = answers.recorded_messages(messages)
         name = model_name(model)
         shown = [message.model_dump(mode="json") for message in messages]
-        call = Call("model", name, "", canonical_messages(said))
+        call = Call("model", name, "", canonical_messages(messages_of(shown) or ()))
         return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
 
 
