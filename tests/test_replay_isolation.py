@@ -136,7 +136,8 @@ def test_container_command(task: Task) -> None:
     text = " ".join(command)
     for option in (
         "podman run --rm --interactive --name one --pull never", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
-        "--pids-limit 512", f"--memory {1 << 30} --memory-swap {1 << 30}", "--cpus 1.5", f"--user {os.getuid()}:{os.getgid()}", "--tmpfs /tmp:rw,nosuid",
+        "--pids-limit 512", "--ulimit nofile=1024:1024 --ulimit nproc=512:512",
+        f"--memory {1 << 30} --memory-swap {1 << 30}", "--cpus 1.5", f"--user {os.getuid()}:{os.getgid()}", "--tmpfs /tmp:rw,nosuid",
         f"--mount type=bind,source={task.inside},target={task.inside} --entrypoint python3 agent:1 -m workbench.replay.child {task.question} {task.answer}",
     ):  # fmt: skip
         assert option in text

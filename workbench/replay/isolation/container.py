@@ -70,6 +70,8 @@ class Container:
         return [
             self.settings.engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never",
             *(("--runtime", self.runtime) if self.runtime else ()),
+            *(("--runtime-flag", "network=none") if self.runtime and self.settings.engine == "podman" else ()),
+            "--ulimit", "nofile=1024:1024", "--ulimit", f"nproc={self.settings.processes}:{self.settings.processes}",
             "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ipc", "private",
             "--pids-limit", str(self.settings.processes), "--memory", str(self.memory_bytes), "--memory-swap", str(self.memory_bytes),
             *(("--cpus", str(self.settings.cpus)) if self.settings.cpus else ()),
