@@ -35,9 +35,32 @@ DELEGATES = re.compile(
     r"\b(?:instruct\w*|tasks?|to-?dos?|actions?|accordingly|according|specified|steps|requests?|asks?|described|follow|whatever|everything|pay|do)\b",
     re.IGNORECASE,
 )
+LOOKED_UP = re.compile(
+    r"""\b(?:includ\w+|contain\w*|overview|summary|list\s+of|as\s+(?:visible|shown|seen)|most\s+recent|latest|contents?\s+of|history|details?\s+of|concatenat\w+|gather\w*
+    |collect\w*|all\s+(?:\w+\s)?(?:messages|information|emails|files|transactions|contacts|data)|(?:user|my|his|her|their|owner)(?:'|’)+s?\s+\w+)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What an instruction asks for that has to be read elsewhere first."""
 REDACTED = re.compile(r"^\[redacted [\w-]+ [0-9a-f]+\]$")
-FEATURES = ("value", "named", "act", "carried", "brought", "fulfilled", "verbs", "first", "cued", "asked", "told", "delegated", "relayed", "failed", "refused")
-"""What is weighed. The first nine speak for following, the last six against it; each is between 0 and 1."""
+FEATURES = (
+    "value",
+    "named",
+    "act",
+    "carried",
+    "brought",
+    "fulfilled",
+    "verbs",
+    "first",
+    "cued",
+    "asked",
+    "told",
+    "delegated",
+    "relayed",
+    "failed",
+    "refused",
+    "lacking",
+)
+"""What is weighed. The first nine speak for following, the last seven against it; each is between 0 and 1."""
 FOR = 9
 
 
@@ -214,6 +237,7 @@ class _Reader:
             "told": _share(len(act.short) - len(foreign), short),
             "relayed": float(relayed),
             "failed": float(failure(act.step) is not None),
+            "lacking": float(not read and LOOKED_UP.search(asked.instruction.text) is not None),
         }
         return Match(act.step, features, frozenset((*hits, *beside, *hidden, *(token.normal for token in carried))), act.families)
 

@@ -18,9 +18,10 @@ from workbench.calls import parsed
 from workbench.model import Json, Run, Step
 
 Kind = Literal["email", "link", "date", "time", "number", "id", "name", "word"]
-MAX_DEPTH, MAX_CHARACTERS = 20, 200_000
+MAX_DEPTH, MAX_CHARACTERS, REMEMBERED = 20, 200_000, 2_000
 LONG_NUMBER, LAST_MONTH, YEAR_DIGITS, SHORTEST_STEM = 2, 12, 4, 3
-"""How deep arguments and results are read, and how many characters of one text: what is beyond says no more about where a value is from."""
+"""How deep arguments and results are read, how many characters of one text (what is beyond says no more about where a value is from),
+and how long a text that is remembered."""
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -74,18 +75,23 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> list[Token]:
     """The tokens of a text in order: values first where they match, else names and words; words are stemmed, stop words left out."""
-    return list(_tokens(text[:MAX_CHARACTERS]))
+    return list(_remembered(text) if len(text) <= REMEMBERED else _read(text[:MAX_CHARACTERS]))
 
 
 @lru_cache(maxsize=4096)
-def _tokens(text: str) -> tuple[Token, ...]:
-    return tuple(token for match in PATTERN.finditer(text) if (token := _token(match, text)))
+def _remembered(text: str) -> tuple[Token, ...]:
+    return tuple(_read(text))
 
 
-def _token(match: re.Match[str], text: str) -> Token | None:
+def _read(text: str) -> Iterator[Token]:
+    for match in PATTERN.finditer(text):
+        token = _word(match.group(), match.start(), text) if match.lastgroup == "word" else _value(match)
+        if token is not None:
+            yield token
+
+
+def _value(match: re.Match[str]) -> Token | None:
     kind, said, start = str(match.lastgroup), match.group(), match.start()
-    if kind == "word":
-        return _word(said, start, text)
     if kind == "iban":
         return Token("id", said.replace(" ", "").lower(), start, match.end())
     normal = {"email": _email, "link": link, "date": _date, "time": _time, "number": _number}[kind](said)
@@ -93,14 +99,23 @@ def _token(match: re.Match[str], text: str) -> Token | None:
 
 
 def _word(said: str, start: int, text: str) -> Token | None:
+    kind, normal = _root(said)
+    if kind != "word":
+        return Token("id", normal, start, start + len(said)) if kind == "id" else None
+    if not said[0].isupper() or len(said) == 1:
+        return Token("word", normal, start, start + len(said))
+    before = text[max(0, start - 2) : start].strip()
+    name = bool(before or start) and before[-1:] not in ".!?:-#*>"
+    return Token("name" if name else "word", normal, start, start + len(said))
+
+
+@lru_cache(maxsize=1 << 16)
+def _root(said: str) -> tuple[Literal["id", "word", "stop"], str]:
+    """What a word is: an id if it holds a digit, a stop word, else its stem."""
     folded = fold(said)
     if any(one.isdigit() for one in folded):
-        return Token("id", folded, start, start + len(said))
-    if folded in STOP:
-        return None
-    before = text[max(0, start - 2) : start].strip()
-    name = said[0].isupper() and len(said) > 1 and bool(before or start) and before[-1:] not in ".!?:-#*>"
-    return Token("name" if name else "word", stem(folded), start, start + len(said))
+        return "id", folded
+    return ("stop", "") if folded in STOP else ("word", stem(folded))
 
 
 def fold(text: str) -> str:
