@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from uuid import UUID
 
@@ -207,6 +208,7 @@ BLOCKS: tuple[Callable[[Shape], None], ...] = (
 )
 
 
+@lru_cache(maxsize=256)
 def healthy(seed: int) -> list[Step]:
     """The steps of a healthy run."""
     chance = Random(seed)

@@ -35,7 +35,7 @@ DETECTOR = {
     "progress_lost": "lost-progress",
     "followed_up_47_times": "waiting-ignored",
     "budget_burned": "runaway-loop, budget-exceeded",
-    "quietly_wrong": "confidence-drift, unescalated-doubt",
+    "quietly_wrong": "confidence-drift, empty-result-used, unescalated-doubt",
 }
 MAILS = {"followed_up_47_times": 47, "healthy_waiting": 1}
 
