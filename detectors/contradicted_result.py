@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from workbench.calls import MAX_DEPTH, parsed
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
+from workbench.signals import said
 from workbench.sketch import model, sketch, tool, user
 from workbench.statements import admits, claimed_acts, concerns
 
@@ -24,7 +25,9 @@ NOT_DONE = re.compile(
     r"^(false|declined|rejected|denied|failed|failure|error|pending|queued|cancell?ed|expired|not[ _]\w+|unconfirmed|refused|blocked|on[ _]hold)$",
     re.IGNORECASE,
 )
-MAX_FIELDS, LEAST_NAME = 300, 4
+MAX_FIELDS, LEAST_NAME, MAX_CHARACTERS = 300, 4, 50_000
+MAX_LOOKS = 20
+"""How many figures of one run are held against all that came before: each costs a reading of the run."""
 
 
 class Field(NamedTuple):
@@ -40,25 +43,25 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     if not any(run.of_kind("tool")):
         yield NotEvaluated(detector="contradicted-result", run_id=run.run_id, why="no tool calls recorded")
         return
-    states, figures, known, many, given = dict[str, Field](), dict[str, Field](), set[str](), set[str](), set[str]()
-    for step in run.steps:
+    states, figures, many = dict[str, Field](), dict[str, Field](), set[str]()
+    looked = 0
+    for number, step in enumerate(run.steps):
         if step.kind == "tool":
             for field in _fields(step):
+                name = _spoken(field.name)
                 if STATES.match(field.name):
                     states[step.name] = field
                 elif NUMBER.fullmatch(field.value):
-                    name = _spoken(field.name)
-                    figures[name], many = field, many | ({name} if name in figures and figures[name].value != field.value else set())
-            known |= _numbers(str(step.result)) | _numbers(str(step.tool_call.arguments if step.tool_call else ""))
-        elif step.output is not None:
-            if step.kind == "model":
-                fresh = {message.content for message in step.messages if message.role != "assistant"} - given
-                given |= fresh
-                known |= {number for text in fresh for number in _numbers(text)}
-                clash = _state_clash(step, states) or _figure_clash(step, figures, known, many)
-                if clash:
-                    yield _finding(run, step, *clash)
-            known |= _numbers(step.output.content)
+                    many |= {name} if name in figures and figures[name].value != field.value else set()
+                    figures[name] = field
+        elif step.kind == "model" and step.output is not None:
+            clash = _state_clash(step, states)
+            if clash is None and looked < MAX_LOOKS:
+                other = _other_figure(step, figures, many)
+                looked += other is not None
+                clash = other[:2] if other and other[2] not in _numbers_before(run, number) else None
+            if clash:
+                yield _finding(run, step, *clash)
 
 
 def _fields(step: Step) -> Iterator[Field]:
@@ -82,8 +85,12 @@ def _spoken(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", name).lower()
 
 
-def _numbers(text: str) -> set[str]:
-    return {_bare(number) for number in NUMBER.findall(text[:50_000])}
+def _numbers_before(run: Run, number: int) -> set[str]:
+    """Every number that was read, told or said before a step. Reading it all anew is paid only for a figure that is off."""
+    before = run.steps[:number]
+    texts = [said(step) for step in before] + [str(step.tool_call.arguments) for step in before if step.tool_call]
+    given = {message.content for step in run.steps[: number + 1] for message in step.messages if message.role != "assistant"}
+    return {_bare(found) for text in [*texts, *given] for found in NUMBER.findall(text[:MAX_CHARACTERS])}
 
 
 def _bare(number: str) -> str:
@@ -101,14 +108,14 @@ def _state_clash(step: Step, states: dict[str, Field]) -> tuple[Field, str] | No
     return None
 
 
-def _figure_clash(step: Step, figures: dict[str, Field], known: set[str], many: set[str]) -> tuple[Field, str] | None:
-    """A field the text names with a figure that is nowhere in what was read or told; names of which there are many are no help."""
+def _other_figure(step: Step, figures: dict[str, Field], many: set[str]) -> tuple[Field, str, str] | None:
+    """A field the text names with another figure, the words and the figure; names of which there are many values are no help."""
     text = step.output.content.lower() if step.output else ""
     for name, field in figures.items():
         if len(name) >= LEAST_NAME and name not in many and name in text:
             match = re.search(rf"\b{re.escape(name)}\b\W{{0,4}}(?:is|was|of|are|comes to|amounts to)?\W{{0,4}}({NUMBER.pattern})", text)
-            if match and _bare(match.group(1)) != _bare(field.value) and _bare(match.group(1)) not in known:
-                return field, match.group()
+            if match and _bare(match.group(1)) != _bare(field.value):
+                return field, match.group(), _bare(match.group(1))
     return None
 
 

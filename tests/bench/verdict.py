@@ -118,16 +118,21 @@ def tell_with_good_runs(name: str, runs: list[tuple[Run, dict[str, str]]]) -> No
     good: dict[str | None, list[str]] = defaultdict(list)
     for run, row in runs:
         if row["success"] == "True":
-            good[run.conversation_id].append(run.run_id)
+            good[_task(run)].append(run.run_id)
     for says, most in (("one good run", 1), ("good runs", None)):
         scored = []
         for run, row in runs:
-            others = [other for other in good[run.conversation_id] if other != run.run_id][:most]
+            others = [other for other in good[_task(run)] if other != run.run_id][:most]
             if others:
                 distance = min(distance_of(profiles[run.run_id], profiles[other]) for other in others)
                 scored.append((distance, row["success"] == "False", row.get("agent", "")))
         area = auroc([score for score, failed, _ in scored if failed], [score for score, failed, _ in scored if not failed])
         print(f"{name:14} {says:12} AUROC {area:.3f}, within agent {within(scored):.3f} ({len(scored)} runs that have another good run of their task)")
+
+
+def _task(run: Run) -> str | None:
+    """What runs of one task share: who evaluates knows which runs those are; no signal reads it."""
+    return run.conversation_id or run.metadata.get("thread")
 
 
 # ---- bad steps
