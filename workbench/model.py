@@ -696,7 +696,7 @@ class Receipt(Value):
     state_sha256: tuple[str, str] | None = None
     """Hash of the last state in memory, and of the same state reloaded from scratch."""
     history_sha256: tuple[str, str] | None = None
-    """Hash of the checkpoints before the cut, as recorded and as the fork left them."""
+    """Hash of the checkpoints before the cut, as they were copied from the recording and as the fork left them."""
     checks: tuple[Check, ...] = ()
 
     @property

@@ -186,8 +186,8 @@ def copy_thread(database: Location, thread_id: str, scratch: Path) -> None:
         target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", ((thread_id, *row) for row in tables.raw_writes(thread_id, places)))
 
 
-def history(database: Location, thread_id: str, cut: Cut) -> str:
-    """The hash of what leads to the cut, as a database holds it: every kept checkpoint but the one at the cut, whose state may be changed."""
+def history(database: Path, thread_id: str, cut: Cut) -> str:
+    """The hash of what leads to the cut, as a copy holds it: every kept checkpoint but the one at the cut, whose state may be changed."""
     found = xxhash.xxh3_128()
     with opened(database) as tables:
         for row in tables.raw_checkpoints(thread_id, sorted(cut.kept - {cut.at})):

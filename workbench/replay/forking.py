@@ -106,12 +106,13 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
 def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: Path, before: dict[str, str], started: float) -> Forked:
     """The fork as a run with its receipt, once its thread is where it stays."""
     _keep(Path(work.folder / "inside" / "thread.sqlite"), scratch)
+    copied = work.history
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
     steps, prefix = assemble(parent, again, answer, cutting.fresh(cut, _checkpoints(scratch)), wish.step.invocation)
     run = _run(wish, answer, steps, prefix)
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
-    history = cutting.history(cut.database, cut.thread_id, cut), cutting.history(scratch, wish.run_id, cut)
+    history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
     proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history)
     return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix, tuple(entries))
@@ -141,7 +142,7 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
     request = request_of(wish, cut, work.folder)
     try:
         cutting.copy(cut, Path(request.database), wish.run_id)
-        work.promise(request)
+        work.promise(request, cutting.history(Path(request.database), wish.run_id, cut))
         keep_aside(wish, cut, request)
     except SourceError as error:
         work.remove()

@@ -34,7 +34,7 @@ class Proof:
     declared: Mapping[str, EffectClass]
     intact: bool
     history: tuple[str, str]
-    """Hash of the kept checkpoints as they were recorded, and as the fork left them."""
+    """Hash of the kept checkpoints as they were copied, and as the fork left them."""
 
     @property
     def records(self) -> tuple[CallRecord, ...]:
@@ -171,7 +171,7 @@ def _recording(proof: Proof) -> Verdict:
 
 def _history(proof: Proof) -> Verdict:
     recorded, left = proof.history
-    return recorded == left, f"the checkpoints before the cut hash to {recorded[:12]} as recorded, to {left[:12]} as the fork left them"
+    return recorded == left, f"the checkpoints before the cut hash to {recorded[:12]} as copied, to {left[:12]} as the fork left them"
 
 
 def _answered(answer: str, none: str) -> Callable[[Proof], Verdict]:

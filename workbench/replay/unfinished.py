@@ -59,8 +59,9 @@ class Unfinished:
             (self.folder / part).mkdir()
         (self.folder / "asked.json").write_text(asked.model_dump_json(), "utf-8")
 
-    def promise(self, request: Request) -> None:
-        """Keep what is to be done before it is begun: from here on it can be resumed."""
+    def promise(self, request: Request, history: str) -> None:
+        """Keep what is to be done before it is begun, and the hash of what leads to the cut: from here on it can be resumed."""
+        (self.folder / "history.txt").write_text(history, "utf-8")
         (self.folder / "request.json").write_text(request.model_dump_json(), "utf-8")
 
     def remove(self) -> None:
@@ -71,6 +72,11 @@ class Unfinished:
     def begun(self) -> bool:
         """Whether there is something to go on with."""
         return (self.folder / "request.json").exists()
+
+    @property
+    def history(self) -> str:
+        """The hash of what leads to the cut, as it was copied."""
+        return (self.folder / "history.txt").read_text("utf-8")
 
     @property
     def asked(self) -> Asked:
