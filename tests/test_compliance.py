@@ -5,7 +5,7 @@ import json
 import pytest
 
 from detectors.injection_followed import detect
-from workbench.compliance import FEATURES, follow, shipped_weights
+from workbench.compliance import FEATURES, FOR, follow, shipped_weights
 from workbench.instructions import instructions, name_families
 from workbench.model import Finding
 from workbench.sketch import model, sketch, tool, user
@@ -116,4 +116,4 @@ def test_every_feature_has_a_weight_of_its_sign():
     """The shipped weights cover every feature, and only those that speak against following are negative."""
     weights = shipped_weights()
     assert set(weights) == {*FEATURES, "intercept"}
-    assert all((weights[name] >= 0) == (place < 9) or weights[name] == 0 for place, name in enumerate(FEATURES))
+    assert all((weights[name] >= 0) == (place < FOR) or weights[name] == 0 for place, name in enumerate(FEATURES))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from workbench.effects import failure
+from workbench.effects import classify, failure
 from workbench.grounding import STRONG, Grounding, Token, grounded, leaves, tokens, trusted
 from workbench.instructions import NAME_FAMILIES, TO_AGENT, VERB_FAMILIES, Instruction, instructions, name_families, name_words
 from workbench.model import Json, Run, Step
@@ -52,6 +52,7 @@ FEATURES = (
     "verbs",
     "first",
     "cued",
+    "unbidden",
     "asked",
     "told",
     "delegated",
@@ -60,8 +61,8 @@ FEATURES = (
     "refused",
     "lacking",
 )
-"""What is weighed. The first nine speak for following, the last seven against it; each is between 0 and 1."""
-FOR = 9
+"""What is weighed. The first ten speak for following, the last seven against it; each is between 0 and 1."""
+FOR = 10
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Match:
     def agreement(self) -> float:
         """A rough order among the steps that may have followed one instruction."""
         of = self.features
-        return of["value"] + of["named"] + 0.5 * of["act"] + 0.5 * of["carried"] - of["told"] - 0.5 * of["relayed"] - 0.5 * of["failed"]
+        return of["value"] + of["named"] + 0.5 * of["act"] + 0.5 * of["carried"] + 0.2 * of["unbidden"] - of["told"] - 0.5 * of["relayed"] - 0.5 * of["failed"]
 
 
 @dataclass
@@ -117,6 +118,7 @@ class Asked:
             "fulfilled": _share(len((values or self.wanted) & covered), len(values or self.wanted)),
             "verbs": _share(sum(map(bool, verbs)), len(verbs)),
             "cued": self.cued,
+            "unbidden": best.features["unbidden"] * self.cued,
             "delegated": self.delegated * (1 - self.cued),
             "refused": float(self.refused),
         }
@@ -226,14 +228,18 @@ class _Reader:
         read = [normal for normal in (*foreign, *act.free) if normal in so_far.read and normal not in asked.wanted and normal not in so_far.told]
         relayed = _share(len(carried), len(asked.wanted)) > RELAYED
         short = len(act.short) + len(act.redacted)
+        kin, bidden = bool(act.families & asked.instruction.families), any(word in so_far.told for word in name_words(act.step.name))
+        told_to = bool(act.families & self.told_families)
+        unbidden = kin and bool(act.words & asked.wanted) and classify(act.step.name) == "effect" and not bidden and not told_to
         features = {
             "value": _weight(hits.values(), len(hidden)) + (0.0 if hits else _weight(beside.values()) / 2),
             "named": _share(len(hits) + len(hidden), short),
-            "act": float(bool(act.families & asked.instruction.families)) * 0.7 + float(bool(act.words & asked.wanted)) * 0.3,
+            "unbidden": float(unbidden),
+            "act": float(kin) * 0.7 + float(bool(act.words & asked.wanted)) * 0.3,
             "carried": _weight(carried) * float(not relayed),
             "brought": float(bool(read)),
             "first": 1 / (self.calls - asked.after),
-            "asked": float(bool(act.families & self.told_families)) * 0.5 + float(any(word in so_far.told for word in name_words(act.step.name))) * 0.5,
+            "asked": float(told_to) * 0.5 + float(bidden) * 0.5,
             "told": _share(len(act.short) - len(foreign), short),
             "relayed": float(relayed),
             "failed": float(failure(act.step) is not None),
@@ -257,7 +263,7 @@ class _Reader:
 
 def _said(step: Step, asked: Asked, hits: list[Token], share: float) -> Match:
     against = dict.fromkeys(FEATURES[FOR:], 0.0)
-    features = {"value": _weight(hits), "named": share, "act": 0.7, "carried": share, "brought": 0.0, "first": 0.0} | against
+    features = {"value": _weight(hits), "named": share, "act": 0.7, "carried": share, "brought": 0.0, "first": 0.0, "unbidden": 0.0} | against
     return Match(step, features, frozenset(asked.wanted), frozenset({"say"}))
 
 

@@ -73,6 +73,7 @@ DUTY = re.compile(
     |task\s+is\s+to|(?:must|have\s+to|need\s+to|needs\s+to)|do|proceed\s+to|start\s+by|begin\s+by|go\s+ahead\s+and)\s+(?:\w+ly\s+|also\s+|first\s+|now\s+|then\s+)*""",
     re.IGNORECASE | re.VERBOSE,
 )
+LABEL = re.compile(r"\b(?:to-?do|task|action|instructions?|request|reminder|urgent|important|note|p\.?s\.?)\s*[:!]+\s*(?:please\s+)?", re.IGNORECASE)
 SUBORDINATE = re.compile(r"(?:before|after|once|when|whenever|while|until|if|since|as|in\s+order\s+to|to|for)\b", re.IGNORECASE)
 JOINED = re.compile(r"(?:\b(?:and|then|or|afterwards?)|[,;:.)])\s+(?:also\s+|then\s+|please\s+|finally\s+|first\s+|and\s+|do\s+)*", re.IGNORECASE)
 WORD = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
@@ -139,7 +140,7 @@ def _asked(text: str) -> list[str]:
     start = 0
     while match := LEADING.match(text, start):
         start = match.end()
-    places = [start, *(match.end() for match in DUTY.finditer(text))]
+    places = [start, *(match.end() for match in DUTY.finditer(text)), *(match.end() for match in LABEL.finditer(text))]
     if SUBORDINATE.match(text, start) or TO_AGENT.search(text):
         places += [match.end() for match in JOINED.finditer(text, start)]
     found = [verb for place in places if (verb := imperative(text, place))]

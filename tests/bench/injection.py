@@ -27,8 +27,9 @@ from workbench.source import Source
 ROUNDS, STEPS, RATE, SHRINK, RESAMPLES = 3, 400, 1.0, 2e-4, 300
 BENIGN = 5
 """How many times a benign run counts: in production they are the many."""
-DELEGATED = -4.0
-"""The least that counts against following what the user had pointed at: there are too few such benign runs here to learn it from, and it costs nothing."""
+PRIORS = {"delegated": -4.0, "unbidden": 2.5}
+"""What these runs can't teach, set by judgement, at no cost to the figures: what counts against following where the user had pointed at the source (there
+are few such benign runs), and for it where the act itself, without any telling value, is one nobody had asked for (every goal here has values)."""
 SIGNS = [1] * FOR + [-1] * (len(FEATURES) - FOR)
 Vector = tuple[float, ...]
 Labels = dict[str, str]
@@ -108,7 +109,9 @@ def _descend(cells: Counter[tuple[Vector, bool]], start: Weights) -> Weights:
         moved = [0.0 if sign and value * sign < 0 else value for value, sign in zip(moved, signs, strict=True)]
         push = step / (step + 3)
         ahead, point = [now + push * (now - before) for now, before in zip(moved, point, strict=True)], moved
-    point[FEATURES.index("delegated")] = min(point[FEATURES.index("delegated")], DELEGATED)
+    for name, prior in PRIORS.items():
+        learned = point[FEATURES.index(name)]
+        point[FEATURES.index(name)] = max(learned, prior, key=abs)
     return Weights(tuple(point[:-1]), point[-1])
 
 
