@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from workbench.audit import Audit, audit
 from workbench.comparison import compare
 from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, NotEvaluated, Receipt, Run
-from workbench.report import Report, ReportError, comparison_report, html, markdown, run_report, save, static, store_report, to_json
+from workbench.report import Report, ReportError, audit_report, comparison_report, html, markdown, run_report, save, static, store_report, to_json
 from workbench.report.document import Table
 from workbench.report.figure import FigureError, svg
 from workbench.report.markup import element, escape
@@ -70,10 +71,18 @@ def hostile_reports() -> dict[str, Report]:
         "run": run_report(run, [hostile_finding(run)], lacks, receipt),
         "comparison": comparison_report(comparison, receipt, [hostile_finding(comparison.left)], [hostile_finding(comparison.right)]),
         "store": store_report([run, hostile_run("other")], [hostile_finding(run)], lacks),
+        "audit": audit_report(hostile_audit(run), [run]),
     }
 
 
-KINDS = ("run", "comparison", "store")
+def hostile_audit(run: Run) -> Audit:
+    """Every item, one answered by hostile words and evidence."""
+    first, *others = audit([run], {}).answers
+    told = {"verdict": "not met", "says": (HOSTILE,), "evidence": (Evidence.cite(run, 2, "$.error", HOSTILE),), "record": None}
+    return Audit(runs=1, answers=(first.model_copy(update=told), *(one.model_copy(update={"says": (), "evidence": ()}) for one in others)))
+
+
+KINDS = ("run", "comparison", "store", "audit")
 
 
 class Page(HTMLParser):

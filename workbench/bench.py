@@ -39,7 +39,7 @@ from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.scrubbing import configured
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.replay.unfinished import of as unfinished
-from workbench.report import Report, run_report, save, static, store_report
+from workbench.report import Report, audit_report, run_report, save, static, store_report
 from workbench.report.cassettes import RunCassette
 from workbench.source import Source
 from workbench.store import Deleted, Store
@@ -178,7 +178,7 @@ class Bench:
         return RecordedRun(self, self.store.resolve(run_id))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report over the whole store; written to `path` (.html, .md or .json) when one is given.
+        """A report over the whole store; written to `path` when one is given, in the format of its ending (`workbench.report.save`).
 
         Runs that were not examined yet are examined first: a report must not call a run clean that nobody looked at.
         """
@@ -221,7 +221,7 @@ class Bench:
         detection.detect(self.store)
         examined = {run_id: findings for run_id, (findings, _) in self.store.examined().items()}
         recorded = (run for run in self.store.runs() if run.forked_from is None)
-        return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()))
+        return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()), self.store.runs)
 
     def ledger(self, run_id: str | None = None) -> pl.DataFrame:
         """One row a line of the ledger of side effects, oldest first: what re-runs attempted, how it was answered, what went live and how it ended."""
@@ -546,7 +546,7 @@ class RecordedRun:
         return test, beside
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report on this run; written to `path` (.html, .md or .json) when one is given."""
+        """A report on this run; written to `path` when one is given, in the format of its ending (`workbench.report.save`)."""
         return _saved(run_report(self.run, self.findings, self.not_evaluated, self.receipt), path)
 
     def __repr__(self) -> str:
@@ -669,8 +669,14 @@ class StoredRuns(Collection[Run]):
 class Audited:
     """The readiness audit, shown as a table; `audit` holds the answers with their evidence."""
 
-    def __init__(self, found: Audit) -> None:
+    def __init__(self, found: Audit, runs: Callable[[list[str]], Iterator[Run]]) -> None:
         self.audit = found
+        self._runs = runs
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """A report on the audit; written to `path` when one is given, in the format of its ending (`workbench.report.save`)."""
+        cited = {proof.run_id for answer in self.audit.answers for proof in answer.evidence}
+        return _saved(audit_report(self.audit, self._runs(sorted(cited))), path)
 
     def __repr__(self) -> str:
         return static.audit_text(self.audit)

@@ -48,7 +48,7 @@ from workbench.redaction import RedactionError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
 from workbench.replay.forking import ForkError
 from workbench.replay.regression import CaseError
-from workbench.report import ReportError, static
+from workbench.report import ReportError, files_of, static
 from workbench.report.markup import visible
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
@@ -104,6 +104,8 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDT
 err = Console(stderr=True, highlight=False)
 
 StoreOption = Annotated[str, typer.Option("--store", help="The store's file, or the URL of its PostgreSQL database.", envvar="WORKBENCH_STORE")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")]
+OUTPUT = "A file ending in .html, .md, .json, .sarif, .xml (JUnit), .csv or .parquet."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 STORE = "workbench.db"
 
@@ -418,16 +420,15 @@ def export(
 def report(
     run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; without one, the whole store.")] = None,
     against: Annotated[str | None, typer.Option("--against", help="Compare with this run, usually a fork.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A file ending in .html, .md or .json.")] = Path("report.html"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help=OUTPUT)] = Path("report.html"),
+    force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Write a report on a run, a comparison or the whole store."""
     if against is not None and run_id is None:
         raise ReportError(f"--against {against} compares it with a run; name that run too: workbench report RUN --against {against}")
-    if output.exists() and not force:
-        raise ReportError(f"{output} is there already; --force overwrites it, or give another name with -o")
+    _check_free(output, force=force)
     with _opened(store) as bench:
         if run_id is None:
             bench.report(output)
@@ -435,11 +436,22 @@ def report(
             bench.run(run_id).report(output)
         else:
             wb.compare(bench.run(run_id), bench.run(against)).report(output)
+    _tell_written(output, as_json=as_json)
+
+
+def _check_free(output: Path, *, force: bool) -> None:
+    taken = next((file for file in files_of(output) if file.exists()), None)
+    if taken and not force:
+        raise ReportError(f"{taken} is there already; --force overwrites it, or give another name with -o")
+
+
+def _tell_written(output: Path, *, as_json: bool) -> None:
     if as_json:
         _print_json({"report": str(output), "bytes": output.stat().st_size})
-    else:
-        offline = "; it opens offline" if output.suffix.lower() == ".html" else ""
-        out.print(f"wrote {_shown(str(output))}, {output.stat().st_size:,} bytes{offline}")
+        return
+    offline = "; it opens offline" if output.suffix.lower() == ".html" else ""
+    beside = "".join(f" and {file}" for file in files_of(output)[1:] if file.exists())
+    out.print(f"wrote {_shown(str(output) + beside)}, {output.stat().st_size:,} bytes{offline}")
 
 
 @app.command()
@@ -625,13 +637,21 @@ def review(
 @app.command()
 def audit(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 where an item is not met.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help=OUTPUT)] = None,
+    force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Answer every item of the production checklist from the recorded runs: met, not met, or no evidence and how to get some."""
+    if output:
+        _check_free(output, force=force)
     with _opened(store) as bench:
         found = bench.audit()
-    if as_json:
+        if output:
+            found.report(output)
+    if output:
+        _tell_written(output, as_json=as_json)
+    elif as_json:
         _print_json(found.audit.model_dump(mode="json"))
     else:
         out.print(repr(found), markup=False)

@@ -99,9 +99,9 @@ class Compared:
         return {"reference": _run_json(reference), "ignored": list(self.ignore), "effects": self.effects, "runs": [*map(_comparison_json, self.comparisons)]}
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report on the comparison; written to `path` (.html, .md or .json) when one is given."""
+        """A report on the comparison; written to `path` (`workbench.report.save`) when one is given."""
         receipt = None if isinstance(self.sides[1], Run) else self.sides[1].receipt
-        made = comparison_report(self.comparison, receipt, self.findings[0], self.findings[1], self.comparisons[1:])
+        made = comparison_report(self.comparison, receipt, self.findings[0], self.findings[1], self.comparisons[1:], self.ignore)
         if path is not None:
             save(made, Path(path))
         return made

@@ -176,28 +176,28 @@ def columns_frame(columns: Sequence[Sequence[Json]]) -> pl.DataFrame:
 
 def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
     """One row a finding, in the order given. The columns are `FINDINGS`."""
-    return _frame([_finding_row(finding) for finding in findings], FINDINGS)
+    return rows_frame([_finding_row(finding) for finding in findings], FINDINGS)
 
 
 def not_evaluated_frame(reports: Iterable[NotEvaluated]) -> pl.DataFrame:
     """One row for each detector that could not judge a run, and why. The columns are `NOT_EVALUATED`."""
-    return _frame([(report.run_id, report.detector, report.why) for report in reports], NOT_EVALUATED)
+    return rows_frame([(report.run_id, report.detector, report.why) for report in reports], NOT_EVALUATED)
 
 
 def effects_frame(counts: Iterable[EffectCount]) -> pl.DataFrame:
     """One row an effect, with how often the original and the fork attempted it. The columns are `EFFECTS`."""
-    return _frame([(count.tool, count.key, count.original, count.fork) for count in counts], EFFECTS)
+    return rows_frame([(count.tool, count.key, count.original, count.fork) for count in counts], EFFECTS)
 
 
 def compared_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     """One row a run, the reference first. The columns are `COMPARED`."""
     reference = (*_compared_row(comparisons[0].left), *(None,) * 4, *_spent_row(comparisons[0].left), None, None)
-    return _frame([reference, *map(_comparison_row, comparisons)], COMPARED)
+    return rows_frame([reference, *map(_comparison_row, comparisons)], COMPARED)
 
 
 def aligned_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     """One row for each step of each run that is compared with the reference. The columns are `ALIGNED`."""
-    return _frame([_aligned_row(one, row) for one in comparisons for row in one.rows], ALIGNED)
+    return rows_frame([_aligned_row(one, row) for one in comparisons for row in one.rows], ALIGNED)
 
 
 def _compared_row(run: Run) -> tuple[Json, ...]:
@@ -222,10 +222,11 @@ def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:
 
 def ledger_frame(lines: Iterable[LedgerEntry]) -> pl.DataFrame:
     """One row a line of the ledger of side effects, oldest first."""
-    return _frame([_ledger_row(line) for line in lines], LEDGER)
+    return rows_frame([_ledger_row(line) for line in lines], LEDGER)
 
 
-def _frame(rows: list[tuple[Json, ...]], schema: Schema) -> pl.DataFrame:
+def rows_frame(rows: Iterable[Sequence[Json]], schema: Schema) -> pl.DataFrame:
+    """Rows of plain values as a frame of these columns."""
     return pl.DataFrame([tuple(map(_encodable, row)) for row in rows], schema=schema, orient="row")
 
 

@@ -1,6 +1,7 @@
-"""Reports that can be checked: self-contained HTML, Markdown and JSON for a run, a comparison or a whole store.
+"""Reports that can be checked: self-contained HTML, Markdown and JSON for a run, a comparison, a whole store or an audit.
 
-`run_report`, `comparison_report` and `store_report` make a frozen `Report`; `html`, `markdown` and `to_json` render it, `save` writes it.
+`run_report`, `comparison_report`, `store_report` and `audit_report` make a frozen `Report`; `html`, `markdown` and `to_json` render it. `sarif` and
+`junit` tell CI of its findings, `csv` and `parquet` are tables of them; `save` writes any.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from workbench.report.contents import Report, comparison_report, run_report, store_report
+from workbench.report.contents import Report, audit_report, comparison_report, run_report, store_report
+from workbench.report.junit import junit
 from workbench.report.page import html
 from workbench.report.plaintext import markdown
+from workbench.report.sarif import sarif
+from workbench.report.tabular import beside, csv, parquet
 
-__all__ = ["Report", "ReportError", "comparison_report", "html", "markdown", "run_report", "save", "store_report", "to_json"]
+__all__ = ["Report", "ReportError", "audit_report", "comparison_report", "files_of", "html", "junit", "markdown", "run_report", "sarif", "save"]
+__all__ += ["store_report", "to_json"]
 
 
 class ReportError(ValueError):
@@ -24,13 +29,27 @@ def to_json(report: Report) -> str:
     return json.dumps(report.model_dump(), indent=1, ensure_ascii=False, default=str)
 
 
+TEXTS = {".html": html, ".md": markdown, ".json": to_json, ".sarif": sarif, ".xml": junit}
+TABLES = {".csv": csv, ".parquet": parquet}
+
+
 def save(report: Report, path: Path) -> Path:
-    """Write a report in the format its file name asks for: .html, .md or .json. ReportError names these where it is another; returns the path."""
-    renderers = {".html": html, ".md": markdown, ".json": to_json}
-    if path.suffix.lower() not in renderers:
-        raise ReportError(f"{path}: the ending says the format, and {path.suffix or 'none'} is none; use {', '.join(renderers)}")
+    """Write a report in the format its file name asks for: .html, .md, .json, .sarif, .xml (JUnit), .csv or .parquet; returns the path.
+
+    The two tables of .csv and .parquet are two files (`files_of`). ReportError names the endings where it is another, and a folder that isn't there.
+    """
+    ending = path.suffix.lower()
+    if ending not in TEXTS.keys() | TABLES.keys():
+        raise ReportError(f"{path}: the ending says the format, and {ending or 'none'} is none; use {', '.join([*TEXTS, *TABLES])}")
     if not path.parent.is_dir():
         raise ReportError(f"{path}: there is no folder {path.parent}")
-    # a lone surrogate, which UTF-8 can't hold, becomes its code point; in JSON that is the very escape it is read back from
-    path.write_text(renderers[path.suffix.lower()](report), encoding="utf-8", errors="backslashreplace")
+    if ending in TABLES:
+        TABLES[ending](report, path)
+    else:  # a lone surrogate, which UTF-8 can't hold, becomes its code point; in JSON that is the very escape it is read back from
+        path.write_text(TEXTS[ending](report), encoding="utf-8", errors="backslashreplace")
     return path
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a report of this name may consist of."""
+    return (path, beside(path)) if path.suffix.lower() in TABLES else (path,)

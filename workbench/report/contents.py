@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Literal
 
 from workbench import charts
+from workbench.audit import Audit
 from workbench.calls import token_count
+from workbench.comparison import Ignored
 from workbench.effects import attempted, effects_of
 from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
@@ -16,6 +18,7 @@ from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
+from workbench.report.readiness import audit_sections
 from workbench.report.receipts import receipt_section
 from workbench.report.steps import anchor, steps_section, steps_table
 
@@ -25,7 +28,7 @@ OUTCOME_CHARS = 300
 
 
 class Listed(Value):
-    """One run in a store's report: its line of the table."""
+    """One run in a line: what a store's report has of each, and a table to go on with of the runs of any."""
 
     run_id: str
     agent: str | None
@@ -42,9 +45,9 @@ class Listed(Value):
 
 
 class Report(Value):
-    """What a report rests on. A store's report keeps every run's line, and of the runs only the steps that findings name or cite."""
+    """What a report rests on. A store's and an audit's keep of the runs only the steps that are cited or named, a store's also every run's line."""
 
-    kind: Literal["run", "comparison", "store"]
+    kind: Literal["run", "comparison", "store", "audit"]
     title: str
     runs: tuple[Run, ...] = ()
     listed: tuple[Listed, ...] = ()
@@ -53,12 +56,16 @@ class Report(Value):
     comparison: Comparison | None = None
     others: tuple[Comparison, ...] = ()
     """Further runs, compared with the same reference."""
+    ignored: tuple[Ignored, ...] = ()
+    """What a comparison left out: ids, times."""
     receipt: Receipt | None = None
+    audit: Audit | None = None
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The report's sections, in reading order."""
-        return tuple({"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections}[self.kind](self))
+        made = {"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections, "audit": _audit_sections}
+        return tuple(made[self.kind](self))
 
     def __repr__(self) -> str:
         """In a line: a notebook shows it where `report(...)` is the last word of a cell."""
@@ -76,31 +83,50 @@ def comparison_report(
     left_findings: Iterable[Finding] = (),
     right_findings: Iterable[Finding] = (),
     others: Iterable[Comparison] = (),
+    ignored: Iterable[Ignored] = (),
 ) -> Report:
     """A report on two runs, usually a run and its fork, or on several: `others` compare with the same reference."""
     further = tuple(others)
     title = " against ".join(one.run_id for one in (comparison.left, comparison.right)) + (f" and {plural(len(further), 'more run')}" if further else "")
-    return Report(kind="comparison", title=title, findings=(*left_findings, *right_findings), comparison=comparison, others=further, receipt=receipt)
+    both = (*left_findings, *right_findings)
+    return Report(kind="comparison", title=title, findings=both, comparison=comparison, others=further, ignored=tuple(ignored), receipt=receipt)
 
 
 def store_report(runs: Iterable[Run], findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated]) -> Report:
     """A report on all runs of a store. The runs are read once, one at a time."""
     every = tuple(findings)
-    cited: dict[str, set[int]] = {}
-    for finding in shown(every):
-        steps = cited.setdefault(finding.run_id, set())
-        steps.update(proof.step for proof in finding.evidence)
-        steps.update(() if finding.step is None else (finding.step,))
-    kept, listed = [], []
+    named = [(one.run_id, one.step) for one in shown(every) if one.step is not None]
+    cited = _by_run([*named, *((one.run_id, proof.step) for one in shown(every) for proof in one.evidence)])
+    kept, lines = [], []
     for run in runs:
-        listed.append(_listed(run))
-        if run.run_id in cited:
-            kept.append(run.model_copy(update={"steps": tuple(step for step in run.steps if step.index in cited[run.run_id])}))
-    title = f"{plural(len(listed), 'run')}, {plural(len(every), 'finding')}"
-    return Report(kind="store", title=title, runs=tuple(kept), listed=tuple(listed), findings=every, not_evaluated=tuple(not_evaluated))
+        lines.append(listed(run))
+        kept += [_only(run, cited[run.run_id])] if run.run_id in cited else []
+    title = f"{plural(len(lines), 'run')}, {plural(len(every), 'finding')}"
+    return Report(kind="store", title=title, runs=tuple(kept), listed=tuple(lines), findings=every, not_evaluated=tuple(not_evaluated))
 
 
-def _listed(run: Run) -> Listed:
+def audit_report(audit: Audit, runs: Iterable[Run]) -> Report:
+    """A report on a readiness audit. Of `runs`, those that it cites are needed; they are read once, one at a time."""
+    cited = _by_run((proof.run_id, proof.step) for answer in audit.answers for proof in answer.evidence)
+    kept = tuple(_only(run, cited[run.run_id]) for run in runs if run.run_id in cited)
+    return Report(kind="audit", title=f"Readiness audit over {plural(audit.runs, 'run')}", runs=kept, audit=audit)
+
+
+def _by_run(places: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    """The steps named of each run."""
+    found: dict[str, set[int]] = {}
+    for run_id, step in places:
+        found.setdefault(run_id, set()).add(step)
+    return found
+
+
+def _only(run: Run, steps: set[int]) -> Run:
+    """The run with these of its steps."""
+    return run.model_copy(update={"steps": tuple(step for step in run.steps if step.index in steps)})
+
+
+def listed(run: Run) -> Listed:
+    """The run in a line."""
     span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
     return Listed(
         run_id=run.run_id,
@@ -165,6 +191,10 @@ def _store_sections(report: Report) -> Iterator[Section]:
     yield findings_section(report.findings, report.not_evaluated, places)
     if places:
         yield Section("Cited steps", tuple(_cited_steps(report.findings, places)), "cited-steps")
+
+
+def _audit_sections(report: Report) -> Iterator[Section]:
+    return iter(()) if report.audit is None else audit_sections(report.audit, report.runs)
 
 
 def _by_severity(findings: Iterable[Finding]) -> str:

@@ -1,0 +1,127 @@
+"""A report as JUnit XML, in the form that CI systems agree on: `testsuites`, `testsuite`, `testcase` with `failure` or `skipped`.
+
+A run is a suite. A finding of severity warning or error is a test case that failed, a hint one that passed and says something, what was not
+evaluated one that was skipped; a run without a failure has one that passed. Of a comparison only new findings fail. Of an audit each
+capability is a suite and each item a case.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from workbench.audit import Answer, Audit
+from workbench.model import Evidence, NotEvaluated
+from workbench.report.contents import Report
+from workbench.report.markup import visible
+from workbench.report.quantities import line
+from workbench.report.standing import Stated, standings
+
+MESSAGE_CHARS = 500
+
+
+class Case(NamedTuple):
+    """One test case. `kind` is what a failure is called, `text` the lines below it."""
+
+    name: str
+    group: str
+    verdict: Literal["passed", "failure", "skipped"]
+    message: str = ""
+    kind: str = ""
+    text: str = ""
+
+
+def junit(report: Report) -> str:
+    """The whole file. Trace text stands in it as text: escaped, control characters as code points."""
+    suites = _audited(report.audit) if report.audit else _examined(report)
+    root = ET.Element("testsuites", name=visible(report.title))
+    counts = [_suite(root, name, cases) for name, cases in suites]
+    for place, key in enumerate(("tests", "failures", "skipped")):
+        root.set(key, str(sum(count[place] for count in counts)))
+    root.set("errors", "0")
+    ET.indent(root, " ")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, name: str, cases: list[Case]) -> tuple[int, int, int]:
+    verdicts = [case.verdict for case in cases]
+    counts = len(cases), verdicts.count("failure"), verdicts.count("skipped")
+    given = dict(zip(("tests", "failures", "skipped"), map(str, counts), strict=True))
+    suite = ET.SubElement(root, "testsuite", {"name": visible(name), **given, "errors": "0", "time": "0"})
+    for case in cases:
+        _case(suite, case)
+    return counts
+
+
+def _case(suite: ET.Element, case: Case) -> None:
+    made = ET.SubElement(suite, "testcase", name=visible(line(case.name, MESSAGE_CHARS)), classname=visible(case.group), time="0")
+    message = visible(line(case.message, MESSAGE_CHARS))
+    if case.verdict == "passed":
+        if case.text:
+            ET.SubElement(made, "system-out").text = visible(case.text)
+        return
+    told = ET.SubElement(made, case.verdict, {"message": message, **({"type": visible(case.kind)} if case.kind else {})})
+    told.text = visible(case.text) or None
+
+
+def _examined(report: Report) -> Iterator[tuple[str, list[Case]]]:
+    """A suite for each run: what was found in it, and what could not be judged."""
+    judged = _run_ids(report)
+    cases: dict[str, list[Case]] = {run_id: [] for run_id in sorted(judged)}
+    for stated in standings(report):
+        cases.setdefault(stated.finding.run_id, []).append(_found(stated))
+    for lack in report.not_evaluated:
+        cases.setdefault(lack.run_id, []).append(_lacking(lack))
+    for run_id, own in cases.items():
+        clean = run_id in judged and not any(case.verdict == "failure" for case in own)
+        says = "no new finding" if report.comparison else "no finding of severity warning or error"
+        yield run_id, [*own, *([Case(says, "findings", "passed")] if clean else [])]
+
+
+def _run_ids(report: Report) -> frozenset[str]:
+    """The runs that pass or fail; a reference doesn't."""
+    if report.comparison:
+        return frozenset(one.right.run_id for one in (report.comparison, *report.others))
+    return frozenset(one.run_id for one in report.listed or report.runs)
+
+
+def _found(stated: Stated) -> Case:
+    finding, standing = stated
+    place = "" if finding.step is None else f" at step {finding.step}"
+    text = _lines(finding.message, finding.evidence, finding.refute)
+    name, group = f"{finding.detector}{place}: {finding.message}", f"findings.{finding.detector}"
+    if standing == "absent":
+        return Case(f"gone: {name}", group, "passed", text=text)
+    if standing == "unchanged":
+        return Case(name, group, "skipped", f"in the reference too: {finding.message}", text=text)
+    if finding.severity == "info":
+        return Case(name, group, "passed", text=text)
+    return Case(name, group, "failure", finding.message, finding.severity, text)
+
+
+def _lines(says: str, evidence: Iterable[Evidence], refute: str = "") -> str:
+    """The statement, where its evidence stands, and what would refute it, a line each."""
+    cited = (f"run {one.run_id} step {one.step} {one.path} sha256 {one.sha256}: {one.says}" for one in evidence)
+    return "\n".join([says, *cited, *([f"What would refute it: {refute}"] if refute else [])])
+
+
+def _lacking(lack: NotEvaluated) -> Case:
+    return Case(f"{lack.detector}: not evaluated", f"findings.{lack.detector}", "skipped", lack.why)
+
+
+def _audited(audit: Audit) -> Iterator[tuple[str, list[Case]]]:
+    capabilities = dict.fromkeys(answer.capability for answer in audit.answers)
+    for capability in capabilities:
+        yield capability, [_item(answer) for answer in audit.answers if answer.capability == capability]
+
+
+def _item(answer: Answer) -> Case:
+    text = _lines("\n".join(answer.says), answer.evidence)
+    group = f"audit.{answer.capability}"
+    match answer.verdict:
+        case "not met":
+            return Case(answer.asks, group, "failure", answer.says[0] if answer.says else "not met", "not met", text)
+        case "no evidence":
+            return Case(answer.asks, group, "skipped", f"no evidence; to get some: {answer.record}")
+    return Case(answer.asks, group, "passed", text=text)

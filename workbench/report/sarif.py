@@ -1,0 +1,126 @@
+"""A report as SARIF 2.1.0 (OASIS, 27 March 2020), which code hosts and CI systems show beside the code.
+
+Code hosts show only results that stand in a file: each run stands as a file `runs/RUN.run` in which each step is a line, the first line 1.
+The logical location names run, step and JSON path. A finding is a result, what was not evaluated a notification; an audit's items are
+results of kind pass, fail or open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import version
+from urllib.parse import quote
+
+from workbench import plugins
+from workbench.audit import Answer, Audit
+from workbench.model import Evidence, Json
+from workbench.report.contents import Report
+from workbench.report.markup import visible
+from workbench.report.quantities import plural
+from workbench.report.standing import Stated, standings
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+KINDS = {"met": "pass", "not met": "fail", "no evidence": "open"}
+
+
+def sarif(report: Report) -> str:
+    """The whole log as JSON text. Trace text has no control characters, and no `[text](link)`, which viewers would make a link of."""
+    results = _answers(report.audit) if report.audit else [_result(one) for one in standings(report)]
+    rules = _rules(dict.fromkeys(str(result["ruleId"]) for result in results), report.audit)
+    places = {str(rule["id"]): number for number, rule in enumerate(rules)}
+    driver = {"name": "Replay Workbench", "semanticVersion": version("replay-workbench"), "rules": rules}
+    run = {
+        "tool": {"driver": driver},
+        "automationDetails": {"id": f"replay-workbench/{report.kind}/"},
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _lacks(report)}],
+        "columnKind": "unicodeCodePoints",
+        "results": [{**result, "ruleIndex": places[str(result["ruleId"])]} for result in results],
+    }
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
+
+
+def _result(stated: Stated) -> dict[str, Json]:
+    finding = stated.finding
+    place = {} if finding.step is None and not finding.evidence else {"relatedLocations": [_cited(number, one) for number, one in enumerate(finding.evidence)]}
+    return {
+        "ruleId": visible(finding.detector),
+        "level": LEVELS[finding.severity],
+        "message": _message(finding.message),
+        "rank": round(100 * finding.score, 1),
+        "locations": [_location(finding.run_id, finding.step)],
+        **place,
+        "partialFingerprints": {"finding/v1": finding.key},
+        **({} if stated.standing is None else {"baselineState": stated.standing}),
+        "properties": _plain(
+            {"run": finding.run_id, "step": finding.step, "findingId": finding.finding_id, "capability": finding.capability, "numbers": finding.numbers}
+            | {"evidence": [proof.model_dump() for proof in finding.evidence], "refute": finding.refute}
+        ),
+    }
+
+
+def _location(run_id: str, step: int | None, path: str = "") -> dict[str, Json]:
+    """A place in a run, as a logical location and, for code hosts, as a line of a file."""
+    named = f"step {step}" if step is not None else "run"
+    full = "/".join(part for part in (run_id, named if step is not None else "", path) if part)
+    file = {"artifactLocation": {"uri": f"runs/{quote(visible(run_id), safe='')}.run"}, "region": {"startLine": (step or 0) + 1}}
+    return {"physicalLocation": file, "logicalLocations": [{"name": visible(path or named), "fullyQualifiedName": visible(full)}]}
+
+
+def _cited(number: int, proof: Evidence) -> dict[str, Json]:
+    return {"id": number, "message": _message(proof.says), **_location(proof.run_id, proof.step, proof.path)}
+
+
+def _answers(audit: Audit) -> list[dict[str, Json]]:
+    return [_answer(answer) for answer in audit.answers]
+
+
+def _answer(answer: Answer) -> dict[str, Json]:
+    """An item of the checklist. Only what failed has a level (section 3.27.10)."""
+    says = "; ".join(answer.says) or f"to get evidence: {answer.record}"
+    return {
+        "ruleId": answer.item,
+        "kind": KINDS[answer.verdict],
+        "level": "error" if answer.verdict == "not met" else "none",
+        "message": _message(f"{answer.asks}: {answer.verdict}. {says}"),
+        "locations": [_location(proof.run_id, proof.step, proof.path) for proof in answer.evidence[:1]],
+        "relatedLocations": [_cited(number, proof) for number, proof in enumerate(answer.evidence)],
+        "partialFingerprints": {"item/v1": answer.item},
+        "properties": _plain({"capability": answer.capability, "for": answer.holds, "against": answer.fails})
+        | {"evidence": _plain([proof.model_dump() for proof in answer.evidence])},
+    }
+
+
+def _rules(names: Iterable[str], audit: Audit | None) -> list[dict[str, Json]]:
+    asks = {answer.item: answer.asks for answer in audit.answers} if audit else {}
+    known = {} if audit else {name: one.doc for name, one in plugins.detectors().items()}
+    return [_rule(name, known.get(name) or asks.get(name, "")) for name in names]  # type: ignore[call-overload]  # a name that is no item has no text
+
+
+def _rule(name: str, says: str) -> dict[str, Json]:
+    head, _, rest = says.partition("\n")
+    return {"id": name, "shortDescription": {"text": head or name}, "fullDescription": {"text": says or name}, "help": {"text": rest.strip() or head or name}}
+
+
+def _lacks(report: Report) -> list[dict[str, Json]]:
+    """What was not evaluated: one notification for each detector and reason."""
+    grouped = Counter((one.detector, one.why) for one in report.not_evaluated)
+    return [
+        {"level": "note", "message": _message(f"not evaluated: {detector}: {why} ({plural(number, 'run')})"), "descriptor": {"id": visible(detector)}}
+        for (detector, why), number in sorted(grouped.items())
+    ]
+
+
+def _message(text: str) -> dict[str, str]:
+    return {"text": visible(text).replace("](", "] (") or "–"}
+
+
+def _plain(value: Json) -> Json:
+    """The value with every text visible."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(str(name)): _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
