@@ -29,7 +29,7 @@ from tests.bench.measuring import spent
 from tests.bench.spans import write_spans
 
 PACKAGE = "arize-phoenix"
-START_SECONDS, INSTALL_SECONDS, STORE_SECONDS = 180, 1800, 1800
+START_SECONDS, INSTALL_SECONDS, STORE_SECONDS = 900, 3600, 1800
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -63,7 +63,8 @@ def running(python: Path, folder: Path, port: int) -> Iterator[subprocess.Popen[
         until = time.monotonic() + START_SECONDS
         while not answers(port):
             if server.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"Phoenix did not start: {(folder / 'phoenix.log').read_text('utf-8', 'replace')[-400:]}")
+                said = (folder / "phoenix.log").read_text("utf-8", "replace")[-400:] or "it said nothing"
+                raise SystemExit(f"Phoenix did not start within {START_SECONDS} s (its exit code: {server.poll()}): {said}")
             time.sleep(0.5)
         yield server
     finally:

@@ -93,6 +93,15 @@ def unwritable(error: DatabaseError) -> str:
     return "" if code is None else UNWRITABLE.get(code & PRIMARY, "")
 
 
+def first_column(connection: Connection, sql: str, value: Json) -> list[Json]:
+    """What a query with one `?` finds, its first column. For what is asked for every run: the driver's own way takes a tenth of the time."""
+    if is_server(connection):
+        return [row[0] for row in connection.exec_driver_sql(sql.replace("?", "%s"), (value,))]
+    if not connection.in_transaction():
+        connection.begin()  # one snapshot for all that is asked
+    return [row[0] for row in connection.connection.driver_connection.execute(sql, (value,))]  # type: ignore[union-attr]  # sqlite3's own
+
+
 def damage(connection: Connection) -> list[str]:
     """What the database itself finds wrong with its storage. A server sees to its own."""
     if is_server(connection):

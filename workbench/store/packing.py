@@ -66,7 +66,10 @@ class Packer:
         if isinstance(value, str):
             return value if len(value) < LONG else self._long(value)
         if isinstance(value, dict):
-            packed = {key: inner if _stays(inner) else self.pack(inner) for key, inner in value.items()}
+            packed = {
+                key: inner if (kind := type(inner)) in PLAIN or (kind is str and len(inner) < LONG) else self.pack(inner)  # most attributes stay as they are
+                for key, inner in value.items()
+            }
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
         if isinstance(value, list | tuple):
             return [self.pack(inner) for inner in value]
@@ -114,12 +117,6 @@ class Packer:
         value = parse_json(text)
         style = next((number for number, encoder in enumerate(STYLES) if encoder.encode(value) == text), None)
         return None if style is None else {DOCUMENT: [style, self.pack(value)]}
-
-
-def _stays(value: Json) -> bool:
-    """Whether a value is its own packed form, as most attributes are."""
-    kind = type(value)
-    return kind in PLAIN or (kind is str and len(value) < LONG)
 
 
 class Unpacker:

@@ -68,8 +68,8 @@ JUDGEMENT = TABLES["judgement"]
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
-THREADS_OF_TRACE = select(SPAN.c.conversation_id).distinct().where(SPAN.c.trace_id == bindparam("trace"), SPAN.c.conversation_id.is_not(None))
-TRACES_OF_THREAD = select(SPAN.c.trace_id).distinct().where(SPAN.c.conversation_id == bindparam("thread"))
+THREADS_OF_TRACE = "SELECT DISTINCT conversation_id FROM span WHERE trace_id = ? AND conversation_id IS NOT NULL"
+TRACES_OF_THREAD = "SELECT DISTINCT trace_id FROM span WHERE conversation_id = ?"
 CHECKPOINTS_OF_THREAD = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == bindparam("thread")).order_by(CHECKPOINT.c.seq)
 ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}
 NEWEST = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
@@ -389,7 +389,7 @@ class Store:
         while some := list(itertools.islice(wanted, GROUPS_AT_ONCE)):
             with self._reading() as connection:  # short reads: a long one would keep the write-ahead log from being emptied
                 for lone, thread in some:
-                    every = [] if thread is None else list(connection.execute(TRACES_OF_THREAD, {"thread": thread}).scalars())
+                    every = [] if thread is None else dialect.first_column(connection, TRACES_OF_THREAD, thread)
                     own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
                     group = self._group(connection, own, thread)
                     if thread is None or group.spans or group.checkpoints:
@@ -400,7 +400,7 @@ class Store:
         lone, named = list[tuple[str, str | None]](), set(threads)
         with self._reading() as connection:
             for trace in sorted(set(traces)):
-                found = list(connection.execute(THREADS_OF_TRACE, {"trace": trace}).scalars())
+                found = dialect.first_column(connection, THREADS_OF_TRACE, trace)
                 if len(found) == 1:
                     named.add(found[0])
                 else:
@@ -408,7 +408,7 @@ class Store:
         return lone + [("", thread) for thread in sorted(named)]
 
     def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
-        return len(list(connection.execute(THREADS_OF_TRACE, {"trace": trace}))) == 1
+        return len(dialect.first_column(connection, THREADS_OF_TRACE, trace)) == 1
 
     def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
         span_rows, log_rows = (_rows_of(connection, table, traces) for table in (SPAN, LOG))
@@ -765,7 +765,7 @@ class Store:
             traces |= {run_id, *(step.trace_id for step in own if step.trace_id)}
             if run.conversation_id:
                 threads.add(run.conversation_id)
-                traces |= set(connection.execute(TRACES_OF_THREAD, {"thread": run.conversation_id}).scalars())
+                traces |= set(dialect.first_column(connection, TRACES_OF_THREAD, run.conversation_id))
         return Extent(tuple(runs), frozenset(traces), frozenset(threads))
 
     def _unlink_forks(self, paths: Iterable[str]) -> Iterator[str]:
@@ -840,7 +840,8 @@ def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]
     """Insert what is not there yet; returns how many rows that was."""
     if not rows:
         return 0
-    return dialect.insert_new(connection, table, [tuple(row.get(column.name) for column in table.columns) for row in rows])
+    names = [column.name for column in table.columns]
+    return dialect.insert_new(connection, table, [tuple(map(row.get, names)) for row in rows])
 
 
 def _source_id(connection: Connection, origin: Origin) -> int:
