@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from workbench.database import Location
 from workbench.model import Message
 from workbench.sketch import model, sketch, user
 from workbench.store import Store
@@ -27,16 +26,16 @@ def run_of(run_id: str, first: str):
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    """A store with two runs, whose contents stand in segments together."""
-    with Store.open(tmp_path / "w.db") as opened:
+def store(where: Location):
+    """A store, in a file or on a server, with two runs whose contents stand in segments together."""
+    with Store.open(where) as opened:
         assert len(opened.save_changed([run_of("kept", "hello " * 60), run_of("gone", SECRET * 20)])) == 2
         yield opened
 
 
 def rows(store: Store, query: str) -> list[tuple]:
-    with closing(sqlite3.connect(store.path)) as connection:
-        return connection.execute(query).fetchall()
+    with store._reading() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def plain_contents(store: Store) -> bytes:
@@ -71,8 +70,8 @@ def test_deleting_a_run_takes_its_contents_out_of_the_segments_others_are_in(sto
 
 def test_a_damaged_segment_is_named_with_all_that_was_in_it(store: Store):
     """Bytes that changed on disk are found, payload by payload, and never read as something else."""
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE segment SET content = substr(content, 1, length(content) - 9)")
+    with store._writing() as connection:
+        connection.exec_driver_sql("UPDATE segment SET content = substr(content, 1, length(content) - 9)")
     problems = store.verify()
     assert any("its segment" in problem and "damaged" in problem for problem in problems)
     with pytest.raises(ValueError, match="segment"):
@@ -81,6 +80,6 @@ def test_a_damaged_segment_is_named_with_all_that_was_in_it(store: Store):
 
 def test_a_segment_that_is_gone_is_missed(store: Store):
     """A segment that someone deleted is named."""
-    with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM segment")
+    with store._writing() as connection:
+        connection.exec_driver_sql("DELETE FROM segment")
     assert any("is missing" in problem for problem in store.verify())
