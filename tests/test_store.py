@@ -433,3 +433,28 @@ def test_what_was_counted_in_another_way_is_counted_anew(store: Store):
     assert {one.run_id: one.effects for one in store.overviews()} == {"old": 1, "new": 0}
     with store._writing() as connection:
         assert connection.execute(select(run.c.effects).where(run.c.run_id == "old")).scalar_one() == 1
+
+
+def test_what_is_derived_while_a_file_is_read_is_derived_no_more_unless_it_is_touched_again(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """With more spans than are remembered, traces that went quiet are derived early; only the others, and those touched later, are left to derive."""
+    monkeypatch.setattr(Store.add.__globals__["Recent"], "is_filling", True)
+    monkeypatch.setitem(Store.add.__globals__, "BATCH", 2)
+    early: list[str] = []
+
+    def settle(settled) -> bool:
+        early.extend(trace for trace, _ in settled)
+        return True
+
+    order = [1, 1, 2, 2, 3, 3, 4, 4, 1, 1]
+    spans = [span(number, trace_id=f"{trace:032x}") for number, trace in enumerate(order, start=1)]
+    added = store.add(ORIGIN, spans, thread_of, settle=settle)
+    assert early == [f"{trace:032x}" for trace in (1, 2, 3)]
+    assert added.traces == {f"{trace:032x}" for trace in (4, 1)}
+
+
+def test_what_could_not_be_derived_early_is_left_to_be_derived(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A failure while a file is read keeps none of its records from being stored, and takes nothing off what is to be derived."""
+    monkeypatch.setattr(Store.add.__globals__["Recent"], "is_filling", True)
+    monkeypatch.setitem(Store.add.__globals__, "BATCH", 1)
+    added = store.add(ORIGIN, [span(number, trace_id=f"{number:032x}") for number in range(1, 5)], thread_of, settle=lambda _: False)
+    assert len(added.traces) == count(store, "span") == 4

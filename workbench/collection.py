@@ -309,9 +309,14 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
     dialects: Counter[str] = Counter()
     records = _counted(watch(source, _until_broken(collector, source, path)), dialects)
 
-    def settle(settled: Collection[Touch]) -> None:
+    def settle(settled: Collection[Touch]) -> bool:
         now = Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})
-        touched.derived.extend(_derive(store, now, reader))
+        try:
+            touched.derived.extend(_derive(store, now, reader))
+        except Exception:  # whatever it is, it must not keep the file's records from being stored: it shows again when they are, and are derived
+            logger.exception("runs could not be derived while their file was read")
+            return False
+        return True
 
     added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, reader.conversation_of, settle=settle)
     touched.traces |= added.traces

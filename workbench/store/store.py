@@ -278,13 +278,13 @@ class Store:
         conversation_of: Callable[[Span], str | None],
         *,
         live: bool = False,
-        settle: Callable[[Collection[Touch]], None] | None = None,
+        settle: Callable[[Collection[Touch]], bool] | None = None,
     ) -> Added:
         """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new.
 
         `live` also marks what was touched as pending, so that whoever comes next derives its runs, whatever happens to this process.
         `settle` is called within the transaction when more came in than is remembered, with what was not touched lately. It derives their runs, so that
-        they are not to be derived any more, unless they are touched again.
+        they are not to be derived any more, unless they are touched again; False where it could not.
         """
         added, waiting = Added(), _Waiting()
         with self._writing() as connection:
@@ -292,8 +292,7 @@ class Store:
             rest = iter(records)
             while batch := list(itertools.islice(rest, BATCH)):
                 waiting.note(self._add_batch(connection, source_id, batch, conversation_of, added))
-                if settle and self._recent.is_filling and (settled := waiting.settled()):
-                    settle(settled)
+                if settle and self._recent.is_filling and (settled := waiting.settled()) and settle(settled):
                     added.traces -= {trace for trace, _ in settled}
                     added.threads -= {thread for _, thread in settled if thread is not None}
             _put_skips(connection, source_id, added.skips)
