@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.effects import business_key, classify
+from workbench.effects import business_key, effect_class, is_act
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, restart, sketch, tool, user
 
@@ -42,7 +42,7 @@ def _operation(step: Step) -> str:
 
 
 def _looked_up(step: Step) -> set[str]:
-    return _values(step) if step.tool_call and classify(step.name) == "read-only" else set()
+    return _values(step) if step.tool_call and effect_class(step) == "read-only" else set()
 
 
 def _values(step: Step) -> set[str]:
@@ -51,7 +51,7 @@ def _values(step: Step) -> set[str]:
 
 
 def _finding(run: Run, step: Step, last: int) -> Finding:
-    acts = classify(step.name) == "effect"
+    acts = is_act(step)
     return Finding(
         detector="abandoned-step",
         run_id=run.run_id,

@@ -16,7 +16,7 @@ from statistics import quantiles
 from typing import NamedTuple
 
 from workbench.cohorts import type_name
-from workbench.effects import classify
+from workbench.effects import is_act
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 
@@ -47,7 +47,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         key, kind = (use.step.name, use.name), type_name(use.value)
         before = types[key]
         if key not in told:
-            if classify(use.step.name) == "effect" and isinstance(use.value, str) and STAND_IN.match(use.value):
+            if is_act(use.step) and isinstance(use.value, str) and STAND_IN.match(use.value):
                 told.add(key)
                 yield _finding(use, f"is a stand-in: “{use.value[:80]}”", 0.8, warns=True)
             elif before and len(before) == 1 and kind not in before and before.total() >= WITHIN and kind != "null":

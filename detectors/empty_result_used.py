@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from workbench.calls import empty
-from workbench.effects import classify
+from workbench.effects import effect_class
 from workbench.grounding import Grounding, Token, grounded, tokens
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.signals import said
@@ -53,7 +53,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
 
 def _hollow(step: Step) -> bool:
     """Whether a look-up brought nothing."""
-    return step.status == "ok" and classify(step.name) == "read-only" and empty(step.result) and not SILENT.search(step.name)
+    return step.status == "ok" and effect_class(step) == "read-only" and empty(step.result) and not SILENT.search(step.name)
 
 
 def _answers(step: Step) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import classify
+from workbench.effects import is_act
 from workbench.grounding import leaves, trusted
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.redaction import SECRET_KEYS, SHAPES
@@ -50,7 +50,7 @@ def _exposed(step: Step) -> Iterator[tuple[str, str]]:
     """What a step says, or sends outward under a name that isn't made for secrets, with the path it stands under."""
     if step.kind == "model" and step.output and step.output.content and not step.output.tool_calls:
         yield "$.output.content", step.output.content
-    if step.kind == "tool" and step.tool_call and step.tool_call.arguments and classify(step.name) == "effect":
+    if step.kind == "tool" and step.tool_call and step.tool_call.arguments and is_act(step):
         for path, text in leaves(step.tool_call.arguments, "$.tool_call.arguments"):
             if SNAKE.sub("_", path.rpartition(".")[2]).lower() not in SECRET_KEYS:
                 yield "$.tool_call.arguments", text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from workbench.approvals import Approval, approvals_of
 from workbench.calls import call_key, observed
-from workbench.effects import classify, failure
+from workbench.effects import effect_class, failure
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import approval, sketch, timed, tool, user
 
@@ -48,7 +48,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         if step.index in approvals:
             given = approvals[step.index]
             ground.waiting = [*(one for one in ground.waiting[-OPEN:] if one.question != given.question), given]
-        elif step.kind == "tool" and step.status == "ok" and classify(step.name) == "read-only" and failure(step) is None:
+        elif step.kind == "tool" and step.status == "ok" and effect_class(step) == "read-only" and failure(step) is None:
             ground.read(step)
         elif step.kind == "tool" and step.status != "interrupted":
             one = next((one for one in ground.waiting if one.names(step.name)), None)

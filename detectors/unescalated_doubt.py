@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.effects import classify
+from workbench.effects import is_act
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import approval, model, sketch, tool, user
 
@@ -47,7 +47,7 @@ def _confidence(step: Step) -> float | None:
 def _decided(step: Step, thought: Step) -> bool:
     """Whether an external act is one that this thought asked for."""
     asked = thought.output.tool_calls if thought.output else ()
-    return classify(step.name) == "effect" and any(call.name == step.name for call in asked)
+    return is_act(step) and any(call.name == step.name for call in asked)
 
 
 def _finding(run: Run, thought: Step, sure: float, step: Step) -> Finding:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, classify
+from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, is_act
 from workbench.grounding import Grounding, Token, grounded, leaves, tokens
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
@@ -33,7 +33,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     else:
         told: set[str] = set()
         for step, brought in grounded(run):
-            if step.kind == "tool" and classify(step.name) == "effect":
+            if step.kind == "tool" and is_act(step):
                 yield from _first(run, step, brought, told)
 
 

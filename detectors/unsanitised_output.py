@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import classify
+from workbench.effects import is_act
 from workbench.grounding import leaves, trusted
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
@@ -54,7 +54,7 @@ def _given(step: Step) -> Iterator[tuple[str, str]]:
     """What a step gives to readers: the agent's answer, or the arguments of a call that acts."""
     if step.kind == "model" and step.output and not step.output.tool_calls:
         yield "$.output.content", step.output.content
-    if step.kind == "tool" and step.tool_call and classify(step.name) == "effect":
+    if step.kind == "tool" and step.tool_call and is_act(step):
         yield from (("$.tool_call.arguments", text) for _, text in leaves(step.tool_call.arguments))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.effects import classify
+from workbench.effects import effect_class
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.signals import acts, complaint
 from workbench.sketch import model, sketch, tool, user
@@ -24,7 +24,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         return
     tried: list[Step] = []
     for step in run.steps:
-        if step.kind == "tool" and step.tool_call and (acts(step.tool_call) or classify(step.name) == "unknown"):
+        if step.kind == "tool" and step.tool_call and (acts(step.tool_call, step.declared) or effect_class(step) == "unknown"):
             tried.append(step)
         for verb, sentence in claimed_acts(step.output.content) if step.kind == "model" and step.output and not step.output.tool_calls else ():
             failed = _unsupported(verb, tried)

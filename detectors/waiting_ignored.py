@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from workbench.calls import call_key
-from workbench.effects import classify
+from workbench.effects import effect_class
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step, canonical
 from workbench.sketch import approval, model, sketch, tool, user
 from workbench.turns import answered, spoken
@@ -49,7 +49,7 @@ class Wait:
     def add(self, step: Step) -> None:
         """Count a further act; asking the same of an unknown tool is polling, and a lone message after most of a day a reminder."""
         before = self.acts[-1] if self.acts else self.since
-        polling = classify(step.name) == "read-only" or (classify(step.name) == "unknown" and call_key(step) == call_key(before))
+        polling = effect_class(step) == "read-only" or (effect_class(step) == "unknown" and call_key(step) == call_key(before))
         reminder = None not in {before.ended_ns, step.started_ns} and (step.started_ns or 0) - (before.ended_ns or 0) > REMINDER_NS
         if not polling and not reminder and step.status != "interrupted":
             self.acts.append(step)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from workbench.calls import at_work, call_key, observed
-from workbench.effects import classify, failure
+from workbench.effects import effect_class, failure
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 from workbench.turns import spoken
@@ -39,7 +39,7 @@ def _repeated(run: Run, calls: list[Step]) -> Iterator[tuple[Step, Step]]:
     for step in calls:
         while said <= step.index:
             said, known = next(heard), {}
-        if step.invocation != invocation or classify(step.name) != "read-only":
+        if step.invocation != invocation or effect_class(step) != "read-only":
             known, invocation = {}, step.invocation
             continue
         key = call_key(step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.effects import business_key, classify, effects_of, idempotency_key
+from workbench.effects import business_key, classify, effects_of, idempotency_key, with_declared
 from workbench.sketch import model, restart, sketch, tool, user
 
 
@@ -57,3 +57,12 @@ def test_a_fork_says_why_nothing_was_done():
     effects = effects_of(sketch(*pay, forked_from="r", forked_at_step=1))
     assert [effect.ended for effect in effects] == ["done in the original", "served", "edited by you", "stopped", "stopped", "done"]
     assert [effect.outcome for effect in effects] == ["done", "done", "prevented", "prevented", "prevented", "done"]
+
+
+def test_a_declared_tool_is_what_it_is_declared_to_be():
+    """A declaration outdoes the name: a tool that only looks is no effect, one whose name says nothing is; neither is a guess any more."""
+    run = sketch(user("go"), tool("book_preview", {"n": 1}, "ok"), tool("frobnicate", {"n": 2}, "ok"), tool("pay", {"n": 3}, "ok"))
+    told = with_declared(run, {"book_preview": "read-only", "frobnicate": "effect"})
+    assert [(effect.tool, effect.guessed) for effect in effects_of(told)] == [("frobnicate", False), ("pay", True)]
+    assert [effect.tool for effect in effects_of(with_declared(told, {}))] == ["book_preview", "pay"]
+    assert with_declared(run, {"other": "effect"}) is run

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from workbench import collection, semconv
+from workbench.effects import effects_of, overwrites
+from workbench.project import ProjectError
 from workbench.store import Store
 
 OLD = """
@@ -66,3 +68,24 @@ def test_what_is_stored_is_not_read_from_its_file_again(old_store: Store, tmp_pa
     assert collection.renormalise(old_store).changed == ("c-1",)
     again = collection.renormalise(old_store)
     assert (again.runs, again.changed, again.retired) == (1, (), ())
+
+
+def test_what_the_project_declares_of_a_tool_is_on_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A tool is what [tool.workbench.tools] says when its run is derived; a later declaration, or none, takes hold when runs are derived anew."""
+    monkeypatch.chdir(tmp_path)
+    project, file = tmp_path / "pyproject.toml", tmp_path / "spans.jsonl"
+    values = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_paid", "gen_ai.conversation.id": "c-1"}
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+    span = {"traceId": "a" * 32, "spanId": "a" * 16, "name": "execute_tool", "startTimeUnixNano": "1", "endTimeUnixNano": "2", "attributes": attributes}
+    file.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}), "utf-8")
+    project.write_text('[tool.workbench.tools]\nget_paid = "idempotent"\n')
+    with Store.open(tmp_path / "workbench.db") as store:
+        collection.ingest(store, [file])
+        (effect,) = effects_of(next(store.runs()))
+        assert (effect.tool, effect.guessed, effect.repeatable, overwrites(effect)) == ("get_paid", False, True, True)
+        project.unlink()
+        assert collection.renormalise(store).changed == ("c-1",)
+        assert effects_of(next(store.runs())) == ()
+        project.write_text('[tool.workbench.tools]\nget_paid = "idempotant"\n')
+        with pytest.raises(ProjectError, match="declares the tool get_paid as 'idempotant': it should be read-only, idempotent, effect"):
+            collection.renormalise(store)

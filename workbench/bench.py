@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from workbench.backtest import Backtest, Labels
     from workbench.widgets import Stepper
 
-DECLARABLE = ("read-only", "idempotent", "effect")
 Progress = Callable[[str, int, int], None]
 MODEL_ONLY = ("model",)
 NOTHING = object()
@@ -592,7 +591,7 @@ class RecordedRun:
         """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
         databases, store = self._databases(), self.bench.store
         spans = tuple(store.spans(step.trace_id for step in self.steps if step.trace_id))
-        plan = Plan(self.run, tuple(databases), graph or _graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans)
+        plan = Plan(self.run, tuple(databases), graph or _graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, _declared())
         store.forks.mkdir(exist_ok=True)
         known, notes = set(store.run_ids()), self._changed_since(databases)
         ids = [plan.run_id(one) for one in wanted]
@@ -734,11 +733,10 @@ def _change(given: Mapping[str, Any]) -> Change:
 
 def _declared() -> dict[str, EffectClass]:
     """What calling each tool does, as the user's own project says. ForkError for a word that isn't one."""
-    found, file = project.table("tools", Path.cwd())
-    for name, said in found.items():
-        if said not in DECLARABLE:
-            raise ForkError(f"{file} declares the tool {name} as {said!r}: it should be {', '.join(DECLARABLE)}")
-    return found
+    try:
+        return project.tool_classes(Path.cwd())
+    except project.ProjectError as error:
+        raise ForkError(str(error)) from error
 
 
 def _graph_of(agent: str | None) -> str:

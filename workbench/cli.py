@@ -44,6 +44,7 @@ from workbench.live.receiver import Receiver, ReceiverError, Settings, until_sig
 from workbench.model import Budget, Comparison, Finding, Json, Run, Step
 from workbench.models import ModelError
 from workbench.plugins import PluginError
+from workbench.project import ProjectError
 from workbench.redaction import RedactionError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
 from workbench.replay.forking import ForkError
@@ -58,6 +59,7 @@ KNOWN = (
     StoreError,
     DeletionError,
     RedactionError,
+    ProjectError,
     IngestError,
     SourceError,
     PluginError,

@@ -15,9 +15,11 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from workbench.database import Database, Location
+from workbench.effects import with_declared
 from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
+from workbench.project import tool_classes
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, dialect_of
 from workbench.source import Source, SourceError
@@ -387,6 +389,12 @@ def _numbered(runs: Iterable[Run], touched: Added, progress: Progress | None) ->
 
 
 def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
+    """The runs of what was touched, with what the folder one works in declares of their tools."""
+    declared = tool_classes(Path.cwd())
+    return (with_declared(run, declared) for run in _read(store, touched, reader))
+
+
+def _read(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
         yield from _runs_of(group, reader)
     for conversation, path in store.conversations(touched.conversations):

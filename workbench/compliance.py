@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from workbench.effects import classify, failure
+from workbench.effects import failure, is_act
 from workbench.grounding import STRONG, Grounding, Token, grounded, leaves, tokens, trusted
 from workbench.instructions import NAME_FAMILIES, TO_AGENT, VERB_FAMILIES, Instruction, instructions, name_families, name_words
 from workbench.model import Json, Run, Step
@@ -230,7 +230,7 @@ class _Reader:
         short = len(act.short) + len(act.redacted)
         kin, bidden = bool(act.families & asked.instruction.families), any(word in so_far.told for word in name_words(act.step.name))
         told_to = bool(act.families & self.told_families)
-        unbidden = kin and bool(act.words & asked.wanted) and classify(act.step.name) == "effect" and not bidden and not told_to
+        unbidden = kin and bool(act.words & asked.wanted) and is_act(act.step) and not bidden and not told_to
         features = {
             "value": _weight(hits.values(), len(hidden)) + (0.0 if hits else _weight(beside.values()) / 2),
             "named": _share(len(hits) + len(hidden), short),

@@ -1,13 +1,17 @@
 """Which tool calls change the world, and when two of them are the same act.
 
-A tool that says what it is (MCP's `readOnlyHint`, or `effects` declared by the user) is believed; otherwise its name is read: verbs that only
-look, verbs that act. A guess is marked as one. The business key of an act is its tool with the arguments that identify it: keys that only
-name the attempt (idempotency key, request id, timestamp) are left out.
+What the user's project declares of a tool ([tool.workbench.tools]) is believed; otherwise its name is read: verbs that only look, verbs that act. A
+guess is marked as one. Declarations are put on the steps when a run is derived (`with_declared`), so that a run tells the same wherever it is looked
+at and detectors need nothing but the run; `renormalise` puts on new ones.
+
+The business key of an act is its tool with the arguments that identify it: keys that only name the attempt (idempotency key, request id, timestamp)
+are left out.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from workbench.model import NOT_MADE, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
@@ -40,6 +44,8 @@ UNKNOWN_OUTCOME = re.compile(
 )
 ANSWERS: dict[str, Answered] = {"served": "served", "edited": "edited", "halted": "stopped", "blocked": "stopped"}
 """The notes of a re-run's steps whose tool was not called, and what answered instead."""
+ACTING = frozenset(("effect", "idempotent"))
+"""The classes of tools that change the world."""
 SAYS_ERROR = re.compile(r"\W*(error|exception|failed|failure|traceback|fatal|timed?[\s_-]?out)\b(?!\W*(none|null|false|0\b))", re.IGNORECASE)
 
 
@@ -56,9 +62,35 @@ def classify(tool: str) -> EffectClass:
     return "unknown"
 
 
+def effect_class(step: Step) -> EffectClass:
+    """What the tool of a step does: as declared, else by its name."""
+    return step.declared or classify(tool_name(step))
+
+
+def is_act(step: Step) -> bool:
+    """Whether the tool of a step changes the world, be it only once."""
+    return effect_class(step) in ACTING
+
+
+def tool_name(step: Step) -> str:
+    """The name of the tool that a step called."""
+    return step.tool_call.name if step.tool_call else step.name
+
+
+def with_declared(run: Run, declared: Mapping[str, EffectClass], first: int = 0) -> Run:
+    """The run with what is declared of its tools on its steps, from the `first` on, and nothing left of what was declared before."""
+    steps = tuple(_declaring(step, declared) if step.index >= first else step for step in run.steps)
+    return run if all(one is other for one, other in zip(steps, run.steps, strict=True)) else run.model_copy(update={"steps": steps})
+
+
+def _declaring(step: Step, declared: Mapping[str, EffectClass]) -> Step:
+    said = declared.get(tool_name(step)) if step.kind == "tool" else None
+    return step if step.declared == said else step.model_copy(update={"declared": said})
+
+
 def overwrites(effect: Effect) -> bool:
-    """Whether an act done twice leaves the same behind as done once: it sets, removes or closes something, or works on files."""
-    return bool(OVERWRITES.search(effect.tool.lower())) or any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
+    """Whether an act done twice leaves the same behind as done once: it is declared so, sets, removes or closes something, or works on files."""
+    return effect.repeatable or bool(OVERWRITES.search(effect.tool.lower())) or any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
 
 
 def idempotency_key(arguments: dict[str, Json] | None) -> str | None:
@@ -100,10 +132,10 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     asking: Step | None = None
     for step in run.steps:
         asking = step if step.kind == "model" else asking
-        name = step.tool_call.name if step.tool_call else step.name
-        if step.kind != "tool" or step.status == "interrupted" or classify(name) != "effect":
+        if step.kind != "tool" or step.status == "interrupted" or not is_act(step):
             continue
         arguments = step.tool_call.arguments if step.tool_call else None
+        name = tool_name(step)
         key = business_key(name, arguments)
         found.append(
             Effect(
@@ -115,6 +147,8 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
                 outcome=_outcome(step),
                 answered=_answered(run, step),
                 cause=_cause(last.get(key), asking, step),
+                guessed=step.declared is None,
+                repeatable=step.declared == "idempotent",
             )
         )
         last[key] = step

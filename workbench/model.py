@@ -309,6 +309,8 @@ class Step(Value):
     tool_call: ToolCall | None = None
     idempotency_key: str | None = None
     """What tells the other side that two attempts are one act, where it was recorded apart from the arguments."""
+    declared: EffectClass | None = None
+    """What calling the tool does, where the project it was read in declares that ([tool.workbench.tools]); None leaves it to the tool's name."""
     result: Json = None
     decision: Decision | None = None
     changes: dict[str, Json] = {}
@@ -508,6 +510,9 @@ class Effect(Value):
     """In a fork, what stood for doing it: the parent's own step, its recording, the edit, or the fence. None where the tool was really called."""
     cause: Cause = "first"
     guessed: bool = True
+    """Told by the tool's name, since nobody declared what it does."""
+    repeatable: bool = False
+    """Declared idempotent: done twice it leaves the same behind as done once."""
 
     @property
     def ended(self) -> str:

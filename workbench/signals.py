@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from math import log, log1p
 
 from workbench.calls import call_key
-from workbench.effects import classify, failure
-from workbench.model import Run, Step, ToolCall, canonical
+from workbench.effects import ACTING, classify, failure
+from workbench.model import EffectClass, Run, Step, ToolCall, canonical
 
 MAX_CHARACTERS = 50_000
 """How much of one text is read: a page dump says no more about the run in its second hundred kilobytes."""
@@ -61,11 +61,11 @@ def said(step: Step) -> str:
     return "\n".join([step.output.content, *asked])[:MAX_CHARACTERS]
 
 
-def acts(call: ToolCall) -> bool:
-    """Whether a call changes something, going by its name; of a shell or another tool of unknown kind, by its command."""
-    kind = classify(call.name)
+def acts(call: ToolCall, declared: EffectClass | None = None) -> bool:
+    """Whether a call changes something, as declared, else going by its name; of a shell or another tool of unknown kind, by its command."""
+    kind = declared or classify(call.name)
     command = next(iter((call.arguments or {}).values()), None) if kind == "unknown" else None
-    return kind == "effect" or (isinstance(command, str) and SHELL_WRITE.search(command[:MAX_CHARACTERS]) is not None)
+    return kind in ACTING or (isinstance(command, str) and SHELL_WRITE.search(command[:MAX_CHARACTERS]) is not None)
 
 
 # ---- of a run

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.database import Location, location
+from workbench.effects import with_declared
 from workbench.model import Change, Checkpoint, LedgerEntry, Receipt, Run, Span, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
@@ -202,7 +203,7 @@ def _checkpoints(database: Path) -> list[Checkpoint]:
 
 def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Run:
     parent, own = wish.parent, steps[prefix:]
-    return Run(
+    run = Run(
         run_id=wish.run_id,
         conversation_id=wish.run_id,
         agent=parent.agent,
@@ -219,6 +220,7 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
         forked_at_step=wish.step.index,
         change=wish.change,
     )
+    return with_declared(run, wish.terms.declared, first=prefix)
 
 
 def _status(answer: Answer) -> Status:

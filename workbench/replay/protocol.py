@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from workbench.model import Budget, CallRecord, Cassette, Json, Span, Spent, Value
+from workbench.model import Budget, CallRecord, Cassette, EffectClass, Json, Span, Spent, Value
 
 
 class Fault(Value):
@@ -95,6 +95,8 @@ class Request(Value):
     outside: tuple[str, ...] = ()
     """What is live outside the sandbox, asked for over the line: `tool:NAME`, `model:NAME`."""
     budget: Budget = Budget()
+    declared: Mapping[str, EffectClass] = {}
+    """What calling a tool does, by its name, where the user's project declares that."""
     nodes: tuple[str, ...] = ()
     """Nodes of the root graph that the recording names."""
     configurable: dict[str, Json]

@@ -7,7 +7,7 @@ twice. Workers only re-run; whoever called writes to the store.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.database import Location
-from workbench.model import Budget, Change, Run, Span, Spent, Tokens, digest
+from workbench.model import Budget, Change, EffectClass, Run, Span, Spent, Tokens, digest
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter, left
 from workbench.replay.forking import Forked, ForkError, fork, resume
@@ -47,6 +47,8 @@ class Plan:
     """What all forks together may spend; no single one may spend more."""
     spans: tuple[Span, ...] = ()
     """What the parent was read from."""
+    declared: Mapping[str, EffectClass] = field(default_factory=dict)
+    """What calling a tool does, by its name."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -101,7 +103,7 @@ def cells(at: Sequence[int], changes: Sequence[Change], k: int) -> tuple[Cell, .
 def rerun_cell(plan: Plan, cell: Cell) -> Ended:
     """Do one cell; runs wherever the executor puts it. A fork that can't be made is a result, so that the others go on."""
     run_id, scratch = plan.run_id(cell), plan.scratch(cell)
-    terms = Terms(budget=plan.budget)
+    terms = Terms(declared=plan.declared, budget=plan.budget)
     try:
         if Unfinished.beside(scratch).begun:  # killed in an earlier sweep
             return Ended(cell, resume(plan.parent, databases=plan.databases, scratch=scratch, terms=terms, seconds=plan.seconds))

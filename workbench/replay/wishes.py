@@ -118,6 +118,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         models_live=MODEL in wish.live,
         outside=tuple(one for one in wish.live if one != MODEL),
         budget=wish.terms.limits,
+        declared=wish.terms.declared,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         inputs=cutting.later_inputs(cut, _last(parent)),
