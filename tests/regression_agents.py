@@ -15,6 +15,7 @@ class State(TypedDict, total=False):
 
     amount: int
     said: str
+    again: bool
 
 
 @tool
@@ -76,4 +77,34 @@ def _graph(node: Any) -> Any:
     return builder.compile()
 
 
+def once(state: State) -> State:
+    """Charges, and says when nobody answered."""
+    try:
+        return {"said": charge.invoke({"amount": state["amount"]})}
+    except TimeoutError:
+        return {"said": "no answer"}
+
+
+def hasty(state: State) -> State:
+    """Wants to charge again when nobody answered."""
+    return {"again": state["said"] == "no answer"}
+
+
+def patient(state: State) -> State:
+    """Leaves it at that."""
+    return {"again": False}
+
+
+def _deciding(node: Any) -> Any:
+    """A graph in which a node that calls nothing decides whether it is charged again."""
+    builder = StateGraph(State)
+    for name, one in (("pay", once), ("decide", node), ("pay_again", once)):
+        builder.add_node(name, one)
+    builder.add_edge(START, "pay")
+    builder.add_edge("pay", "decide")
+    builder.add_conditional_edges("decide", lambda state: "pay_again" if state["again"] else END)
+    return builder.compile()
+
+
+deciding, deciding_better = map(_deciding, (hasty, patient))
 recorded, with_key, looking, reworded, other = map(_graph, (careless, keyed, careful, polite, strange))

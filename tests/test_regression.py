@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -19,25 +20,16 @@ from tests.replay_recording import Recorder, read
 from workbench import cli, detection
 from workbench.bench import Bench
 from workbench.replay.regression import Case, CaseError, source_of
+from workbench.replay.trust import UntrustedError
 
 AGENTS = Path(regression_agents.__file__)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Outside of the agent's process: what was really charged."""
-    path = tmp_path / "ledger"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
-def bench(tmp_path: Path, ledger: Path) -> Bench:
-    """A store with the run of an agent that charged twice."""
+def store_of(agent: Any, tmp_path: Path) -> Bench:
+    """A store with a run of this agent."""
     database, recorder = tmp_path / "checkpoints.sqlite", Recorder()
     with contextlib.closing(sqlite3.connect(database, check_same_thread=False)) as connection:
-        graph = regression_agents.recorded.copy(update={"checkpointer": SqliteSaver(connection)})
+        graph = agent.copy(update={"checkpointer": SqliteSaver(connection)})
         graph.invoke({"amount": 7}, {"configurable": {"thread_id": "thread"}, "callbacks": [recorder]})
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -47,10 +39,16 @@ def bench(tmp_path: Path, ledger: Path) -> Bench:
 
 
 @pytest.fixture
+def bench(tmp_path: Path, ledger: Path) -> Bench:
+    """A store with the run of an agent that charged twice."""
+    return store_of(regression_agents.recorded, tmp_path)
+
+
+@pytest.fixture
 def case(bench: Bench, tmp_path: Path) -> Case:
     """The case of that run; the store and the database it was made of are gone."""
     run_id = bench.store.run_ids()[0]
-    _, path = bench.run(run_id).export_test(tmp_path / "cases", graph=f"{AGENTS}:recorded")
+    _, path = bench.run(run_id).export_test(tmp_path / "cases", graph=f"{AGENTS}:recorded", trust=True)
     bench.close()
     for left in ("store.db", "checkpoints.sqlite"):
         (tmp_path / left).unlink()
@@ -74,6 +72,17 @@ def test_it_passes_once_the_agent_is_mended(case: Case, ledger: Path, mended: st
     assert ledger.read_text().count("charge") == 2
 
 
+def test_a_fix_in_a_node_without_calls(tmp_path: Path, ledger: Path):
+    """A node that calls nothing is run, not served from what it wrote: the agent that was mended there passes, the old one fails."""
+    bench = store_of(regression_agents.deciding, tmp_path)
+    _, path = bench.run(bench.store.run_ids()[0]).export_test(tmp_path / "cases", graph=f"{AGENTS}:deciding", trust=True)
+    bench.close()
+    with pytest.raises(AssertionError, match="it happens again"):
+        Case.read(path).check()
+    assert Case.read(path).check(graph=f"{AGENTS}:deciding_better").status == "ok"
+    assert ledger.read_text().count("charge") == 2
+
+
 def test_an_agent_that_never_came_so_far_proves_nothing(case: Case):
     """An agent that left the recording before the fault neither passes, nor is it said that it does the same."""
     with pytest.raises(AssertionError, match=r"this proves nothing: .* before the fault .* at step \d+ \(charge\)"):
@@ -84,6 +93,9 @@ def test_the_written_test_is_a_test(bench: Bench, tmp_path: Path, ledger: Path, 
     """`workbench export --pytest` writes a file that pytest runs by itself: red today, green with the mended agent; and writes over nothing."""
     run_id, folder = bench.store.run_ids()[0], tmp_path / "out"
     command = ["export", run_id, "--pytest", "-o", str(folder), "--graph", f"{AGENTS}:recorded", "--store", str(bench.store.path), "--json"]
+    with pytest.raises(UntrustedError, match="--trust on the command line"):
+        cli.app(command, standalone_mode=False)
+    command.append("--trust")
     cli.app(command, standalone_mode=False)
     test = Path(json.loads(capsys.readouterr().out)["test"])
     for graph, status in (("recorded", 1), ("looking", 0)):

@@ -17,15 +17,6 @@ ONE = [["book", {"flight": "NH 1"}]]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real, written by the tools themselves."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
 def attentive(tmp_path: Path, ledger: Path) -> Recording:
     """A recorded run of a model that says what it was shown."""
     return record(tmp_path, "attentive", [])

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 
 from tests.replay_agents import OutOfSeats, book, seats
 from workbench.model import Interaction
 from workbench.replay.answers import ai_message, as_returned, exception, tool_result
+from workbench.replay.history import History
 from workbench.replay.process import WITHHELD, environment
 
 PROBE = """
@@ -115,3 +117,21 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["OPENAI_API_KEY"], found["DATABASE_URL"], found["CITY"], found["HOME"]) == (WITHHELD, WITHHELD, "Kyoto", "folder")
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in found
     assert (found["LANGSMITH_TRACING"], found["OTEL_SDK_DISABLED"], found["LANGGRAPH_STRICT_MSGPACK"]) == ("false", "true", "true")
+
+
+def test_history_changed_in_place() -> None:
+    """A message that was changed in place since it was read is read again; one that was not is the same value."""
+    history, asked, answer = History(), HumanMessage("Kyoto?"), AIMessage("yes")
+    _, before = history.read([asked, answer])
+    asked.content = "Nara?"
+    shown, after = history.read([asked, answer])
+    assert [one["content"] for one in after] == ["Nara?", "yes"]
+    assert "Nara?" in shown
+    assert "Kyoto?" not in shown
+    assert after[1] is before[1]
+
+
+def test_history_of_no_utf8() -> None:
+    """A message that JSON in UTF-8 can't hold is read all the same."""
+    _, meant = History().read([HumanMessage("half a pair: \ud800")])
+    assert meant == [{"role": "user", "content": "half a pair: \ud800"}]

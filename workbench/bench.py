@@ -523,10 +523,11 @@ class RecordedRun:
         self.bench.store.save_receipt(done.receipt)
         return self.bench.run(done.run.run_id)
 
-    def export_test(self, folder: str | os.PathLike[str] = "tests", *, graph: str | None = None) -> tuple[Path, Path]:
+    def export_test(self, folder: str | os.PathLike[str] = "tests", *, graph: str | None = None, trust: bool = False) -> tuple[Path, Path]:
         """Write a pytest file that fails while the agent does again what was found in this run, and its case; returns both paths.
 
         The test needs neither this store nor the recorded database. What is found of severity warning or more is what must not happen again.
+        A checkpoint database of unknown origin has to be trusted, as for a fork, since the test runs what stands in it.
         CaseError when there is nothing, or the run can't be run again; FileExistsError rather than write over a file.
         """
         from workbench.replay.regression import Case, case_name, source_of  # noqa: PLC0415  # rarely needed
@@ -534,7 +535,7 @@ class RecordedRun:
         graph = graph or _graph_of(self.run.agent)
         grave = [one for one in self.findings if one.severity != "info"]
         spans = self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id)
-        case = Case.of(self.run, findings=grave, databases=self._databases(), graph=graph, spans=spans)
+        case = Case.of(self.run, findings=grave, databases=self._databases(trusted=trust), graph=graph, spans=spans)
         name = Path(folder) / case_name(self.run_id)
         test, beside = name.with_suffix(".py"), name.with_suffix(".case.json")
         if taken := [str(path) for path in (test, beside) if path.exists()]:

@@ -403,6 +403,7 @@ def export(
     as_pytest: Annotated[bool, typer.Option("--pytest", help="As a test file with its case beside it.")] = False,
     folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into.")] = Path("tests"),
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -410,7 +411,7 @@ def export(
     if not as_pytest:
         raise typer.BadParameter("say as what: --pytest")
     with _opened(store) as bench:
-        test, case = bench.run(run_id).export_test(folder, graph=graph)
+        test, case = bench.run(run_id).export_test(folder, graph=graph, trust=trust)
     if as_json:
         _print_json({"test": str(test), "case": str(case)})
         return

@@ -115,7 +115,7 @@ def _meant(fault: Fault, call: Call) -> bool:
     """Whether a fault is for this call: the recorded one with its arguments, or for a model call that at its node."""
     if (fault.call_kind, fault.node_path) != (call.kind, call.node_path):
         return False
-    return call.kind == "model" or (fault.name == call.name and fault.arguments_sha256 == digest(call.arguments))
+    return call.kind == "model" or (fault.name == call.name and fault.arguments_sha256 == call.sha256)
 
 
 def raised(fault: Fault) -> Exception | None:

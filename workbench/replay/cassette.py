@@ -224,6 +224,11 @@ class Call:
     node_path: str
     arguments: Json
 
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of its canonical arguments."""
+        return digest(self.arguments)
+
     def __str__(self) -> str:
         if self.kind == "tool":
             return f"tool {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
@@ -341,7 +346,7 @@ class Tape:
 
     def _same(self, call: Call) -> list[int]:
         """The recordings of the same call."""
-        exact = self._exact.get((call.kind, digest(call.arguments)), [])
+        exact = self._exact.get((call.kind, call.sha256), [])
         lone = list(call.arguments.values()) if isinstance(call.arguments, dict) else []
         if call.kind == "tool" and len(lone) == 1 and isinstance(lone[0], str):  # recorded without the argument's name
             exact = sorted([*exact, *self._exact.get(("tool", digest(lone[0])), [])])

@@ -30,11 +30,11 @@ from langgraph.types import interrupt
 
 from workbench import vectors, wire
 from workbench.model import Cassette, Interaction, Json, Tokens
-from workbench.reading.messages import messages_of
 from workbench.replay import answers, nodes
 from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
 from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered, canonical_messages
+from workbench.replay.history import History
 from workbench.replay.journal import Journal, Seen, place, step_of
 from workbench.replay.nodes import Nodes, current_task
 from workbench.replay.reach import Reach, chunk_of, declared
@@ -70,6 +70,7 @@ class Session:
     cut_off: tuple[Seen, CutOff] | None = None
     notes: list[str] = field(default_factory=list)
     nodes: Nodes | None = None
+    history: History = field(default_factory=History)
 
     def served(self, seen: Seen) -> Served:
         """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
@@ -215,7 +216,7 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     )
 
     def run(*_args: Any, **_kwargs: Any) -> Any:
-        time.sleep(session().altered.pause(seen.call))
+        _pause(session().altered.pause(seen.call))
         return _answered_tool(tool, seen, tool_call_id)
 
     async def arun(*_args: Any, **_kwargs: Any) -> Any:
@@ -372,8 +373,8 @@ class _Calls:
 
     def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         name = model_name(model)
-        shown = [message.model_dump(mode="json") for message in messages]
-        call = Call("model", name, "", canonical_messages(messages_of(shown) or ()))
+        shown, meant = session().history.read(messages)
+        call = Call("model", name, "", meant)
         return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
 
 
@@ -408,7 +409,7 @@ class _Recorded(_Calls):
 
     def _now(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
         given = self.given(messages, options)
-        time.sleep(given.pause)
+        _pause(given.pause)
         return self.answer(given)
 
     async def _later(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
@@ -461,7 +462,7 @@ class _Live(_Calls):
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
         given = self.given(messages, options)
-        time.sleep(given.pause)
+        _pause(given.pause)
         if (empty := self.start(given)) is not None:
             return _result(empty)
         with self.noted(given.seen), wire.aside():
@@ -481,7 +482,7 @@ class _Live(_Calls):
 
     def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
         given, whole = self.given(messages, options), None
-        time.sleep(given.pause)
+        _pause(given.pause)
         if (empty := self.start(given)) is not None:
             yield chunk_of(empty)
             return
@@ -515,6 +516,11 @@ def _outside(chunks: Iterator[ChatGenerationChunk]) -> ChatGenerationChunk | Non
 async def _outside_later(chunks: AsyncIterator[ChatGenerationChunk]) -> ChatGenerationChunk | None:
     with wire.aside():
         return await anext(chunks, None)
+
+
+def _pause(seconds: float) -> None:
+    if seconds:  # even a sleep of no time hands the processor to somebody else
+        time.sleep(seconds)
 
 
 def _result(message: AIMessage) -> ChatResult:

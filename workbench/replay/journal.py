@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,7 +38,8 @@ class Seen:
     """What the tool's own metadata says that calling it does."""
     call_id: str | None = None
     model: str | None = None
-    messages: Sequence[Json] = ()
+    messages: str = "[]"
+    """What a model was given, as JSON text."""
     offered: Json = None
 
 
@@ -110,7 +111,7 @@ class Journal:
 
     def count(self, seen: Seen) -> int:
         """Which of the same calls made at the same place this is, from 0."""
-        same = canonical([seen.namespace, seen.place, seen.call.kind, seen.call.name, seen.call.arguments])
+        same = canonical([seen.namespace, seen.place, seen.call.kind, seen.call.name, seen.call.sha256])
         with self._lock:
             self._nth[same] += 1
             return self._nth[same] - 1
@@ -209,7 +210,7 @@ def _where(seen: Seen) -> dict[str, Json]:
 
 
 def _model_attributes(seen: Seen, output: Json) -> dict[str, Json]:
-    found = {"gen_ai.input.messages": canonical(list(seen.messages))}
+    found = {"gen_ai.input.messages": seen.messages}
     if seen.model:
         found["gen_ai.request.model"] = seen.model
     if seen.offered:

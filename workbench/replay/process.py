@@ -21,6 +21,9 @@ from workbench.replay.channel import Hear, Line, listen
 from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
 from workbench.replay.protocol import Answer, Request
 
+if sys.platform == "linux":
+    import fcntl
+
 SECRET = re.compile(r"key|token|secret|pass(w|file|phrase|$)|credential|private|auth|cookie|dsn|_pat$|_ur[il]$", re.IGNORECASE)
 """Names of variables that hold secrets; others are told by their value."""
 WITHHELD = "withheld-from-re-run"
@@ -40,6 +43,7 @@ SWITCHES = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 TAIL_CHARACTERS = 2000
+PIPE_BYTES = 1 << 20
 
 
 class ProcessError(RuntimeError):
@@ -128,6 +132,7 @@ class _Ear:
         self._thread = threading.Thread(target=self._listen, name="re-run", daemon=True)
 
     def __enter__(self) -> _Ear:
+        _widen(_open(self._process.stdout))
         self._thread.start()
         return self
 
@@ -143,6 +148,13 @@ class _Ear:
             self.failure = error
             with suppress(ProcessLookupError):
                 self._process.kill()
+
+
+def _widen(pipe: IO[str]) -> None:
+    """Let much be told before anybody has heard it, where the system can: a re-run that tells long histories would wait for us otherwise."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # the system's limit for one user is reached: then it waits
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _open(stream: IO[str] | None) -> IO[str]:

@@ -39,6 +39,8 @@ Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
 FLAGS = ("moved", "repeated", "scrubbed", "stale")
 """How the notes of an answer begin that was not given to the same call at the same place."""
+SURVIVES_A_KILL = "PRAGMA synchronous = NORMAL"
+"""What a checkpoint's commit has to outlive is the process, not the power: it does not wait for the disk."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""
 NAMED = 5
@@ -325,13 +327,19 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
             connected = AsyncSqliteSaver.from_conn_string(request.database)
             saver = loop.run(connected.__aenter__())
             saver.serde = serializer_of(graph)
+            loop.run(_written_by_the_system(saver))
             try:
                 yield _Looped(graph.copy(update={"checkpointer": saver, "store": store, "cache": None}), config, loop)
             finally:
                 loop.run(connected.__aexit__(None, None, None))
     else:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
+            connection.execute(SURVIVES_A_KILL)
             yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
+
+
+async def _written_by_the_system(saver: AsyncSqliteSaver) -> None:
+    await saver.conn.execute(SURVIVES_A_KILL)
 
 
 class _Direct:
