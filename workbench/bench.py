@@ -39,8 +39,10 @@ from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.scrubbing import configured
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.replay.unfinished import of as unfinished
-from workbench.report import Report, audit_report, run_report, save, static, store_report
+from workbench.report import Report, ReportError, audit_report, run_report, save, static, store_report
 from workbench.report.cassettes import RunCassette
+from workbench.report.reference import Reference
+from workbench.report.verification import Unsupported, check
 from workbench.source import Source
 from workbench.store import Deleted, Store
 from workbench.swept import Repetition, Swept
@@ -176,13 +178,18 @@ class Bench:
         collection.catch_up(self.store)
         return RecordedRun(self, self.store.resolve(run_id))
 
-    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
-        """A report over the whole store; written to `path` when one is given, in the format of its ending (`workbench.report.save`).
+    def report(self, path: str | os.PathLike[str] | None = None, *, only: Collection[str] | None = None) -> Report:
+        """A report over the whole store, or the runs in `only`; written to `path` when one is given, as its ending says (`workbench.report.save`).
 
         Runs that were not examined yet are examined first: a report must not call a run clean that nobody looked at.
         """
         detection.detect(self.store)
-        return _saved(store_report(list(self.store.runs()), *self._said()), path)
+        findings, lacks = self._said()
+        if only is None:
+            return _saved(store_report(self.store.runs(), findings, lacks), path)
+        chosen = [run_id for run_id in self.store.run_ids() if run_id in only]
+        mine, lacking = [one for one in findings if one.run_id in only], [one for one in lacks if one.run_id in only]
+        return _saved(store_report(self.store.runs(chosen), mine, lacking), path)
 
     def backtest(self, guard: str | pl.Expr | None = None, labels: Labels | None = None) -> Backtested:
         """Where a guard such as `cost > 0.50 or same_effect > 1` would have stopped each run, and what that would have saved and cost.
@@ -287,6 +294,16 @@ class Bench:
     def verify(self, *, progress: collection.Progress | None = None) -> list[str]:
         """Re-hash the store and follow its references; an empty list when all is well."""
         return self.store.verify(progress)
+
+    def verify_report(self, path: str | os.PathLike[str]) -> list[Unsupported]:
+        """Hold a report that was written earlier (.html, .md or .json) against this store; returns each statement that it doesn't support.
+
+        ReportError for a file that is no report of ours.
+        """
+        try:
+            return check(Path(path), Evidently(self))
+        except ValueError as error:
+            raise ReportError(str(error)) from error
 
     def _said(self) -> tuple[list[Finding], list[NotEvaluated]]:
         """What the detectors said of the runs examined so far: findings, the gravest first, and what they could not judge."""
@@ -648,6 +665,37 @@ class RecordedRun:
         collector = collector_of(source)
         if collector:
             self.bench.store.add(collection.origin_of(scratch, collector), collector.collect(source), lambda _: None)
+
+
+class Evidently:
+    """What the check of a report asks of a bench."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._known = frozenset(bench.store.run_ids())
+        self._runs: dict[str, RecordedRun] = {}
+
+    def _recorded(self, run_id: str) -> RecordedRun:
+        return self._runs.setdefault(run_id, RecordedRun(self._bench, run_id))
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of exactly this id; None where there is none."""
+        return self._recorded(run_id).run if run_id in self._known else None
+
+    def findings(self, run_id: str) -> list[Finding]:
+        """What is found in it now."""
+        return self._recorded(run_id).findings
+
+    def again(self, reference: Reference) -> Report:
+        """The same report, made of what the store holds now."""
+        if reference.kind == "audit":
+            return self._bench.audit().report()
+        if reference.run_ids is None:
+            return self._bench.report()
+        if reference.kind == "store":
+            return self._bench.report(only=self._known.intersection(reference.run_ids))
+        recorded = [self._recorded(run_id) for run_id in reference.run_ids]
+        return compare(*recorded, ignore=reference.ignored).report() if reference.kind == "comparison" else recorded[0].report()
 
 
 class StoredRuns(Collection[Run]):

@@ -51,6 +51,7 @@ from workbench.replay.forking import ForkError
 from workbench.replay.regression import CaseError
 from workbench.report import ReportError, files_of, static
 from workbench.report.markup import visible
+from workbench.report.quantities import plural
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
 from workbench.swept import Swept
@@ -536,8 +537,15 @@ def controls(
 
 
 @app.command()
-def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """Re-hash everything in a store and follow its references."""
+def verify(
+    file: Annotated[Path | None, typer.Argument(help="A report (.html, .md, .json) to hold against the store; without one, the store itself.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Name each statement of a report that the store doesn't support; or re-hash everything in a store and follow its references."""
+    if file is not None:
+        _verify_report(file, store, as_json=as_json)
+        return
     with _opened(store) as bench, _progress("checking", as_json) as progress:
         problems = bench.verify(progress=progress)
     if as_json:
@@ -545,6 +553,19 @@ def verify(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     else:
         out.print("\n".join(problems) or "every payload has the hash it is stored under, and nothing is missing", markup=False)
     if problems:
+        raise typer.Exit(1)
+
+
+def _verify_report(file: Path, store: str, *, as_json: bool) -> None:
+    with _opened(store) as bench:
+        found = bench.verify_report(file)
+    if as_json:
+        _print_json({"unsupported": [one.model_dump(mode="json") for one in found]})
+    else:
+        for one in found:
+            out.print(f"{one.kind}: {visible(one.says)}", markup=False)
+        out.print(f"{plural(len(found), 'statement')} not supported" if found else "every statement is supported by the store", markup=False)
+    if found:
         raise typer.Exit(1)
 
 

@@ -11,11 +11,13 @@ from workbench.report.contents import Report
 from workbench.report.document import Block, Claim, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.figure import svg
 from workbench.report.markup import Markup, element, join
+from workbench.report.reference import NAME, token
 from workbench.report.style import CSS, POLICY
 
 HOW_TO_CHECK = (
     "How to check a statement: evidence names a run, a step and a JSON path inside the step; its hash is the SHA-256 of the value's canonical JSON text "
     "(keys sorted, no spaces). Verified means that the value in this report had that very hash when the report was written. "
+    "`workbench verify FILE` holds every statement against a store. "
     "Nothing in this file is executed or loaded from elsewhere."
 )
 
@@ -28,6 +30,7 @@ def html(report: Report) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
+        element("meta", name=NAME, content=token(report)),
         element("title", f"{report.title} · Replay Workbench"),
         element("style", Markup(CSS)),
     )

@@ -8,11 +8,15 @@ from workbench.report.contents import Report
 from workbench.report.document import Block, Claim, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.markup import markdown as inert
 from workbench.report.markup import markdown_code
+from workbench.report.reference import NAME, token
 
 
 def markdown(report: Report) -> str:
-    """The whole report. Of the steps' details only those that a finding names are written out; the other formats have all."""
-    return "\n\n".join([f"# {inert(report.title)}", *(_section(section) for section in report.sections)]) + "\n"
+    """The whole report. Of the steps' details only those that a finding names are written out; the other formats have all.
+
+    It ends with what it is about, for `workbench verify`, as a link definition, which renders as nothing.
+    """
+    return "\n\n".join([f"# {inert(report.title)}", *(_section(section) for section in report.sections), f"[{NAME}]: #{token(report)}"]) + "\n"
 
 
 def _section(section: Section) -> str:

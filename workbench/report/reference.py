@@ -1,0 +1,92 @@
+"""What a report is about, written into the report itself: so that it can be checked against a store long after, by its file alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Literal
+
+from workbench.comparison import Ignored
+from workbench.model import Evidence, Finding, Value
+from workbench.report.claims import shown
+from workbench.report.contents import Report
+
+NAME = "workbench-report"
+ON_PAGE = re.compile(rf'<meta name="{NAME}" content="([\w=-]+)">', re.ASCII)
+IN_MARKDOWN = re.compile(rf"^\[{NAME}\]: #([\w=-]+)$", re.ASCII | re.MULTILINE)
+"""Where a report's text carries its reference: a page in its head, Markdown in its last line. Trace text comes after the one and before the other."""
+MAX_RUNS = 2000
+"""A store's report of more runs doesn't name them: it is checked against the whole store."""
+MAX_BYTES = 64 * 1024 * 1024
+
+
+class Claimed(Value):
+    """A finding that a report states, and what it cites."""
+
+    finding_id: str
+    detector: str
+    run_id: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Reference(Value):
+    """The kind of a report, the runs it is about (None: those of the whole store), and every claim with its evidence."""
+
+    kind: Literal["run", "comparison", "store", "audit"]
+    run_ids: tuple[str, ...] | None = None
+    ignored: tuple[Ignored, ...] = ()
+    claims: tuple[Claimed, ...] = ()
+    cited: tuple[Evidence, ...] = ()
+    """What an audit's answers cite."""
+
+
+def reference_of(report: Report) -> Reference:
+    """What a report is about."""
+    cited = () if report.audit is None else tuple(proof for answer in report.audit.answers for proof in answer.evidence)
+    return Reference(kind=report.kind, run_ids=_run_ids(report), ignored=report.ignored, claims=_claims(report.findings), cited=cited)
+
+
+def _run_ids(report: Report) -> tuple[str, ...] | None:
+    if report.comparison:
+        return (report.comparison.left.run_id, report.comparison.right.run_id, *(one.right.run_id for one in report.others))
+    if report.kind == "run":
+        return tuple(run.run_id for run in report.runs)
+    return tuple(one.run_id for one in report.listed) if report.kind == "store" and len(report.listed) <= MAX_RUNS else None
+
+
+def _claims(findings: Iterable[Finding]) -> tuple[Claimed, ...]:
+    return tuple(Claimed(finding_id=one.finding_id, detector=one.detector, run_id=one.run_id, evidence=one.evidence) for one in shown(findings))
+
+
+def token(report: Report) -> str:
+    """The reference as one word of letters, digits, hyphens and underscores, inert in any format."""
+    text = json.dumps(reference_of(report).model_dump(mode="json"))
+    return base64.urlsafe_b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
+
+
+def from_page(text: str) -> Reference:
+    """The reference in a page. ValueError where there is none that can be read."""
+    return parse(next(iter(ON_PAGE.findall(text)), ""))
+
+
+def from_markdown(text: str) -> Reference:
+    """The reference in a Markdown document. ValueError where there is none that can be read."""
+    return parse(next(reversed(IN_MARKDOWN.findall(text)), ""))
+
+
+def parse(word: str) -> Reference:
+    """What `token` made. ValueError for anything else."""
+    if not word:
+        raise ValueError("it doesn't say what it is about")
+    try:
+        unpacker = zlib.decompressobj()
+        content = unpacker.decompress(base64.urlsafe_b64decode(word), MAX_BYTES)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"what it is about can't be read: {error}") from error
+    if not unpacker.eof:
+        raise ValueError("what it is about is cut off, or too large")
+    return Reference.model_validate_json(content)
