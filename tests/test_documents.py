@@ -98,3 +98,21 @@ def test_the_widget_recipe_is_a_widget(tmp_path: Path):
 def test_the_changelog_has_an_unreleased_part():
     """What changed for users is written down before it is released."""
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_links_lead_somewhere():
+    """Every relative link in the documents names a file that is there."""
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_detectors_are_listed():
+    """`workbench detectors` tells each that ships with what is known of it; with a name, all of its documentation."""
+    every, one = (
+        subprocess.run([sys.executable, "-m", "workbench.cli", "detectors", *name], capture_output=True, text=True, timeout=300, check=True).stdout
+        for name in ((), ("runaway-loop",))
+    )
+    assert [name for name in plugins.detectors() if f"{name}  " not in every] == []
+    assert "Why it matters:" in one
+    assert "measured: " in one

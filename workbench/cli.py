@@ -31,19 +31,21 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DatabaseError
 
-from workbench import alerts, summary
+from workbench import alerts, detection, summary
 from workbench import bench as wb
 from workbench.backtest import LabelError
 from workbench.calls import token_count
+from workbench.checklist import CHECKLIST
 from workbench.collection import IngestError
 from workbench.conditions import ConditionError
 from workbench.database import location
 from workbench.detection import ORDER
 from workbench.doctor import examine
+from workbench.figures import told
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Budget, Comparison, Finding, Json, Run, Step
 from workbench.models import ModelError
-from workbench.plugins import PluginError
+from workbench.plugins import PluginError, detectors
 from workbench.project import ProjectError
 from workbench.redaction import RedactionError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, standing
@@ -614,6 +616,25 @@ def search(
         out.print(f"{escape(hit.run_id)}  step {hit.step}  {escape(' '.join(hit.snippet.split()))}")
     if not hits:
         out.print("nothing says that")
+
+
+@app.command(name="detectors")
+def list_detectors(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One detector, in full.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the detectors: what each flags, and how right it was where someone knows."""
+    chosen = [detection.named(name)] if name else list(detectors().values())
+    rows = [(detection.capability_of(one), one.name, one.doc, told(one.name)) for one in chosen]
+    if as_json:
+        _print_json([dict(zip(("capability", "detector", "doc", "figures"), row, strict=True)) for row in rows])
+        return
+    for capability in CHECKLIST if name is None else ():
+        out.print(f"[bold]{capability}[/]")
+        for _, detector, doc, figures in (row for row in rows if row[0] == capability):
+            out.print(Padding(f"[bold]{detector}[/]  [dim]{figures}[/]\n{escape(doc.splitlines()[0])}", (0, 0, 0, 2), expand=False))
+    if name:
+        out.print(f"[bold]{rows[0][1]}[/]  {rows[0][0]}\n\n{escape(rows[0][2])}\n\nmeasured: {rows[0][3]}")
 
 
 @app.command()

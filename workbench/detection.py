@@ -71,6 +71,12 @@ def ranked(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: (ORDER[one.severity], -one.score, one.step is None, one.step or 0, one.detector))
 
 
+def capability_of(detector: Detector) -> str:
+    """The part of the production checklist that a detector bears on, as its own examples show."""
+    said = [*(one for run in detector.fires_on for one in detector.detect(run)), *(detector.detect_many(detector.fires_on) if detector.together else ())]  # type: ignore[misc]
+    return next((one.capability for one in said if isinstance(one, Finding)), "observability")
+
+
 def named(name: str) -> Detector:
     """The detector of this name. LookupError names the nearest."""
     known = detectors()
