@@ -16,6 +16,7 @@ import ormsgpack
 
 from workbench.model import Json, Record, Skip
 from workbench.plugins import Example
+from workbench.reading.bundles import is_bundle
 from workbench.reading.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
 from workbench.source import Source, SourceError
 
@@ -24,7 +25,7 @@ MAGIC = b"SQLite format 3\x00"
 
 def accepts(source: Source) -> bool:
     """Whether this is a SQLite database with the saver's two tables, or one too damaged to tell."""
-    if not source.head.startswith(MAGIC):
+    if not source.head.startswith(MAGIC) or is_bundle(source):
         return False
     try:
         with opened(source.path):

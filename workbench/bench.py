@@ -29,6 +29,7 @@ from workbench.effects import effects_of
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
+from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay import trust
 from workbench.replay.approvals import Approve, nobody, standing
 from workbench.replay.broker import Terms
@@ -43,6 +44,7 @@ from workbench.report import Report, ReportError, audit_report, run_report, save
 from workbench.report.cassettes import RunCassette
 from workbench.report.reference import Reference
 from workbench.report.verification import Unsupported, check
+from workbench.sharing import Shared, share
 from workbench.source import Source
 from workbench.store import Deleted, Store
 from workbench.swept import Repetition, Swept
@@ -304,6 +306,24 @@ class Bench:
             return check(Path(path), Evidently(self))
         except ValueError as error:
             raise ReportError(str(error)) from error
+
+    def share(
+        self,
+        runs: Sequence[RecordedRun | str],
+        path: str | os.PathLike[str],
+        *,
+        kinds: Collection[str] = (),
+        keys: Collection[str] = (),
+    ) -> Shared:
+        """Write runs into one file that another workbench ingests and replays, redacted as this store is and further (`workbench.sharing`).
+
+        `kinds` adds "card", "iban" or "email" to what is replaced, `keys` the names of values to replace whole. SharingError where something
+        redacted is left in it, RedactionError for another kind; no file is written then.
+        """
+        chosen = [one if isinstance(one, RecordedRun) else self.run(one) for one in runs]
+        rules = stricter(rules_of(Path.cwd()) or Rules(()), kinds, keys)
+        secret = collection.key_of(self.store)
+        return share(self.store, [one.run for one in chosen], Path(path), lambda seen: Redactor(rules, secret, seen), rules.keys)
 
     def _said(self) -> tuple[list[Finding], list[NotEvaluated]]:
         """What the detectors said of the runs examined so far: findings, the gravest first, and what they could not judge."""

@@ -54,6 +54,7 @@ from workbench.replay.regression import CaseError
 from workbench.report import ReportError, files_of, static
 from workbench.report.markup import visible
 from workbench.report.quantities import plural
+from workbench.sharing import SharingError
 from workbench.source import SourceError
 from workbench.store import DeletionError, Store, StoreError
 from workbench.swept import Swept
@@ -70,6 +71,7 @@ KNOWN = (
     ForkError,
     ReportError,
     ReceiverError,
+    SharingError,
     ConditionError,
     LabelError,
     ModelError,
@@ -556,6 +558,32 @@ def verify(
         out.print("\n".join(problems) or "every payload has the hash it is stored under, and nothing is missing", markup=False)
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def share(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN…")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle; `workbench ingest` opens it elsewhere.")] = Path("case.wb"),
+    kinds: Annotated[list[str] | None, typer.Option("--redact", help="Replace this too: card, iban or email; give several.")] = None,
+    keys: Annotated[list[str] | None, typer.Option("--key", help="Replace what stands under this name; give several.")] = None,
+    force: ForceOption = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write runs into one redacted file that another workbench opens and replays, and prove that nothing redacted is left in it."""
+    _check_free(output, force=force)
+    with _opened(store) as bench:
+        done = bench.share(run_ids, output, kinds=kinds or (), keys=keys or ())
+    if as_json:
+        _print_json(done.model_dump(mode="json") | {"bundle": str(output), "bytes": output.stat().st_size})
+        return
+    for thread, why in done.left_out.items():
+        out.print(f"not replayable, its states stay out: {visible(thread)}: {visible(why)}", style="yellow", markup=False)
+    if done.redacted:
+        out.print("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(done.redacted.items())), markup=False)
+    searched = f"searched for {plural(done.searched, 'original')}, none is left"
+    short = f"; {done.too_short:,} too short to be searched for" if done.too_short else ""
+    out.print(f"wrote {visible(str(output))}, {output.stat().st_size:,} bytes: {plural(len(done.runs), 'run')}; {searched}{short}", markup=False)
 
 
 def _verify_report(file: Path, store: str, *, as_json: bool) -> None:

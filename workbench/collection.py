@@ -182,10 +182,10 @@ def renormalise(store: Store, *, progress: Progress | None = None) -> Renormalis
 def redactor_of(store: Store) -> Redactor | None:
     """What replaces secrets, and what the folder one works in asks for, on the way into this store; None where redaction is turned off there."""
     rules = rules_of(Path.cwd())
-    return Redactor(rules, _key_of(store)) if rules else None
+    return Redactor(rules, key_of(store)) if rules else None
 
 
-def _key_of(store: Store) -> bytes:
+def key_of(store: Store) -> bytes:
     """The secret of a store's pseudonyms. A server store that was used before it had one of its own takes that of the folder one works in."""
     if not isinstance(store.path, Database):
         return key_beside(store.path)
@@ -204,7 +204,7 @@ def _live_redactor(store: Store) -> Redactor | None:
     rules = rules_of(Path.cwd())
     known = _LIVE_REDACTORS.get(store)
     if known is None or known[0] != rules:
-        known = _LIVE_REDACTORS[store] = rules, Redactor(rules, _key_of(store)) if rules else None
+        known = _LIVE_REDACTORS[store] = rules, Redactor(rules, key_of(store)) if rules else None
     return known[1]
 
 

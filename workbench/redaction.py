@@ -151,6 +151,14 @@ def parse_rules(table: Mapping[str, Json], place: str) -> Rules | None:
     return Rules(tuple(kinds), frozenset(map(str, keys)), tuple(patterns.items())) if table.get("enabled", True) else None
 
 
+def stricter(rules: Rules, kinds: Iterable[str] = (), keys: Iterable[str] = ()) -> Rules:
+    """The rules, with more kinds and keys. RedactionError for a kind there is not."""
+    wanted = tuple(kinds)
+    if unknown := set(wanted) - set(KINDS):
+        raise RedactionError(f"there is no kind {min(unknown)!r} of what is redacted; there are {', '.join(KINDS)}")
+    return Rules(tuple(dict.fromkeys((*rules.kinds, *wanted))), rules.keys | frozenset(keys), rules.patterns)
+
+
 def key_file(store: Path) -> Path:
     """Where the secret of a store in a file lies."""
     return store.with_name(store.name + ".key")
@@ -178,10 +186,11 @@ T = TypeVar("T")
 
 
 class Redactor:
-    """Replaces what the rules name, and counts it by kind in `counts`."""
+    """Replaces what the rules name, and counts it by kind in `counts`; `replaced`, where it is given, gathers every original with its pseudonym."""
 
-    def __init__(self, rules: Rules, key: bytes) -> None:
+    def __init__(self, rules: Rules, key: bytes, replaced: dict[str, str] | None = None) -> None:
         self.counts: Counter[str] = Counter()
+        self._replaced = replaced
         self._key = key
         self._shapes, self._names = rules.shapes(), rules.names()
         self._in_text = "secret" in rules.kinds
@@ -209,6 +218,10 @@ class Redactor:
     def state(self, state: dict[str, Json]) -> dict[str, Json]:
         """The channels of a state, redacted."""
         return {channel: self._of(value, channel) for channel, value in state.items()}
+
+    def text(self, text: str, name: str = "") -> str:
+        """A text that stands under a key, redacted."""
+        return self._text(text, name) if text else text
 
     def _changed(self, span: Span) -> dict[str, Json]:
         """The fields of a span in which something was replaced."""
@@ -311,7 +324,8 @@ class Redactor:
 
     def _hidden(self, kind: str, text: str) -> str:
         """The pseudonym of a value: what kind it was, and digits that are the same for the same value."""
-        return f"[redacted {kind} {hmac.new(self._key, text.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]}]"
+        pseudonym = f"[redacted {kind} {hmac.new(self._key, text.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]}]"
+        return pseudonym if self._replaced is None else self._replaced.setdefault(text, pseudonym)
 
 
 def _remember(known: set[T], value: T) -> None:

@@ -62,7 +62,9 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class _Extension:
+class Extension:
+    """A msgpack extension, its content still packed."""
+
     code: int
     data: bytes
 
@@ -93,7 +95,7 @@ def decode_json(text: str | bytes) -> Decoded:
 def unpack(blob: bytes) -> Json:
     """One msgpack value; extensions stay opaque, so that decoding never goes deeper than the bytes of one level. Raises UndecodedError."""
     try:
-        return ormsgpack.unpackb(blob, ext_hook=_Extension, option=ormsgpack.OPT_NON_STR_KEYS)
+        return ormsgpack.unpackb(blob, ext_hook=Extension, option=ormsgpack.OPT_NON_STR_KEYS)
     except (ValueError, RecursionError) as error:
         deep = "ecursion" in str(error)
         raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep" if deep else f"not decoded: damaged msgpack ({error})") from error
@@ -128,7 +130,7 @@ class _Reader:
             return self._object(value, depth)
         if isinstance(value, list | tuple):
             return [self.plain(item, depth + 1) for item in value]
-        if isinstance(value, _Extension):
+        if isinstance(value, Extension):
             return self._extension(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return {"$type": "bytes", "base64": base64.b64encode(value).decode("ascii")}
@@ -158,7 +160,7 @@ class _Reader:
         listed = self.plain(arguments, depth + 1)
         return self._built(module, name, listed[0] if isinstance(listed, list) and len(listed) == 1 else listed, positional=True)
 
-    def _extension(self, extension: _Extension, depth: int) -> Json:
+    def _extension(self, extension: Extension, depth: int) -> Json:
         self.extensions += 1
         if self.extensions > MAX_EXTENSIONS:
             raise UndecodedError(f"refused: more than {MAX_EXTENSIONS:,} extensions in one value")
