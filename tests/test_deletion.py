@@ -77,7 +77,7 @@ def test_what_a_retired_run_left_and_what_is_pending_goes_too(store: Store, kept
     """A run that was derived differently before, and a mark that its trace waits to be derived, leave no byte behind either."""
     fill(store)
     store.save_runs([sketch(user(MARKER), run_id="as-it-was-derived-before")])
-    store.add(Origin(Path("live"), "ab" * 32, "otlp"), [span(1, MARKER)], lambda _: None, live=True)
+    store.add(Origin(Path("live"), "ab" * 32, "otlp"), [span(1, MARKER)], lambda _: None, pending=True)
     assert "as-it-was-derived-before" in store.retire([f"{1:032x}", f"{2:032x}"])
     store.delete(f"{1:032x}")
     assert store.pending().traces == set()

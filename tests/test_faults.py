@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,13 @@ from workbench.live.exporter import StoreExporter
 from workbench.live.intake import Intake, UnavailableError
 from workbench.live.requests import Request
 from workbench.model import Span
-from workbench.store import Origin, Store, StoreError
+from workbench.plugins import collectors
+from workbench.store import Origin, Pending, Store, StoreError
 
 KILLS = int(os.environ.get("WORKBENCH_KILLS", "15"))
 ROOT = Path(__file__).resolve().parent.parent
 FILES, TRACES, SPANS = 3, 8, 12
+NOTHING_PENDING = Pending(frozenset(), frozenset(), frozenset(), frozenset(), 0)
 TEXT = "What was said, at some length, so that the store has something to write. " * 4
 
 
@@ -74,6 +77,31 @@ def test_a_killed_ingest_leaves_whole_files_and_the_next_completes_it(tmp_path: 
             assert (held(store), store.verify()) == (everything, [])
             assert {run.run_id: run.steps for run in store.runs()} == {run.run_id: run.steps for run in runs}
     assert any(life["status"] == -9 for life in lives)
+
+
+DIE_BEFORE_DERIVING = """
+import os, signal, sys
+from workbench import cli, collection
+collection._derive = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+cli.app(["ingest", *sys.argv[2:], "--store", sys.argv[1]])
+"""
+
+
+def test_what_a_killed_ingest_stored_is_derived_by_whoever_comes_next(tmp_path: Path):
+    """SIGKILL between storing and deriving: opening the store makes the runs of its spans, conversations and histories, and nothing stays pending."""
+    examples = [one.content for name in ("chat-log", "gcp-workflows") for one in collectors()[name].examples[:1]]
+    files = [*write_files(tmp_path), *(tmp_path / f"{number}.json" for number in range(len(examples)))]
+    for path, content in zip(files[FILES:], examples, strict=True):
+        path.write_bytes(content)
+    command = [sys.executable, "-c", DIE_BEFORE_DERIVING, tmp_path / "killed.db", *files]
+    died = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=120)
+    with Store.open(tmp_path / "killed.db") as store:
+        assert (died.returncode, store.run_ids()) == (-signal.SIGKILL, [])
+    with workbench.open(tmp_path / "whole.db").store as whole, workbench.open(tmp_path / "killed.db").store as store:
+        ingest(whole, files)
+        assert {run.run_id: run.steps for run in store.runs()} == {run.run_id: run.steps for run in whole.runs()}
+        assert (store.pending(), whole.pending()) == (NOTHING_PENDING, NOTHING_PENDING)
+        assert len(store.run_ids()) > TRACES
 
 
 # ---- a full disk, made by a bound on the store's own size, so that it is the same on any machine

@@ -298,14 +298,26 @@ def test_a_checkpoint_that_gained_writes_counts_as_the_newest(store: Store):
 
 def test_what_came_in_live_is_pending_until_it_is_settled(store: Store):
     """Settling takes out what was pending when it was asked, not what failed or came in meanwhile, in a file and on a server."""
-    store.add(ORIGIN, [span(1), Checkpoint(thread_id="t", checkpoint_id="c")], thread_of, live=True)
+    store.add(ORIGIN, [span(1), Checkpoint(thread_id="t", checkpoint_id="c")], thread_of, pending=True)
     asked = store.pending()
-    store.add(ORIGIN, [Checkpoint(thread_id="u", checkpoint_id="c")], thread_of, live=True)
+    store.add(ORIGIN, [Checkpoint(thread_id="u", checkpoint_id="c")], thread_of, pending=True)
     store.settle(asked, failed={"t"})
     left = store.pending()
     assert (asked.traces, asked.threads) == ({span(1).trace_id}, {"t"})
     assert (left.traces, left.threads) == (set(), {"t", "u"})
     assert left.upto > asked.upto
+
+
+def test_settling_ones_own_marks_leaves_those_of_others(store: Store):
+    """What another writer marked before and after stays pending when an ingest says that its own runs are saved, in a file and on a server."""
+    before, mine, after = (span(1, trace_id=f"{number:032x}") for number in (1, 2, 3))
+    store.add(ORIGIN, [before], thread_of, pending=True)
+    own = store.add(ORIGIN, [mine, sketch(user("one"), run_id="wf-1")], thread_of, pending=True)
+    store.add(ORIGIN, [after], thread_of, pending=True)
+    assert store.pending().histories == {"wf-1"}
+    store.settle_marks(own.marks)
+    assert store.pending().traces == {before.trace_id, after.trace_id}
+    assert store.pending().histories == set()
 
 
 def test_spans_are_renamed_and_runs_retired(store: Store):

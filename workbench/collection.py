@@ -23,7 +23,7 @@ from workbench.project import tool_classes
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, dialect_of
 from workbench.source import Source, SourceError
-from workbench.store import Added, Group, Origin, Store, Touch
+from workbench.store import Added, Group, Origin, Pending, Store, Touch
 
 logger = logging.getLogger("workbench.collection")
 
@@ -121,6 +121,7 @@ def ingest(store: Store, paths: Iterable[Location], *, progress: Progress | None
             watch = _watch(progress, path, done, size, total) if progress else _unwatched
             summary.files += _ingest_one(store, path, touched, redactor, reader, watch, named=path in given)
         summary.runs = list(dict.fromkeys((*touched.derived, *_derive(store, touched, reader, progress))))
+    store.settle_marks(touched.marks)
     summary.redacted = dict(redactor.counts) if redactor else {}
     return summary
 
@@ -196,7 +197,7 @@ def key_of(store: Store) -> bytes:
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
     redactor = _live_redactor(store)
-    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, live=True)
+    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, pending=True)
 
 
 def _live_redactor(store: Store) -> Redactor | None:
@@ -209,7 +210,7 @@ def _live_redactor(store: Store) -> Redactor | None:
 
 
 def catch_up(store: Store) -> list[str]:
-    """Derive the runs of what came in live since the last time; returns those that are new or changed.
+    """Derive the runs of what came in live, or by an ingest that was killed, since the last time; returns those that are new or changed.
 
     A trace that can't be derived is logged and stays pending, and keeps no other from its runs.
     """
@@ -218,21 +219,33 @@ def catch_up(store: Store) -> list[str]:
         return []
     failed: set[str] = set()
     try:
-        runs = _derive(store, Added(traces=set(pending.traces), threads=set(pending.threads)))
+        runs = _derive(store, _touching(pending))
     except Exception:
         logger.exception("deriving one by one, since together it failed")
-        each = [Added(traces={trace}) for trace in sorted(pending.traces)] + [Added(threads={thread}) for thread in sorted(pending.threads)]
-        runs = [run for touched in each for run in _derived_or_told(store, touched, failed)]
+        runs = [run for touched in _each(pending) for run in _derived_or_told(store, touched, failed)]
     store.settle(pending, failed)
     return runs
+
+
+def _touching(pending: Pending) -> Added:
+    return Added(traces=set(pending.traces), threads=set(pending.threads), conversations=set(pending.conversations), histories=set(pending.histories))
+
+
+def _each(pending: Pending) -> Iterator[Added]:
+    """What is pending one by one, so that what can't be derived keeps no other from its runs."""
+    yield from (Added(traces={name}) for name in sorted(pending.traces))
+    yield from (Added(threads={name}) for name in sorted(pending.threads))
+    yield from (Added(conversations={name}) for name in sorted(pending.conversations))
+    yield from (Added(histories={name}) for name in sorted(pending.histories))
 
 
 def _derived_or_told(store: Store, touched: Added, failed: set[str]) -> list[str]:
     try:
         return _derive(store, touched)
     except Exception:
-        failed |= touched.traces | touched.threads
-        logger.exception("no run could be derived of %s; its records are safe", ", ".join(touched.traces | touched.threads))
+        names = touched.traces | touched.threads | touched.conversations | touched.histories
+        failed |= names
+        logger.exception("no run could be derived of %s; its records are safe", ", ".join(names))
         return []
 
 
@@ -320,11 +333,12 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
             return False
         return True
 
-    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, reader.conversation_of, settle=settle)
+    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, reader.conversation_of, pending=True, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
     touched.histories |= added.histories
+    touched.marks += added.marks
     return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips), dict(dialects))
 
 

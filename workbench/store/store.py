@@ -77,6 +77,8 @@ OLDEST_FIRST = RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq
 NEWEST_REVISION = select(RUN.c.revision).where(RUN.c.run_id == bindparam("run")).order_by(RUN.c.seq.desc()).limit(1)
 
 
+PENDING_KINDS = ("trace", "thread", "conversation", "history")
+
 RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
 """The table of each kind of record."""
 KEYS = {
@@ -115,6 +117,8 @@ class Added:
     histories: set[str] = field(default_factory=set)
     derived: list[str] = field(default_factory=list)
     """Runs that were derived while their file was still being read."""
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """First and last mark of what was noted as pending; see `Store.settle_marks`."""
 
 
 Touch = tuple[str, str | None]
@@ -144,10 +148,12 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class Pending:
-    """The traces and threads that no run was derived from since they changed; `upto` is what to settle them by."""
+    """What no run was derived from since it changed; `upto` is what to settle it by."""
 
     traces: frozenset[str]
     threads: frozenset[str]
+    conversations: frozenset[str]
+    histories: frozenset[str]
     upto: int
 
 
@@ -277,12 +283,12 @@ class Store:
         records: Iterable[Record],
         conversation_of: Callable[[Span], str | None],
         *,
-        live: bool = False,
+        pending: bool = False,
         settle: Callable[[Collection[Touch]], bool] | None = None,
     ) -> Added:
         """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new.
 
-        `live` also marks what was touched as pending, so that whoever comes next derives its runs, whatever happens to this process.
+        `pending` also marks what was touched, so that whoever comes next derives its runs, whatever happens to this process.
         `settle` is called within the transaction when more came in than is remembered, with what was not touched lately. It derives their runs, so that
         they are not to be derived any more, unless they are touched again; False where it could not.
         """
@@ -296,22 +302,27 @@ class Store:
                     added.traces -= {trace for trace, _ in settled}
                     added.threads -= {thread for _, thread in settled if thread is not None}
             _put_skips(connection, source_id, added.skips)
-            if live:
-                marks = [("trace", name) for name in sorted(added.traces)] + [("thread", name) for name in sorted(added.threads)]
-                _insert(connection, PENDING, [{"kind": kind, "name": name} for kind, name in marks])
+            if pending:
+                added.marks += _mark(connection, added)
         return added
 
     def pending(self) -> Pending:
-        """What came in live and is not in a run yet."""
+        """What came in and is not in a run yet."""
         with self._engine.connect() as connection:
             rows = list(connection.execute(select(PENDING)))
-        traces, threads = (frozenset(row.name for row in rows if row.kind == kind) for kind in ("trace", "thread"))
-        return Pending(traces, threads, max((row.seq for row in rows), default=0))
+        names = {kind: frozenset(row.name for row in rows if row.kind == kind) for kind in PENDING_KINDS}
+        return Pending(names["trace"], names["thread"], names["conversation"], names["history"], max((row.seq for row in rows), default=0))
 
     def settle(self, pending: Pending, failed: Collection[str] = ()) -> None:
         """Say that the runs of what was pending are saved, but for the `failed`. What came in meanwhile stays pending."""
         with self._writing() as connection:
             connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto, PENDING.c.name.not_in(failed)))
+
+    def settle_marks(self, marks: Iterable[tuple[int, int]]) -> None:
+        """Say that the runs of what one's own `add` marked are saved. What others marked meanwhile stays pending."""
+        with self._writing() as connection:
+            for first, last in marks:
+                connection.execute(PENDING.delete().where(PENDING.c.seq.between(first, last)))
 
     def _add_batch(
         self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
@@ -848,6 +859,16 @@ def _source_id(connection: Connection, origin: Origin) -> int:
     _insert(connection, SOURCE, [values])
     query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.sha256 == values["sha256"])
     return int(connection.execute(query).scalar_one())
+
+
+def _mark(connection: Connection, added: Added) -> list[tuple[int, int]]:
+    """Note what was touched as pending; gives the first and last mark. They are numbered without a gap: a writer is alone until it is done."""
+    names = zip(PENDING_KINDS, (added.traces, added.threads, added.conversations, added.histories), strict=True)
+    marks: list[dict[str, Json]] = [{"kind": kind, "name": name} for kind, some in names for name in sorted(some)]
+    if not _insert(connection, PENDING, marks):
+        return []
+    last = int(connection.execute(select(func.max(PENDING.c.seq))).scalar_one())
+    return [(last - len(marks) + 1, last)]
 
 
 def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:
