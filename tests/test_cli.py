@@ -264,6 +264,21 @@ def test_a_report_that_is_there_is_not_overwritten_unasked(store: Path, tmp_path
     assert output.read_text() != "mine"
 
 
+def test_ingest_lists_the_runs_it_touched_those_that_failed_first(tmp_path: Path):
+    """Each new or changed run with its agent, status and steps; of more than twenty the rest is counted, and none of those that failed is in it."""
+    times = {"startTimeUnixNano": "1750000000000000000", "endTimeUnixNano": "1750000000000000005"}
+    attributes = [{"key": "gen_ai.operation.name", "value": {"stringValue": "invoke_agent"}}, {"key": "gen_ai.agent.name", "value": {"stringValue": "clerk"}}]
+    spans = [{"traceId": f"{number:032x}", "spanId": f"{number:016x}", "name": "clerk", "attributes": attributes, **times} for number in range(1, 24)]
+    spans[-1]["status"] = {"code": 2, "message": "out of stock"}
+    (tmp_path / "spans.json").write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+    told = run("ingest", tmp_path / "spans.json", "--store", tmp_path / "w.db").splitlines()
+    listed = [line.split() for line in told if "clerk" in line]
+    assert (len(listed), listed[0][0], listed[0][3], listed[1][0]) == (20, f"{23:032x}", "error", f"{1:032x}")
+    assert any(line.startswith("and 3 more: workbench runs --store") for line in told)
+    assert "23 runs new or changed" in told[-1]
+    assert not any("clerk" in line for line in run("ingest", tmp_path / "spans.json", "--store", tmp_path / "w.db").splitlines())
+
+
 def test_ingest_sums_up_by_convention_and_names_what_it_left_alone(tmp_path: Path):
     """What no collector knows beside the traces of a folder is named and no loss; named alone it is a skip. Spans are told by convention."""
     told = run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "w.db")

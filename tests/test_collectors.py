@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +18,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collectors import chat_log, otlp
 from tests.postgres import Server
+from workbench.collection import ingest
 from workbench.database import location
 from workbench.model import Conversation, Json, Record, Skip, Span
 from workbench.plugins import Collector, Example, collector_of, collectors
 from workbench.reading import spans
 from workbench.source import Source, SourceError
+from workbench.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 EVERY = [pytest.param(collector, example, id=f"{name}-{example.name}") for name, collector in collectors().items() for example in collector.examples]
@@ -129,6 +133,22 @@ def test_a_foreign_file_is_accepted_by_none(content: bytes, tmp_path: Path):
     """Text, other tools' exports and random bytes are claimed by no collector."""
     source = written(tmp_path, "foreign", content)
     assert [name for name, collector in collectors().items() if collector.accepts(source)] == []
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_is_a_counted_skip_that_says_what_to_do(compression: int, tmp_path: Path):
+    """A zip, a bomb among them, and a compressed tar are not unpacked: each is one skip that says so, in a folder as well as named alone."""
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "traces.zip", "w", compression) as archive:
+        archive.writestr("traces.json", request(span()))
+        archive.writestr("bomb.json", bytes(10_000_000))
+    with tarfile.open(tmp_path / "in" / "traces.tgz", "w:gz") as packed:
+        packed.add(tmp_path / "in" / "traces.zip", "traces.json")
+    with Store.open(tmp_path / "w.db") as store:
+        for given in ([tmp_path / "in"], sorted((tmp_path / "in").iterdir())):
+            summary = ingest(store, given)
+            assert (summary.skipped, summary.runs) == (2, [])
+            assert [line.partition(",")[0] for line in summary.skips_told()] == ["skipped 1 × a tar archive", "skipped 1 × a zip archive"]
 
 
 # ---- OTLP

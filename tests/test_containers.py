@@ -6,6 +6,9 @@ import base64
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,8 +17,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
+from google.protobuf.json_format import ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from collectors import clickhouse, langfuse, langsmith, mlflow, otlp, phoenix
 from workbench import source as sources
@@ -231,6 +236,51 @@ def test_a_file_compressed_as_a_whole_is_read_in_bounded_pieces(tmp_path: Path, 
     bomb = written(tmp_path, "bomb.zst", compress(b'{\n"resourceSpans": [' + b" " * 3_000_000 + b"]}"))
     with pytest.raises(SourceError, match="more than 1,000,000 bytes"):
         list(otlp.collect(bomb))
+
+
+INGEST_AND_TELL_PEAK = """
+import json, resource, sys
+from pathlib import Path
+from workbench.collection import ingest, redactor_of
+from workbench.store import Store
+with Store.open(Path(sys.argv[1])) as store:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    summary = ingest(store, [Path(sys.argv[2])], redactor=redactor_of(store))
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({"bytes": kilobytes * 1024, "skips": summary.skips_told(), "runs": len(store.run_ids())}))
+"""
+
+
+def of_one_attribute(container: str, text: str) -> bytes:
+    """A request of one span with this text, as OTLP's JSON document, JSON line or protobuf, and a second line."""
+    own: dict[str, Json] = {"traceId": TRACE, "spanId": CALL, "name": "chat", "startTimeUnixNano": str(START), "endTimeUnixNano": str(END)}
+    own["attributes"] = [{"key": "input.value", "value": {"stringValue": text}}]
+    document = {"resourceSpans": [{"scopeSpans": [{"spans": [own]}]}]}
+    if container == "protobuf":  # whose JSON, other than OTLP's, has ids in base64
+        of_bytes = {"traceId": base64.b64encode(bytes.fromhex(TRACE)).decode(), "spanId": base64.b64encode(bytes.fromhex(CALL)).decode()}
+        return ParseDict({"resourceSpans": [{"scopeSpans": [{"spans": [own | of_bytes]}]}]}, TracesData()).SerializeToString()
+    other = {"resourceSpans": [{"scopeSpans": [{"spans": [own | {"attributes": []}]}]}]}
+    return json.dumps(document, indent=1).encode() if container == "document" else f"{json.dumps(document)}\n{json.dumps(other)}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("container", "said"),
+    [
+        ("document", "input.value of span b7ad6b7169203331: 100,000,000 characters cut to 16,777,216"),
+        ("protobuf", "input.value of span b7ad6b7169203331: 100,000,000 characters cut to 16,777,216"),
+        ("lines", "a line of more than 67,108,864 bytes"),
+    ],
+)
+def test_an_attribute_of_a_hundred_megabytes_is_cut_or_skipped_in_bounded_memory(container: str, said: str, tmp_path: Path):
+    """The rest of its span, or of its file, becomes a run; reading takes at most twelve times the attribute (a process of its own measures its peak)."""
+    size = 100_000_000
+    (tmp_path / "huge").write_bytes(of_one_attribute(container, "x" * size))
+    command = [sys.executable, "-c", INGEST_AND_TELL_PEAK, tmp_path / "w.db", tmp_path / "huge"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    told = json.loads(subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300).stdout)
+    assert [said in one for one in told["skips"]] == [True]
+    assert told["runs"] == 1
+    assert told["bytes"] < 12 * size
 
 
 def test_a_cut_off_compressed_file_keeps_its_whole_lines_and_says_so(tmp_path: Path):

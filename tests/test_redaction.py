@@ -23,6 +23,7 @@ from workbench.sketch import model, sketch, tool, user
 from workbench.store import Origin, Store
 
 KEY = b"k" * 32
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_traces"
 API_KEY = "sk-proj-" + "Ab3" * 12
 EVERYTHING = Rules(kinds=KINDS)
 
@@ -264,3 +265,17 @@ def test_a_state_fetched_from_where_it_was_recorded_is_redacted(tmp_path: Path, 
     assert shown["messages"] == [{"content": f"use {pseudonym}"}]
     assert shown["api_key"].startswith("[redacted secret ")
     assert shown["count"] == 3
+
+
+@pytest.mark.parametrize(("redaction", "today", "whole"), [(False, "", True), (True, "[tool.workbench.redaction]\nenabled = false\n", False)])
+def test_a_state_is_redacted_as_the_store_was_filled(redaction: bool, today: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A store filled whole shows states whole although today's rules redact; one filled redacted shows none although redaction is off today."""
+    monkeypatch.chdir(tmp_path)
+    bench = workbench.open(tmp_path / "w.db")
+    bench.ingest(SAMPLES / "booked_twice", redaction=redaction)
+    run = bench.store.run("booked-twice")
+    step = next(step for step in run.steps if step.checkpoint_id)
+    _, name = bench.store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
+    monkeypatch.setattr(collection, "collectors", lambda: {name: SimpleNamespace(state=lambda *_: {"api_key": "hunter2"})})
+    (tmp_path / "pyproject.toml").write_text(today)
+    assert (collection.state(bench.store, run, step) == {"api_key": "hunter2"}) is whole

@@ -96,7 +96,8 @@ class Bench:
     def ingest(self, *paths: str | os.PathLike[str], progress: collection.Progress | None = None, redaction: bool = True) -> Ingested:
         """Read files and folders of spans, checkpoints and chat logs, and databases by URL, into the store. What is already there is left as it is.
 
-        Secrets are replaced on the way in, and what `[tool.workbench.redaction]` names (`workbench.redaction`); `redaction=False` keeps everything.
+        Secrets are replaced on the way in, and what `[tool.workbench.redaction]` names (`workbench.redaction`); `redaction=False` keeps everything,
+        and shows whole the states that are fetched from there later.
         """
         redactor = collection.redactor_of(self.store) if redaction else None
         return Ingested(collection.ingest(self.store, [location(path) for path in paths], progress=progress, redactor=redactor))

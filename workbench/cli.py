@@ -45,6 +45,7 @@ from workbench.figures import told
 from workbench.live.receiver import Receiver, ReceiverError, Settings, until_signalled
 from workbench.model import Budget, Comparison, Finding, Json, Run, Step
 from workbench.models import ModelError
+from workbench.overview import Overview
 from workbench.plugins import PluginError, detectors
 from workbench.project import ProjectError
 from workbench.redaction import RedactionError
@@ -90,6 +91,7 @@ STATUS = {
 }
 NUMBERS = frozenset(("#", "steps", "records", "new", "skipped", "ms", "tokens"))
 PIPED_WIDTH = 160
+RUNS_SHOWN = 20
 SAID_CHARACTERS, NAME_CHARACTERS, LEAST_SAID, COLUMN_GAPS = 200, 24, 10, 12
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_traces"
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -127,6 +129,8 @@ def ingest(
     """Read spans, checkpoints and chat logs into a store."""
     with _opened(store, create=True) as bench, _progress("reading", as_json) as progress:
         done = bench.ingest(*paths, progress=progress, redaction=redaction)
+        touched = set(() if as_json else done.summary.runs)
+        listed = [run for run in bench.store.overviews() if run.run_id in touched] if touched else []
     if as_json:
         _print_json(_ingested(done.summary))
         return
@@ -143,6 +147,10 @@ def ingest(
         out.print(_shown("of no format known here, and left alone: " + ", ".join(map(_short, done.summary.beside))), style="dim")
     for line in done.summary.skips_told():
         out.print(_shown(line), style="yellow")
+    if listed:
+        out.print(_touched_table(listed))
+        if len(listed) > RUNS_SHOWN:
+            out.print(f"and {len(listed) - RUNS_SHOWN:,} more: workbench runs --store {_shown(_named(store))}", style="dim")
     out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {_shown(_named(store))}")
 
 
@@ -946,6 +954,14 @@ def _table(*columns: str, title: str | None = None) -> Table:
         table.add_column(
             column, justify="right" if column in NUMBERS else "left", no_wrap=column != "file", overflow="fold" if column == "file" else "ellipsis"
         )
+    return table
+
+
+def _touched_table(every: list[Overview]) -> Table:
+    """The runs that are new or changed, those that did not end well first, so that what is cut off is what went well."""
+    table = _table("run", "agent", "status", "steps")
+    for run in sorted(every, key=lambda run: run.status == "ok")[:RUNS_SHOWN]:
+        table.add_row(_shown(run.run_id), _shown(_cut(run.agent or "–")), STATUS[run.status], f"{run.steps:,}")
     return table
 
 

@@ -31,11 +31,13 @@ _LIVE_REDACTORS: WeakKeyDictionary[Store, tuple[Rules | None, Redactor | None]] 
 
 BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
+REDACTED, WHOLE = b"redacted", b"whole"
 NO_CONVENTION = "none"
 RUNS_AT_ONCE = 50
 TOLD_EVERY = 1_000
 RUNS = "runs"
 GARBAGE_AT = 100_000
+ARCHIVE = "a {} archive, which is not unpacked here: what it unpacks to has no bound; unpack it, and ingest the files in it"
 NOT_TRACES = frozenset(
     {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
 )
@@ -250,7 +252,11 @@ def _derived_or_told(store: Store, touched: Added, failed: set[str]) -> list[str
 
 
 def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
-    """The full state a step started from, fetched from the database it was recorded in, redacted as on the way in. LookupError says why there is none."""
+    """The full state a step started from, fetched from the database it was recorded in. LookupError says why there is none.
+
+    It is redacted as the store was when it was filled from there: not at all after `--no-redaction`, else by today's rules (the built-in ones where
+    redaction is turned off today); by today's rules alone where the store doesn't know.
+    """
     if step.checkpoint_id is None or run.conversation_id is None:
         raise LookupError(f"step {step.index} of {run.run_id} has no checkpoint: its state was not recorded")
     path, name = store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
@@ -260,8 +266,20 @@ def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     if fetch is None:
         raise LookupError(f"the collector {name} keeps no states")
     fetched = fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
-    redactor = redactor_of(store)
+    redactor = _state_redactor(store, path)
     return redactor.state(fetched) if redactor else fetched
+
+
+def _choice(path: Location) -> str:
+    """The setting under which a store keeps whether what came from there was redacted. No path can be read from it: it outlives a deleted run."""
+    return f"redaction {hashlib.sha256(str(path).encode()).hexdigest()}"
+
+
+def _state_redactor(store: Store, path: Location) -> Redactor | None:
+    chosen = store.kept(_choice(path))
+    if chosen == WHOLE:
+        return None
+    return redactor_of(store) or (Redactor(Rules(), _key_of(store)) if chosen == REDACTED else None)
 
 
 def _places(skips: Sequence[Skip]) -> str:
@@ -311,6 +329,8 @@ def _may_be_a_trace(path: Path) -> bool:
 def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch, *, named: bool) -> list[FileSummary]:
     source = path if isinstance(path, Database) else Source(path)
     try:
+        if isinstance(source, Source) and source.archive:
+            return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=ARCHIVE.format(source.archive)),))]
         able = list(accepting(source) if isinstance(source, Database) else filter(None, [collector_of(source)]))
     except (SourceError, OSError) as error:
         return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))]
@@ -333,12 +353,15 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
             return False
         return True
 
-    added = store.add(origin_of(path, collector), redactor.records(records) if redactor else records, reader.conversation_of, pending=True, settle=settle)
+    origin = origin_of(path, collector)
+    added = store.add(origin, redactor.records(records) if redactor else records, reader.conversation_of, pending=True, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
     touched.histories |= added.histories
     touched.marks += added.marks
+    if collector.state:
+        store.keep(_choice(origin.path), REDACTED if redactor else WHOLE)
     return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips), dict(dialects))
 
 

@@ -83,6 +83,11 @@ def _open_zstd(path: Path, _mode: str) -> IO[bytes]:
 OPENERS: dict[bytes, Callable[[Path, str], object]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, ZSTD_MAGIC: _open_zstd}
 
 
+ARCHIVES = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
+TAR_MAGIC, TAR_AT = b"ustar", 257
+"""Where a tar archive says that it is one (POSIX.1-1988, `tar.h`)."""
+
+
 class SourceError(ValueError):
     """A file that can't be read as what it claims to be. The message names the file, the place and what would be right."""
 
@@ -126,6 +131,13 @@ class Source:
         """Whether the file starts with the magic bytes of gzip, xz or zstd."""
         with self.path.open("rb") as stream:
             return stream.read(6).startswith(tuple(OPENERS))
+
+    @cached_property
+    def archive(self) -> str | None:
+        """What kind of archive of several files it is, "zip" or "tar" for one; None for any other file. None is ever unpacked here."""
+        if self.head[TAR_AT:].startswith(TAR_MAGIC):
+            return "tar"
+        return next((kind for magic, kind in ARCHIVES.items() if self.head.startswith(magic)), None)
 
     def open(self) -> IO[bytes]:
         """The content as a binary stream, decompressed."""

@@ -654,6 +654,18 @@ class Store:
                 known = connection.execute(query).scalar_one()
         return bytes(known)
 
+    def kept(self, name: str) -> bytes | None:
+        """What the store keeps under a name, None for nothing."""
+        with self._engine.connect() as connection:
+            known: bytes | None = connection.execute(select(SETTING.c.value).where(SETTING.c.name == name)).scalar()
+        return None if known is None else bytes(known)
+
+    def keep(self, name: str, value: bytes) -> None:
+        """Keep something under a name, in place of what was there."""
+        with self._writing() as connection:
+            connection.execute(SETTING.delete().where(SETTING.c.name == name))
+            _insert(connection, SETTING, [{"name": name, "value": value}])
+
     def raise_alerts(self, findings: Iterable[Finding], now_ns: int) -> list[Finding]:
         """Note these findings as ones to tell of; returns those nobody was told of yet, each once."""
         by_key = {finding.key: finding for finding in findings}
