@@ -279,7 +279,7 @@ def _state_redactor(store: Store, path: Location) -> Redactor | None:
     chosen = store.kept(_choice(path))
     if chosen == WHOLE:
         return None
-    return redactor_of(store) or (Redactor(Rules(), _key_of(store)) if chosen == REDACTED else None)
+    return redactor_of(store) or (Redactor(Rules(), key_of(store)) if chosen == REDACTED else None)
 
 
 def _places(skips: Sequence[Skip]) -> str:
