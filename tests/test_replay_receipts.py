@@ -83,6 +83,16 @@ def test_clean_is_what_the_checks_say() -> None:
     assert not Receipt(**bare, calls=counts([]), checks=(Check(name="a", verdict="fail"),)).clean
 
 
+def test_blocked_where_recorded_writes_stood() -> None:
+    """What a node reached for in vain does not turn a receipt red where its recorded writes were served, once for each time; it is counted all the same."""
+    refused = call(answer="blocked", says="writing '/notes'")
+    stood = CallRecord(kind="node", name="n", answer="served", says="it reached for writing '/notes': its recorded writes were served instead")
+    assert "nothing blocked" not in failed(proof(records=(stood, refused)))
+    assert "nothing blocked" in failed(proof(records=(stood, refused, refused)))
+    assert "nothing blocked" in failed(proof(records=(stood, call(answer="blocked", says="writing '/other'"))))
+    assert counts((stood, refused)).blocked == 1
+
+
 def test_stale_reads() -> None:
     """A served read is stale after a live or edited act with which it shares a text or number, or when it reads everything."""
 

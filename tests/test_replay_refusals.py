@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
 from typer.testing import CliRunner
 
 import workbench as wb
+from tests import replay_misfits
 from tests.replay_recording import AGENTS, record
 from workbench.cli import app
 from workbench.model import Cassette
+from workbench.replay import ForkError
 from workbench.replay.trust import UntrustedError
 
 TWO = [["book", {"flight": "NH 1"}], ["book", {"flight": "NH 2"}]]
+MISFITS = replay_misfits.__name__
 MOVED = """
 from langgraph.pregel import _runner
 from workbench.replay import fence
@@ -80,6 +85,48 @@ def test_cassette_command(run: wb.RecordedRun, tmp_path: Path) -> None:
     assert (told.exit_code, json.loads(told.stdout)["replayable"]) == (0, 5)
     assert Cassette.model_validate_json(output.read_bytes()).run_id == "thread"
     assert "5 of 5 steps can be replayed" in CliRunner().invoke(app, ["cassette", "thread", "--store", store]).stdout
+
+
+@pytest.fixture
+def simple(tmp_path: Path, ledger: Path) -> Iterator[wb.RecordedRun]:
+    """A run of one node and one tool."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "checkpoints.sqlite", check_same_thread=False)) as connection:
+        saved = replay_misfits.recorded.copy(update={"checkpointer": SqliteSaver(connection)})
+        with wb.record(saved, tmp_path / "bench.db") as graph:
+            graph.invoke({"city": "Kyoto"}, {"configurable": {"thread_id": "thread"}})
+    with contextlib.closing(wb.open(tmp_path / "bench.db")) as bench:
+        bench.ingest(tmp_path / "checkpoints.sqlite")
+        yield bench.run("thread")
+
+
+def test_channel_gone(simple: wb.RecordedRun, ledger: Path) -> None:
+    """A graph whose state lacks a channel that the recording holds is refused by name, with what it has instead; one that gained a channel is not."""
+    before, at = ledger.read_text(), simple.steps[0].index
+    says = f"{MISFITS}:renamed is not the graph of this recording: its state has no channel city, which the recording holds; it has said, town, which"
+    with pytest.raises(ForkError, match=says):
+        simple.fork(at, graph=f"{MISFITS}:renamed")
+    with pytest.raises(ForkError, match="its state has no channel said, which the recording holds"):
+        simple.fork(at, graph=f"{MISFITS}:unsaid")
+    assert simple.fork(at, graph=f"{MISFITS}:gained").receipt.clean
+    assert ledger.read_text() == before
+
+
+def test_graph_handed_over(simple: wb.RecordedRun) -> None:
+    """A graph itself can't be handed to another process: how to name it is said, and the name where it can be told."""
+    with pytest.raises(ForkError, match=f"is named, not handed over: .* graph='{MISFITS}:gained'"):
+        simple.fork(0, graph=replay_misfits.gained)
+    with pytest.raises(ForkError, match=r"graph='module:attribute' or 'path/to/file\.py:attribute'"):
+        simple.fork(0, graph=replay_misfits.gained.copy())
+
+
+def test_fault_of_the_fence(simple: wb.RecordedRun, ledger: Path) -> None:
+    """Where the fence itself fails at a call, the re-run halts and says so, whatever the agent swallows, and nothing is executed."""
+    before = ledger.read_text()
+    forked = simple.fork(simple.steps[0].index, graph=f"{MISFITS}:failing")
+    assert forked.receipt.calls.halted == 1
+    assert not forked.receipt.clean
+    assert "the fence failed at Odd.run: RuntimeError: what it takes can't be told; nothing was executed" in forked.receipt.outcome
+    assert ledger.read_text() == before
 
 
 def prove(before: str = "") -> str:

@@ -102,5 +102,6 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert ledger.read_text() == before != ""
         assert {**forked.receipt.calls.model_dump(), "served": 0} == {"served": 0, "live": 0, "blocked": REACHING.get(name, 0), "halted": 0}
         assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
+        assert [check for check in forked.receipt.checks if check.name == "nothing blocked" and check.verdict != "pass"] == []
         assert (forked.run.status, forked.outcome) == (run.run.status, run.outcome)
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []

@@ -76,7 +76,8 @@ class Session:
         """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
         self.check(seen)
         try:
-            return self.tape.take(seen.call)
+            with _ours(str(seen.call)):
+                return self.tape.take(seen.call)
         except CutOff as stop:
             self.cut_off = seen, stop
             raise
@@ -130,6 +131,12 @@ class Session:
         self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
         return divergence
 
+    def fault(self, what: str, error: Exception) -> Divergence:
+        """The fence failed where it was to answer: let the re-run end here. Returns the divergence, to be raised."""
+        divergence = Divergence(f"the fence failed at {what}: {type(error).__name__}: {error}; nothing was executed")
+        around = Seen(call=Call("fence", what, "", None), namespace="", node=None, thread_id=None, started_ns=self.journal.clock())
+        return self.halt(around, divergence)
+
     def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
         """Write down a served call."""
         step = served.interaction.step
@@ -180,6 +187,15 @@ def overridden() -> list[str]:
     return sorted(found)
 
 
+@contextmanager
+def _ours(what: str) -> Iterator[None]:
+    """Halt where the fence itself fails at a call. An Exception would be taken for the tool's or the model's own, and might be swallowed."""
+    try:
+        yield
+    except Exception as error:
+        raise session().fault(what, error) from error
+
+
 def _below(kind: type) -> set[type]:
     found: set[type] = set(kind.__subclasses__())
     return found.union(*(_below(one) for one in found)) if found else found
@@ -193,7 +209,9 @@ def _patched(original: Callable[..., Any], enter: Callable[..., Any]) -> Callabl
         if TWIN in vars(self):
             return original(self, *args, **kwargs)
         bound = signature.bind_partial(self, *args, **kwargs).arguments
-        return original(enter(self, bound), *args, **kwargs)
+        with _ours(f"{type(self).__name__}.{original.__name__}"):
+            twin = enter(self, bound)
+        return original(twin, *args, **kwargs)
 
     setattr(call, TWIN, original)
     return call
@@ -262,6 +280,8 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     try:
         result = answers.tool_result(served.interaction, tool, tool_call_id)
     except Exception as error:
+        if served.interaction.error is None:
+            raise now.fault(str(seen.call), error) from error
         now.note(seen, served, error=error)
         raise
     raised = served.interaction.error
@@ -309,6 +329,8 @@ def _found(seen: Seen) -> list[Document]:
     try:
         found = documents(served.interaction)
     except Exception as error:
+        if served.interaction.error is None:
+            raise now.fault(str(seen.call), error) from error
         now.note(seen, served, error=error)
         raise
     now.note(seen, served, output=served.interaction.result)
@@ -373,7 +395,8 @@ class _Calls:
 
     def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         name = model_name(model)
-        shown, meant = session().history.read(messages)
+        with _ours(f"a call of {name}"):
+            shown, meant = session().history.read(messages)
         call = Call("model", name, "", meant)
         return _seen(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
 
@@ -403,7 +426,8 @@ class _Recorded(_Calls):
             failure = answers.exception(served.interaction.error)
             now.note(seen, served, error=failure)
             raise failure
-        message = answers.ai_message(served.interaction)
+        with _ours(str(seen.call)):
+            message = answers.ai_message(served.interaction)
         now.note(seen, served, output=message.model_dump(mode="json"))
         return message
 

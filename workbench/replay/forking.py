@@ -28,7 +28,7 @@ from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.told import lines, read
 from workbench.replay.unfinished import Asked, Unfinished
-from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, request_of
+from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
 __all__ = ["ForkError", "Forked", "fork", "resume"]
@@ -73,7 +73,7 @@ def fork(
 
     Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
     """
-    started = time.monotonic()
+    started, graph = time.monotonic(), named(graph)
     step, names = checked(parent, at, change, live), tuple(sorted(live))
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale))
     cut = located(databases, wish)

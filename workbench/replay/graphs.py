@@ -82,6 +82,22 @@ def check(graph: Pregel[Any, Any, Any, Any], recorded: Collection[str], name: st
         raise GraphError(f"{name} is not the graph of this recording: it has no node {', '.join(sorted(missing))}{more}")
 
 
+def check_channels(graph: Pregel[Any, Any, Any, Any], needed: Collection[str], name: str) -> None:
+    """GraphError when the state of the recording holds channels that this graph's lacks: their values would be dropped without a word."""
+    if not isinstance(graph, CompiledStateGraph):
+        return
+    mine = {one for one in graph.channels if _is_data(one)}
+    if missing := {one for one in needed if _is_data(one)} - mine - set(graph.nodes):  # older versions had a channel for each node
+        other = sorted(mine - set(needed))
+        more = f"; it has {', '.join(other)}, which the recording doesn't hold" if other else ""
+        raise GraphError(f"{name} is not the graph of this recording: its state has no channel {', '.join(sorted(missing))}, which the recording holds{more}")
+
+
+def _is_data(channel: str) -> bool:
+    """Whether a channel is of the user's schema: LangGraph's own begin otherwise."""
+    return not channel.startswith(("__", "branch:", "start:"))
+
+
 def needs_loop(graph: Pregel[Any, Any, Any, Any]) -> bool:
     """Whether some node can only run asynchronously."""
     return any(_only_async(node.bound) for one in (graph, *inner_graphs(graph).values()) for node in one.nodes.values())

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_messages
@@ -19,6 +20,7 @@ from workbench.replay.answers import recorded_messages
 from workbench.replay.cassette import canonical_messages
 from workbench.replay.graphs import GraphError, inner_graphs
 from workbench.replay.protocol import MessageEdit, Request
+from workbench.replay.tasks import written_channels
 
 Graph = Pregel[Any, Any, Any, Any]
 OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
@@ -44,6 +46,15 @@ def undecoded() -> list[str]:
 
     register_serde_event_listener(listen)
     return names
+
+
+def recorded_channels(graph: Graph, request: Request) -> set[str]:
+    """The channels of the root graph that hold a value where the re-run starts, and those that recorded writes which may be served go to."""
+    with contextlib.closing(sqlite3.connect(request.database)) as database:
+        newest = "SELECT type, checkpoint FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1"
+        row = database.execute(newest, (request.run_id,)).fetchone()
+    found = set() if row is None else set(serializer_of(graph).loads_typed(row)["channel_values"])
+    return found if not request.recorded or "*" in request.execute else found | written_channels(Path(request.recorded))
 
 
 def overlay(graph: Graph, request: Request, values: Mapping[str, Json]) -> None:

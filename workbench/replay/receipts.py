@@ -15,6 +15,8 @@ from workbench.replay.protocol import Answer
 SHORTEST_SHARED_TEXT = 3
 LEAST_SHARED_NUMBER = 10
 MOVED, REPEATED = "moved", "repeated"
+REACHED = "it reached for "
+"""How the note of a node begins that was refused something, so that its recorded writes were served."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,18 @@ def _answered(answer: str, none: str) -> Callable[[Proof], Verdict]:
     return judge
 
 
+def _blocked(proof: Proof) -> Verdict:
+    """What a node reached for in vain weighs nothing where its recorded writes stood for it: nothing that followed hung on it. It is told all the same."""
+    stood_for = "\n".join(one.says for one in proof.records if one.kind == "node" and one.answer == "served" and one.says.startswith(REACHED))
+    found = [one for one in proof.records if one.answer == "blocked"]
+    times = Counter(one.says for one in found)
+    beyond = [one for one in found if not one.says or times[one.says] > stood_for.count(one.says)]
+    if found and not beyond:
+        return True, f"{len(found)} blocked, all in nodes whose recorded writes were served instead"
+    names = ", ".join(dict.fromkeys(f"{one.kind} {one.name}" for one in beyond))
+    return not beyond, f"{len(beyond)} blocked: {names}" if beyond else "nothing reached for the world"
+
+
 def _change(proof: Proof) -> Verdict:
     if proof.change.kind in ("none", "state"):
         return None, "nothing was changed" if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
@@ -247,7 +261,7 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "recording untouched": _recording,
     "history unchanged": _history,
     "nothing halted": _answered("halted", "every call was answered"),
-    "nothing blocked": _answered("blocked", "nothing reached for the world"),
+    "nothing blocked": _blocked,
     "change met": _change,
     "same steps": _same,
     "state reloads": _state,

@@ -29,7 +29,7 @@ from workbench.replay.channel import Line
 from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
-from workbench.replay.overlay import overlay, replace_message, serializer_of, undecoded
+from workbench.replay.overlay import overlay, recorded_channels, replace_message, serializer_of, undecoded
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
 from workbench.replay.tasks import Tasks
@@ -68,6 +68,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         fence.prove()
         graph = graphs.load(request.graph)
         graphs.check(graph, request.nodes, request.graph)
+        graphs.check_channels(graph, recorded_channels(graph, request), request.graph)
         fence.prove()
         if request.state is not None:
             overlay(graph, request, request.state)

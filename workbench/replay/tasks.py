@@ -105,6 +105,13 @@ class Task:
     asked: int
 
 
+def written_channels(path: Path) -> set[str]:
+    """The channels of the root graph that the recorded tasks in such a file wrote to."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        written = "SELECT DISTINCT channel FROM writes JOIN tasks USING (task_id) WHERE namespace = '' AND idx >= 0"
+        return {channel for (channel,) in database.execute(written)}
+
+
 Stored = tuple[int, str, str | None, bytes | None]
 """A write: idx, channel, type and value, undecoded."""
 

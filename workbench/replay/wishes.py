@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,6 +46,20 @@ class Wish:
     spans: tuple[Span, ...] = ()
     execute: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+
+
+def named(graph: object) -> str:
+    """The name of a graph. ForkError for a graph itself, with its name where some module holds it: another process can only import it."""
+    if isinstance(graph, str):
+        return graph
+    found = next((f"{module}:{name}" for module, held in _held_by_modules() for name, value in held.items() if value is graph), None)
+    how = f"graph={found!r}" if found else "put it into a module and say graph='module:attribute' or 'path/to/file.py:attribute'"
+    raise ForkError(f"a graph is named, not handed over: the re-run is a process of its own and imports it. Got a {type(graph).__name__}; {how}")
+
+
+def _held_by_modules() -> Iterator[tuple[str, dict[str, object]]]:
+    """What loaded modules hold, by their names; not what was typed into a notebook or script, which no other process can import."""
+    return ((name, dict(vars(module))) for name, module in list(sys.modules.items()) if name != "__main__" and module is not None)
 
 
 def checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
