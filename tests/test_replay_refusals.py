@@ -102,7 +102,7 @@ def simple(tmp_path: Path, ledger: Path) -> Iterator[wb.RecordedRun]:
 def test_channel_gone(simple: wb.RecordedRun, ledger: Path) -> None:
     """A graph whose state lacks a channel that the recording holds is refused by name, with what it has instead; one that gained a channel is not."""
     before, at = ledger.read_text(), simple.steps[0].index
-    says = f"{MISFITS}:renamed is not the graph of this recording: its state has no channel city, which the recording holds; it has said, town, which"
+    says = f"{MISFITS}:renamed is not the graph of this recording: its state has no channel city, which the recording holds; it has town, which"
     with pytest.raises(ForkError, match=says):
         simple.fork(at, graph=f"{MISFITS}:renamed")
     with pytest.raises(ForkError, match="its state has no channel said, which the recording holds"):
