@@ -143,6 +143,16 @@ def test_hidden_changes_of_a_page_are_named(bench: wb.Bench, tmp_path: Path) -> 
     assert any("drawn" in one.says for one in bench.verify_report(path))
 
 
+def test_a_long_statement_is_shown_where_it_differs(bench: wb.Bench, tmp_path: Path) -> None:
+    """Of two long values the part is shown in which they differ."""
+    path, recorded = tmp_path / "run.json", bench.run("booked-twice")
+    changed = changed_steps(recorded.run, 0, error="x" * 900 + "here" + "y" * 900)
+    altered(bench, "booked-twice", steps=changed)
+    bench.run("booked-twice").report(path)
+    path.write_text(path.read_text("utf-8").replace("xhere", "xthere"), "utf-8")
+    assert any("xthereyy" in one.says and "xhereyy" in one.says for one in bench.verify_report(path))
+
+
 def test_a_store_report_outlives_new_runs(bench: wb.Bench, tmp_path: Path) -> None:
     """What a store report says stays supported after other runs came in, since it names those it is about."""
     path = tmp_path / "store.md"

@@ -167,8 +167,19 @@ def _beside(mine: Sequence[str], again: Sequence[str]) -> Iterator[Unsupported]:
 def _told(said: str | None, holds: str | None) -> Unsupported:
     if said is None:
         return Unsupported(kind="left out", says=f"the store says, and the report doesn't: {line(str(holds), SAID_CHARS)}")
-    instead = f"; the store has: {line(holds, SAID_CHARS)}" if holds is not None else "; nothing in the store says so"
-    return Unsupported(kind="statement", says=f"{line(said, SAID_CHARS)}{instead}")
+    if holds is None:
+        return Unsupported(kind="statement", says=f"{line(said, SAID_CHARS)}; nothing in the store says so")
+    apart = max(0, _first_apart(said, holds) - SAID_CHARS // 2)
+    return Unsupported(kind="statement", says=f"{_from(said, apart)}; the store has: {_from(holds, apart)}")
+
+
+def _first_apart(one: str, other: str) -> int:
+    return next((place for place, (mine, theirs) in enumerate(zip(one, other, strict=False)) if mine != theirs), min(len(one), len(other)))
+
+
+def _from(text: str, place: int) -> str:
+    """A statement from where it begins to matter."""
+    return f"{'…' if place else ''}{line(text[place:], SAID_CHARS)}"
 
 
 def _values_differ(mine: Json, again: Json) -> Iterator[Unsupported]:
