@@ -95,6 +95,19 @@ def test_a_chat_log_is_shared_whole(tmp_path: Path) -> None:
     assert len(again.steps) == len(first.run(again.run_id).steps)
 
 
+def test_a_fork_is_shared_with_its_steps(bench: wb.Bench, tmp_path: Path) -> None:
+    """A fork travels with its steps and its parent's id; its states don't, and how to get them again is said."""
+    mine = bench.run("booked-twice")
+    forked = mine.fork(next(step.index for step in mine.steps if step.kind == "tool"), graph=GRAPH, trust=True)
+    done = bench.share([mine, forked], tmp_path / "case.wb", kinds=["email"])
+    assert "fork it again" in done.left_out[str(forked.run.conversation_id)]
+    assert list(done.threads) == ["booked-twice"]
+    other = wb.open(tmp_path / "two.db")
+    other.ingest(tmp_path / "case.wb")
+    again = other.run(forked.run_id)
+    assert (again.run.forked_from, len(again.steps)) == ("booked-twice", len(forked.steps))
+
+
 def test_a_thread_that_cannot_be_redacted_stays_out(bench: wb.Bench, tmp_path: Path) -> None:
     """A thread with a pickled value is left out and named with the reason; its run can still be read."""
     with contextlib.closing(sqlite3.connect(tmp_path / "raw" / "checkpoints.sqlite")) as database, database:

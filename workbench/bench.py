@@ -322,7 +322,7 @@ class Bench:
         redacted is left in it, RedactionError for another kind; no file is written then.
         """
         chosen = [one if isinstance(one, RecordedRun) else self.run(one) for one in runs]
-        rules = stricter(rules_of(Path.cwd()) or Rules(()), kinds, keys)
+        rules = stricter(rules_of(Path.cwd()) or Rules(), kinds, keys)  # what is handed on is redacted, whatever is kept here
         secret = collection.key_of(self.store)
         return share(self.store, [one.run for one in chosen], Path(path), lambda seen: Redactor(rules, secret, seen), rules.keys)
 
