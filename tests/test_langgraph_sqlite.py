@@ -118,6 +118,13 @@ def skips(path: Path) -> list[Skip]:
     return [record for record in records(path) if isinstance(record, Skip)]
 
 
+def read_whole(path: Path) -> tuple[list[Any], list[Any]]:
+    """Steps with the nodes and channels of their writes, and every state."""
+    found = checkpoints(path)
+    steps = [(one.step, one.source, [(write.node, write.channel, write.value) for write in one.writes]) for one in found]
+    return steps, [langgraph_sqlite.state(path, "t", "", one.checkpoint_id) for one in found]
+
+
 def values(path: Path, channel: str) -> list[Any]:
     return [write.value for one in checkpoints(path) for write in one.writes if write.channel == channel]
 
@@ -196,6 +203,38 @@ def test_the_state_is_what_langgraph_says_it_is(database: Path) -> None:
     newest = checkpoints(database)[-1]
     fetched = langgraph_sqlite.state(database, "t", "", newest.checkpoint_id)
     assert [item if isinstance(item, str) else item["type"] for item in fetched["notes"]] == ["planned", "a", "b", "ai", "yes"]
+
+
+def test_checkpoints_of_every_version_read_alike(database: Path) -> None:
+    """What langgraph before 0.4 (version 1, Sends aside) and 0.4 (version 3) wrote gives the same steps, nodes, writes and states as version 4."""
+    wanted, states_wanted = read_whole(database)
+    for version, more in ((3, {}), (1, {"pending_sends": []})):
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            for row_id, blob in connection.execute("SELECT rowid, checkpoint FROM checkpoints").fetchall():
+                content = ormsgpack.unpackb(blob, ext_hook=ormsgpack.Ext)
+                older = {key: value for key, value in content.items() if key != "updated_channels"} | {"v": version} | more
+                connection.execute("UPDATE checkpoints SET checkpoint = ? WHERE rowid = ?", (ormsgpack.packb(older), row_id))
+        assert read_whole(database) == (wanted, states_wanted)
+    assert any(write[0] == "research" for _, _, writes in wanted for write in writes)
+
+
+def test_a_fork_in_a_production_thread_is_read_with_its_own_parent(database: Path) -> None:
+    """State that was changed at an earlier checkpoint, and the run from there, hang on that checkpoint; what came after it first stays."""
+    before = checkpoints(database)
+    graph = StateGraph(Notes)
+    for node in (plan, research, agent, ask):
+        graph.add_node(node.__name__, node)
+    graph.add_edge(START, "plan")
+    graph.add_edge("research", "agent")
+    graph.add_edge("agent", "ask")
+    at: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": before[2].checkpoint_id}}
+    with saved(database) as saver:
+        forked = graph.compile(checkpointer=saver).update_state(at, {"notes": ["corrected"]}, as_node="research")
+    found = {one.checkpoint_id: one for one in checkpoints(database)}
+    fork = found[forked["configurable"]["checkpoint_id"]]
+    assert (fork.source, fork.parent_checkpoint_id, len(found)) == ("update", before[2].checkpoint_id, len(before) + 1)
+    assert "corrected" in langgraph_sqlite.state(database, "t", "", fork.checkpoint_id)["notes"]
+    assert {one.checkpoint_id for one in before} < found.keys()
 
 
 def test_a_state_that_is_not_there_is_named(database: Path) -> None:
