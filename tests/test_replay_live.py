@@ -207,6 +207,23 @@ def test_shared_budget(tmp_path: Path, ledger: Path) -> None:
     assert (meter.now().model_calls, meter.now().tokens.total) == (3, 45)
 
 
+def test_breaker(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that keeps failing when it is called for real is called no more: the breaker opens, and the receipt says so."""
+    recording = record(tmp_path, "graph", [["pay", {"amount": amount}] for amount in (5, 6, 7)])
+    ledger.write_text("")
+    monkeypatch.setenv("FAILURES", "refused refused refused")
+    forked = live(recording, budget=Budget(failures=2))
+    assert len(ledger.read_text().splitlines()) == 2
+    assert "the breaker is open: pay failed 2 times in a row" in forked.receipt.outcome
+    assert {check.name for check in forked.receipt.checks if check.verdict == "fail"} >= {"nothing halted", "within budget"}
+
+
+def test_http_does_not_go_live(paid: Recording) -> None:
+    """A plain HTTP call can't go live, and what can is told."""
+    with pytest.raises(ForkError, match="'http:get' can't go live: it should be model, model:NAME or tool:NAME"):
+        paid.fork(1, live=("http:get",))
+
+
 def test_name(paid: Recording) -> None:
     """What goes live is named with its kind."""
     with pytest.raises(ForkError, match="'pay' can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:pay"):

@@ -29,7 +29,12 @@ def line(event: str = "done", **fields: Any) -> LedgerEntry:
 def proof(run: Run = PARENT, change: str = "none", live: tuple[str, ...] = (), lines: tuple[LedgerEntry, ...] = (), **fields: Any) -> Proof:
     """What an unchanged replay leaves, but for what is given."""
     whole = {"intact": True, "history": ("a", "a")} | {name: fields.pop(name) for name in ("intact", "history") if name in fields}
-    answer = Answer(**({"ended": "done", "records": (call(from_step=1),), "state": ("s", "s"), "applied": True, "spent": Spent()} | fields))
+    answer = Answer(
+        **(
+            {"ended": "done", "records": (call(from_step=1),), "state": ("s", "s"), "asked": "process", "sandboxed": True, "applied": True, "spent": Spent()}
+            | fields
+        )
+    )
     return Proof(PARENT, run, 0, (0, 1), Change(kind=change), live, answer, lines, {}, **whole)  # type: ignore[arg-type]  # one of the kinds
 
 
@@ -52,6 +57,7 @@ FAILING = {
     ),
     "live as approved": proof(live=("tool:pay",), records=(call(answer="live"),)),
     "every act settled": proof(live=("tool:pay",), records=(call(answer="live"),), lines=(line("begun"),)),
+    "isolation reached": proof(asked="process", sandboxed=False),
     "within budget": proof(records=(call(answer="halted", says="over budget: 1 of 1 steps are spent"),)),
 }
 
@@ -72,6 +78,18 @@ def test_each_check_can_fail(name: str) -> None:
     found = failed(FAILING[name])
     assert name in found
     assert found <= {name, "nothing halted"}
+
+
+def test_isolation_that_is_not_reached() -> None:
+    """A fork that was only guarded is not green where its platform has a sandbox or more was asked for; elsewhere the check says so and does not apply."""
+
+    def verdict(**fields: Any) -> str:
+        return next(check.verdict for check in checks(proof(**fields)) if check.name == "isolation reached")
+
+    assert verdict(sandboxed=False) == "fail"
+    assert verdict(sandboxed=False, sandboxable=False) == "not applicable"
+    assert verdict(sandboxed=False, sandboxable=False, asked="container") == "fail"
+    assert verdict(asked="gvisor") == "pass"
 
 
 def test_clean_is_what_the_checks_say() -> None:

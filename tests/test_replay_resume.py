@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ from workbench.replay.ledger import Pages
 from workbench.replay.sweeps import Cell, Plan, rerun_cell
 from workbench.replay.unfinished import Asked, Unfinished, sifted
 from workbench.sketch import sketch, user
+from workbench.store import Store
 
 
 @pytest.fixture
@@ -109,6 +114,51 @@ def test_killed_in_a_sweep(recording: Recording, tmp_path: Path, monkeypatch: py
     assert again.forked is not None
     assert again.forked.receipt.clean
     assert [(line.name, line.answered) for line in again.forked.lines] == [("pay", "served")] * 2
+
+
+def test_resumed_by_two(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one person resumes a fork a second is refused, and nothing of the fork is touched; afterwards it can be resumed."""
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(0)
+    work = Unfinished.beside(tmp_path / "forks" / "fork.sqlite")
+    told = work.told.read_bytes()
+    with work.claimed(), pytest.raises(ForkError, match="fork is being run or resumed by somebody else just now: wait until that has ended"):
+        go_on(recording, tmp_path / "marker")
+    assert work.told.read_bytes() == told
+    assert go_on(recording, tmp_path / "marker").receipt.clean
+
+
+def test_the_parent_is_killed_during_a_live_effect(recording: Recording, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process that holds the broker is killed while a tool is called for real, resuming does not call it again: its outcome is not known."""
+    store = tmp_path / "kept.db"
+    program = (
+        "import os, pickle, signal, sys\n"
+        "from pathlib import Path\n"
+        "from workbench.replay.approvals import standing\n"
+        "from workbench.replay.broker import Terms\n"
+        "from workbench.store import Store\n"
+        "class Dying(Store):\n"
+        "    def append_entry(self, entry):\n"
+        "        kept = super().append_entry(entry)\n"
+        "        if entry.event == 'begun' and '7' in entry.key:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return kept\n"
+        "recording = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "recording.fork(0, live=('tool:pay',), terms=Terms(standing(['pay']), Dying.open(Path(sys.argv[2]))))\n"
+    )
+    (tmp_path / "recording.pickle").write_bytes(pickle.dumps(recording))
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "recording.pickle"), str(store)], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    before = ledger.read_text()
+    assert [line.split()[1] for line in before.splitlines()] == ["5"]
+    with Store.open(store) as kept:
+        forked = go_on(recording, tmp_path / "marker", terms=Terms(standing(["pay"]), kept))
+        begun = [entry.key for entry in kept.entries() if entry.event == "begun"]
+    assert ledger.read_text() == before
+    assert len(begun) == len(set(begun)) == 2
+    assert "it was begun and never ended, so nobody knows whether it took effect" in forked.receipt.outcome
+    assert not forked.receipt.clean
 
 
 def test_nothing_to_resume(recording: Recording, tmp_path: Path) -> None:

@@ -13,11 +13,10 @@ import pytest
 
 from workbench import bench as wb
 from workbench.bench import Bench
-from workbench.model import Budget, CallCounts, Change, EffectCount, Receipt, Run, Tokens
+from workbench.model import Budget, CallCounts, Change, EffectCount, Receipt, Run, Spent, Tokens
 from workbench.replay import sweeps
-from workbench.replay.budget import Meter
 from workbench.replay.forking import Forked, ForkError
-from workbench.replay.sweeps import Cell, Ended, Plan, cells, spent_by, sweep, used_up
+from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.sketch import model, sketch, tool, user
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
@@ -95,15 +94,16 @@ def test_budget(fast: None) -> None:
     assert all(one.cancelled() for one in never.submitted[1:])
 
 
-def test_live_calls_are_counted() -> None:
-    """Only what was live in a fork spends from the budget of the sweep."""
-    live = PLAN.parent.steps[2].model_copy(update={"notes": ("live",), "tokens": Tokens(total=7), "cost_usd": 0.5})
-    done = forked(PLAN, Cell(1, Change(), 0))
-    meter = Meter(Budget(model_calls=2, seconds=3600))
-    meter.add(spent_by(Forked(done.run.model_copy(update={"steps": (*PLAN.parent.steps, live)}), done.receipt, 1)))
-    assert (meter.now().model_calls, meter.now().tokens.total, meter.now().cost_usd, used_up(meter)) == (1, 7, 0.5, "")
-    meter.add(spent_by(Forked(done.run.model_copy(update={"steps": (live,)}), done.receipt, 0)))
-    assert used_up(meter) == "its 2 live model calls are spent"
+def test_what_forks_spent_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep spends what the receipts of its forks say, and begins no fork after that."""
+
+    def spending(plan: Plan, cell: Cell) -> Ended:
+        done = forked(plan, cell)
+        return Ended(cell, replace(done, receipt=done.receipt.model_copy(update={"spent": Spent(model_calls=2, tokens=Tokens(total=7))})))
+
+    monkeypatch.setattr(sweeps, "rerun_cell", spending)
+    ended = list(sweep(replace(PLAN, budget=Budget(model_calls=2)), cells([1], [Change()], 3), Never()))
+    assert [(one.left, one.error) for one in ended] == [(False, ""), *[(True, "its 2 live model calls are spent")] * 2]
 
 
 def test_a_reader_that_stops_cancels_the_rest(fast: None) -> None:

@@ -26,7 +26,7 @@ from workbench.comparison import Ignored, count_effects
 from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
-from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, NotEvaluated, Receipt, Review, Run, Step
+from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
 from workbench.redaction import Redactor, Rules, rules_of, stricter
@@ -435,6 +435,7 @@ class RecordedRun:
         execute: Collection[str] = (),
         stale: Collection[str] = (),
         seconds: float = 120.0,
+        isolation: Level | None = None,
         approve: Approve | Collection[str] = nobody,
         budget: Budget | Meter | None = None,
         trust: bool = False,
@@ -451,8 +452,9 @@ class RecordedRun:
         approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps. `graph` ("module:attribute") says
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
         served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
-        "model", "http", ...) that have no recording the nearest one's answer, marked. A checkpoint database that we did not record ourselves has
-        to be trusted, once (`trust=True`; `workbench.replay.trust` says why). ForkError says what can't be done.
+        "model", "http", ...) that have no recording the nearest one's answer, marked. `isolation` ("process", "container", "gvisor", "firecracker") is
+        used in place of the level that `[tool.workbench.isolation]` asks for at this run's risk. A checkpoint database that we did not record ourselves
+        has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). ForkError says what can't be done.
         """
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = _change(given | {"answer": answer, "fault": fault})
@@ -473,6 +475,7 @@ class RecordedRun:
             spans=self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id),
             execute=execute,
             stale=stale,
+            isolation=isolation,
         )
         return self._keep(done, scratch, self._changed_since(databases))
 

@@ -25,6 +25,8 @@ StepKind = Literal["model", "tool", "human", "node", "retrieval"]
 Status = Literal["ok", "error", "interrupted", "running", "cancelled"]
 Joined = Literal["exact", "inferred", "none"]
 Severity = Literal["info", "warning", "error"]
+Level = Literal["process", "container", "gvisor", "firecracker"]
+"""How strongly a re-run is shut in, from the weakest to the strongest."""
 EffectClass = Literal["read-only", "idempotent", "effect", "unknown"]
 """What calling a tool does: it only looks; it acts, and a repetition with the same key is the same act; it acts; nobody says."""
 Cause = Literal["first", "retry", "resume", "model"]
@@ -682,6 +684,9 @@ class Receipt(Value):
     effects: tuple[EffectCount, ...] = ()
     outcome: str
     isolation: str
+    isolation_asked: Level | None = None
+    isolation_reached: Level | Literal["guarded"] | None = None
+    """The level that was asked for, and the one that held: `guarded` where the sandbox did not; None where no code of the agent ran."""
     parent_sha256: dict[str, str] = {}
     """Hash of each recorded database (on a server: of the thread's rows) before the fork; `parent_intact` says that it was the same afterwards."""
     parent_intact: bool = True

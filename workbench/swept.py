@@ -92,7 +92,13 @@ class Swept:
     def to_json(self) -> Json:
         """The sweep as JSON: every fork, the rate of the outcome by step and change, and what may be concluded."""
         groups = [
-            {"at": group.at, "change": group.change.model_dump(mode="json"), **self._rate(group)._asdict(), "halted": sum(map(halted, group.runs))}
+            {
+                "at": group.at,
+                "change": group.change.model_dump(mode="json"),
+                **self._rate(group)._asdict(),
+                "halted": sum(map(halted, group.runs)),
+                "difference": self._interval(group),
+            }
             for group in self.groups
         ]
         forks = [
@@ -119,14 +125,23 @@ class Swept:
         why = sorted({one.says for one in self.repetitions if one.says})
         return [counts, *self.verdicts, *(line(says, 300) for says in why[:5])]
 
-    _columns = ("step", "change", "forks", "halted", "outcome held", "came to")
+    _columns = ("step", "change", "forks", "halted", "outcome held", "more than unchanged", "came to")
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for group in self.groups:
             answers = [run.outcome for run in group.runs]
             most = max(set(answers), key=answers.count) if answers else DASH
             stopped = sum(map(halted, group.runs))
-            yield str(group.at), group.name, str(len(group.runs)), str(stopped), str(self._rate(group)), line(most, 100)
+            yield str(group.at), group.name, str(len(group.runs)), str(stopped), str(self._rate(group)), self._difference(group), line(most, 100)
+
+    def _difference(self, group: Group) -> str:
+        """By how much the outcome held more often than unchanged, as its 95 % interval (Newcombe): one that holds 0 shows nothing."""
+        found = self._interval(group)
+        return DASH if found is None else "[{:+.2f}, {:+.2f}]".format(*found)
+
+    def _interval(self, group: Group) -> tuple[float, float] | None:
+        found = self.controlled(group)
+        return found.difference if found else None
 
     def _rate(self, group: Group) -> Share:
         judged = [run for run in group.runs if not halted(run)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.database import Location, location
 from workbench.effects import with_declared
-from workbench.model import Change, Checkpoint, LedgerEntry, Receipt, Run, Span, Status, Step
+from workbench.model import Change, Checkpoint, LedgerEntry, Level, Receipt, Run, Span, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import cut as cutting
@@ -22,12 +22,13 @@ from workbench.replay.broker import Broker, Outside, Terms
 from workbench.replay.budget import Meter
 from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut
+from workbench.replay.isolation import LEVELS
 from workbench.replay.ledger import Pages
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.told import lines, read
-from workbench.replay.unfinished import Asked, Unfinished
+from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
@@ -59,6 +60,7 @@ def fork(
     spans: Iterable[Span] = (),
     execute: Collection[str] = (),
     stale: Collection[str] = (),
+    isolation: Level | None = None,
 ) -> Forked:
     """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
 
@@ -69,18 +71,21 @@ def fork(
 
     `spans` are those the run was read from: they hold what is no step, such as HTTP exchanges. Nodes without recorded calls are served from what they
     wrote; `execute` names those whose code runs instead, "*" all. `stale` names tools (or "model", "http", ...) whose unrecorded calls get the nearest
-    recording's answer, marked.
+    recording's answer, marked. `isolation` is the level to shut it in at, whatever `[tool.workbench.isolation]` says.
 
     Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
     """
     started, graph = time.monotonic(), named(graph)
+    if isolation not in (None, *LEVELS):
+        raise ForkError(f"there is no isolation {isolation!r}; there are {', '.join(LEVELS)}")
     step, names = checked(parent, at, change, live), tuple(sorted(live))
-    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale))
+    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale), isolation)
     cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
-    work = Unfinished.beside(scratch)
-    answer = _rerun(wish, cut, work)
-    return _finished(wish, cut, answer, work, scratch, before, started)
+    work = _begun(wish, scratch)
+    with work.claimed():
+        answer = _rerun(wish, cut, work)
+        return _finished(wish, cut, answer, work, scratch, before, started)
 
 
 def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: Terms | None = None, seconds: float | None = None) -> Forked:
@@ -100,8 +105,12 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
         raise ForkError(f"what {asked.run_id} did live stands in the ledger that it was made with: resume it with that one, or acts would be done twice")
     cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
-    answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
-    return _finished(wish, cut, answer, work, scratch, before, started)
+    try:
+        with work.claimed():
+            answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
+            return _finished(wish, cut, answer, work, scratch, before, started)
+    except ClaimedError as error:
+        raise ForkError(f"{asked.run_id} is being run or resumed by somebody else just now: wait until that has ended, then look for its receipt") from error
 
 
 def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: Path, before: dict[str, str], started: float) -> Forked:
@@ -131,8 +140,9 @@ def _hashes(databases: Sequence[Location], thread_id: str) -> dict[str, str]:
 # ---- the re-run
 
 
-def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
-    """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
+def _begun(wish: Wish, scratch: Path) -> Unfinished:
+    """The folder of a new re-run. ForkError when it is there already."""
+    work = Unfinished.beside(scratch)
     asked = Asked(
         run_id=wish.run_id, parent_run_id=wish.parent.run_id, at=wish.step.index, change=wish.change, graph=wish.graph, live=wish.live, seconds=wish.seconds
     )
@@ -140,6 +150,11 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
         work.make(asked)
     except FileExistsError:
         raise ForkError(f"{wish.run_id} was begun before and is not finished: resume it, or remove {work.folder}") from None
+    return work
+
+
+def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
+    """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
     request = request_of(wish, cut, work.folder)
     try:
         cutting.copy(cut, Path(request.database), wish.run_id)

@@ -83,9 +83,10 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     if ear.failure is not None:
         raise ear.failure
     try:
-        return Answer.model_validate_json(answer.read_bytes())
+        told = Answer.model_validate_json(answer.read_bytes())
     except (FileNotFoundError, ValidationError):
         raise ProcessError(f"the re-run's process died (status {process.returncode}) without an answer{_tail(output)}") from None
+    return told.model_copy(update={"asked": launch.level, "sandboxable": sys.platform == "linux"})
 
 
 @contextmanager

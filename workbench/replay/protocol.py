@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from workbench.model import Budget, CallRecord, Cassette, EffectClass, Json, Span, Spent, Value
+from workbench.model import Budget, CallRecord, Cassette, EffectClass, Json, Level, Span, Spent, Value
 
 
 class Fault(Value):
@@ -95,6 +95,8 @@ class Request(Value):
     outside: tuple[str, ...] = ()
     """What is live outside the sandbox, asked for over the line: `tool:NAME`, `model:NAME`."""
     budget: Budget = Budget()
+    isolation: Level | None = None
+    """The level of isolation asked for; None leaves it to what the user's project asks for at its risk."""
     declared: Mapping[str, EffectClass] = {}
     """What calling a tool does, by its name, where the user's project declares that."""
     nodes: tuple[str, ...] = ()
@@ -132,6 +134,10 @@ class Answer(Value):
     """Ids of tasks of the re-run, each with that of the recorded one that it repeated."""
     isolation: str = ""
     sandboxed: bool = False
+    asked: Level | None = None
+    """The level of isolation it was started at."""
+    sandboxable: bool = True
+    """Whether the platform offers a sandbox at all."""
     spent: Spent = Spent()
     applied: bool = False
     """Whether some call met the change."""

@@ -14,6 +14,8 @@ from workbench.replay.protocol import Answer
 
 SHORTEST_SHARED_TEXT = 3
 LEAST_SHARED_NUMBER = 10
+SPENT = ("over budget: ", "the breaker is open: ")
+"""How a meter says that no more may be spent; what refuses a live call puts its own words before."""
 MOVED, REPEATED = "moved", "repeated"
 REACHED = "it reached for "
 """How the note of a node begins that was refused something, so that its recorded writes were served."""
@@ -65,6 +67,8 @@ def receipt_of(proof: Proof, graph: str, parent_sha256: Mapping[str, str], secon
         effects=count_effects(proof.parent, run),
         outcome=outcome(run, answer),
         isolation=answer.isolation,
+        isolation_asked=answer.asked,
+        isolation_reached=None if answer.asked is None else answer.asked if answer.sandboxed else "guarded",
         parent_sha256=dict(parent_sha256),
         parent_intact=proof.intact,
         prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[: proof.prefix]]),
@@ -253,8 +257,19 @@ def _settled(proof: Proof) -> Verdict:
 
 
 def _within(proof: Proof) -> Verdict:
-    beyond = [one.says for one in proof.records if one.answer == "halted" and one.says.startswith(("over budget", "the breaker"))]
+    beyond = [one.says for one in proof.records if one.answer == "halted" and any(words in one.says.partition("\n")[0] for words in SPENT)]
     return (False, beyond[0]) if beyond else (True, f"{proof.answer.spent.model_calls} live model calls, {proof.answer.spent.steps} calls in all")
+
+
+def _isolated(proof: Proof) -> Verdict:
+    """The level asked for was reached. Where the platform has no sandbox, nobody expects one: that is told, and not held against the fork."""
+    answer = proof.answer
+    if answer.asked is None:
+        return None, "no code of the agent ran"
+    if answer.sandboxed:
+        return True, f"the level {answer.asked} was asked for and reached"
+    says = f"the level {answer.asked} was asked for and not reached: the fork was only guarded"
+    return (False, says) if answer.sandboxable or answer.asked != "process" else (None, f"{says}, as this platform offers no sandbox")
 
 
 CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
@@ -270,5 +285,6 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "live as approved": _approved,
     "every act settled": _settled,
     "within budget": _within,
+    "isolation reached": _isolated,
 }
 """What a receipt is judged by."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.database import Location
-from workbench.model import Budget, Change, EffectClass, Run, Span, Spent, Tokens, digest
+from workbench.model import Budget, Change, EffectClass, Run, Span, digest
 from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter, left
 from workbench.replay.forking import Forked, ForkError, fork, resume
@@ -69,13 +69,6 @@ class Plan:
 
 
 WORDS = {"model_calls": "live model calls", "tokens": "tokens", "usd": "US$", "seconds": "seconds"}
-
-
-def spent_by(done: Forked) -> Spent:
-    """What a fork spent on what was live in it."""
-    steps = [one for one in done.run.steps[done.prefix :] if one.kind == "model" and "live" in one.notes]
-    costs = [cost for one in steps if (cost := one.cost_usd) is not None]
-    return Spent(model_calls=len(steps), tokens=sum((one.tokens for one in steps), Tokens()), cost_usd=sum(costs) if costs else None)
 
 
 def used_up(meter: Meter) -> str:
@@ -147,8 +140,8 @@ def _as_they_end(futures: dict[Future[Ended], Cell], meter: Meter) -> Iterator[E
         finished, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in finished:
             ended = _result(future, futures[future])
-            if ended.forked:
-                meter.add(spent_by(ended.forked))
+            if ended.forked and (spent := ended.forked.receipt.spent):
+                meter.add(spent)
             yield ended
         if reason := used_up(meter):
             cancelled = _cancel(pending)  # an executor need not say of a cancelled one that it has ended

@@ -24,6 +24,10 @@ INTERRUPT = -3
 """The index of an interrupt among a task's writes."""
 
 
+class ClaimedError(RuntimeError):
+    """Somebody else is at work on this re-run."""
+
+
 class Asked(Value):
     """What an unfinished fork was asked for, as it stands in its folder."""
 
@@ -58,6 +62,16 @@ class Unfinished:
         for part in ("inside", "outside"):
             (self.folder / part).mkdir()
         (self.folder / "asked.json").write_text(asked.model_dump_json(), "utf-8")
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Be the only one who works in the folder. ClaimedError while another does; a claim ends with the process that made it, also by a kill."""
+        with contextlib.closing(sqlite3.connect(self.folder / "claim.sqlite", timeout=0, isolation_level=None)) as claim:
+            try:
+                claim.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                raise ClaimedError(str(self.folder)) from error
+            yield
 
     def promise(self, request: Request, history: str) -> None:
         """Keep what is to be done before it is begun, and the hash of what leads to the cut: from here on it can be resumed."""

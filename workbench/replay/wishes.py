@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location
-from workbench.model import Change, Run, Span, Step
+from workbench.model import Change, Level, Run, Span, Step
 from workbench.replay import changes
 from workbench.replay import cut as cutting
 from workbench.replay.broker import Terms
@@ -46,6 +46,7 @@ class Wish:
     spans: tuple[Span, ...] = ()
     execute: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    isolation: Level | None = None
 
 
 def named(graph: object) -> str:
@@ -66,7 +67,9 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step
     """The step to fork at. ForkError where this can't be made there, naming what would be right."""
     for one in live:
         if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
-            raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:{one}?")
+            plain = one.startswith("http")
+            hint = "a plain HTTP call never goes live, make it a tool's; its recorded answer is served" if plain else f"did you mean tool:{one}?"
+            raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; {hint}")
     try:
         step = changes.check(parent, at, change, live)
     except ChangeError as error:
@@ -134,6 +137,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         outside=tuple(one for one in wish.live if one != MODEL),
         budget=wish.terms.limits,
         declared=wish.terms.declared,
+        isolation=wish.isolation,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         inputs=cutting.later_inputs(cut, _last(parent)),

@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from workbench import project
+from workbench.model import Level
 from workbench.replay.isolation.container import Container
 from workbench.replay.isolation.launch import Launch, Task
 from workbench.replay.isolation.microvm import MicroVM
 from workbench.replay.isolation.risk import risk_of
-from workbench.replay.isolation.settings import LEVELS, RISKS, IsolationError, Level, Settings, parse
+from workbench.replay.isolation.settings import LEVELS, RISKS, IsolationError, Settings, parse
 from workbench.replay.protocol import Request
 
 __all__ = ["LEVELS", "RISKS", "IsolationError", "Launch", "Level", "Settings", "Task", "lacks", "launched", "settings_of"]
@@ -35,21 +37,22 @@ def lacks(level: Level, settings: Settings) -> str:
 
 @contextmanager
 def launched(request: Request, task: Task, settings: Settings) -> Iterator[Launch]:
-    """The command that does a request at the level its risk asks for. IsolationError when this machine does not reach it."""
+    """The command that does a request at the level asked for, else at that of its risk. IsolationError when this machine does not reach it."""
     risk = risk_of(request)
-    level = settings.level(risk)
+    level = request.isolation or settings.level(risk)
     if lacking := lacks(level, settings):
         reached = [one for one in LEVELS if not lacks(one, settings)]
         raise IsolationError(
-            f"runs of {risk} risk are re-run at the level {level!r}, which this machine does not reach: {lacking}. Install it, or choose another in "
+            f"{'this fork' if request.isolation else f'a run of {risk} risk'} is to be re-run at the level {level!r}, "
+            f"which this machine does not reach: {lacking}. Install it, or choose another with isolation= (--isolation), or in "
             f'[tool.workbench.isolation] of your pyproject.toml, such as {risk} = "{reached[-1]}"; reached here: {", ".join(reached)}'
         )
     backend = _backend(level, settings)
     if backend is None:
-        yield Launch((sys.executable, *task.arguments("")), task.environment)
+        yield Launch((sys.executable, *task.arguments("")), task.environment, level)
         return
     with backend.launched(task) as launch:
-        yield launch
+        yield replace(launch, level=level)
 
 
 def _backend(level: Level, settings: Settings) -> Container | MicroVM | None:

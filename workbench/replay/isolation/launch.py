@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.model import Level
+
 CHILD = "workbench.replay.child"
 
 
@@ -29,7 +31,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Launch:
-    """A command with its environment."""
+    """A command with its environment, and the level of isolation that it is to reach."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    level: Level = "process"

@@ -24,9 +24,8 @@ from typing import Literal, cast, get_args
 
 from pydantic import Field, ValidationError
 
-from workbench.model import Json, Value
+from workbench.model import Json, Level, Value
 
-Level = Literal["process", "container", "gvisor", "firecracker"]
 Risk = Literal["low", "medium", "high", "critical"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 """From the weakest to the strongest."""
