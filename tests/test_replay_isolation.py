@@ -114,6 +114,12 @@ def test_a_level_that_is_not_reached(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ForkError, match=r"high risk .* 'firecracker', which this machine does not reach: firecracker is not on the PATH.*high = \"process\""):
         recording.fork(0)
+    with pytest.raises(ForkError, match=r"this fork is to be re-run at the level 'gvisor', which this machine does not reach: docker is not on the PATH"):
+        recording.fork(0, run_id="other", scratch=tmp_path / "other.sqlite", isolation="gvisor")
+    receipt = recording.fork(0, run_id="third", scratch=tmp_path / "third.sqlite", isolation="process").receipt
+    assert (receipt.isolation_asked, receipt.isolation_reached in ("process", "guarded")) == ("process", True)
+    with pytest.raises(ForkError, match="there is no isolation 'podman'; there are process, container, gvisor, firecracker"):
+        recording.fork(0, isolation="podman")
     checks = {one.name: one for one in _isolation()}
     assert checks["level firecracker"].says.endswith("; asked for by high risk")
     assert (checks["level firecracker"].well, checks["level gvisor"]) == (False, Check("level gvisor", True, "not reached here: docker is not on the PATH"))
