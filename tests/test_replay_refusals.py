@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from tests import replay_misfits
 from tests.replay_recording import AGENTS, record
 from workbench.cli import app
 from workbench.model import Cassette
-from workbench.replay import ForkError
+from workbench.replay import ForkError, trust
 from workbench.replay.trust import UntrustedError
+from workbench.sketch import sketch
+from workbench.store import Store
 
 TWO = [["book", {"flight": "NH 1"}], ["book", {"flight": "NH 2"}]]
 MISFITS = replay_misfits.__name__
@@ -57,6 +60,22 @@ def test_untrusted_database(run: wb.RecordedRun, ledger: Path) -> None:
     assert run.fork(0, graph=f"{AGENTS}:graph").receipt.calls == forked.receipt.calls
     assert forked.fork(0, graph=f"{AGENTS}:graph").receipt.clean
     assert ledger.read_text() == before
+
+
+def test_a_copy_of_a_sample_needs_no_word(tmp_path: Path) -> None:
+    """The incidents that ship may be copied elsewhere; a copy that was changed by a byte is a stranger's."""
+    original = trust.SAMPLES / "booked_twice" / "checkpoints.sqlite"
+    copied = tmp_path / "copied.sqlite"
+    shutil.copyfile(original, copied)
+    with Store.open(tmp_path / "store.db") as store:
+        trust.check(store, sketch(), [copied])
+        with copied.open("r+b") as stream:
+            stream.seek(-1, 2)
+            last = stream.read(1)
+            stream.seek(-1, 2)
+            stream.write(bytes([last[0] ^ 1]))
+        with pytest.raises(UntrustedError):
+            trust.check(store, sketch(), [copied])
 
 
 def test_checkpoints_alone(run: wb.RecordedRun, ledger: Path) -> None:
