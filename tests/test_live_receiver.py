@@ -376,10 +376,10 @@ def test_a_trace_that_cannot_be_derived_keeps_no_other_from_its_run(store: Store
     """An error in deriving one trace is logged with its id, that trace stays pending, and the others have their runs."""
     other, whole = "ff" * 16, collection.normalise
 
-    def broken(spans, checkpoints, logs):
+    def broken(spans, checkpoints, logs, read):
         if spans[0].trace_id == TRACE:
             raise ZeroDivisionError("unforeseen")
-        return whole(spans, checkpoints, logs)
+        return whole(spans, checkpoints, logs, read)
 
     monkeypatch.setattr(collection, "normalise", broken)
     collection.add_live(store, origin_of("otlp-receiver", "s"), [Span(trace_id=trace, span_id="ab" * 8, name="a") for trace in (TRACE, other)])
