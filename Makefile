@@ -55,6 +55,7 @@ bench: setup  ## measure against floors taken in the same run
 	$(BIN)/python -m tests.bench.checkpoints
 	$(BIN)/python -m tests.bench.forks
 	$(BIN)/python -m tests.bench.replaying
+	$(BIN)/python -m tests.bench.detecting
 
 bench-million: setup  ## a million spans: memory, and the last 100,000 against the first
 	$(BIN)/python -m tests.bench.million

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,8 +14,9 @@ import pytest
 from workbench import detection
 from workbench.checklist import CHECKLIST, Capability, Item, capability_of
 from workbench.model import Finding, NotEvaluated, Run
-from workbench.plugins import Detector, PluginError, _detector
+from workbench.plugins import Detector, PluginError, _detector, detectors
 from workbench.sketch import sketch, tool, user
+from workbench.store import Store
 
 
 def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.MonkeyPatch):
@@ -99,3 +104,18 @@ def test_a_step_cites_what_it_holds_and_nothing_else():
         run.step(0).at("$.tool_call.arguments.seat")
     with pytest.raises(LookupError, match="no step 9"):
         run.step(9)
+
+
+def test_runs_are_examined_elsewhere_too(tmp_path: Path):
+    """On an executor the same is found, in the same order, and every run is looked at once."""
+    runs = [sketch(user("go"), *(tool("poll", {}, "nothing") for _ in range(number % 5 + 1)), run_id=f"run-{number}") for number in range(7)]
+    found = []
+    for name, executor in (("here", None), ("elsewhere", ProcessPoolExecutor(1, mp_context=get_context("spawn")))):
+        with Store.open(tmp_path / name) as store, executor or contextlib.nullcontext():
+            store.save_runs(runs)
+            done = detection.detect(store, executor=executor)
+            found.append((done.examined, store.examined(), store.verdicts()))
+            assert detection.detect(store, executor=executor).examined == []
+            assert set(done.seconds) == set(detectors())
+    assert found[0] == found[1]
+    assert any(findings for findings, _ in found[0][1].values())

@@ -106,10 +106,10 @@ class Bench:
         """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is."""
         return collection.renormalise(self.store, progress=progress)
 
-    def detect(self, *, progress: Callable[[str, int, int], None] | None = None) -> Detected:
-        """Examine what has not been examined; returns every finding of the store, the gravest first."""
+    def detect(self, *, progress: Callable[[str, int, int], None] | None = None, executor: Executor | None = None) -> Detected:
+        """Examine what has not been examined, on an `executor` of processes if one is given; returns every finding of the store, the gravest first."""
         collection.catch_up(self.store)
-        done = detection.detect(self.store, progress=progress)
+        done = detection.detect(self.store, progress=progress, executor=executor)
         return Detected(*self._said(), done)
 
     def baseline(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None, status: str | None = "ok") -> Baseline:

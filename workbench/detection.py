@@ -6,10 +6,13 @@ import hashlib
 import inspect
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from typing import NamedTuple
 
 from workbench import signals, verdict
 from workbench.model import Finding, NotEvaluated, Run
@@ -17,6 +20,8 @@ from workbench.plugins import Detector, detectors
 from workbench.store import Store
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
+AHEAD = 64
+"""How many runs wait for an executor at most."""
 Detect = Callable[[], Iterable[Finding | NotEvaluated]]
 """A detector's function with what it is to look at."""
 
@@ -30,18 +35,59 @@ class Detection:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def detect(store: Store, *, only: Collection[str] | None = None, progress: Callable[[str, int, int], None] | None = None) -> Detection:
-    """Examine every run (or `only` these) that these detectors have not seen yet; `progress(run_id, done, total)` is called before each."""
+def detect(
+    store: Store,
+    *,
+    only: Collection[str] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    executor: Executor | None = None,
+) -> Detection:
+    """Examine every run (or `only` these) that these detectors have not seen yet; `progress(run_id, done, total)` is called before each is stored.
+
+    With an `executor` of processes the runs are examined there, some at a time, so that memory stays bounded; this process alone writes to the store.
+    """
     result = Detection()
     fingerprint = _fingerprint()
     waiting = [run_id for run_id in store.unexamined(fingerprint) if only is None or run_id in only]
-    for number, run in enumerate(store.runs(waiting)):
+    runs = store.runs(waiting)
+    for number, one in enumerate(map(examined, runs) if executor is None else _spread(executor, runs)):
         if progress:
-            progress(run.run_id, number, len(waiting))
-        findings, lacks = examine(run, result)
-        store.save_examination(run.run_id, fingerprint, findings, lacks, verdict.verdict_of(run, findings))
-        result.examined.append(run.run_id)
+            progress(one.run_id, number, len(waiting))
+        store.save_examination(one.run_id, fingerprint, one.findings, one.lacks, one.verdict)
+        result.examined.append(one.run_id)
+        result.failures += one.failures
+        for name, seconds in one.seconds.items():
+            result.seconds[name] = result.seconds.get(name, 0.0) + seconds
     return result
+
+
+class Examined(NamedTuple):
+    """What came of examining one run. It holds plain values, so that it can come from another process."""
+
+    run_id: str
+    findings: list[Finding]
+    lacks: list[NotEvaluated]
+    verdict: verdict.Verdict
+    failures: list[str]
+    seconds: dict[str, float]
+
+
+def examined(run: Run) -> Examined:
+    """One run, looked at by every detector, with the verdict on it."""
+    done = Detection()
+    findings, lacks = examine(run, done)
+    return Examined(run.run_id, findings, lacks, verdict.verdict_of(run, findings), done.failures, done.seconds)
+
+
+def _spread(executor: Executor, runs: Iterable[Run]) -> Iterator[Examined]:
+    """Examine runs on an executor, in order, at most so many at once."""
+    waiting: deque[Future[Examined]] = deque()
+    for run in runs:
+        waiting.append(executor.submit(examined, run))
+        if len(waiting) >= AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def examine(run: Run, result: Detection | None = None) -> tuple[list[Finding], list[NotEvaluated]]:
