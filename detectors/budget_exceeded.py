@@ -50,7 +50,8 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     for limit in limits:
         yield from _passed(run, limit)
     if cut is not None:
-        yield _finding(run, cut, "$.error", 0.8, f"the run was cut off by a limit at step {cut.index}: {(cut.error or '')[:160]}", {"cut_at": cut.index})
+        said = (cut.error or "").partition("\n")[0][:160]
+        yield _finding(run, cut, "$.error", 0.8, f"the run was cut off by a limit at step {cut.index}: {said}", {"cut_at": cut.index})
 
 
 def _limits(value: Json, depth: int = 0) -> Iterator[Limit]:

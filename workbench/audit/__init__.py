@@ -100,7 +100,7 @@ class _Tally:
         self.holds += sign.holds
         self.fails += not sign.holds
         if len(self.said[sign.holds]) < CITED:
-            self.said[sign.holds].append(sign.says)
+            self.said[sign.holds].append(sign.says if run.run_id in sign.says else f"{run.run_id}: {sign.says}")
             if sign.step is not None and sign.path:
                 self.cited[sign.holds].append(Evidence.cite(run, sign.step, sign.path, sign.says))
 
