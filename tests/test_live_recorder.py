@@ -241,6 +241,8 @@ def test_spans_also_go_where_they_went_before(tmp_path: Path, monkeypatch):
 
 
 def test_what_is_no_graph_is_named(tmp_path: Path):
-    """A graph that was not compiled is an error that asks for it."""
+    """A graph that was not compiled is an error that asks for it, and nothing was switched on."""
     with pytest.raises(RecordError, match=r"found StateGraph; did you forget .compile\(\)"):
         wb.record(StateGraph(MessagesState), tmp_path / "x.db")
+    assert not LangChainInstrumentor().is_instrumented_by_opentelemetry
+    assert not (tmp_path / "x.db").exists()

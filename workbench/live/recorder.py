@@ -102,14 +102,15 @@ def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: s
             _open.pop().close()
         name = agent or getattr(graph, "name", None) or "agent"
         annotator = Annotator(confidence)
+        annotated = _annotated(graph, annotator, agent)  # what can't be recorded is refused before anything is switched on
         exporter = StoreExporter(store, name=f"recorder:{name}", late=annotator.late)
         try:
             provider, instrumentor = _instrumented(exporter, name)
-            outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
-            recording = Recording(_annotated(graph, annotator, agent), exporter, instrumentor, outgoing)
         except RecordError:
             exporter.shutdown()
             raise
+        outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
+        recording = Recording(annotated, exporter, instrumentor, outgoing)
         _open.append(recording)
         return recording
 
