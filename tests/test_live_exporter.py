@@ -183,9 +183,9 @@ def test_a_stuck_store_blocks_nothing_and_what_is_dropped_is_told(tmp_path: Path
         assert sum(skip.count for _, skip in store.skips() if "queue was full" in skip.reason) == 20
 
 
-def test_a_store_that_fails_is_tried_again(exporter: StoreExporter, monkeypatch, caplog):
-    """Spans wait while the store can't be written to, and are stored once it can."""
-    whole, fails = collection.add_live, iter([StoreError("full"), OSError("gone")])
+def failing(monkeypatch, *errors: Exception) -> None:
+    """Have the store raise these errors, one a time, before it stores again."""
+    whole, fails = collection.add_live, iter(errors)
 
     def flaky(*arguments):
         for error in fails:
@@ -193,6 +193,11 @@ def test_a_store_that_fails_is_tried_again(exporter: StoreExporter, monkeypatch,
         return whole(*arguments)
 
     monkeypatch.setattr(collection, "add_live", flaky)
+
+
+def test_a_store_that_fails_is_tried_again(exporter: StoreExporter, monkeypatch, caplog):
+    """Spans wait while the store can't be written to, and are stored once it can."""
+    failing(monkeypatch, StoreError("full"), OSError("gone"))
     provider = provider_of(exporter)
     emit(provider, 3)
     assert provider.force_flush()
@@ -202,14 +207,7 @@ def test_a_store_that_fails_is_tried_again(exporter: StoreExporter, monkeypatch,
 
 def test_an_error_of_ours_stays_with_us(exporter: StoreExporter, monkeypatch, caplog):
     """An error nobody foresaw costs its batch, which is counted, and the next one is written."""
-    whole, fails = collection.add_live, iter([ZeroDivisionError("unforeseen")])
-
-    def flaky(*arguments):
-        for error in fails:
-            raise error
-        return whole(*arguments)
-
-    monkeypatch.setattr(collection, "add_live", flaky)
+    failing(monkeypatch, ZeroDivisionError("unforeseen"))
     provider = provider_of(exporter)
     emit(provider, 1)
     assert provider.force_flush()

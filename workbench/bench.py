@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -26,7 +26,7 @@ from workbench.comparison import Ignored, count_effects
 from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
-from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Step
+from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
 from workbench.redaction import Redactor, Rules, rules_of, stricter
@@ -395,7 +395,7 @@ class RecordedRun:
     @property
     def cassette(self) -> RunCassette:
         """Its recorded interactions, and how much of it they let replay."""
-        spans = self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id)
+        spans = self._spans()
         return RunCassette(record(self.run, spans, scrub=configured(Path.cwd())))
 
     def state(self, index: int) -> dict[str, Json]:
@@ -414,6 +414,10 @@ class RecordedRun:
         from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
 
         return Stepper(self.run, self.findings, state=self._state_of, step=step)
+
+    def _spans(self) -> Iterable[Span]:
+        """The spans this run was read from."""
+        return self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id)
 
     def _state_of(self, step: Step) -> dict[str, Json]:
         return collection.state(self.bench.store, self.run, step)
@@ -472,7 +476,7 @@ class RecordedRun:
             scratch=scratch,
             seconds=seconds,
             terms=self._terms(approve, budget),
-            spans=self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id),
+            spans=self._spans(),
             execute=execute,
             stale=stale,
             isolation=isolation,
@@ -575,7 +579,7 @@ class RecordedRun:
 
         graph = graph or _graph_of(self.run.agent)
         grave = [one for one in self.findings if one.severity != "info"]
-        spans = self.bench.store.spans(step.trace_id for step in self.steps if step.trace_id)
+        spans = self._spans()
         case = Case.of(self.run, findings=grave, databases=self._databases(trusted=trust), graph=graph, spans=spans)
         name = Path(folder) / case_name(self.run_id)
         test, beside = name.with_suffix(".py"), name.with_suffix(".case.json")
@@ -632,7 +636,7 @@ class RecordedRun:
     ) -> Iterator[Repetition]:
         """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
         databases, store = self._databases(), self.bench.store
-        spans = tuple(store.spans(step.trace_id for step in self.steps if step.trace_id))
+        spans = tuple(self._spans())
         plan = Plan(self.run, tuple(databases), graph or _graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, _declared())
         store.forks.mkdir(exist_ok=True)
         known, notes = set(store.run_ids()), self._changed_since(databases)

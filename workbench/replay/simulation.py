@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from workbench.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
 from workbench.models import name_of
+from workbench.replay import alterations
 from workbench.replay.answers import recorded_messages
 from workbench.replay.cassette import Call, Divergence, Tape, canonical_messages, edited, record
 from workbench.replay.forking import Forked, ForkError
@@ -26,7 +27,8 @@ MODEL_CALLS, SECONDS = 25, 120.0
 ISOLATION = "no code of the agent ran: a generic loop asked the model, tools were answered from the recording"
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 CHANGES = ("none", "tool_result", "message", "system", "tools", "answer", "fault")
-FAULTS = {"timeout": "TimeoutError: no answer (injected by the fork)", "error": "RuntimeError: failed (injected by the fork)", "empty": ""}
+STRUCK = alterations.FAULTS | {"empty": ""}
+"""What a tool call that a fault strikes comes to."""
 
 
 @dataclass
@@ -165,9 +167,9 @@ def _struck(one: Interaction, step: Step, fault: Json) -> Interaction:
     kind = fault if isinstance(fault, str) else fault.get("kind", "error")
     if one.step != step.index:
         return one
-    if kind not in FAULTS:
-        raise ForkError(f"a simulation can inject {', '.join(FAULTS)}, not {kind}: it has no tool that could be slow")
-    return one.model_copy(update={"result": None, "error": FAULTS[kind] or None})
+    if kind not in STRUCK:
+        raise ForkError(f"a simulation can inject {', '.join(STRUCK)}, not {kind}: it has no tool that could be slow")
+    return one.model_copy(update={"result": None, "error": STRUCK[kind] or None})
 
 
 def _go_on(loop: _Loop, waiting: Sequence[ToolCall], model_calls: int, until: float) -> None:
