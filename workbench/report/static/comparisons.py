@@ -1,0 +1,75 @@
+"""Two runs side by side in a notebook: effects and outcomes first, then what differs."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from workbench.calls import token_count
+from workbench.model import Comparison, Run
+from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, told_sides
+from workbench.report.markup import Markup, element, join, visible
+from workbench.report.quantities import DASH, line, plural, spending
+from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, quiet, table_of, whole
+
+SIDE_CHARS = 240
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Two runs side by side: effects and outcomes first, then what differs."""
+    left, right = comparison.left, comparison.right
+    facts = [
+        ("outcome", line(left.outcome, 300), line(right.outcome, 300)),
+        ("steps", str(len(left.steps)), str(len(right.steps))),
+        ("spent", *(spending(token_count(run.tokens), run.cost_usd) for run in (left, right))),
+        *([("findings", "", findings)] if (findings := findings_words(comparison)) else []),
+    ]
+    effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
+    changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
+    return element(
+        "div",
+        table_of(("", f"original {left.run_id}", f"fork {right.run_id}"), facts, [""] * len(facts)),
+        table_of(("act", "original", "fork", "change"), effects, changed) if effects else quiet("neither run attempted a side effect"),
+        _alignment(comparison),
+    )
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Two runs as text: effects, outcomes, first divergence."""
+    first = comparison.first_divergence
+    where = (
+        "nowhere: the same step by step"
+        if first is None
+        else f"step {DASH if first.left is None else first.left} / {DASH if first.right is None else first.right}"
+    )
+    lines = [
+        f"{comparison.left.run_id} against {comparison.right.run_id}",
+        *(f"  {one.key}: {effect_says(comparison, one)}" for one in comparison.effects[:MAX_ROWS]),
+    ]
+    findings = findings_words(comparison)
+    lines += [f"  findings {findings}"] if findings else []
+    return visible(
+        "\n".join([*lines, f"  diverges {where}", f"  original: {line(comparison.left.outcome, 200)}", f"  fork:     {line(comparison.right.outcome, 200)}"])
+    )
+
+
+def _alignment(comparison: Comparison) -> Markup:
+    rows, tones = list[tuple[str, ...]](), list[str]()
+    for row in islice(folded(comparison), MAX_STEPS):
+        if isinstance(row, int):
+            rows.append(("=", "…", f"{plural(row, 'step')} the same", "…", "", ""))
+            tones.append("quiet")
+            continue
+        sign = whole(first_word(row)) if row is comparison.first_divergence else SIGNS[row.relation]
+        told = told_sides(comparison, row)
+        rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.aspects or row.differs)))
+        tones.append("quiet" if row.relation == "same" else "warning")
+    heading = f"side by side ({plural(len(comparison.rows), 'row')})"
+    return element("details", element("summary", heading), table_of(("", "", "original", "", "fork", "differs in"), rows, tones), open=True)
+
+
+def _side(run: Run, index: int | None, told: str) -> tuple[str, str]:
+    if index is None:
+        return DASH, ""
+    step = run.step(index)
+    edited = element("span", "◆ edited ", style=f"color:{COLOURS['warning']};font-weight:bold") if "edited" in step.notes else ""
+    return str(index), join(edited, line(f"{step.name} {told}", SIDE_CHARS))

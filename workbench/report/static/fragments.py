@@ -1,0 +1,71 @@
+"""What static views are made of: HTML fragments that survive JupyterLab's sanitizer, and the same as text.
+
+No style sheet, no SVG, no scripts: elements with literal inline colours that read on light and on dark. A notebook reopened years later, on a
+web page or on paper, shows them as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from workbench.report.markup import Markup, element, visible
+
+COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
+"""At least 3:1 on white and on dark grey; never the only sign."""
+SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
+STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
+CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
+
+
+def tabular_html(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> str:
+    """A heading, sentences below it, and a table whose rows carry their tone."""
+    table = table_of(columns, rows[:MAX_ROWS], tones[:MAX_ROWS])
+    return element("div", element("b", title), *(element("div", one) for one in says), table, *map(quiet, rest(len(rows))))
+
+
+def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as text, in columns."""
+    shown = [columns, *rows[:MAX_ROWS]]
+    widths = [max(len(row[place]) for row in shown) for place in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    return visible("\n".join([title, *(f"  {one}" for one in says), *(f"  {one}" for one in lines), *rest(len(rows))]))
+
+
+def heading(title: str, status: str, facts: list[str]) -> Markup:
+    """What it is, how it ended, and what else is known of it."""
+    return element("div", element("b", title), " ", badge(status, STATUS_TONE[status]), quiet(" · ".join(facts)))
+
+
+def badge(sign: str, tone: str, word: str | None = None) -> Markup:
+    """A sign and a word in the colour of a tone."""
+    return element("span", f"{SIGN[sign]} {word or sign}", style=f"color:{COLOURS[tone]};font-weight:bold;white-space:nowrap")
+
+
+def whole(word: str) -> Markup:
+    """A name that isn't broken at its dashes, unless it is too long for a column."""
+    return element("span", word, style="white-space:nowrap") if len(word) <= WHOLE_CHARS else element("span", word)
+
+
+def quiet(text: str) -> Markup:
+    """A line that may be passed over."""
+    return element("div", text, style=f"color:{COLOURS['quiet']}")
+
+
+def rest(total: int) -> list[str]:
+    """How many rows a table leaves out, in no words or one line of them."""
+    return [f"and {total - MAX_ROWS:,} more"] if total > MAX_ROWS else []
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> Markup:
+    """A table whose rows carry a coloured edge where they have a tone."""
+    head = element("tr", *(element("th", name, style=f"{CELL};font-weight:normal;color:{COLOURS['quiet']}") for name in columns))
+    body = [
+        element("tr", *(element("td", cell, style=f"{CELL};{_edge(tone)}" if not number else CELL) for number, cell in enumerate(row)))
+        for row, tone in zip(rows, tones, strict=True)
+    ]
+    return element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse;margin:4px 0")
+
+
+def _edge(tone: str) -> str:
+    return f"border-left:3px solid {COLOURS[tone] if tone else 'transparent'};padding-left:8px"

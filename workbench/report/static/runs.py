@@ -1,0 +1,86 @@
+"""Runs in a notebook: one with its outcome, findings and steps, or many in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from workbench.calls import token_count
+from workbench.model import Finding, Run, Step
+from workbench.report.claims import ORDER
+from workbench.report.markup import element, visible
+from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
+from workbench.report.static.findings import finding_line, findings_table, gravest_first
+from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, SIGN, STATUS_TONE, badge, heading, quiet, rest, table_of
+from workbench.report.steps import gist
+
+
+def run_html(run: Run, findings: Iterable[Finding]) -> str:
+    """A run: what it came to, its findings, its steps folded away."""
+    ranked = gravest_first(findings)
+    steps = [_step_cells(step) for step in run.steps[:MAX_STEPS]]
+    marks = {finding.step: finding.severity for finding in reversed(ranked)}
+    table = table_of(("step", "kind", "name", "what", "took", "status"), steps, [_tone(step, marks) for step in run.steps[:MAX_STEPS]])
+    more = f" (the first {MAX_STEPS:,})" if len(run.steps) > MAX_STEPS else ""
+    return element(
+        "div",
+        heading(f"run {run.run_id}", run.status, _run_facts(run)),
+        element("div", element("b", "outcome "), line(run.outcome, 400)),
+        findings_table(ranked, several=False) if ranked else quiet("no findings"),
+        element("details", element("summary", f"{plural(len(run.steps), 'step')}{more}"), table),
+    )
+
+
+def run_text(run: Run, findings: Iterable[Finding]) -> str:
+    """A run as text: a line about it, its outcome, its findings."""
+    head = f"run {run.run_id}  {SIGN[run.status]} {run.status}  {' · '.join(_run_facts(run))}\noutcome: {line(run.outcome, 400)}"
+    ranked = gravest_first(findings)
+    return visible("\n".join([head, *(finding_line(finding, several=False) for finding in ranked)] if ranked else [head, "no findings"]))
+
+
+def runs_html(runs: Iterable[Run], findings: Iterable[Finding]) -> str:
+    """Runs as a table: failed ones and those with grave findings first."""
+    ranked, found = _runs_ranked(list(runs), list(findings))
+    rows = [(badge(run.status, STATUS_TONE[run.status]), run.run_id, *_runs_row(run, found.get(run.run_id, []))) for run in ranked[:MAX_ROWS]]
+    table = table_of(("status", "run", "agent", "started", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
+    return element("div", element("b", plural(len(ranked), "run")), table, *map(quiet, rest(len(ranked))))
+
+
+def runs_text(runs: Iterable[Run], findings: Iterable[Finding]) -> str:
+    """Runs as text, a line each, in the order of `runs_html`."""
+    ranked, found = _runs_ranked(list(runs), list(findings))
+    lines = [f"{SIGN[run.status]} {run.run_id}  {'  '.join(_runs_row(run, found.get(run.run_id, [])))}" for run in ranked[:MAX_ROWS]]
+    return visible("\n".join([plural(len(ranked), "run"), *lines, *rest(len(ranked))]))
+
+
+def _step_cells(step: Step) -> tuple[str, ...]:
+    return (
+        str(step.index),
+        step.kind,
+        "· " * step.depth + step.name,
+        line(gist(step), GIST_CHARS),
+        duration(step.duration_ms),
+        f"{SIGN[step.status]} {step.status}",
+    )
+
+
+def _tone(step: Step, marks: Mapping[int | None, str]) -> str:
+    return marks.get(step.index) or ("error" if step.status == "error" else "")
+
+
+def _runs_ranked(runs: list[Run], findings: list[Finding]) -> tuple[list[Run], dict[str, list[Finding]]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in gravest_first(findings):
+        found.setdefault(finding.run_id, []).append(finding)
+    return sorted(runs, key=lambda run: (run.status != "error", ORDER[found[run.run_id][0].severity] if run.run_id in found else 3)), found
+
+
+def _runs_row(run: Run, findings: list[Finding]) -> tuple[str, ...]:
+    names = ", ".join(dict.fromkeys(finding.detector for finding in findings)) or DASH
+    return run.agent or DASH, moment(run.started_ns), count(len(run.steps)), count(token_count(run.tokens)), names, line(run.outcome, GIST_CHARS)
+
+
+def _run_facts(run: Run) -> list[str]:
+    span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
+    fork = [f"fork of {run.forked_from} at step {run.forked_at_step}"] if run.forked_from else []
+    spent = spending(token_count(run.tokens), run.cost_usd)
+    return [*fork, *([run.agent] if run.agent else []), moment(run.started_ns), duration(span), plural(len(run.steps), "step"), spent]
