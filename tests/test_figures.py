@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.bench.detectors import FAILED, FOLLOWED, figures_in
 from workbench import figures as module
-from workbench.figures import Figure, figures, record_of, told
+from workbench.figures import Figure, figures, records_of, told
 from workbench.model import Review
 from workbench.plugins import detectors
 
@@ -38,10 +38,10 @@ def test_a_figure_tells_itself():
 def test_unmeasured_is_said():
     """A detector without figures and reviews is unmeasured; reviews are a record of their own."""
     assert told("no-such-detector") == "unmeasured"
-    reviews = [review("confirmed", 1), review("confirmed", 2), review("dismissed", 3)]
-    assert record_of("runaway-loop", reviews)[:3] == (2, 3, 2 / 3)
-    assert record_of("lost-progress", reviews).total == 0
-    assert told("runaway-loop", reviews).endswith("confirmed by people here: 0.67 [0.21, 0.94] (2 of 3)")
+    (record,) = records_of([review("confirmed", 1), review("confirmed", 2), review("dismissed", 3)])
+    assert record.precision[:3] == (2, 3, 2 / 3)
+    assert told("runaway-loop", [record]).endswith("confirmed by people here: 0.67 [0.21, 0.94] (2 of 3)")
+    assert told("no-such-detector", [record]) == "unmeasured"
 
 
 def test_figures_are_counted_from_the_scorers_rates():

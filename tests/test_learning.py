@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from workbench.learning import Judgement, learn
-from workbench.model import Run
+import workbench as wb
+from workbench import cli
+from workbench.detection import examine
+from workbench.learning import Judgement, judgements_of, learn
+from workbench.model import Review, Run
 from workbench.sketch import model, sketch, tool, user
 from workbench.verdict import shipped, verdict_of
 
@@ -53,3 +60,87 @@ def test_a_judged_step_must_be_in_its_run():
     """A judgement of a step that isn't there is an error that names the nearest."""
     with pytest.raises(LookupError, match="no step 77"):
         learn([Judgement(drawn(1), 77)])
+
+
+# ---- reviews in a store
+
+
+def claiming(number: int, agent: str = "clerk") -> Run:
+    """A run that plans at length and in the end claims what failed, which is where this system's runs go wrong."""
+    plan = model(f"Assuming typical values for part {number}, here is a long plan with many new words: alpha{number} beta{number} gamma{number} delta{number}.")
+    paid = tool("pay_invoice", {"order": f"O-{number}"}, error="card refused")
+    return sketch(user(f"Pay O-{number}"), plan, tool("look", {}, "fine"), paid, model(f"I have paid O-{number}."), run_id=f"{agent}-{number}", agent=agent)
+
+
+REVIEWED = 6
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[wb.Bench]:
+    """A store of one agent's runs and one of another's, examined."""
+    opened = wb.open(tmp_path / "workbench.db")
+    opened.store.save_runs([*(claiming(number) for number in range(REVIEWED + 1)), claiming(0, "other")])
+    opened.detect()
+    yield opened
+    opened.close()
+
+
+def look_at(bench: wb.Bench, run_id: str) -> int:
+    return bench.run(run_id).verdict.suspects[0].step
+
+
+def review_all(bench: wb.Bench, verdict: str) -> None:
+    for number in range(REVIEWED):
+        (claimed,) = (one for one in bench.run(f"clerk-{number}").findings if one.detector == "unsupported-success-claim")
+        bench.review(claimed, verdict)
+
+
+def test_what_people_confirm_moves_where_to_look_first(bench: wb.Bench):
+    """Confirmed findings of an agent's runs change the first step to look at in one that nobody reviewed, say so, and leave other agents' runs alone."""
+    unseen = f"clerk-{REVIEWED}"
+    before, other = look_at(bench, unseen), bench.run("other-0").verdict
+    review_all(bench, "confirmed")
+    assert (before, look_at(bench, unseen)) == (1, 4)
+    assert str(bench.run(unseen).verdict).endswith(f"(ranked with what was learned from {REVIEWED} reviewed here)")
+    assert bench.run("other-0").verdict == other
+    assert bench.verdicts()[unseen] == bench.run(unseen).verdict != bench.store.verdicts()[unseen]
+    assert bench.verdicts()["other-0"] == bench.store.verdicts()["other-0"]
+
+
+def test_what_people_dismiss_no_longer_weighs_in_the_verdict(bench: wb.Bench):
+    """A dismissed finding takes its share out of the suspicion of its step; taken back, it counts again."""
+    (claimed,) = (one for one in bench.run("clerk-0").findings if one.detector == "unsupported-success-claim")
+    shares = []
+    for verdict in ("confirmed", "dismissed", "confirmed"):
+        bench.review(claimed, verdict)
+        shares.append({one.step: one.score for one in bench.run("clerk-0").verdict.suspects}[4])
+    assert shares[1] < shares[0] == shares[2]
+
+
+def test_what_people_made_of_a_detector_stands_beside_its_findings(bench: wb.Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """In a notebook, a report and JSON; a report that was written before further reviews is still supported by the store."""
+    review_all(bench, "dismissed")
+    says = f"(0 of {REVIEWED})"
+    reports = [tmp_path / f"report.{ending}" for ending in ("html", "md", "json")]
+    for path in reports:
+        bench.run("clerk-0").report(path)
+    assert all(says in text and "confirmed by people here" in text for text in (bench.detect()._repr_html_(), bench.run("clerk-0")._repr_html_(), *(path.read_text("utf-8") for path in reports[:2])))
+    cli.app(["detect", "--json", "--store", str(tmp_path / "workbench.db")], standalone_mode=False)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"confirmed": 0, "reviewed": REVIEWED} in [line.get("record") for line in lines if line.get("detector") == "unsupported-success-claim"]
+    bench.review(next(iter(bench.run(f"clerk-{REVIEWED}").findings)), "confirmed")
+    assert [bench.verify_report(path) for path in reports] == [[], [], []]
+
+
+def test_the_earliest_confirmed_step_is_the_first_bad_one():
+    """Later confirmed steps say nothing of their own, dismissed ones are judged not bad, and reviews of hints and of other runs count for nothing."""
+    run = claiming(1)
+    findings, _ = examine(run)
+    reviews = [
+        Review(key=str(step), run_id=run_id, detector="d", step=step, verdict=verdict, reviewed_ns=step)
+        for run_id, step, verdict in ((run.run_id, 3, "confirmed"), (run.run_id, 4, "confirmed"), (run.run_id, 1, "dismissed"), ("else", 0, "confirmed"))
+    ]
+    assert [one[1:] for one in judgements_of(run, findings, reviews)] == [(3, True), (1, False)]
+    hints = [one.model_copy(update={"severity": "info", "step": 3}) for one in findings[:1]]
+    told = [reviews[0].model_copy(update={"key": hints[0].key})]
+    assert list(judgements_of(run, hints, told)) == []

@@ -26,6 +26,8 @@ from workbench.comparison import Ignored, count_effects
 from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
+from workbench.figures import Record, records_of
+from workbench.learning import MOST, Judgement, Learned, judgements_of, learn, undismissed
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.plugins import collector_of
@@ -48,7 +50,7 @@ from workbench.sharing import Shared, share
 from workbench.source import Source
 from workbench.store import Deleted, Store
 from workbench.swept import Repetition, Swept
-from workbench.verdict import Verdict, verdict_of
+from workbench.verdict import Verdict, shipped, verdict_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,6 +86,7 @@ class Bench:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._learned: tuple[list[Review], dict[str | None, Learned]] | None = None
         collection.catch_up(store)
 
     def __repr__(self) -> str:
@@ -110,7 +113,7 @@ class Bench:
         """Examine what has not been examined, on an `executor` of processes if one is given; returns every finding of the store, the gravest first."""
         collection.catch_up(self.store)
         done = detection.detect(self.store, progress=progress, executor=executor)
-        return Detected(*self._said(), done)
+        return Detected(*self._said(), done, self.records)
 
     def baseline(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None, status: str | None = "ok") -> Baseline:
         """What this agent's runs do, to hold others against: those that ended with `status`, of a `version` (in their metadata), started `since`.
@@ -124,7 +127,7 @@ class Bench:
         cohort = self._cohort(agent=agent, version=version, since=since)
         done = detection.Detection(examined=[])
         findings, lacks = detection.examine_many(cohort, done)
-        return Detected(findings, lacks, done)
+        return Detected(findings, lacks, done, self.records)
 
     def judge(
         self, model: BaseChatModel | str, *, budget: Budget, runs: Collection[str] | None = None, progress: Callable[[str, int, int], None] | None = None
@@ -147,7 +150,7 @@ class Bench:
             for said in detection.said(judging.NAME, partial(judge.detect, run), run.run_id, done):
                 (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
             done.examined.append(run.run_id)
-        return Detected(detection.ranked(findings), lacks, done)
+        return Detected(detection.ranked(findings), lacks, done, self.records)
 
     def _cohort(self, *, agent: str | None, version: str | None, since: datetime | str | None, status: str | None = None) -> StoredRuns:
         collection.catch_up(self.store)
@@ -189,10 +192,10 @@ class Bench:
         detection.detect(self.store)
         findings, lacks = self._said()
         if only is None:
-            return _saved(store_report(self.store.runs(), findings, lacks), path)
+            return _saved(self.with_records(store_report(self.store.runs(), findings, lacks)), path)
         chosen = [run_id for run_id in self.store.run_ids() if run_id in only]
         mine, lacking = [one for one in findings if one.run_id in only], [one for one in lacks if one.run_id in only]
-        return _saved(store_report(self.store.runs(chosen), mine, lacking), path)
+        return _saved(self.with_records(store_report(self.store.runs(chosen), mine, lacking)), path)
 
     def backtest(self, guard: str | pl.Expr | None = None, labels: Labels | None = None) -> Backtested:
         """Where a guard such as `cost > 0.50 or same_effect > 1` would have stopped each run, and what that would have saved and cost.
@@ -209,12 +212,49 @@ class Bench:
         return Backtested(backtest_findings(self.store.runs(), self._said()[0], labels))
 
     def review(self, finding: Finding | str, verdict: Literal["confirmed", "dismissed"], note: str = "") -> Review:
-        """Keep what you make of a finding (or its id): it goes into the record of its detector. LookupError for an id no finding has."""
+        """Keep what you make of a finding (or its id). LookupError for an id no finding has.
+
+        It goes into the record of its detector, which stands beside every finding; what you dismiss no longer weighs in its run's verdict; and the
+        ranking of the first bad step learns from it, for this agent (`learned`).
+        """
         found = finding if isinstance(finding, Finding) else self._finding(finding)
         fields = {"key": found.key, "run_id": found.run_id, "detector": found.detector, "step": found.step}
         review = Review(**fields, verdict=verdict, note=note, reviewed_ns=time.time_ns())
         self.store.save_review(review)
         return review
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What people here made of each detector's findings."""
+        return records_of(self.store.reviews())
+
+    def with_records(self, report: Report, until_ns: int | None = None) -> Report:
+        """A report with the records of the detectors whose findings it holds, as they stood at a moment (now, without one)."""
+        reviews = self.store.reviews(until_ns=until_ns)
+        told = {one.detector for one in report.findings}
+        newest = max((one.reviewed_ns for one in reviews), default=None)
+        return report.model_copy(update={"records": tuple(one for one in records_of(reviews) if one.detector in told), "reviewed_ns": newest})
+
+    def learned(self, agent: str | None) -> Learned:
+        """The weights that rank the steps of this agent's runs: those that ship, moved by what people confirmed and dismissed in its runs so far."""
+        reviews = self.store.reviews()
+        if self._learned is None or self._learned[0] != reviews:
+            self._learned = reviews, {key: Learned(learn(known), len(known)) for key, known in self._judgements(reviews).items()}
+        return self._learned[1].get(agent) or Learned(shipped(), 0)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each examined run: as it was examined, but anew for agents whose findings people reviewed."""
+        kept, reviews = self.store.verdicts(), self.store.reviews()
+        agents = {one.run_id: one.agent for one in self.store.overviews()} if reviews else {}
+        judged = {agents.get(one.run_id) for one in reviews}
+        return kept | {run_id: self.run(run_id).verdict for run_id in kept if run_id in agents and agents[run_id] in judged}
+
+    def _judgements(self, reviews: list[Review]) -> dict[str | None, list[Judgement]]:
+        found: dict[str | None, list[Judgement]] = {}
+        for run in self.store.runs(dict.fromkeys(one.run_id for one in reviews)):
+            findings, _ = self.store.examined(run.run_id).get(run.run_id, ([], []))
+            found.setdefault(run.agent, []).extend(judgements_of(run, findings, reviews))
+        return {agent: known[-MOST:] for agent, known in found.items()}
 
     def _finding(self, finding_id: str) -> Finding:
         known = {finding.finding_id: finding for finding in self._said()[0]}
@@ -375,8 +415,10 @@ class RecordedRun:
 
     @property
     def verdict(self) -> Verdict:
-        """How likely it failed, why, and at which steps to look first."""
-        return verdict_of(self.run, self.findings)
+        """How likely it failed, why, and at which steps to look first; ranked as people's reviews of this agent's findings taught (`Bench.learned`)."""
+        learned = self.bench.learned(self.run.agent)
+        made = verdict_of(self.run, undismissed(self.findings, self.bench.store.reviews()), weights=learned.weights)
+        return made.model_copy(update={"learned_from": learned.judgements})
 
     @property
     def not_evaluated(self) -> list[NotEvaluated]:
@@ -592,14 +634,14 @@ class RecordedRun:
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
         """A report on this run; written to `path` when one is given, in the format of its ending (`workbench.report.save`)."""
-        return _saved(run_report(self.run, self.findings, self.not_evaluated, self.receipt), path)
+        return _saved(self.bench.with_records(run_report(self.run, self.findings, self.not_evaluated, self.receipt)), path)
 
     def __repr__(self) -> str:
         return static.run_text(self.run, self.findings)
 
     def _repr_html_(self) -> str:
         receipt = self.receipt
-        return static.run_html(self.run, self.findings) + (static.receipt_html(receipt) if receipt else "")
+        return static.run_html(self.run, self.findings, self.bench.records) + (static.receipt_html(receipt) if receipt else "")
 
     def _databases(self, *, trusted: bool = False) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
@@ -715,7 +757,11 @@ class Evidently:
         return self._recorded(run_id).findings
 
     def again(self, reference: Reference) -> Report:
-        """The same report, made of what the store holds now."""
+        """The same report, made of what the store holds now, with the reviews that there were when it was written."""
+        made = self._again(reference)
+        return made if reference.kind in {"audit", "comparison"} else self._bench.with_records(made, reference.reviewed_ns or 0)
+
+    def _again(self, reference: Reference) -> Report:
         if reference.kind == "audit":
             return self._bench.audit().report()
         if reference.run_ids is None:
@@ -791,14 +837,16 @@ class Ingested:
 class Detected:
     """Every finding of a store, shown as a table; `detection` says what was looked at just now."""
 
-    def __init__(self, findings: list[Finding], not_evaluated: list[NotEvaluated], done: detection.Detection) -> None:
+    def __init__(self, findings: list[Finding], not_evaluated: list[NotEvaluated], done: detection.Detection, records: tuple[Record, ...] = ()) -> None:
         self.findings, self.not_evaluated, self.detection = findings, not_evaluated, done
+        self.records = records
+        """What people here made of each detector's findings."""
 
     def __repr__(self) -> str:
         return static.findings_text(self.findings)
 
     def _repr_html_(self) -> str:
-        return static.findings_html(self.findings)
+        return static.findings_html(self.findings, self.records)
 
 
 def _change(given: Mapping[str, Any]) -> Change:

@@ -193,9 +193,9 @@ def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOpti
     """Show one run, step by step."""
     with _opened(store) as bench:
         recorded = bench.run(run_id)
-        findings, verdict = recorded.findings, recorded.verdict
+        findings, verdict, records = recorded.findings, recorded.verdict, bench.records
     if as_json:
-        findings_json = [summary.of_finding(finding) for finding in findings]
+        findings_json = [summary.of_finding(finding, records) for finding in findings]
         _print_json(
             summary.of_run(recorded.run)
             | {"steps": [summary.of_step(step) for step in recorded.steps], "findings": findings_json, "verdict": verdict.model_dump(mode="json")}
@@ -243,7 +243,7 @@ def _together(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
         done = bench.together()
     if as_json:
         for finding in done.findings:
-            _print_line(summary.of_finding(finding))
+            _print_line(summary.of_finding(finding, done.records))
         for lack in done.not_evaluated:
             _print_line({"not_evaluated": lack.model_dump(mode="json")})
     else:
@@ -257,10 +257,10 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
     with _opened(store) as bench, _progress("examining", as_json) as progress:
         done = bench.detect(progress=progress)
         examined = list(bench.store.examined())
-        verdicts = bench.store.verdicts() if as_json else {}
+        verdicts = bench.verdicts() if as_json else {}
     if as_json:
         for finding in done.findings:
-            _print_line(summary.of_finding(finding))
+            _print_line(summary.of_finding(finding, done.records))
         for line in (line for verdict in verdicts.values() for line in summary.of_verdict(verdict)):
             _print_line(line)
         _print_line({"examined": examined, "not_evaluated": [lack.model_dump(mode="json") for lack in done.not_evaluated]})

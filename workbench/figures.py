@@ -51,6 +51,22 @@ class Figure(Value):
         return f"precision {precision}, recall {recall} for “{self.positive}” on {self.dataset}, {self.positives:,} positives{base} ({self.measured})"
 
 
+class Record(Value):
+    """What people here made of a detector's findings: of those `reviewed`, so many were `confirmed`."""
+
+    detector: str
+    confirmed: int
+    reviewed: int
+
+    @property
+    def precision(self) -> Share:
+        """The share they confirmed."""
+        return share(self.confirmed, self.reviewed)
+
+    def __str__(self) -> str:
+        return f"confirmed by people here: {self.precision}"
+
+
 def figures_of(detector: str) -> tuple[Figure, ...]:
     """The measurements of one detector, the largest first; empty for one that is unmeasured."""
     return figures().get(detector, ())
@@ -66,14 +82,15 @@ def figures() -> dict[str, tuple[Figure, ...]]:
     return {detector: tuple(sorted(those, key=lambda one: -one.positives)) for detector, those in found.items()}
 
 
-def record_of(detector: str, reviews: Iterable[Review]) -> Share:
-    """What people made of a detector's findings: the share they confirmed."""
-    verdicts = [review.verdict for review in reviews if review.detector == detector]
-    return share(verdicts.count("confirmed"), len(verdicts))
+def records_of(reviews: Iterable[Review]) -> tuple[Record, ...]:
+    """What people made of the findings of each detector that they reviewed, in the order of the detectors' names."""
+    verdicts: dict[str, list[str]] = {}
+    for review in reviews:
+        verdicts.setdefault(review.detector, []).append(review.verdict)
+    return tuple(Record(detector=name, confirmed=said.count("confirmed"), reviewed=len(said)) for name, said in sorted(verdicts.items()))
 
 
-def told(detector: str, reviews: Iterable[Review] = ()) -> str:
+def told(detector: str, records: Iterable[Record] = ()) -> str:
     """A detector's figures in words, the local record too where there is one."""
-    here = record_of(detector, reviews)
-    local = [f"confirmed by people here: {here}"] if here.total else []
+    local = [str(one) for one in records if one.detector == detector]
     return "; ".join([*map(str, figures_of(detector)), *local]) or UNMEASURED

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from math import log
 from typing import NamedTuple
 
-from workbench.model import Run
+from workbench.model import Finding, Review, Run
 from workbench.signals import orchestrated, step_signals
 from workbench.verdict import Weights, shares_of, shipped
 
 PRIOR = 3.0
 """How strongly the shipped weights hold: the inverse variance of the prior."""
+MOST = 200
+"""How many judgements of a system count, the newest of them: more say hardly more, and systems change."""
 ROUNDS, LEAST_GAIN, LEAST_SHARE = 300, 1e-7, 1e-12
 NAMES = ("length", "new_words", "assumed", "failed_next", "order", "off_task", "worker", "later_work", "replanned")
 
@@ -27,6 +29,13 @@ class Judgement(NamedTuple):
     run: Run
     step: int
     confirmed: bool = True
+
+
+class Learned(NamedTuple):
+    """Weights of a system's own, and from how many judgements they come."""
+
+    weights: Weights
+    judgements: int
 
 
 class Case(NamedTuple):
@@ -48,6 +57,26 @@ def learn(judgements: Iterable[Judgement], weights: Weights | None = None, *, pr
         cases["orchestrated" if orchestrated(run) else "direct"].append(Case(step_signals(run), place, confirmed))
     moved = {kind: _fitted(cases[kind], weigh, prior) if cases[kind] else weigh for kind, weigh in start.steps.items()}
     return start._replace(steps=moved)
+
+
+def judgements_of(run: Run, findings: Iterable[Finding], reviews: Iterable[Review]) -> Iterator[Judgement]:
+    """What reviews of a run's findings say of its steps: the earliest that was confirmed is the first bad one, those that were only dismissed are not.
+
+    Hints (info) say that a step could be better, not that it is where things went wrong; reviews of them, and of steps that are gone, count for nothing.
+    """
+    hints, places = {one.key for one in findings if one.severity == "info"}, {step.index for step in run.steps}
+    grave = [one for one in reviews if one.run_id == run.run_id and one.key not in hints and one.step in places]
+    confirmed = {one.step for one in grave if one.step is not None and one.verdict == "confirmed"}
+    if confirmed:
+        yield Judgement(run, min(confirmed))
+    for step in sorted({one.step for one in grave if one.step is not None} - confirmed):
+        yield Judgement(run, step, confirmed=False)
+
+
+def undismissed(findings: Iterable[Finding], reviews: Iterable[Review]) -> list[Finding]:
+    """The findings that nobody dismissed: what a verdict may rest on."""
+    dismissed = {one.key for one in reviews if one.verdict == "dismissed"}
+    return [one for one in findings if one.key not in dismissed]
 
 
 def _fitted(cases: list[Case], start: dict[str, float], prior: float) -> dict[str, float]:

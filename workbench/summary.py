@@ -5,11 +5,11 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from workbench.attempts import Chain, attempts, tool_of
 from workbench.backtest import Backtest
-from workbench.figures import figures_of
+from workbench.figures import Record, figures_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
 from workbench.verdict import Verdict
@@ -70,10 +70,11 @@ def of_step(step: Step) -> dict[str, Json]:
     return head | {key: value for key, value in step.model_dump(mode="json", exclude_defaults=True).items() if key not in head}
 
 
-def of_finding(finding: Finding) -> dict[str, Json]:
-    """One finding, as `detect --json` prints it."""
+def of_finding(finding: Finding, records: Iterable[Record] = ()) -> dict[str, Json]:
+    """One finding, as `detect --json` prints it: with its detector's figures, and what people here made of that detector's findings (None: nothing yet)."""
     figures = [figure.model_dump(mode="json") for figure in figures_of(finding.detector)]
-    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json"), "figures": figures}
+    record = next((one.model_dump(mode="json", exclude={"detector"}) for one in records if one.detector == finding.detector), None)
+    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json"), "figures": figures, "record": record}
 
 
 def of_verdict(verdict: Verdict) -> Iterator[dict[str, Json]]:

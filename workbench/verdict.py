@@ -67,13 +67,16 @@ class Verdict(Value):
     reasons: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     why: str = ""
+    learned_from: int = 0
+    """How many judgements of people here the ranking learned from; 0 where the weights are those that ship."""
 
     def __str__(self) -> str:
         if self.probability is None:
             return f"not judged: {self.why}"
         because = f" ({'; '.join(self.reasons[:FEW])})" if self.reasons else ""
         look = ", ".join(str(one.step) for one in self.suspects[:FEW])
-        return f"of benchmark runs like it, {self.probability:.0%} failed{because}; if it did, look first at steps {look}"
+        learned = f" (ranked with what was learned from {self.learned_from} reviewed here)" if self.learned_from else ""
+        return f"of benchmark runs like it, {self.probability:.0%} failed{because}; if it did, look first at steps {look}{learned}"
 
 
 class Signal(NamedTuple):

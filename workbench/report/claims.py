@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from workbench.figures import told
+from workbench.figures import Record, told
 from workbench.model import Evidence, Finding, NotEvaluated, Run, digest
 from workbench.report.document import Block, Claim, Code, Link, Mark, Paragraph, Phrase, Row, Section, Table
 from workbench.report.quantities import line, plural
@@ -24,10 +24,11 @@ def findings_section(
     runs: Mapping[str, tuple[str, Run]],
     title: str = "Findings",
     anchor_name: str = "findings",
+    records: Iterable[Record] = (),
 ) -> Section:
-    """The gravest finding first. `runs` gives the anchor prefix and the run (at least its cited steps) for each run id."""
-    every = tuple(findings)
-    claims: list[Block] = [claim(finding, *runs[finding.run_id], many=len(runs) > 1) for finding in shown(every)]
+    """The gravest finding first. `runs` gives the anchor prefix and the run (at least its cited steps) for each run id, `records` what people made of them."""
+    every, known = tuple(findings), tuple(records)
+    claims: list[Block] = [claim(finding, *runs[finding.run_id], many=len(runs) > 1, records=known) for finding in shown(every)]
     if not every:
         claims.append(Paragraph(("Nothing was found. That is no proof that all is well: see what was not evaluated.",), "quiet"))
     if len(every) > MAX_CLAIMS:
@@ -40,12 +41,13 @@ def shown(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: (ORDER[one.severity], -one.score, one.run_id, one.step or 0))[:MAX_CLAIMS]
 
 
-def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False) -> Claim:
+def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False, records: Iterable[Record] = ()) -> Claim:
     """One finding as a claim."""
     place: Phrase = () if finding.step is None else (Link(f"step {finding.step}", anchor(prefix, finding.step)), " · ")
     whose: Phrase = (Code(line(finding.run_id, 60)), " · ") if many else ()
     numbers = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in finding.numbers.items())
-    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f} of 1: {SCORE_MEANS}",)), ("this detector", (told(finding.detector),)))
+    right = told(finding.detector, records)
+    bears = (("bears on", (finding.capability,)), ("score", (f"{finding.score:.2f} of 1: {SCORE_MEANS}",)), ("this detector", (right,)))
     return Claim(
         headline=(Mark(finding.severity, finding.severity), f" {finding.detector} · ", *whose, *place, finding.message),
         tone=finding.severity,

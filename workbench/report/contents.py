@@ -12,6 +12,7 @@ from workbench.audit import Audit
 from workbench.calls import token_count
 from workbench.comparison import Ignored
 from workbench.effects import attempted, effects_of
+from workbench.figures import Record
 from workbench.frames import findings_frame, steps_frame
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.report.claims import ORDER, findings_section, shown
@@ -60,6 +61,9 @@ class Report(Value):
     """What a comparison left out: ids, times."""
     receipt: Receipt | None = None
     audit: Audit | None = None
+    records: tuple[Record, ...] = ()
+    """What people here made of the findings of these detectors, as far as they had reviewed them by `reviewed_ns`."""
+    reviewed_ns: int | None = None
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -147,7 +151,7 @@ def listed(run: Run) -> Listed:
 def _run_sections(report: Report) -> Iterator[Section]:
     (run,) = report.runs
     yield Section("In short", (_verdict(report.findings), Facts(tuple(_about(run)))), "summary")
-    yield findings_section(report.findings, report.not_evaluated, {run.run_id: ("run", run)})
+    yield findings_section(report.findings, report.not_evaluated, {run.run_id: ("run", run)}, records=report.records)
     if report.receipt:
         yield receipt_section(report.receipt)
     yield Section("Side effects attempted", _effects(run), "effects")
@@ -188,7 +192,7 @@ def _store_sections(report: Report) -> Iterator[Section]:
     words = f"{plural(len(report.listed), 'run')}, {failed:,} ended with an error, {hit:,} with findings: {_by_severity(report.findings)}."
     yield Section("In short", (_verdict(report.findings), Paragraph((words,), "quiet"), *_findings_plot(report.findings)), "summary")
     yield Section("Runs", (_runs_table(report),), "runs")
-    yield findings_section(report.findings, report.not_evaluated, places)
+    yield findings_section(report.findings, report.not_evaluated, places, records=report.records)
     if places:
         yield Section("Cited steps", tuple(_cited_steps(report.findings, places)), "cited-steps")
 

@@ -42,12 +42,15 @@ class Reference(Value):
     claims: tuple[Claimed, ...] = ()
     cited: tuple[Evidence, ...] = ()
     """What an audit's answers cite."""
+    reviewed_ns: int | None = None
+    """Until when the reviews count that it tells of."""
 
 
 def reference_of(report: Report) -> Reference:
     """What a report is about."""
     cited = () if report.audit is None else tuple(proof for answer in report.audit.answers for proof in answer.evidence)
-    return Reference(kind=report.kind, run_ids=_run_ids(report), ignored=report.ignored, claims=_claims(report.findings), cited=cited)
+    about = {"kind": report.kind, "run_ids": _run_ids(report), "ignored": report.ignored, "reviewed_ns": report.reviewed_ns}
+    return Reference(**about, claims=_claims(report.findings), cited=cited)
 
 
 def _run_ids(report: Report) -> tuple[str, ...] | None:

@@ -690,10 +690,11 @@ class Store:
         with self._writing() as connection:
             _insert(connection, REVIEW, [review.model_dump()])
 
-    def reviews(self) -> list[Review]:
-        """What people made of findings, the newest word on each, oldest first."""
+    def reviews(self, *, until_ns: int | None = None) -> list[Review]:
+        """What people made of findings, the newest word on each, oldest first; as it stood at a moment, where one is given."""
+        query = select(REVIEW).order_by(REVIEW.c.seq)
         with self._engine.connect() as connection:
-            rows = connection.execute(select(REVIEW).order_by(REVIEW.c.seq)).mappings()
+            rows = connection.execute(query if until_ns is None else query.where(REVIEW.c.reviewed_ns <= until_ns)).mappings()
             newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
         return list(newest.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from workbench.figures import told
+from workbench.figures import Record, told
 from workbench.model import Finding
 from workbench.report.claims import ORDER
 from workbench.report.markup import Markup, element, join, visible
@@ -12,10 +12,10 @@ from workbench.report.quantities import DASH, plural
 from workbench.report.static.fragments import MAX_ROWS, SIGN, badge, quiet, rest, table_of, whole
 
 
-def findings_html(findings: Iterable[Finding]) -> str:
-    """Findings as a table, the gravest first."""
+def findings_html(findings: Iterable[Finding], records: Sequence[Record] = ()) -> str:
+    """Findings as a table, the gravest first, with what people made of each detector's."""
     ranked = gravest_first(findings)
-    return element("div", element("b", plural(len(ranked), "finding")), findings_table(ranked, several=True)) if ranked else quiet("no findings")
+    return element("div", element("b", plural(len(ranked), "finding")), findings_table(ranked, records, several=True)) if ranked else quiet("no findings")
 
 
 def findings_text(findings: Iterable[Finding]) -> str:
@@ -36,7 +36,7 @@ def finding_line(finding: Finding, *, several: bool) -> str:
     return f"{SIGN[finding.severity]} {finding.severity}  {finding.detector}  {f'{finding.run_id}  ' if several else ''}{place}: {finding.message}"
 
 
-def findings_table(ranked: Sequence[Finding], *, several: bool) -> Markup:
+def findings_table(ranked: Sequence[Finding], records: Sequence[Record], *, several: bool) -> Markup:
     """Ranked findings as a table; of `several` runs with a column for the run."""
     rows: list[tuple[str, ...]] = [
         (
@@ -44,7 +44,7 @@ def findings_table(ranked: Sequence[Finding], *, several: bool) -> Markup:
             whole(finding.detector),
             *((whole(finding.run_id),) if several else ()),
             DASH if finding.step is None else str(finding.step),
-            join(finding.message, _evidence(finding)),
+            join(finding.message, _evidence(finding, records)),
         )
         for finding in ranked[:MAX_ROWS]
     ]
@@ -52,8 +52,8 @@ def findings_table(ranked: Sequence[Finding], *, several: bool) -> Markup:
     return join(table_of(columns, rows, [""] * len(rows)), *map(quiet, rest(len(ranked))))
 
 
-def _evidence(finding: Finding) -> Markup:
+def _evidence(finding: Finding, records: Sequence[Record]) -> Markup:
     lines = [element("div", f"step {proof.step} {proof.path} · {proof.says} · sha256 {proof.sha256[:12]}") for proof in finding.evidence]
     refute = [element("div", element("b", "would refute it: "), finding.refute)] if finding.refute else []
-    known = element("div", element("b", "this detector: "), told(finding.detector))
+    known = element("div", element("b", "this detector: "), told(finding.detector, records))
     return element("details", element("summary", f"evidence ({len(lines)})"), *lines, *refute, known)

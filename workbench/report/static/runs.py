@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.calls import token_count
+from workbench.figures import Record
 from workbench.model import Finding, Run, Step
 from workbench.report.claims import ORDER
 from workbench.report.markup import element, visible
@@ -14,8 +15,8 @@ from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, S
 from workbench.report.steps import gist
 
 
-def run_html(run: Run, findings: Iterable[Finding]) -> str:
-    """A run: what it came to, its findings, its steps folded away."""
+def run_html(run: Run, findings: Iterable[Finding], records: Sequence[Record] = ()) -> str:
+    """A run: what it came to, its findings with what people made of their like, its steps folded away."""
     ranked = gravest_first(findings)
     steps = [_step_cells(step) for step in run.steps[:MAX_STEPS]]
     marks = {finding.step: finding.severity for finding in reversed(ranked)}
@@ -25,7 +26,7 @@ def run_html(run: Run, findings: Iterable[Finding]) -> str:
         "div",
         heading(f"run {run.run_id}", run.status, _run_facts(run)),
         element("div", element("b", "outcome "), line(run.outcome, 400)),
-        findings_table(ranked, several=False) if ranked else quiet("no findings"),
+        findings_table(ranked, records, several=False) if ranked else quiet("no findings"),
         element("details", element("summary", f"{plural(len(run.steps), 'step')}{more}"), table),
     )
 
