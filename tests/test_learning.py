@@ -124,7 +124,10 @@ def test_what_people_made_of_a_detector_stands_beside_its_findings(bench: wb.Ben
     reports = [tmp_path / f"report.{ending}" for ending in ("html", "md", "json")]
     for path in reports:
         bench.run("clerk-0").report(path)
-    assert all(says in text and "confirmed by people here" in text for text in (bench.detect()._repr_html_(), bench.run("clerk-0")._repr_html_(), *(path.read_text("utf-8") for path in reports[:2])))
+    assert all(
+        says in text and "confirmed by people here" in text
+        for text in (bench.detect()._repr_html_(), bench.run("clerk-0")._repr_html_(), *(path.read_text("utf-8") for path in reports[:2]))
+    )
     cli.app(["detect", "--json", "--store", str(tmp_path / "workbench.db")], standalone_mode=False)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"confirmed": 0, "reviewed": REVIEWED} in [line.get("record") for line in lines if line.get("detector") == "unsupported-success-claim"]
