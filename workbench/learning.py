@@ -7,7 +7,7 @@ confirmed or dismissed, and little is learned from little: a Gaussian prior arou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import log
 from typing import NamedTuple
 
