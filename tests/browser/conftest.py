@@ -2,7 +2,7 @@
 
 - `browser`: one Chromium for this folder; Playwright's event loop must be gone before tests elsewhere run their own. It can reach 127.0.0.1
   and nothing else, which proves that what is tested works offline.
-- `show(stepper)`: the widget alone in a page, behind a fake model that asks the Python object itself. About a second a test.
+- `show(widget)`: the widget alone in a page, behind a fake model that asks the Python object itself. About a second a test.
 - `lab`: one JupyterLab for this folder. `lab.open_notebook(path)` runs a copy of a notebook in it. Several seconds a test.
 - `screenshot(page, name)`: writes `tests/screenshots/NAME.png` (not committed). With `committed=True` and `REFRESH_SCREENSHOTS=1` in the
   environment it writes `docs/NAME.png` too: so the README's pictures are refreshed by `REFRESH_SCREENSHOTS=1 pytest -m browser`.
@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from anywidget import AnyWidget
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 from tests.browser.jupyter import Lab, start_lab
 from tests.browser.page import WidgetPage
-from workbench.widgets.stepper import Stepper
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = REPOSITORY / "tests" / "screenshots"
@@ -96,13 +96,13 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
 
 @pytest.fixture
 def show(context: BrowserContext) -> Show:
-    """Open a widget alone in a page: `show(stepper, theme="dark", width=800)`."""
+    """Open a widget alone in a page: `show(widget, theme="dark", width=800)`."""
 
-    def open_page(stepper: Stepper, *, theme: str = "light", width: int = 1180, height: int = 760) -> WidgetPage:
+    def open_page(widget: AnyWidget, *, theme: str = "light", width: int = 1180, height: int = 760) -> WidgetPage:
         page = context.new_page()
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
         page.set_viewport_size({"width": width, "height": height})
-        return WidgetPage.open(page, stepper)
+        return WidgetPage.open(page, widget)
 
     return open_page
 

@@ -7,29 +7,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from anywidget import AnyWidget
 from playwright.sync_api import Page, Route
 
-from workbench.widgets import stepper as module
-from workbench.widgets.stepper import Stepper
-
 ORIGIN = "http://127.0.0.1/"
-HTML = """<!doctype html><meta charset="utf-8"><title>widget</title><link rel="icon" href="data:,"><link rel="stylesheet" href="stepper.css">
+HTML = """<!doctype html><meta charset="utf-8"><title>widget</title><link rel="icon" href="data:,"><link rel="stylesheet" href="widget.css">
 <style>body { margin: 12px; background: light-dark(#fff, #111); color-scheme: light dark }</style><main></main><script type="module" src="boot.js"></script>"""
 BOOT = """
-import widget from "./stepper.js";
+import widget from "./widget.js";
 const state = await (await fetch("state.json")).json();
 const listeners = {};
+let unsaved = {};
+const told = (news) => Object.entries(news ?? {}).forEach(([name, value]) => { state[name] = value; fire(`change:${name}`); });
 const fire = (event, ...given) => (listeners[event] ?? []).forEach((listener) => listener(...given));
 const model = {
   get: (name) => state[name],
-  set: (name, value) => { const changed = state[name] !== value; state[name] = value; if (changed) fire(`change:${name}`); },
-  save_changes: () => { window.saves = (window.saves ?? 0) + 1; },
+  set: (name, value) => { const changed = state[name] !== value; state[name] = unsaved[name] = value; if (changed) fire(`change:${name}`); },
+  save_changes: () => { window.saves = (window.saves ?? 0) + 1; window.keep(unsaved).then(told); unsaved = {}; },
   on: (event, listener) => (listeners[event] ??= []).push(listener),
   off: (event, listener) => { listeners[event] = (listeners[event] ?? []).filter((other) => other !== listener); },
-  send: (question) => window.kernel(question).then((answer) => answer && fire("msg:custom", answer)),
+  send: (question) => window.kernel(question).then((answer) => { if (answer) fire("msg:custom", answer); return window.keep({}).then(told); }),
 };
 window.model = model;
 window.listening = () => Object.values(listeners).flat().length;
@@ -45,19 +44,22 @@ class WidgetPage:
     """The page, the widget behind it, what the page asked the kernel, and what it tried to fetch."""
 
     page: Page
-    stepper: Stepper
+    widget: AnyWidget
     busy: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
+    news: set[str] = field(default_factory=set)
     foreign: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, page: Page, stepper: Stepper) -> WidgetPage:
+    def open(cls, page: Page, widget: AnyWidget) -> WidgetPage:
         """Load the page and wait for the widget."""
-        here = cls(page, stepper)
+        here = cls(page, widget)
+        widget.observe(lambda change: here.news.add(change["name"]))
         page.on("pageerror", lambda error: here.problems.append(str(error)))
         page.on("console", lambda message: here.problems.append(message.text) if message.type == "error" else None)
         page.expose_function("kernel", here.kernel)
+        page.expose_function("keep", here.keep)
         page.route("**/*", here.hand_out)
         page.goto(ORIGIN)
         page.wait_for_function("window.opened !== undefined")
@@ -66,20 +68,34 @@ class WidgetPage:
     def kernel(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """Answer as the notebook's kernel would; a busy one doesn't."""
         self.asked.append(question)
-        return None if self.busy else self.stepper.answer(question)
+        return None if self.busy else self.widget.answer(question)
+
+    def keep(self, changes: dict[str, Any]) -> dict[str, Any] | None:
+        """Take what the browser set, and tell it of the traits that changed in Python meanwhile; a busy kernel does neither."""
+        if self.busy:
+            return None
+        self.widget.set_state(changes)
+        news, self.news = self.news, set()
+        state = self.widget.get_state([name for name in news if name in self.widget.keys])
+        return {name: value for name, value in state.items() if name not in changes or changes[name] != value}
 
     def hand_out(self, route: Route) -> None:
         """Give the page its own files and nothing else."""
         name = route.request.url.removeprefix(ORIGIN)
-        widgets = Path(module.__file__).parent
-        kinds = {"": "text/html", "boot.js": "text/javascript", "stepper.js": "text/javascript", "stepper.css": "text/css", "state.json": "application/json"}
-        if name not in kinds:
+        state = self.widget.get_state()
+        own = {
+            "": ("text/html", HTML),
+            "boot.js": ("text/javascript", BOOT),
+            "widget.js": ("text/javascript", str(state["_esm"])),
+            "widget.css": ("text/css", str(state["_css"])),
+            "state.json": ("application/json", json.dumps(state)),
+        }
+        if name not in own:
             self.foreign.append(route.request.url)
             route.abort()
             return
-        own = {"": HTML, "boot.js": BOOT, "state.json": json.dumps(self.stepper.get_state())}
-        body = own[name] if name in own else (widgets / name).read_text(encoding="utf-8")
-        route.fulfill(body=body, content_type=f"{kinds[name]}; charset=utf-8")
+        kind, body = own[name]
+        route.fulfill(body=body, content_type=f"{kind}; charset=utf-8")
 
     def press(self, *keys: str) -> None:
         """Press keys one after another, wherever the focus is."""

@@ -21,7 +21,7 @@ Excerpt = str | list[str | int]
 """A text, or its beginning and how many more characters it has: `["{\\"rows\\": [...", 998000]`."""
 
 # Controls, bidirectional marks and overrides, zero-width and filler characters, tags: all can make text read as something it is not.
-# stepper.js has the same list. ZWJ inside an emoji sequence is left alone.
+# elements.js has the same list. ZWJ inside an emoji sequence is left alone.
 HIDDEN = re.compile(
     "(?<![\u2600-\u27bf\U0001f000-\U0001faff\ufe0f])\u200d"
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"

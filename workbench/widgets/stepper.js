@@ -1,4 +1,4 @@
-// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`.
+// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`, after elements.js.
 //
 // Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
 // The model holds `_outline` (columns, one entry a step), `_details` (of some steps), `step`, `tab`, `collapsed`. What isn't there is asked for by
@@ -8,83 +8,15 @@ const ROW = 24; // height of a row in px; stepper.css has the same
 const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"]];
 const KINDS = { m: ["model", "✦"], t: ["tool", "⚒"], h: ["human", "◉"], n: ["node", "▢"], r: ["retrieval", "⌕"] };
 const STATUS = { o: ["ok", "✓"], e: ["error", "✕"], i: ["interrupted", "‖"], r: ["running", "…"], c: ["cancelled", "⊘"] };
-const STATUS_GLYPH = Object.fromEntries(Object.values(STATUS));
-const SEVERITY_GLYPH = { error: "✕", warning: "▲", info: "●" };
-const SEVERITY_RANK = { error: 2, warning: 1, info: 0 };
 const KEYS = [
   ["j ↓, k ↑", "next, previous step"], ["Home End PgUp PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
   ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 6", "tab"],
   ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"],
-  ["y", "copy the line of code"], ["?", "this list"],
+  ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
 ];
-
-// ---- text and elements
-
-// Controls, direction marks, zero-width and tag characters can make text read as something it is not. excerpt.py has the same list.
-const HIDDEN = new RegExp([
-  "(?<![\\u2600-\\u27bf\\u{1f000}-\\u{1faff}\\ufe0f])\\u200d|[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f",
-  "\\u200b\\u200c\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\u{d800}-\\u{dfff}\\u{e0000}-\\u{e0fff}]",
-].join(""), "gu");
-
-function visible(text) {
-  return String(text).replace(HIDDEN, (hidden) => `⟨U+${hidden.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
-}
-
-// An element with a class, maybe attributes (`on…` keys are listeners of ours), and children; strings become text nodes.
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  const attributes = children[0]?.constructor === Object ? children.shift() : {};
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined) element.setAttribute(name, visible(value));
-  }
-  element.append(...children.flat(Infinity).filter((child) => child || child === 0).map(asNode));
-  return element;
-}
-
-function asNode(child) {
-  return child instanceof Node ? child : document.createTextNode(visible(child));
-}
-
-// Lab must not read keys pressed on this element as its own shortcuts; it looks at the focused element.
-function focusable(element, tabindex) {
-  element.setAttribute("data-lm-suppress-shortcuts", "true");
-  if (tabindex !== undefined) element.tabIndex = tabindex;
-  return element;
-}
-
-function button(className, label, text, onclick, attributes = {}) {
-  return focusable(make("button", className, { type: "button", "aria-label": label, title: label, onclick, ...attributes }, text));
-}
-
-function svg(tag, className) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  element.setAttribute("class", className);
-  return element;
-}
 
 function placeRect(rect, x, width) {
   for (const [name, value] of Object.entries({ x, width, height: 20 })) rect.setAttribute(name, value);
-}
-
-const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-const number = (value) => value.toLocaleString("en-US");
-const money = (usd) => `$${usd && usd < 1 ? Number(usd.toPrecision(2)) : usd.toFixed(2)}`;
-const bdi = (text, className, attributes = {}) => make("bdi", className, attributes, text);
-const note = (...content) => make("p", "ws-note", content);
-const muted = (text, title) => make("span", "ws-muted", { title }, text);
-// No dl, dt, dd: Lab lays them out its own way wherever they stand.
-const pairs = (entries) => make("div", "ws-pairs", entries.map(([name, value]) => [make("b", "", name), make("span", "", value)]));
-
-function duration(us) {
-  if (Number.isNaN(us)) return "–";
-  if (us === 0) return "0";
-  if (us < 1e3) return `${us} µs`;
-  if (us < 1e6) return `${(us / 1e3).toFixed(us < 1e4 ? 1 : 0)} ms`;
-  if (us < 6e7) return `${(us / 1e6).toFixed(us < 1e7 ? 2 : 1)} s`;
-  if (us < 3.6e9) return `${Math.floor(us / 6e7)} m ${Math.round((us % 6e7) / 1e6)} s`;
-  return `${(us / 3.6e9).toFixed(1)} h`;
 }
 
 // ---- the run
@@ -166,6 +98,7 @@ class View {
     this.tab = model.get("tab");
     this.collapsed = new Set(model.get("collapsed").map((index) => this.run.rowOf.get(index)));
     this.needle = "";
+    this.soon = framed();
     this.window = [0, this.run.until || 1];
     this.id = `ws${Math.random().toString(36).slice(2)}`;
     this.build(el);
@@ -266,7 +199,7 @@ class View {
   buildSteps() {
     this.spacer = make("div", "ws-spacer", { role: "none" });
     this.list = focusable(make("div", "ws-list", {
-      role: "tree", id: `${this.id}-list`, "aria-label": "Steps in time order", onscroll: () => this.soon("rows", () => this.drawRows()),
+      role: "tree", id: `${this.id}-list`, "aria-label": "Steps in time order", onscroll: () => this.drawSoon(),
       onclick: (event) => this.clicked(event),
     }, this.spacer), 0);
     this.axis = make("span", "ws-axis");
@@ -285,45 +218,33 @@ class View {
   }
 
   buildFoot() {
-    this.codeLine = make("code", "ws-code");
-    this.copied = make("span", "ws-copied", { role: "status" });
+    this.codeLine = new CodeLine(this.model);
     return make("footer", "ws-foot", {},
-      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"),
-      this.copied, this.codeLine, button("ws-button", "Copy this line of code (y)", "copy", () => this.copy()));
+      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"), this.codeLine.parts);
   }
 
   listen() {
-    this.handlers = {
+    this.unfollow = follow(this.model, {
       "change:step": () => this.choose(this.run.rowOf.get(this.model.get("step")), false),
       "change:tab": () => this.openTab(this.model.get("tab"), false),
       "change:collapsed": () => this.refold(new Set(this.model.get("collapsed").map((index) => this.run.rowOf.get(index)))),
       "msg:custom": (answer) => this.answered(answer),
-    };
-    for (const [event, handler] of Object.entries(this.handlers)) this.model.on(event, handler);
-    this.root.addEventListener("keydown", (event) => this.key(event));
-    this.root.addEventListener("keyup", (event) => this.keyUp(event));
-    this.root.addEventListener("focusout", () => this.lendKeys(false));
-    this.resized = new ResizeObserver(() => this.soon("rows", () => this.drawRows()));
+    });
+    listenToKeys(this.root, this.list, (event) => (event.target === this.search ? this.searchKey(event) : this.viewKey(event)));
+    this.resized = new ResizeObserver(() => this.drawSoon());
     this.resized.observe(this.list);
     this.refold(this.collapsed);
     this.reveal(true);
   }
 
   destroy() {
-    for (const [event, handler] of Object.entries(this.handlers)) this.model.off(event, handler);
+    this.unfollow();
     this.resized.disconnect();
     this.gone = true;
   }
 
-  // At most one pending call of each kind a frame.
-  soon(kind, act) {
-    this.pending ??= new Set();
-    if (this.pending.has(kind)) return;
-    this.pending.add(kind);
-    requestAnimationFrame(() => {
-      this.pending.delete(kind);
-      if (!this.gone) act();
-    });
+  drawSoon() {
+    this.soon("rows", () => this.gone || this.drawRows());
   }
 
   // ---- choosing a step
@@ -332,7 +253,7 @@ class View {
     if (row === undefined || row < 0 || row >= this.run.count || row === this.row) return;
     this.row = row;
     if (!this.place.has(row)) this.uncover(row);
-    if (tell) this.tell("step", indexOf(this.run, row));
+    if (tell) setTrait(this.model, "step", indexOf(this.run, row));
     this.reveal();
   }
 
@@ -342,11 +263,6 @@ class View {
     const open = new Set(this.collapsed);
     for (let parent = this.run.parent[row]; parent >= 0; parent = this.run.parent[parent]) open.delete(parent);
     this.fold(open);
-  }
-
-  tell(trait, value) {
-    this.model.set(trait, value);
-    this.model.save_changes();
   }
 
   move(by) {
@@ -362,11 +278,7 @@ class View {
   }
 
   reveal(centred = false) {
-    const top = (this.place.get(this.row) ?? 0) * ROW;
-    const room = this.list.clientHeight || 400;
-    if (centred) this.list.scrollTop = top - Math.round(room / 2 / ROW) * ROW;
-    else if (top < this.list.scrollTop) this.list.scrollTop = top;
-    else if (top + ROW > this.list.scrollTop + room) this.list.scrollTop = top + ROW - room;
+    scrollIntoSight(this.list, ROW, this.place.get(this.row) ?? 0, centred);
     this.drawRows();
     this.drawPosition();
     this.drawPane();
@@ -385,28 +297,14 @@ class View {
     this.slider.value = this.row;
     this.slider.setAttribute("aria-valuetext", visible(this.sentence(this.row)));
     placeRect(this.cursor, this.row, Math.max(1, this.run.count / 400));
-    this.codeLine.textContent = visible(this.code());
-  }
-
-  code() {
-    return `${this.run.code}step=${this.index})`;
-  }
-
-  async copy() {
-    try {
-      await navigator.clipboard.writeText(this.code());
-      this.copied.textContent = "copied";
-    } catch (refused) {
-      getSelection().selectAllChildren(this.codeLine);
-      this.copied.textContent = "selected: the browser keeps the clipboard to itself";
-    }
+    this.codeLine.show(`${this.run.code}step=${this.index})`);
   }
 
   // ---- which steps are shown
 
   fold(collapsed) {
     this.refold(collapsed);
-    this.tell("collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
+    setTrait(this.model, "collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
   }
 
   refold(collapsed) {
@@ -473,15 +371,11 @@ class View {
     else this.choose(row + 1);
   }
 
-  // ---- rows: only those in sight are in the page
+  // ---- rows
 
   drawRows() {
-    const first = Math.max(0, Math.floor(this.list.scrollTop / ROW) - 4);
-    const last = Math.min(this.shown.length, first + Math.ceil((this.list.clientHeight || 400) / ROW) + 8);
-    this.list.replaceChildren(this.spacer, ...this.shown.slice(first, last).map((row, offset) => this.drawRow(row, first + offset)));
-    const active = this.list.querySelector('[aria-selected="true"]');
-    if (active) this.list.setAttribute("aria-activedescendant", active.id);
-    else this.list.removeAttribute("aria-activedescendant");
+    const [first, last] = inSight(this.list, ROW, this.shown.length);
+    placeRows(this.list, this.spacer, this.shown.slice(first, last).map((row, offset) => this.drawRow(row, first + offset)));
     const [from, to] = this.window;
     this.axis.replaceChildren(make("span", "", duration(from)), make("span", "", duration(to)));
   }
@@ -580,31 +474,7 @@ class View {
     this.drawRows();
   }
 
-  // ---- keys: handled anywhere in the view, except where the focused control has a use of its own for them
-
-  key(event) {
-    const withModifier = event.ctrlKey || event.metaKey || event.altKey;
-    this.lendKeys(withModifier);
-    if (withModifier && event.target !== this.search) return;
-    event.stopPropagation();
-    if (withModifier || event.isComposing) return;
-    const act = event.target === this.search ? this.searchKey(event) : this.viewKey(event);
-    if (!act) return;
-    event.preventDefault();
-    act();
-  }
-
-  keyUp(event) {
-    this.lendKeys(event.ctrlKey || event.metaKey || event.altKey);
-  }
-
-  // While Ctrl, Alt or Meta is held, Lab gets its shortcuts (save, run) as if we weren't there; text fields keep theirs.
-  lendKeys(lend) {
-    const focused = this.root.contains(document.activeElement) ? document.activeElement : this.list;
-    if (focused === this.search) lend = false;
-    for (const element of new Set([this.root, focused, ...(this.lent ?? [])])) element.toggleAttribute("data-lm-suppress-shortcuts", !lend);
-    this.lent = lend ? [focused] : [];
-  }
+  // ---- keys
 
   searchKey(event) {
     return {
@@ -638,7 +508,7 @@ class View {
     if (tab) return () => this.openTab(tab[0]);
     return {
       j: () => this.move(1), k: () => this.move(-1), e: () => this.next(this.run.errors, 1), E: () => this.next(this.run.errors, -1),
-      n: () => this.next(this.run.marked, 1), N: () => this.next(this.run.marked, -1), y: () => this.copy(), z: () => this.zoom(0, this.run.count - 1),
+      n: () => this.next(this.run.marked, 1), N: () => this.next(this.run.marked, -1), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(), z: () => this.zoom(0, this.run.count - 1),
       "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(),
       Escape: () => { this.help.hidden = true; this.list.focus(); },
     }[key];
@@ -658,7 +528,7 @@ class View {
   openTab(name, tell = true) {
     if (name === this.tab) return;
     this.tab = name;
-    if (tell) this.tell("tab", name);
+    if (tell) setTrait(this.model, "tab", name);
     this.drawPane();
   }
 
@@ -918,29 +788,6 @@ class View {
     const shown = held && JSON.stringify({ ...held, given: held.given?.map((id) => this.messages[id]) }, null, 2);
     return [this.waiting("the stored step"), held && this.section("Step", "as this view holds it, long texts cut", this.text(shown, ["held"], true))];
   }
-}
-
-// ---- small things the tabs share
-
-function plain(excerpt) {
-  return Array.isArray(excerpt) ? `${excerpt[0]} … ${number(excerpt[1])} more characters` : excerpt;
-}
-
-function looksLikeJson(text) {
-  return /^\s*[[{]/.test(text);
-}
-
-// JSON text as spans: keys, strings, numbers and words told apart. Long texts stay plain, to keep the page light.
-function coloured(text) {
-  if (text.length > 8000) return [text];
-  const parts = [];
-  let last = 0;
-  for (const token of text.matchAll(/("(?:[^"\\\n]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b/g)) {
-    const kind = token[2] ? "key" : token[1] ? "string" : /[a-z]/.test(token[0][0]) ? "word" : "number";
-    parts.push(text.slice(last, token.index), make("span", `ws-json-${kind}`, token[1] ?? token[0]), token[2] ?? "");
-    last = token.index + token[0].length;
-  }
-  return [...parts, text.slice(last)];
 }
 
 export default {

@@ -7,7 +7,6 @@ needs no kernel, so one can step while a cell runs. The chosen step, the tab and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
@@ -15,10 +14,10 @@ import traitlets
 
 from workbench.difference import difference
 from workbench.model import Finding, Json, Run, Step
-from workbench.widgets import fallback, packing
+from workbench.widgets import assets, fallback, packing
+from workbench.widgets.code import literal, opening
 from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, fold_logprobs, sendable, whole
 
-HERE = Path(__file__).parent
 TABS = ("messages", "decision", "state", "changes", "findings", "raw")
 STATE_CHARS = 20_000
 MAX_CHANGES = 400
@@ -33,8 +32,8 @@ class Stepper(anywidget.AnyWidget):
     `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane.
     """
 
-    _esm: ClassVar[Any] = HERE / "stepper.js"
-    _css: ClassVar[Any] = HERE / "stepper.css"
+    _esm: ClassVar[Any] = assets.esm("stepper")
+    _css: ClassVar[Any] = assets.css("stepper")
 
     # The browser is ahead of the kernel while keys repeat: an echo of an older choice would throw it back.
     step = traitlets.Int(help="Index of the chosen step.").tag(sync=True, echo_update=False)
@@ -49,8 +48,8 @@ class Stepper(anywidget.AnyWidget):
         self._read_state = state
         self._pool = packing.Pool({}, {})
         chosen = packing.opening_step(run, self.findings) if step is None else step
-        head = {**packing.outline(run, self.findings), "code": sendable(_opening(run))}
-        budget = packing.OPEN_BYTES - packing.size(head) - sum(path.stat().st_size for path in (HERE / "stepper.js", HERE / "stepper.css")) - 4_000
+        head = {**packing.outline(run, self.findings), "code": sendable(opening(run.run_id))}
+        budget = packing.OPEN_BYTES - packing.size([head, str(self._esm), str(self._css)]) - 4_000
         steps = packing.eager(run, chosen, budget, self._pool)
         super().__init__(step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
         self.on_msg(self._on_message)
@@ -58,7 +57,7 @@ class Stepper(anywidget.AnyWidget):
     @property
     def code(self) -> str:
         """The line that opens this view at this step again."""
-        return f"{_opening(self.run)}step={self.step})"
+        return f"{opening(self.run.run_id)}step={self.step})"
 
     @traitlets.validate("step")
     def _valid_step(self, proposal: dict[str, Any]) -> int:
@@ -131,7 +130,7 @@ class Stepper(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         """The call that would show this view, and what it shows."""
-        return f"<Stepper {_literal(self.run.run_id)} at step {self.step} of {len(self.run.steps)} steps: {self.code}>"
+        return f"<Stepper {literal(self.run.run_id)} at step {self.step} of {len(self.run.steps)} steps: {self.code}>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view where there is a kernel, a static page where there isn't, plain text everywhere else."""
@@ -139,12 +138,3 @@ class Stepper(anywidget.AnyWidget):
         data["text/html"] = fallback.as_html(self.run, self.findings, self.step, self.code)
         data["text/plain"] = fallback.as_plain(self.run, self.findings, self.step, self.code)
         return data, metadata
-
-
-def _opening(run: Run) -> str:
-    return f"bench.run({_literal(run.run_id)}).view("
-
-
-def _literal(text: str) -> str:
-    """Text as a Python literal in double quotes where that needs no escapes, else as `repr` has it: pasted, it is always just a string."""
-    return f'"{text}"' if text.isprintable() and not {'"', "\\"} & set(text) else ascii(text)

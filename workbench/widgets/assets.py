@@ -1,0 +1,27 @@
+"""The browser's half of a widget, as anywidget takes it: one ESM and one style sheet.
+
+An ESM that travels as text can import no other, so what all widgets share (`elements.js`, `elements.css`) is put before a widget's own file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+REMARK = re.compile(r"^\s*//.*\n|^/\*[^*]*\*/\n", re.MULTILINE)
+"""A line that only says something to people who read the file."""
+
+
+def esm(*names: str) -> str:
+    """`elements.js` and the files of these names after it, as one module; lines of comment stay behind."""
+    return _joined(names, ".js")
+
+
+def css(*names: str) -> str:
+    """`elements.css` and the files of these names after it, as one style sheet."""
+    return _joined(names, ".css")
+
+
+def _joined(names: tuple[str, ...], ending: str) -> str:
+    return REMARK.sub("", "\n".join((HERE / f"{name}{ending}").read_text(encoding="utf-8") for name in ("elements", *names)))
