@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -12,9 +13,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 import workbench
 from tests.postgres import Server
+from workbench.cli import app
+from workbench.cli.application import PANELS
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
@@ -27,6 +32,23 @@ def run(*arguments: str | Path, cwd: Path = ROOT, status: int = 0) -> str:
     done = subprocess.run([sys.executable, "-m", "workbench.cli", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout if status == 0 else done.stdout + done.stderr
+
+
+def test_every_command_stands_in_a_group_with_an_example_that_it_takes():
+    """`--help` shows groups in the order of the work, and each command's example is one that the command can read."""
+    root = typer.main.get_command(app)
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert re.findall(r"^([A-Z].*):$", told, re.MULTILINE)[1:] == list(PANELS)
+    for name, command in root.commands.items():
+        program, said, *arguments = shlex.split(command.epilog.removeprefix("Example: "))
+        assert (program, said) == ("workbench", name)
+        assert command.make_context(name, arguments).params.keys() >= {"as_json"} or name == "lab"
+
+
+def test_help_loads_nothing_heavy():
+    """What `--help` imports holds no data frames, no database and no agent framework."""
+    code = "import sys, workbench.cli; print(sorted(sys.modules.keys() & {'polars', 'sqlalchemy', 'pydantic', 'langgraph', 'plotly', 'httpx'}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout == "[]\n"
 
 
 @pytest.fixture(scope="module")
