@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Conversation, Json, Message, Record, Skip, canonical, digest
 from workbench.plugins import Example
 from workbench.reading.documents import first_keys, json_documents
-from workbench.reading.messages import fields_of, message_of, time_ns, tool_names
+from workbench.reading.messages import fields_of, message_of, time_ns, tool_names, tool_schemas
 from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]
@@ -68,6 +68,7 @@ def _conversation(run: Json, place: str) -> Iterator[Record]:
         started_ns=next((found for name in STARTS if (found := time_ns(fields.get(name))) is not None), None),
         messages=tuple(_bounded(message) for message in told),
         tools=tool_names(fields.get("tools")),
+        schemas=tool_schemas(fields.get("tools")) or {},
         metadata=_metadata(fields, key),
     )
     for index in (index for index, message in enumerate(messages) if message is None):

@@ -217,6 +217,7 @@ class Conversation(Value):
     started_ns: int | None = None
     messages: tuple[Message, ...] = ()
     tools: tuple[str, ...] | None = None
+    schemas: dict[str, Json] = {}
     metadata: dict[str, Json] = {}
 
 
@@ -244,6 +245,8 @@ class Reading(Value):
     response_id: str | None = None
     """What the provider called its answer: two instrumentors that record one call record the same."""
     tools: tuple[str, ...] | None = None
+    schemas: dict[str, Json] = {}
+    """The JSON Schema of the arguments of each tool offered, by the tool's name."""
     tool_name: str | None = None
     call_id: str | None = None
     arguments: dict[str, Json] | None = None
@@ -374,6 +377,8 @@ class Run(Value):
     """What an agent's own span sums up, where no model call recorded any tokens."""
     tools: tuple[str, ...] | None = None
     """Every tool offered to the agent, None where that was not recorded."""
+    schemas: dict[str, Json] = {}
+    """The JSON Schema of the arguments of each tool, as far as it was recorded and the same throughout the run."""
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     metadata: dict[str, Json] = {}

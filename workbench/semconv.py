@@ -20,7 +20,7 @@ from typing import Any, get_args
 
 from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
-from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names
+from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "parse_convention", "read"]
 
@@ -137,6 +137,7 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     "instructions": _instructions,
     "output": answer_of,
     "tools": tool_names,
+    "schemas": tool_schemas,
     "arguments": arguments_of,
     "raw_arguments": _text,
     "result": lambda value: value,
@@ -158,7 +159,7 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
 `instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how
 it went, "error" or other; `handoff` names the agent that takes over; `pause` is there where the call waits for a person; `positional` are arguments
 without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source and `reasoning` go into
-the output.
+the output. Where `tools` is mapped, `schemas` is read from the same sources.
 """
 FAILED = frozenset(("error", "failed", "failure", "true"))
 PIECES = ("content", "reasoning", "tool_calls")
@@ -431,4 +432,7 @@ def _flat(section: Fields, prefix: str = "") -> Iterator[tuple[str, tuple[Source
 def _merged(own: dict[str, tuple[Source, ...]], every: dict[str, tuple[Source, ...]]) -> Iterator[tuple[str, tuple[Source, ...]]]:
     """A kind's own sources, and after them those every kind has."""
     for field in own | every:
-        yield field, own.get(field, ()) + every.get(field, ())
+        sources = own.get(field, ()) + every.get(field, ())
+        yield field, sources
+        if field == "tools":  # where the names of the tools stand, their schemas may
+            yield "schemas", sources

@@ -64,6 +64,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         embedding_calls=forest.embeddings,
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
+        schemas=_schemas(found),
         notes=(*_notes(lineage, ledger, number), *_rootless(forest)),
         metadata=_metadata(ledger, forest),
     )
@@ -127,6 +128,16 @@ def _agents(readings: Iterable[Reading]) -> tuple[str, ...]:
 def _tools(readings: Iterable[Reading]) -> tuple[str, ...] | None:
     offered = [reading.tools for reading in readings if reading.tools is not None]
     return tuple(dict.fromkeys(tool for tools in offered for tool in tools)) if offered else None
+
+
+def _schemas(readings: Iterable[Reading]) -> dict[str, Json]:
+    """The schemas of the tools offered; one that changed meanwhile is left out, since nobody can say which of them a call was to keep to."""
+    found: dict[str, Json] = {}
+    changed = set[str]()
+    for name, schema in (pair for reading in readings for pair in reading.schemas.items()):
+        if found.setdefault(name, schema) != schema:
+            changed.add(name)
+    return {name: schema for name, schema in found.items() if name not in changed}
 
 
 def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:

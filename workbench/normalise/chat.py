@@ -34,6 +34,7 @@ def from_conversation(conversation: Conversation) -> Run:
         steps=tuple(steps),
         agents=(conversation.agent,) if conversation.agent else (),
         tools=conversation.tools,
+        schemas=conversation.schemas,
         metadata=conversation.metadata,
     )
 

@@ -177,6 +177,12 @@ def tool_names(value: Json) -> tuple[str, ...] | None:
     return tuple(name for name in names if name) or None
 
 
+def tool_schemas(value: Json) -> dict[str, Json] | None:
+    """The JSON Schema of each offered tool's arguments, by the tool's name, in any dialect. None where the list holds none."""
+    found = {name: schema for item in _list(value) if (schema := _tool_schema(item)) and (name := _tool_name(item))}
+    return found or None
+
+
 def count_of(value: Json) -> int | None:
     """A whole number from 0 up to 2**53, also from text; None for anything else."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 17:  # noqa: PLR2004  # 2**53 has 16 digits
@@ -224,6 +230,22 @@ def _tool_name(item: Json) -> str | None:
             return item if isinstance(item, str) else None
         item = next((item[key] for key in ("name", "function", "tool", "json_schema", "toolSpec") if key in item), None)
     return item if isinstance(item, str) else None
+
+
+SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema", "parametersJsonSchema")
+
+
+def _tool_schema(item: Json) -> Fields | None:
+    """The schema of a tool's arguments, wherever the tool's description has it; Bedrock wraps it in `json`."""
+    for _ in range(4):  # as deep as the name
+        fields = arguments_of(item)
+        if fields is None:
+            return None
+        given = next((schema for key in SCHEMAS if (schema := arguments_of(fields.get(key))) is not None), None)
+        if given is not None:
+            return given["json"] if isinstance(given.get("json"), dict) and "type" not in given else given
+        item = next((fields[key] for key in ("function", "tool", "json_schema", "toolSpec") if key in fields), None)
+    return None
 
 
 def _message(fields: Fields) -> Message:

@@ -230,6 +230,7 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
         span_count=len(answer.spans),
         agents=parent.agents,
         tools=parent.tools,
+        schemas=parent.schemas,
         notes=(f"{answer.ended}: {answer.says}",) if answer.says else (),
         forked_from=parent.run_id,
         forked_at_step=wish.step.index,

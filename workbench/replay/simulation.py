@@ -324,6 +324,7 @@ def _run(parent: Run, step: Step, change: Change, loop: _Loop, steps: tuple[Step
         steps=steps,
         agents=parent.agents,
         tools=parent.tools,
+        schemas=parent.schemas,
         notes=("simulated", *((f"{loop.ended}: {loop.says}",) if loop.says else ())),
         forked_from=parent.run_id,
         forked_at_step=step.index,
