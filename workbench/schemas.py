@@ -65,7 +65,7 @@ class _Check:
 
     def object(self, value: dict[str, Json], schema: dict[str, Json], path: str, depth: int) -> Iterator[Departure]:
         """How an object departs: what is missing, what is unknown, and what is wrong inside. None stands for an optional property that is left out."""
-        properties = schema.get("properties") if isinstance(schema.get("properties"), dict) else {}
+        properties = _fields(schema.get("properties"))
         required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
         yield from (Departure(path, f"{name} is required and missing") for name in required if name not in value)
         others, closed = schema.get("additionalProperties"), schema.get("additionalProperties") is False
@@ -147,6 +147,10 @@ def _types(given: Json) -> list[str]:
 
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
+
+
+def _fields(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
 
 
 def _shown(value: Json) -> str:
