@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from math import erfc, sqrt
 
+from workbench.cohorts import version_of
 from workbench.intervals import share
 from workbench.model import Evidence, Finding, NotEvaluated, Run
 from workbench.sketch import model, sketch, tool, user
 
 ENOUGH, LEVEL, LEAST_CHANGE = 20, 0.01, 0.2
-VERSION_KEYS = ("version", "agent_version", "service.version", "release", "revision", "git_sha", "commit")
 KINDS = ("version", "model", "day")
 
 
@@ -61,7 +61,7 @@ def _cohorts(kind: str, told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
 
 def _name(kind: str, run: Run) -> str | None:
     if kind == "version":
-        return next((str(run.metadata[key]) for key in VERSION_KEYS if run.metadata.get(key)), None)
+        return version_of(run)
     if kind == "model":
         return next((step.model for step in run.of_kind("model") if step.model), None)
     return None if run.started_ns is None else datetime.fromtimestamp(run.started_ns // 10**9, UTC).date().isoformat()

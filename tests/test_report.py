@@ -12,8 +12,23 @@ import pytest
 
 from workbench.audit import Audit, audit
 from workbench.comparison import compare
-from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, NotEvaluated, Receipt, Run
-from workbench.report import Report, ReportError, audit_report, comparison_report, html, markdown, run_report, save, static, store_report, to_json
+from workbench.incident import Scope, incident_of
+from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, Note, NotEvaluated, Receipt, Run
+from workbench.overview import overview_of
+from workbench.report import (
+    Report,
+    ReportError,
+    audit_report,
+    comparison_report,
+    html,
+    incident_report,
+    markdown,
+    run_report,
+    save,
+    static,
+    store_report,
+    to_json,
+)
 from workbench.report.document import Table
 from workbench.report.figure import FigureError, svg
 from workbench.report.markup import element, escape
@@ -72,7 +87,18 @@ def hostile_reports() -> dict[str, Report]:
         "comparison": comparison_report(comparison, receipt, [hostile_finding(comparison.left)], [hostile_finding(comparison.right)]),
         "store": store_report([run, hostile_run("other")], [hostile_finding(run)], lacks),
         "audit": audit_report(hostile_audit(run), [run]),
+        "incident": hostile_incident(run),
     }
+
+
+def hostile_incident(run: Run) -> Report:
+    """An incident of hostile runs, found and noted in hostile words."""
+    said, note = ([hostile_finding(run)], []), Note(incident=HOSTILE, run_id=HOSTILE, text=HOSTILE, noted_ns=1)
+    runs = {one.run_id: one.model_copy(update={"metadata": {"version": one.run_id}}) for one in (run, hostile_run("other"))}
+    headers = {run_id: one.model_copy(update={"steps": ()}) for run_id, one in runs.items()}
+    overviews = [overview_of(one) for one in runs.values()]
+    told = incident_of(Scope(name=HOSTILE), overviews, headers, {run.run_id: said}, read=runs.__getitem__, notes=[note])
+    return incident_report(told, lambda ids: map(runs.__getitem__, ids), overviews, *said)
 
 
 def hostile_audit(run: Run) -> Audit:
@@ -82,7 +108,7 @@ def hostile_audit(run: Run) -> Audit:
     return Audit(runs=1, answers=(first.model_copy(update=told), *(one.model_copy(update={"says": (), "evidence": ()}) for one in others)))
 
 
-KINDS = ("run", "comparison", "store", "audit")
+KINDS = ("run", "comparison", "store", "audit", "incident")
 
 
 class Page(HTMLParser):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench import collection, detection, project
 from workbench.audit import Audit, audit
-from workbench.cohorts import Baseline
+from workbench.cohorts import Baseline, version_of
 from workbench.collection import Summary
 from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
@@ -27,10 +27,14 @@ from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.figures import Record, records_of
+from workbench.incident import Scope, incident_of
+from workbench.incident.values import key_of
+from workbench.investigation import Investigation
 from workbench.learning import MOST, Judgement, Learned, judgements_of, learn, undismissed
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
-from workbench.plugins import collector_of
+from workbench.overview import Overview
+from workbench.plugins import collector_of, detectors
 from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay import trust
 from workbench.replay.approvals import Approve, nobody, standing
@@ -154,8 +158,7 @@ class Bench:
 
     def _cohort(self, *, agent: str | None, version: str | None, since: datetime | str | None, status: str | None = None) -> StoredRuns:
         collection.catch_up(self.store)
-        moment = datetime.fromisoformat(since) if isinstance(since, str) else since
-        from_ns = None if moment is None else int(moment.astimezone(UTC).timestamp() * 1e9)
+        from_ns = _moment_ns(since)
         chosen = [
             one.run_id
             for one in self.store.overviews()
@@ -263,6 +266,49 @@ class Bench:
             return known[starts[0]]
         near = get_close_matches(finding_id, known, n=1, cutoff=0.0)
         raise LookupError(f"{len(starts)} findings have an id that begins with {finding_id!r}" + (f"; the nearest is {near[0]}" if near else ""))
+
+    def incident(
+        self,
+        name: str = "",
+        *,
+        agent: str | None = None,
+        version: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        detector: str | None = None,
+    ) -> Incident:
+        """The incident in the recorded runs: what failed, how far it reaches, since when, where it began, what it cost, what to do next.
+
+        Of one agent's runs, of one version, started `since` (counts in) and before `until`, or of what one `detector` finds. `name` is what people call it;
+        notes are kept under it. Runs that were not examined yet are examined first. LookupError for an agent, version or detector there is none of.
+        """
+        collection.catch_up(self.store)
+        detection.detect(self.store)
+        scope = Scope(name=name, agent=agent, version=version, since_ns=_moment_ns(since), until_ns=_moment_ns(until), detector=detector)
+        return self.incident_in(scope)
+
+    def incident_in(self, scope: Scope, only: Collection[str] | None = None, reviewed_ns: int | None = None) -> Incident:
+        """The incident in a scope, among all runs examined so far or `only` these, by the reviews there were at a moment (now, without one)."""
+        overviews = [one for one in self.store.overviews() if only is None or one.run_id in only or one.forked_from is not None]
+        headers = {run.run_id: run for run in self.store.headers()}
+        _check_scope(scope, overviews, headers)
+        found = incident_of(
+            scope,
+            overviews,
+            headers,
+            self.store.examined(),
+            read=self.store.run,
+            verdicts=self.store.verdicts(),
+            reviews=self.store.reviews(until_ns=reviewed_ns),
+            notes=self.store.notes(key_of(scope)),
+        )
+        return Investigation(self, found)
+
+    def said_of(self, run_ids: Sequence[str]) -> Detected:
+        """What the detectors said of these runs, as far as they were examined."""
+        wanted, (findings, lacks) = set(run_ids), self._said()
+        mine = [one for one in findings if one.run_id in wanted]
+        return Detected(mine, [one for one in lacks if one.run_id in wanted], detection.Detection(), self.records)
 
     def audit(self) -> Audited:
         """Every item of the production checklist, answered from the recorded runs and what the detectors found in them; forks don't count."""
@@ -764,6 +810,8 @@ class Evidently:
     def _again(self, reference: Reference) -> Report:
         if reference.kind == "audit":
             return self._bench.audit().report()
+        if reference.scope is not None:
+            return self._bench.incident_in(reference.scope, reference.run_ids, reference.reviewed_ns or 0).report()
         if reference.run_ids is None:
             return self._bench.report()
         if reference.kind == "store":
@@ -847,6 +895,30 @@ class Detected:
 
     def _repr_html_(self) -> str:
         return static.findings_html(self.findings, self.records)
+
+
+Incident = Investigation[RecordedRun, Detected]
+"""What `Bench.incident` gives: its `incident` is the frozen value (`workbench.incident`)."""
+
+
+def _moment_ns(moment: datetime | str | None) -> int | None:
+    """A moment as nanoseconds since 1970; one without a zone is this machine's. ValueError for a text that is none."""
+    found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return None if found is None else int(found.astimezone(UTC).timestamp() * 1e9)
+
+
+def _check_scope(scope: Scope, overviews: Iterable[Overview], headers: Mapping[str, Run]) -> None:
+    """LookupError for an agent, version or detector that there is none of, with the nearest: an incident over no runs looks like an all-clear."""
+    known = {
+        "agent": {one.agent for one in overviews if one.agent},
+        "version": {version for run in headers.values() if (version := version_of(run))},
+        "detector": set(detectors()),
+    }
+    for what, names in known.items():
+        asked = getattr(scope, what)
+        if asked is not None and asked not in names:
+            near = get_close_matches(asked, names, n=1, cutoff=0.0)
+            raise LookupError(f"there is no {what} {asked!r}" + (f"; the nearest is {near[0]!r}" if near else f": no {what} is recorded"))
 
 
 def _change(given: Mapping[str, Any]) -> Change:

@@ -23,6 +23,9 @@ START, END = "(start)", "(end)"
 WEIGHTS = {"any": 0.5, "acts": 1.0, "values": 1.0, "calls": 0.3}
 """What counts in the distance of two runs: whether their acts differ at all, how many acts, how many identifying values, how many calls."""
 
+VERSION_KEYS = ("version", "agent_version", "service.version", "release", "revision", "git_sha", "commit")
+"""The metadata of a run in which the version of its agent may stand."""
+
 T = TypeVar("T")
 
 Act = tuple[str, tuple[tuple[str, str], ...]]
@@ -107,6 +110,11 @@ class Baseline:
         known = {name for counts in self.follows.values() for name in counts} | {after}
         counts = self.follows.get(before, Counter())
         return -log2((counts[after] + 1) / (counts.total() + len(known)))
+
+
+def version_of(run: Run) -> str | None:
+    """The version of the agent that made a run, as its metadata says; None where it doesn't."""
+    return next((str(run.metadata[key]) for key in VERSION_KEYS if run.metadata.get(key)), None)
 
 
 def profile(run: Run) -> Profile:

@@ -7,12 +7,12 @@ interval of the difference is Newcombe's hybrid of Wilson intervals (Newcombe 19
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import comb, sqrt
+from math import comb
 from typing import NamedTuple
 
 from workbench import detection
 from workbench.comparison import count_effects
-from workbench.intervals import Share, share
+from workbench.intervals import Share, difference, share
 from workbench.model import Run
 
 SIGNIFICANT = 0.05
@@ -104,14 +104,6 @@ def fisher(hits: int, total: int, other_hits: int, other_total: int) -> float:
     low, high = max(0, successes - other_total), min(total, successes)
     weights = {one: comb(total, one) * comb(other_total, successes - one) for one in range(low, high + 1)}
     return sum(weight for weight in weights.values() if weight <= weights[hits]) / comb(every, successes)
-
-
-def difference(one: Share, other: Share) -> tuple[float, float] | None:
-    """The 95 % interval of the difference of two shares (Newcombe 1998, method 10); None where either counts nothing."""
-    if None in (one.value, other.value):
-        return None
-    (p, low, high), (q, other_low, other_high) = ((side.value or 0.0, side.low or 0.0, side.high or 0.0) for side in (one, other))
-    return p - q - sqrt((p - low) ** 2 + (other_high - q) ** 2), p - q + sqrt((high - p) ** 2 + (q - other_low) ** 2)
 
 
 def least_k() -> int:

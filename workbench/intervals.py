@@ -34,3 +34,11 @@ def share(hits: int, total: int) -> Share:
     middle = (found + spread / 2) / (1 + spread)
     half = Z_95 * sqrt(found * (1 - found) / total + spread / (4 * total)) / (1 + spread)
     return Share(hits, total, found, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def difference(one: Share, other: Share) -> tuple[float, float] | None:
+    """The 95 % interval of the difference of two shares (Newcombe 1998, method 10); None where either counts nothing."""
+    if None in (one.value, other.value):
+        return None
+    (p, low, high), (q, other_low, other_high) = ((side.value or 0.0, side.low or 0.0, side.high or 0.0) for side in (one, other))
+    return p - q - sqrt((p - low) ** 2 + (other_high - q) ** 2), p - q + sqrt((high - p) ** 2 + (q - other_low) ** 2)

@@ -492,6 +492,15 @@ class Review(Value):
     reviewed_ns: int
 
 
+class Note(Value):
+    """What a person wrote down about an incident. `incident` is its name, or the hash of what it is looked for in; `run_id` the worst run then."""
+
+    incident: str
+    run_id: str
+    text: str
+    noted_ns: int
+
+
 class NotEvaluated(Value):
     """A detector that could not judge a run, and what the run lacks. Silence is never "all is well"."""
 

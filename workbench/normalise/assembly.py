@@ -25,6 +25,7 @@ from workbench.normalise.written import Recorded
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 UNNAMED_SERVICE = "unknown_service"
 VERSION = "service.version"
+USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "traceloop.association.properties.user_id")
 SUFFIX_DIGITS = 8
 
 
@@ -158,10 +159,11 @@ def _rootless(forest: Forest) -> Iterable[str]:
 
 
 def _metadata(ledger: Ledger, forest: Forest) -> dict[str, Json]:
-    """The user's own keys in the graph's metadata, as the first checkpoint has them, and which version of the service it was."""
+    """The user's own keys in the graph's metadata, as the first checkpoint has them, which version of the service it was, and who used it."""
     first = next(iter(ledger.roots), None)
     version = _first(str(node.span.resource.get(VERSION) or "") for node in forest.tops)
-    return ({VERSION: version} if version else {}) | _own(first)
+    user = _first(str(node.span.attributes.get(key) or "") for key in USER_ATTRIBUTES for node in forest.tops)
+    return {name: said for name, said in ((VERSION, version), (USER, user)) if said} | _own(first)
 
 
 def _own(first: Checkpoint | None) -> dict[str, Json]:

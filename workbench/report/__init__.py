@@ -1,7 +1,7 @@
-"""Reports that can be checked: self-contained HTML, Markdown and JSON for a run, a comparison, a whole store or an audit.
+"""Reports that can be checked: self-contained HTML, Markdown and JSON for a run, a comparison, an incident, a whole store or an audit.
 
-`run_report`, `comparison_report`, `store_report` and `audit_report` make a frozen `Report`; `html`, `markdown` and `to_json` render it. `sarif` and
-`junit` tell CI of its findings, `csv` and `parquet` are tables of them; `save` writes any.
+`run_report`, `comparison_report`, `incident_report`, `store_report` and `audit_report` make a frozen `Report`; `html`, `markdown` and `to_json` render it.
+`sarif` and `junit` tell CI of its findings, `csv` and `parquet` are tables of them; `save` writes any.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from workbench.report.contents import Report, audit_report, comparison_report, run_report, store_report
+from workbench.report.contents import Report, audit_report, comparison_report, incident_report, run_report, store_report
 from workbench.report.junit import junit
 from workbench.report.page import html
 from workbench.report.plaintext import markdown
@@ -17,7 +17,7 @@ from workbench.report.sarif import sarif
 from workbench.report.tabular import beside, csv, parquet
 
 __all__ = ["Report", "ReportError", "audit_report", "comparison_report", "files_of", "html", "junit", "markdown", "run_report", "sarif", "save"]
-__all__ += ["store_report", "to_json"]
+__all__ += ["incident_report", "store_report", "to_json"]
 
 
 class ReportError(ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -11,14 +11,18 @@ from workbench import charts
 from workbench.audit import Audit
 from workbench.calls import token_count
 from workbench.comparison import Ignored
-from workbench.effects import attempted, effects_of
+from workbench.effects import effects_of
 from workbench.figures import Record
 from workbench.frames import findings_frame, steps_frame
+from workbench.incident import Incident
 from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
+from workbench.overview import Overview, overview_of
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words
+from workbench.report.incidents import tally, title_of
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
+from workbench.report.reach import examples_of, incident_sections
 from workbench.report.readiness import audit_sections
 from workbench.report.receipts import receipt_section
 from workbench.report.steps import anchor, steps_section, steps_table
@@ -48,7 +52,7 @@ class Listed(Value):
 class Report(Value):
     """What a report rests on. A store's and an audit's keep of the runs only the steps that are cited or named, a store's also every run's line."""
 
-    kind: Literal["run", "comparison", "store", "audit"]
+    kind: Literal["run", "comparison", "store", "audit", "incident"]
     title: str
     runs: tuple[Run, ...] = ()
     listed: tuple[Listed, ...] = ()
@@ -64,11 +68,12 @@ class Report(Value):
     records: tuple[Record, ...] = ()
     """What people here made of the findings of these detectors, as far as they had reviewed them by `reviewed_ns`."""
     reviewed_ns: int | None = None
+    incident: Incident | None = None
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The report's sections, in reading order."""
-        made = {"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections, "audit": _audit_sections}
+        made = {"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections, "audit": _audit_sections, "incident": _incident_sections}
         return tuple(made[self.kind](self))
 
     def __repr__(self) -> str:
@@ -116,6 +121,26 @@ def audit_report(audit: Audit, runs: Iterable[Run]) -> Report:
     return Report(kind="audit", title=f"Readiness audit over {plural(audit.runs, 'run')}", runs=kept, audit=audit)
 
 
+def incident_report(
+    incident: Incident,
+    read: Callable[[list[str]], Iterable[Run]],
+    affected: Iterable[Overview],
+    findings: Iterable[Finding],
+    not_evaluated: Iterable[NotEvaluated],
+) -> Report:
+    """A report on an incident, with the overviews of the `affected` runs and what was said of them. `read` reads runs: the worst, and those it cites."""
+    every = tuple(findings)
+    examples = examples_of(incident, every)
+    cited = _by_run(
+        [(proof.run_id, proof.step) for one in examples for proof in one.evidence] + [(one.run_id, one.step) for one in examples if one.step is not None]
+    )
+    wanted = list(dict.fromkeys([*([incident.worst] if incident.worst else []), *cited]))
+    runs = tuple(run if run.run_id == incident.worst else _only(run, cited[run.run_id]) for run in read(wanted))
+    title = f"{title_of(incident)}: {tally(incident.reach)}"
+    lines = tuple(map(listed_of, affected))
+    return Report(kind="incident", title=title, runs=runs, listed=lines, findings=every, not_evaluated=tuple(not_evaluated), incident=incident)
+
+
 def _by_run(places: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
     """The steps named of each run."""
     found: dict[str, set[int]] = {}
@@ -131,21 +156,13 @@ def _only(run: Run, steps: set[int]) -> Run:
 
 def listed(run: Run) -> Listed:
     """The run in a line."""
-    span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
-    return Listed(
-        run_id=run.run_id,
-        agent=run.agent,
-        status=run.status,
-        outcome=line(run.outcome, OUTCOME_CHARS),
-        started_ns=run.started_ns,
-        duration_ms=span,
-        steps=len(run.steps),
-        effects=attempted(run),
-        tokens=token_count(run.tokens),
-        cost_usd=run.cost_usd,
-        forked_from=run.forked_from,
-        forked_at_step=run.forked_at_step,
-    )
+    return listed_of(overview_of(run))
+
+
+def listed_of(one: Overview) -> Listed:
+    """The same of what lists of runs say of it."""
+    told = {name: value for name, value in one._asdict().items() if name in Listed.model_fields}
+    return Listed.model_validate(told | {"outcome": line(one.outcome, OUTCOME_CHARS), "tokens": one.total_tokens})
 
 
 def _run_sections(report: Report) -> Iterator[Section]:
@@ -199,6 +216,14 @@ def _store_sections(report: Report) -> Iterator[Section]:
 
 def _audit_sections(report: Report) -> Iterator[Section]:
     return iter(()) if report.audit is None else audit_sections(report.audit, report.runs)
+
+
+def _incident_sections(report: Report) -> Iterator[Section]:
+    if report.incident is None:
+        return
+    examples = examples_of(report.incident, report.findings)
+    table = _runs_table(report, {one.finding_id for one in examples})
+    yield from incident_sections(report.incident, examples, report.runs, (*_findings_plot(report.findings), table), report.records)
 
 
 def _by_severity(findings: Iterable[Finding]) -> str:
@@ -301,12 +326,13 @@ def _beside(report: Report, left: Run, rights: list[Run]) -> Iterator[Row]:
         yield Row((("findings",), ("",), *((says or "unchanged",) for says in findings)), "changed")
 
 
-def _runs_table(report: Report) -> Table:
+def _runs_table(report: Report, shown_in_full: Collection[str] | None = None) -> Table:
+    """The runs, failed ones first; findings link to where they stand, where the report shows them in full (by default: those that `shown` picks)."""
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
         found.setdefault(finding.run_id, []).append(finding)
     ranked = sorted(report.listed, key=lambda one: (FAILED_FIRST[one.status], min((ORDER[it.severity] for it in found.get(one.run_id, [])), default=3)))
-    linked = {finding.finding_id for finding in shown(report.findings)}
+    linked = {finding.finding_id for finding in shown(report.findings)} if shown_in_full is None else shown_in_full
     rows = tuple(_runs_row(one, sorted(found.get(one.run_id, []), key=lambda it: ORDER[it.severity]), linked) for one in ranked[:MAX_RUNS])
     left_out = len(ranked) - len(rows)
     columns = ("status", "run", "agent", "started", "took", "steps", "effects", "tokens", "cost", "findings", "outcome")
@@ -314,7 +340,7 @@ def _runs_table(report: Report) -> Table:
     return Table(columns, rows, frozenset({"took", "steps", "effects", "tokens", "cost"}), caption)
 
 
-def _runs_row(one: Listed, findings: list[Finding], linked: set[str]) -> Row:
+def _runs_row(one: Listed, findings: list[Finding], linked: Collection[str]) -> Row:
     """A run's line; `linked` are the findings that the report shows in full."""
     named = ((it, it.finding_id in linked) for it in findings[:5])
     marks: Phrase = tuple(part for it, there in named for part in (Link(it.detector, f"finding-{it.finding_id}") if there else it.detector, " "))

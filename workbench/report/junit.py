@@ -73,6 +73,9 @@ def _examined(report: Report) -> Iterator[tuple[str, list[Case]]]:
         cases.setdefault(stated.finding.run_id, []).append(_found(stated))
     for lack in report.not_evaluated:
         cases.setdefault(lack.run_id, []).append(_lacking(lack))
+    for one in report.listed if report.incident else ():
+        if one.status == "error":
+            cases[one.run_id].append(Case("ended with an error", "runs", "failure", one.outcome, "error"))
     for run_id, own in cases.items():
         clean = run_id in judged and not any(case.verdict == "failure" for case in own)
         says = "no new finding" if report.comparison else "no finding of severity warning or error"

@@ -7,13 +7,15 @@ import binascii
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from workbench.comparison import Ignored
+from workbench.incident import Scope
 from workbench.model import Evidence, Finding, Value
 from workbench.report.claims import shown
 from workbench.report.contents import Report
+from workbench.report.reach import examples_of
 
 NAME = "workbench-report"
 ON_PAGE = re.compile(rf'<meta name="{NAME}" content="([\w=-]+)">', re.ASCII)
@@ -36,26 +38,38 @@ class Claimed(Value):
 class Reference(Value):
     """The kind of a report, the runs it is about (None: those of the whole store), and every claim with its evidence."""
 
-    kind: Literal["run", "comparison", "store", "audit"]
+    kind: Literal["run", "comparison", "store", "audit", "incident"]
     run_ids: tuple[str, ...] | None = None
     ignored: tuple[Ignored, ...] = ()
     claims: tuple[Claimed, ...] = ()
     cited: tuple[Evidence, ...] = ()
-    """What an audit's answers cite."""
+    """What an audit's answers cite, and the first bad step of an incident."""
+    scope: Scope | None = None
+    """What an incident was looked for in."""
     reviewed_ns: int | None = None
     """Until when the reviews count that it tells of."""
 
 
 def reference_of(report: Report) -> Reference:
     """What a report is about."""
-    cited = () if report.audit is None else tuple(proof for answer in report.audit.answers for proof in answer.evidence)
     about = {"kind": report.kind, "run_ids": _run_ids(report), "ignored": report.ignored, "reviewed_ns": report.reviewed_ns}
-    return Reference(**about, claims=_claims(report.findings), cited=cited)
+    about |= {"scope": report.incident.scope if report.incident else None}
+    claims = examples_of(report.incident, report.findings) if report.incident else report.findings
+    return Reference(**about, claims=_claims(claims), cited=tuple(_cited(report)))
+
+
+def _cited(report: Report) -> Iterator[Evidence]:
+    for answer in report.audit.answers if report.audit else ():
+        yield from answer.evidence
+    if report.incident and report.incident.first_bad:
+        yield report.incident.first_bad.evidence
 
 
 def _run_ids(report: Report) -> tuple[str, ...] | None:
     if report.comparison:
         return (report.comparison.left.run_id, report.comparison.right.run_id, *(one.right.run_id for one in report.others))
+    if report.incident:
+        return report.incident.considered if len(report.incident.considered) <= MAX_RUNS else None
     if report.kind == "run":
         return tuple(run.run_id for run in report.runs)
     return tuple(one.run_id for one in report.listed) if report.kind == "store" and len(report.listed) <= MAX_RUNS else None

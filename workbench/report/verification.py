@@ -70,7 +70,7 @@ def check(path: Path, store: Evidences) -> list[Unsupported]:
     found = [Unsupported(kind="unknown run", says=f"the store has no run {run_id}", run_id=run_id) for run_id in unknown]
     known = [claim for claim in written.reference.claims if claim.run_id not in unknown]
     found += [one for claim in known for one in _unfounded(claim, store)]
-    found += [one for proof in written.reference.cited for one in _unproven(proof, store.run(proof.run_id), "the audit")]
+    found += [one for proof in written.reference.cited for one in _unproven(proof, store.run(proof.run_id), f"the {written.reference.kind}")]
     if unknown and written.reference.kind != "store":
         return found
     return found + list(written.differs(store.again(written.reference)))

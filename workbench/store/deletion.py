@@ -20,7 +20,7 @@ from workbench.store.schema import TABLES
 IN_CLAUSE = 500
 OF_TRACES = ("span", "log")
 OF_RUNS = ("conversation", "history", "run", "examination", "finding", "receipt")
-ABOUT_RUNS = ("alert", "review", "judgement")
+ABOUT_RUNS = ("alert", "review", "judgement", "note")
 """What was said of runs, without a payload of its own."""
 ROOTS = ("span", "log", "checkpoint", "conversation", "history", "run", "step", "examination", "finding", "receipt", "ledger")
 """The tables that point at payloads."""

@@ -85,6 +85,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE run ADD COLUMN step_columns BLOB",),
     # What a judge answered, so that it is asked once.
     ("CREATE TABLE judgement (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID",),
+    # What people wrote down about incidents.
+    ("CREATE TABLE note (seq INTEGER PRIMARY KEY, incident TEXT NOT NULL, run_id TEXT NOT NULL, text TEXT NOT NULL, noted_ns INTEGER NOT NULL)",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -125,7 +125,12 @@ def load(connection: Connection, kind: type[V], addresses: Iterable[str]) -> Ite
 
 def load_json(connection: Connection, address: str) -> Json:
     """The JSON behind one address."""
-    return next(Unpacker(partial(contents.fetch, connection)).load([address]))
+    return next(load_many(connection, [address]))
+
+
+def load_many(connection: Connection, addresses: Sequence[str]) -> Iterator[Json]:
+    """The JSON behind each of these addresses, in their order."""
+    return Unpacker(partial(contents.fetch, connection)).load(list(addresses))
 
 
 def pointed_at(content: bytes, *, step: bool) -> set[str]:

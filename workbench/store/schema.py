@@ -247,5 +247,16 @@ class JudgementRow(SQLModel, table=True):
     answer: str
 
 
+class NoteRow(SQLModel, table=True):
+    """What a person wrote down about an incident, with the run that was the worst of it then."""
+
+    __tablename__ = "note"
+    seq: int | None = Field(default=None, primary_key=True)
+    incident: str
+    run_id: str
+    text: str
+    noted_ns: int = Field(sa_type=BigInteger)
+
+
 TABLES = SQLModel.metadata.tables
 """The tables by name, for bulk paths that go through SQLAlchemy Core."""

@@ -27,6 +27,7 @@ from workbench.model import (
     Json,
     LedgerEntry,
     Log,
+    Note,
     NotEvaluated,
     Receipt,
     Record,
@@ -45,7 +46,7 @@ from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.packing import from_bytes, to_bytes
-from workbench.store.payloads import Payloads, load, load_json, packed, pointed_at, unpacked
+from workbench.store.payloads import Payloads, load, load_json, load_many, packed, pointed_at, unpacked
 from workbench.store.recent import Recent
 from workbench.store.schema import TABLES
 from workbench.store.searching import Hit
@@ -64,7 +65,7 @@ PAGE_BYTES = 16_384
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
 ALERT, REVIEW, LEDGER = TABLES["alert"], TABLES["review"], TABLES["ledger"]
-JUDGEMENT = TABLES["judgement"]
+JUDGEMENT, NOTE = TABLES["judgement"], TABLES["note"]
 
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
@@ -546,6 +547,14 @@ class Store:
             for run_id in self.run_ids() if run_ids is None else run_ids:
                 yield self._run(connection, run_id)[0]
 
+    def headers(self) -> Iterator[Run]:
+        """Every run without its steps, in the order of `run_ids`: a payload each, so that many can be gone through."""
+        with self._reading() as connection:
+            addresses = _column(connection, select(RUN.c.sha256).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST))
+            for start in range(0, len(addresses), BATCH):
+                for header in load_many(connection, addresses[start : start + BATCH]):
+                    yield Run.model_validate({name: value for name, value in header.items() if name != "prefix"})
+
     def run(self, run_id: str) -> Run:
         """One run, by its id or by the start of it that no other run shares. RunNotFoundError names the nearest."""
         return next(self.runs([self.resolve(run_id)]))
@@ -697,6 +706,17 @@ class Store:
             rows = connection.execute(query if until_ns is None else query.where(REVIEW.c.reviewed_ns <= until_ns)).mappings()
             newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
         return list(newest.values())
+
+    def save_note(self, note: Note) -> None:
+        """Keep what a person wrote down about an incident."""
+        with self._writing() as connection:
+            _insert(connection, NOTE, [note.model_dump()])
+
+    def notes(self, incident: str) -> list[Note]:
+        """What was written down about an incident, oldest first."""
+        query = select(NOTE).where(NOTE.c.incident == incident).order_by(NOTE.c.seq)
+        with self._engine.connect() as connection:
+            return [Note(**{name: value for name, value in row.items() if name != "seq"}) for row in connection.execute(query).mappings()]
 
     def append_entry(self, entry: LedgerEntry) -> bool:
         """Add a line to the ledger of side effects; False, with nothing added, where it begins what has been begun before under the same key."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
+from workbench.incident import first_bad_step
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
 from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable
 
@@ -22,7 +23,6 @@ MAX_FINDINGS = 200
 BADGES = ("served", "edited", "live", "blocked", "halted")
 JOINS = {"exact": "joined exactly", "inferred": "joined by inference", "none": "span not joined to a task"}
 SOURCES = {"logprobs": "token log-probabilities", "self-report": "the model's own word", "evaluation": "an evaluator"}
-RANK = {"error": 2, "warning": 1, "info": 0}
 
 Cut = Callable[[str], Excerpt]
 
@@ -40,12 +40,8 @@ def size(value: Json) -> int:
 
 
 def opening_step(run: Run, findings: Sequence[Finding]) -> int:
-    """Where to begin reading: the earliest step of the severest finding, else the first step in error, else the first step, else 0."""
-    present = {step.index for step in run.steps}
-    placed = [(-RANK[finding.severity], finding.step) for finding in findings if finding.step in present and finding.step is not None]
-    if placed:
-        return min(placed)[1]
-    return next((step.index for step in run.steps if step.status == "error"), run.steps[0].index if run.steps else 0)
+    """Where to begin reading: the first bad step; 0 in a run without steps."""
+    return first_bad_step(run, findings) or 0
 
 
 def outline(run: Run, findings: Sequence[Finding]) -> dict[str, Json]:
