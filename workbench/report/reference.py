@@ -53,9 +53,9 @@ class Reference(Value):
 def reference_of(report: Report) -> Reference:
     """What a report is about."""
     about = {"kind": report.kind, "run_ids": _run_ids(report), "ignored": report.ignored, "reviewed_ns": report.reviewed_ns}
-    about |= {"scope": report.incident.scope if report.incident else None}
+    scope = report.incident.scope if report.incident else None
     claims = examples_of(report.incident, report.findings) if report.incident else report.findings
-    return Reference(**about, claims=_claims(claims), cited=tuple(_cited(report)))
+    return Reference(**about, claims=_claims(claims), cited=tuple(_cited(report)), scope=scope)
 
 
 def _cited(report: Report) -> Iterator[Evidence]:
