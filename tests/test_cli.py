@@ -344,3 +344,22 @@ def test_sweep_and_controls(store: Path):
     assert [one["how"] for one in json.loads(run("sweep", *options, "--json"))["forks"]] == ["done before", "done"]
     assert "should be KIND=JSON" in run("sweep", "booked-twice", "--at", 13, "--change", "better", "--store", store, status=2)
     assert "is no fork: say from which step" in run("controls", "booked-twice", "--store", store, status=2)
+
+
+def test_incident_tells_and_writes_and_refuses(store: Path, tmp_path: Path):
+    """The incident as text and as JSON; -o writes a report that verifies; a misspelt detector is an error with the nearest."""
+    told = json.loads(in_process("incident", "INC-1", "--store", store, "--json"))
+    assert (told["scope"]["name"], told["reach"]["affected"], told["reach"]["runs"], told["worst"]) == ("INC-1", 5, 10, "booked-twice")
+    assert 'bench.run("booked-twice").view(step=13)' in in_process("incident", "--detector", "duplicated-effect", "--store", store)
+    report = tmp_path / "incident.html"
+    assert "it opens offline" in in_process("incident", "-o", report, "--store", store)
+    assert "every statement is supported" in in_process("verify", report, "--store", store)
+    refused = CliRunner().invoke(app, ["incident", "--detector", "duplicate-effect", "--store", str(store)])
+    assert "the nearest is 'duplicated-effect'" in str(refused.exception)
+
+
+def in_process(*arguments: str | Path) -> str:
+    """What a command that ends well prints, without another process."""
+    done = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output

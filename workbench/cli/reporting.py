@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,43 @@ def report(
         else:
             compare(bench.run(run_id), bench.run(against)).report(output)
     _tell_written(output, as_json=as_json)
+
+
+@command(REPORT, "workbench incident INC-4711 --since 2026-11-20 -o incident.html")
+def incident(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="What people call it; notes are kept under it.")] = "",
+    agent: Annotated[str | None, typer.Option("--agent", help="Only this agent's runs.")] = None,
+    version: Annotated[str | None, typer.Option("--agent-version", help="Only runs of this version of the agent.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Only runs started at or after this moment, such as 2026-11-23T03:00+00:00.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only runs started before this moment.")] = None,
+    detector: Annotated[str | None, typer.Option("--detector", help="What this detector finds, however small.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Write this down about it first.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help=OUTPUT)] = None,
+    force: ForceOption = False,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what failed, how far it reaches, since when, where to look first, what is not known, and what to do next."""
+    if output:
+        _check_free(output, force=force)
+    with opened(store) as bench:
+        found = bench.incident(name, agent=agent, version=version, since=_moment(since), until=_moment(until), detector=detector)
+        found = found.note(note) if note else found
+        if output:
+            found.report(output)
+    if output:
+        _tell_written(output, as_json=as_json)
+    elif as_json:
+        print_json(found.incident.model_dump(mode="json"))
+    else:
+        out.print(repr(found), markup=False, soft_wrap=True)
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no moment; give one such as 2026-11-23T03:00+00:00") from error
 
 
 @command(REPORT, "workbench audit --strict -o audit.html")
