@@ -5,19 +5,21 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup chromium postgres lint types contracts check bench bench-million bench-phoenix bench-mutations bench-detectors record screenshots lock clean
+.PHONY: test demo lab setup compiled chromium postgres lint types contracts check bench bench-million bench-phoenix bench-mutations bench-detectors record screenshots lock clean
 
-test: setup chromium postgres lint types contracts  ## all that CI does
-	$(BIN)/python -m pytest -n 2 tests/browser
-	$(BIN)/python -m pytest -n 2 --ignore=tests/browser
+test: compiled chromium postgres lint types contracts  ## all that CI does
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-demo: setup  ## load the recorded incidents, detect, report, and say where to look
+demo: compiled  ## load the recorded incidents, detect, report, and say where to look
 	$(BIN)/workbench demo
 
-lab: setup  ## open JupyterLab on the first notebook
+lab: compiled  ## open JupyterLab on the first notebook
 	$(BIN)/workbench lab
 
 setup: $(SETUP)
+
+compiled: setup  ## re-runs are processes that may not write: without this each would compile anew what it imports
+	$(BIN)/python -m compileall -q -j 0 workbench collectors detectors sample_traces tests
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
@@ -47,8 +49,7 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-bench: setup  ## measure against floors taken in the same run
-	$(BIN)/python -m compileall -q workbench collectors detectors
+bench: compiled  ## measure against floors taken in the same run
 	$(BIN)/python -m tests.bench.ingest
 	$(BIN)/python -m tests.bench.reading
 	$(BIN)/python -m tests.bench.exporting

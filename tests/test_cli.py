@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import typer
@@ -18,7 +21,7 @@ from typer.testing import CliRunner
 
 import workbench
 from tests.postgres import Server
-from workbench.cli import app
+from workbench.cli import app, main
 from workbench.cli.application import PANELS
 
 ROOT = Path(__file__).parent.parent
@@ -28,10 +31,18 @@ EDITED = {"booking_id": "BK-1001", "status": "confirmed", "charged_usd": 842, "b
 
 
 def run(*arguments: str | Path, cwd: Path = ROOT, status: int = 0) -> str:
-    """Run the command, check how it ended, and return what it printed."""
-    done = subprocess.run([sys.executable, "-m", "workbench.cli", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout if status == 0 else done.stdout + done.stderr
+    """Run the command in this process, which has loaded already what it needs, check how it ended, and return what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.object(sys, "argv", ["workbench", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert ended.value.code == status, out.getvalue() + err.getvalue()
+    return out.getvalue() if status == 0 else out.getvalue() + err.getvalue()
 
 
 def test_every_command_stands_in_a_group_with_an_example_that_it_takes():
@@ -43,6 +54,18 @@ def test_every_command_stands_in_a_group_with_an_example_that_it_takes():
         program, said, *arguments = shlex.split(command.epilog.removeprefix("Example: "))
         assert (program, said) == ("workbench", name)
         assert command.make_context(name, arguments).params.keys() >= {"as_json"} or name == "lab"
+
+
+def test_the_program_is_a_process_of_its_own(store: Path, tmp_path: Path):
+    """`python -m workbench.cli` prints and ends as in these tests' own process."""
+
+    def process(*arguments: str | Path) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "workbench.cli", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert process("show", "booked-twice", "--store", store) == (0, run("show", "booked-twice", "--store", store), "")
+    assert process("show", "nope", "--store", store) == (2, "", run("show", "nope", "--store", store, status=2))
 
 
 def test_help_loads_nothing_heavy():

@@ -162,7 +162,7 @@ def test_fault_error(tmp_path: Path, ledger: Path) -> None:
 def test_fault_slow(tmp_path: Path, ledger: Path) -> None:
     """A slow call takes longer, so that code which doesn't wait meets its own time limit."""
     recording = record(tmp_path, "hasty", [])
-    forked = recording.fork(recording.step("book"), Change(kind="fault", value={"kind": "slow", "seconds": 30}))
+    forked = recording.fork(recording.step("book"), Change(kind="fault", value={"kind": "slow", "seconds": 3}))
     assert said(forked) == "too slow"
 
 
