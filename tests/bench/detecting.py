@@ -7,6 +7,7 @@ The runs lie beside the repository; without them, runs of our own drawing are me
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
@@ -37,14 +38,18 @@ def runs(count: int, folder: Path) -> list[Run]:
     return found
 
 
-def seconds(chosen: list[Run], path: Path, executor: ProcessPoolExecutor | None) -> float:
-    """Wall seconds of examining these runs and keeping what is found."""
+def seconds(chosen: list[Run], path: Path, executor: ProcessPoolExecutor | None) -> tuple[float, float]:
+    """Wall seconds, and seconds of this process's CPU, of examining these runs and keeping what is found; a second look must find nothing left to do."""
     bench = workbench.open(path)
     bench.store.save_runs(chosen)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     bench.detect(executor=executor)
+    took = time.perf_counter() - began, time.process_time() - began_cpu
+    again = bench.detect(executor=executor).detection.examined
     bench.close()
-    return time.perf_counter() - began
+    if again:
+        raise SystemExit(f"{len(again)} runs were looked at a second time though nothing changed")
+    return took
 
 
 def long_run(steps: int) -> Run:
@@ -58,16 +63,17 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-detecting-") as name:
         folder = Path(name)
         chosen = runs(count, folder)
-        alone = seconds(chosen, folder / "alone.db", None)
+        alone, cpu = seconds(chosen, folder / "alone.db", None)
         with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as executor:
             list(executor.map(examined, chosen[:CORES]))  # started before it is measured
-            spread = seconds(chosen, folder / "spread.db", executor)
-    print(f"{len(chosen):,} runs: {len(chosen) / alone:.0f} a second on one core, {alone / spread:.2f} × that with {CORES} processes")
+            spread, _ = seconds(chosen, folder / "spread.db", executor)
+    print(f"{len(chosen):,} runs: {len(chosen) / cpu:.0f} a second of CPU on one core, {alone / spread:.2f} × as many in the same time with {CORES} processes")
     for steps in LENGTHS:
         run = long_run(steps)
         began = time.process_time()
         examined(run)
-        print(f"  {steps:>6,} steps: {(time.process_time() - began) / steps * 1e6:,.0f} µs of CPU a step")
+        took = (time.process_time() - began) / steps * 1e6
+        print(f"  {steps:>6,} steps: {took:,.0f} µs of CPU a step, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most so far")
 
 
 if __name__ == "__main__":
