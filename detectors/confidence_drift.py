@@ -1,6 +1,7 @@
 """The model's confidence falls within a run and stays low: Page-Hinkley over the recorded confidences, scaled by their own noise.
 
-Also said: how confident the final answer was, and whether it rests on an empty result.
+Also said: how confident the final answer was, and whether it rests on an empty result. Over many runs: the mean confidence of an agent's runs differs between
+neighbouring versions, models or days by more than chance explains, or falls from some run on and stays low.
 
 Why it matters: an agent that loses its footing rarely says so; the answer reads as smooth as ever.
 What to do: hand over to a person below a confidence; treat an empty result as a question, not as an answer.
@@ -8,18 +9,23 @@ What to do: hand over to a person below a confidence; treat an empty result as a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from math import erfc, sqrt
 from statistics import fmean, median
+from typing import NamedTuple
 
 from workbench.calls import empty
+from workbench.intervals import mean
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
+from workbench.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.sketch import model, sketch, tool, user
 
 AT_LEAST = 8
 LEVEL = 3  # the first values, whose mean the run is held against
 ALLOWANCE, ALARM = 0.5, 6.0  # in units of the noise
 LEAST_NOISE, LEAST_FALL = 0.03, 0.15
+CHANCE, LEAST_CHANGE = 0.01, 0.05  # over many runs: how likely a difference may be by chance, and how large it is at least
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -35,6 +41,69 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         yield _finding(run, sure, values, alarm)
 
 
+class Shift(NamedTuple):
+    """A change of confidence over many runs: the first run that shows it, in words, and its numbers."""
+
+    run_id: str
+    says: str
+    numbers: dict[str, float | int | str]
+
+
+def detect_many(runs: Iterable[Run]) -> Iterator[Finding | NotEvaluated]:
+    """One finding for each change of version, model or day after which an agent's confidence is another; where there is none, for a fall over its runs."""
+    told: list[Shift] = []
+    sure = ((run, [value for step in run.of_kind("model") if (value := _confidence(step)) is not None]) for run in runs)
+    seen = by_agent(observed(run, fmean(values)) for run, values in sure if values)
+    for agent, those in seen.items():
+        if len(those) < ENOUGH:
+            why = f"{len(those)} runs of {agent} with confidences; {ENOUGH} are needed to compare runs"
+            yield NotEvaluated(detector="confidence-drift", run_id=those[-1].run_id, why=why)
+        found = changes(those)
+        shifts = [shift for change in found for shift in _shift(change, len(found))]
+        told += shifts or _fall(those)
+    whole = fetched(runs, {one.run_id for one in told})
+    for one in told:
+        yield _over_runs(whole[one.run_id], one)
+
+
+def _shift(change: Change[float], compared: int) -> Iterator[Shift]:
+    """Where two neighbouring periods differ (Welch's test; the level is divided by the number of comparisons)."""
+    before, after = (mean([one.value for one in those]) for those in (change.was, change.now))
+    spread = sqrt(before.error2 + after.error2)
+    p_value = erfc(abs(before.value - after.value) / spread / sqrt(2)) if spread else float(before.value == after.value)
+    if p_value * compared < CHANCE and abs(before.value - after.value) >= LEAST_CHANGE:
+        numbers: dict[str, float | int | str] = {"before": round(before.value, 4), "after": round(after.value, 4), "p_value": float(f"{p_value:.2g}")}
+        yield Shift(change.now[0].run_id, f"from {change}, mean confidence went from {before} to {after}", numbers)
+
+
+def _fall(those: list[Observed[float]]) -> list[Shift]:
+    """Where the confidence of an agent's runs, in the order of their times, falls and stays low."""
+    values = [one.value for one in those]
+    alarm = _alarm(values, ENOUGH, LEAST_CHANGE) if len(values) > ENOUGH else None
+    if alarm is None or len(values) - alarm < LEVEL:
+        return []
+    before, after = mean(values[:ENOUGH]), mean(values[alarm:])
+    numbers: dict[str, float | int | str] = {"before": round(before.value, 4), "after": round(after.value, 4), "runs": len(values)}
+    return [Shift(those[alarm].run_id, f"mean confidence of {those[0].agent} fell from {before} to {after}, from this run on", numbers)]
+
+
+def _over_runs(run: Run, shift: Shift) -> Finding:
+    step = next(step for step in run.of_kind("model") if _confidence(step) is not None)
+    return Finding(
+        detector="confidence-drift",
+        run_id=run.run_id,
+        severity="info",
+        score=0.5,
+        step=step.index,
+        message=shift.says,
+        numbers=shift.numbers,
+        evidence=(Evidence.cite(run, step.index, _path(step), "a confidence of the first run that shows it"),),
+        capability="observability",
+        item="semantic-failures",
+        refute="Compare what was asked on both sides: if the later requests are harder in the same measure, the agent is no less sure of the same ones.",
+    )
+
+
 def _confidence(step: Step) -> float | None:
     said = step.decision.confidence if step.decision else None
     return said if said is not None or step.output is None else step.output.confidence
@@ -44,16 +113,19 @@ def _path(step: Step) -> str:
     return "$.output.confidence" if step.decision is None or step.decision.confidence is None else "$.decision.confidence"
 
 
-def _alarm(values: list[float]) -> int | None:
-    """Where the sum of falls below the mean so far, each less an allowance for noise, passes the limit and the fall lasts; None if it never does."""
-    noise, level = _noise(values), fmean(values[:LEVEL])
-    total, mean = 0.0, level
+def _alarm(values: list[float], first: int = LEVEL, least: float = LEAST_FALL) -> int | None:
+    """Where the sum of falls below the mean so far, each less an allowance for noise, passes the limit and the fall lasts; None if it never does.
+
+    The level that it falls from is the mean of the `first` values, `least` the smallest fall that counts.
+    """
+    noise, level = _noise(values), fmean(values[:first])
+    total, so_far = 0.0, level
     for number, value in enumerate(values):
-        if number > LEVEL:
-            mean += (values[number - 1] - mean) / number
-        total = max(0.0, total + (mean - value) / noise - ALLOWANCE)
+        if number > first:
+            so_far += (values[number - 1] - so_far) / number
+        total = max(0.0, total + (so_far - value) / noise - ALLOWANCE)
         if total > ALARM:
-            if level - median(values[number:]) >= max(LEAST_FALL, 2 * noise):
+            if level - median(values[number:]) >= max(least, 2 * noise):
                 return number
             total = 0.0  # it recovered: begin anew
     return None

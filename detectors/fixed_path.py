@@ -3,50 +3,45 @@
 Paths are told apart by the tools called, repetitions of one tool in a row counted once. Fires where nearly all of twenty runs or more share one path.
 
 Why it matters: what never decides is a pipeline that pays for a model's decisions, and that can fail by them. Its flowchart is known.
-What to do: write the path down as code and leave to the model what varies; or look whether the runs are as varied as what users ask.
+What to do: look at the flowchart (`bench.paths(agent=…)`); write the path down as code and leave to the model what varies; or look whether the runs are as
+varied as what users ask.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
-from math import log2
 
 from workbench.model import Evidence, Finding, NotEvaluated, Run
+from workbench.paths import Path, Paths, path_of
+from workbench.periods import ENOUGH, fetched
 from workbench.sketch import model, sketch, tool, user
-
-ENOUGH, SHARED = 20, 0.95
-Path = tuple[str, ...]
 
 
 def detect_many(runs: Iterable[Run]) -> Iterator[Finding | NotEvaluated]:
     """One finding for each agent whose runs share a path, at the first tool call of the latest of them."""
-    paths: dict[str | None, Counter[Path]] = defaultdict(Counter)
-    latest: dict[tuple[str | None, Path], Run] = {}
+    counts: dict[str | None, Counter[Path]] = defaultdict(Counter)
+    latest: dict[tuple[str | None, Path], str] = {}
     for run in runs:
-        path = tuple(name for name, _ in groupby(step.name for step in run.of_kind("tool")))
-        if path:
-            paths[run.agent][path] += 1
-            latest[run.agent, path] = run
-    for agent, counts in paths.items():
-        total = counts.total()
-        path, most = counts.most_common(1)[0]
-        if total < ENOUGH:
-            yield NotEvaluated(detector="fixed-path", run_id=latest[agent, path].run_id, why=f"{total} runs of {agent} with tool calls; {ENOUGH} are needed")
-        elif most / total >= SHARED:
-            yield _finding(latest[agent, path], agent, path, counts)
+        if path := path_of(run):
+            counts[run.agent][path] += 1
+            latest[run.agent, path] = run.run_id
+    told: list[tuple[str, str | None, Paths]] = []
+    for agent, found in counts.items():
+        paths = Paths(counts=tuple(found.most_common()))
+        run_id = latest[agent, paths.counts[0][0]]
+        if paths.runs < ENOUGH:
+            yield NotEvaluated(detector="fixed-path", run_id=run_id, why=f"{paths.runs} runs of {agent} with tool calls; {ENOUGH} are needed")
+        elif paths.is_pipeline:
+            told.append((run_id, agent, paths))
+    whole = fetched(runs, {run_id for run_id, *_ in told})
+    for run_id, agent, paths in told:
+        yield _finding(whole[run_id], agent, paths)
 
 
-def entropy_bits(counts: Counter[Path]) -> float:
-    """How much a run's path tells: 0 bits where there is but one (Shannon 1948)."""
-    total = counts.total()
-    return sum(count / total * log2(total / count) for count in counts.values())
-
-
-def _finding(run: Run, agent: str | None, path: Path, counts: Counter[Path]) -> Finding:
+def _finding(run: Run, agent: str | None, paths: Paths) -> Finding:
     first = next(run.of_kind("tool"))
-    most, total = counts[path], counts.total()
+    (path, most), total = paths.counts[0], paths.runs
     return Finding(
         detector="fixed-path",
         run_id=run.run_id,
@@ -54,7 +49,7 @@ def _finding(run: Run, agent: str | None, path: Path, counts: Counter[Path]) -> 
         score=most / total,
         step=first.index,
         message=f"{most} of {total} runs of {agent} took the same path: start → {' → '.join(path)} → end. That is a pipeline more than an agent",
-        numbers={"runs": total, "same_path": most, "paths": len(counts), "entropy_bits": round(entropy_bits(counts), 3)},
+        numbers={"runs": total, "same_path": most, "paths": len(paths.counts), "entropy_bits": round(paths.entropy_bits, 3)},
         evidence=(Evidence.cite(run, first.index, "$.tool_call", "where the latest of them begins its path"),),
         capability="observability",
         item="tool-selection",

@@ -1,7 +1,7 @@
 """Approvals given faster than what was shown could be read; and, over many runs, approvals that are a formality.
 
-In one run: a question of some length is approved in less time than skimming it takes. Over many runs: of twenty approvals or more nearly all are granted,
-most of them unread.
+In one run: a question of some length is approved in less time than skimming it takes. Over many runs, of each tool and of each person who is recorded to have
+answered: of twenty answers or more nearly all are granted, most of them unread; or ten in a row are. How many were given in the busiest minute is told.
 
 Why it matters: a gate that everybody waves through costs time and protects nobody, and the log says that a person looked.
 What to do: ask less often and show what matters first; sample what is approved; put a wrong one in from time to time and see whether it is caught.
@@ -11,16 +11,33 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from statistics import median
+from typing import NamedTuple
 
 from workbench.approvals import Approval, approvals_of
 from workbench.model import Evidence, Finding, NotEvaluated, Run
+from workbench.periods import fetched
 from workbench.sketch import approval, sketch, timed, tool, user
 
 SKIMMED = 100.0
 """Characters a second that nobody reads at: four times the 25 of careful reading (about 250 words a minute; Brysbaert 2019)."""
 WORTH_READING = 200
 STREAK, ENOUGH, GRANTED, MOST = 3, 20, 0.98, 0.5
+IN_A_ROW = 10
+MINUTE_NS = 60 * 10**9
+
+
+class Answer(NamedTuple):
+    """What a habit is told by, of one answer."""
+
+    run_id: str
+    step: int
+    at_ns: int
+    granted: bool
+    unread: bool
+    seconds: float
+    characters: int
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -35,26 +52,45 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
 
 
 def detect_many(runs: Iterable[Run]) -> Iterator[Finding | NotEvaluated]:
-    """One finding for each tool whose approvals are a formality, at the latest of them."""
-    asked: dict[str, list[tuple[Run, Approval]]] = defaultdict(list)
+    """One finding for each tool, and one for each person, whose approvals are a formality, at the latest of them."""
+    asked: dict[str, list[Answer]] = defaultdict(list)
     for run in runs:
         for one in approvals_of(run):
             if one.seconds is not None and one.verdict in {"approved", "edited", "refused"}:
-                asked[one.proposed[0].name if one.proposed else one.step.name].append((run, one))
-    for tool_name, answered in asked.items():
-        if len(answered) >= ENOUGH and _formality([one for _, one in answered]):
-            yield _habit(tool_name, answered)
+                answer = Answer(run.run_id, one.step.index, one.step.ended_ns or 0, one.allows, _unread(one), one.seconds, len(one.question))
+                asked[f"questions about {one.proposed[0].name if one.proposed else one.step.name}"].append(answer)
+                if one.by:
+                    asked[f"questions that {one.by} answered"].append(answer)
+    ordered = {whose: sorted(answers, key=lambda one: one.at_ns) for whose, answers in asked.items()}
+    habits = {whose: answers for whose, answers in ordered.items() if _formality(answers)}
+    whole = fetched(runs, {answers[-1].run_id for answers in habits.values()})
+    for whose, answers in habits.items():
+        yield _habit(whole[answers[-1].run_id], whose, answers)
 
 
 def _unread(one: Approval) -> bool:
     return one.verdict == "approved" and len(one.question) >= WORTH_READING and (one.seconds or 0.0) < len(one.question) / SKIMMED
 
 
-def _formality(answered: list[Approval]) -> bool:
-    """Whether nearly all were granted, and most of them unread."""
-    granted = sum(one.verdict == "approved" for one in answered) / len(answered)
-    unread = sum(_unread(one) for one in answered) / len(answered)
-    return granted >= GRANTED and unread >= MOST
+def _formality(answers: list[Answer]) -> bool:
+    """Whether nearly all were granted, and most of them unread; or so many in a row."""
+    often = len(answers) >= ENOUGH and sum(one.granted for one in answers) / len(answers) >= GRANTED
+    return (often and sum(one.unread for one in answers) / len(answers) >= MOST) or _streak(answers) >= IN_A_ROW
+
+
+def _streak(answers: list[Answer]) -> int:
+    """The most approvals in a row that were given unread; the answers come in the order of their times."""
+    return max((len(list(row)) for unread, row in groupby(answers, key=lambda one: one.unread) if unread), default=0)
+
+
+def _busiest(answers: list[Answer]) -> int:
+    """The most answers within a minute; they come in the order of their times."""
+    first, most = 0, 0
+    for number, one in enumerate(answers):
+        while one.at_ns - answers[first].at_ns >= MINUTE_NS:
+            first += 1
+        most = max(most, number - first + 1)
+    return most
 
 
 def _finding(run: Run, unread: list[Approval], approvals: int) -> Finding:
@@ -75,20 +111,27 @@ def _finding(run: Run, unread: list[Approval], approvals: int) -> Finding:
     )
 
 
-def _habit(tool_name: str, answered: list[tuple[Run, Approval]]) -> Finding:
-    run, last = answered[-1]
-    granted, seconds = sum(one.allows for _, one in answered), median(one.seconds or 0.0 for _, one in answered)
-    characters = median(len(one.question) for _, one in answered)
+def _habit(run: Run, whose: str, answers: list[Answer]) -> Finding:
+    last, granted = answers[-1], sum(one.granted for one in answers)
+    seconds, characters = median(one.seconds for one in answers), median(one.characters for one in answers)
+    row, busiest = _streak(answers), _busiest(answers)
     return Finding(
         detector="rubber-stamp",
         run_id=run.run_id,
         severity="warning",
         score=0.7,
-        step=last.step.index,
-        message=f"{granted} of {len(answered)} questions about {tool_name} were approved, in a median of {seconds:.1f} s for {characters:,.0f} characters: "
-        "faster than they can be read",
-        numbers={"approved": granted, "asked": len(answered), "median_seconds": round(seconds, 2), "median_characters": characters},
-        evidence=(Evidence.cite(run, last.step.index, "$.tool_call.arguments", "the latest of them"),),
+        step=last.step,
+        message=f"{granted} of {len(answers)} {whose} were approved, in a median of {seconds:.1f} s for {characters:,.0f} characters, "
+        f"{row} in a row faster than they can be read and {busiest} within a minute",
+        numbers={
+            "approved": granted,
+            "asked": len(answers),
+            "median_seconds": round(seconds, 2),
+            "median_characters": characters,
+            "unread_in_a_row": row,
+            "within_a_minute": busiest,
+        },
+        evidence=(Evidence.cite(run, last.step, "$.tool_call.arguments", "the latest of them"),),
         capability="human escalation",
         item="escalation-metrics",
         refute="Put a wrong request among the next ones: if it is refused, people do look.",

@@ -75,12 +75,24 @@ def test_a_habit_shows_only_over_many_runs():
     assert detect_many is not None
     gate = {"tool": "pay", "arguments": PAY, "terms": "It can't be undone. " * 40}
 
-    def asked(*answers: tuple[str, float]) -> list[Finding]:
+    def asked(*answers: tuple[Json, float]) -> list[Finding]:
         runs = [sketch(user("Pay"), approval(gate, answer, **timed(1, took)), run_id=f"r{number}") for number, (answer, took) in enumerate(answers)]
         return [said for said in detect_many(runs) if isinstance(said, Finding)]
 
     (found,) = asked(*[("yes", 1.0)] * 20)
     assert (found.run_id, found.numbers["approved"], found.numbers["median_seconds"]) == ("r19", 20, 1.0)
-    assert not asked(*[("yes", 1.0)] * 19)
-    assert not asked(*[("yes", 1.0)] * 19, ("no", 1.0))
+    assert not asked(*[("yes", 1.0)] * 9)
+    assert not asked(*[("yes", 1.0), ("yes", 1.0), ("no", 1.0)] * 9)
     assert not asked(*[("yes", 60.0)] * 20)
+
+
+def test_a_person_who_waves_through_is_told_apart():
+    """Where answers say who gave them, the habit of one is seen though others look: ten unread in a row, and how many within a minute."""
+    detect_many = detectors()["rubber-stamp"].detect_many
+    assert detect_many is not None
+    gate = {"tool": "pay", "arguments": PAY, "terms": "It can't be undone. " * 40}
+    answers = [("dana", 1.0, 4 * number) if number % 2 else ("lee", 60.0, 4 * number) for number in range(21)]
+    runs = [sketch(user("Pay"), approval(gate, {"approved": True, "by": name}, **timed(100 + at - took, took)), run_id=f"r{at}") for name, took, at in answers]
+    (found,) = (said for said in detect_many(runs) if isinstance(said, Finding))
+    assert "10 of 10 questions that dana answered were approved" in found.message
+    assert (found.run_id, found.numbers["unread_in_a_row"], found.numbers["within_a_minute"]) == ("r76", 10, 8)

@@ -27,6 +27,7 @@ NO = re.compile(
     r"^\W*(n|no|nope|reject(ed)?|refused?|den(y|ied)|declined?|cancel(led)?|stop|abort|false|block(ed)?|ignore|don'?t|do not|never|not)\b", re.IGNORECASE
 )
 EDIT = re.compile(r"^\W*(edit(ed)?|modif(y|ied)|changed?|respon(d|se))\b", re.IGNORECASE)
+BY = ("by", "approved_by", "approver", "decided_by", "reviewed_by", "reviewer", "responder", "answered_by")
 DECISIONS = ("type", "decision", "action", "answer", "approved", "approve", "status", "response", "resume", "decisions", "value")
 
 
@@ -45,6 +46,11 @@ class Approval:
         """How long the answer took; None where it wasn't recorded."""
         took = self.step.duration_ms
         return None if took is None or self.verdict is None else took / 1000
+
+    @property
+    def by(self) -> str | None:
+        """Who answered, where the answer says so: a name, or an object's name or id."""
+        return _person(parsed(self.step.result))
 
     @property
     def allows(self) -> bool:
@@ -94,6 +100,17 @@ def _approval(step: Step) -> Approval:
     verdict = verdict_of(step.result if step.result is not None else step.output.content if step.output else None) if answered(step) else None
     granted = tuple(calls_in(step.result)) if verdict == "edited" else ()
     return Approval(step, question if isinstance(question, str) else canonical(question), proposed, granted or proposed, verdict)
+
+
+def _person(answer: Json, depth: int = 0) -> str | None:
+    if not isinstance(answer, dict) or depth > MAX_DEPTH:
+        return None
+    said = next((answer[key] for key in BY if answer.get(key)), None)
+    if isinstance(said, dict):
+        said = next((said[key] for key in ("name", "email", "id", "user") if said.get(key)), None)
+    if isinstance(said, str):
+        return said
+    return next((found for inner in answer.values() if (found := _person(inner, depth + 1))), None)
 
 
 def _decisions(answer: Json, depth: int = 0) -> Iterator[str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench import collection, detection, project
 from workbench.audit import Audit, audit
+from workbench.calibration import calibration
 from workbench.cohorts import Baseline, version_of
 from workbench.collection import Summary
 from workbench.compared import Compared
@@ -27,6 +28,7 @@ from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
 from workbench.effects import effects_of
 from workbench.figures import Record, records_of
+from workbench.habits import Calibrated, Flowchart
 from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
 from workbench.investigation import Investigation
@@ -34,6 +36,7 @@ from workbench.learning import MOST, Judgement, Learned, judgements_of, learn, u
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.overview import Overview
+from workbench.paths import paths_of
 from workbench.plugins import collector_of, detectors
 from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay import trust
@@ -132,6 +135,21 @@ class Bench:
         done = detection.Detection(examined=[])
         findings, lacks = detection.examine_many(cohort, done)
         return Detected(findings, lacks, done, self.records)
+
+    def paths(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None) -> Flowchart:
+        """Agent or pipeline? The paths that an agent's runs take from tool to tool, as a flowchart, with how many runs take each."""
+        return Flowchart(paths_of(self._cohort(agent=agent, version=version, since=since)), agent)
+
+    def calibration(self, labels: Labels | None = None, *, agent: str | None = None, version: str | None = None) -> Calibrated:
+        """Whether stated confidence can be believed: of runs that ended so sure, how many went well.
+
+        `labels` tell which runs failed, as for `backtest`; without them, a run that ended in an error failed and one that ended well did not. LabelError says
+        what can't be read.
+        """
+        from workbench.backtest import read_labels  # noqa: PLC0415  # polars takes a third of a second to import
+
+        failed = None if labels is None else read_labels(labels)
+        return Calibrated(calibration(self._cohort(agent=agent, version=version, since=None), failed))
 
     def judge(
         self, model: BaseChatModel | str, *, budget: Budget, runs: Collection[str] | None = None, progress: Callable[[str, int, int], None] | None = None

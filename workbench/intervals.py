@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
+from statistics import fmean, variance
 from typing import NamedTuple
 
 Z_95 = 1.959963984540054
@@ -42,3 +44,25 @@ def difference(one: Share, other: Share) -> tuple[float, float] | None:
         return None
     (p, low, high), (q, other_low, other_high) = ((side.value or 0.0, side.low or 0.0, side.high or 0.0) for side in (one, other))
     return p - q - sqrt((p - low) ** 2 + (other_high - q) ** 2), p - q + sqrt((high - p) ** 2 + (q - other_low) ** 2)
+
+
+class Mean(NamedTuple):
+    """The mean of `total` values with its 95 % interval, and the square of its standard error."""
+
+    total: int
+    value: float
+    low: float
+    high: float
+    error2: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] ({self.total} runs)"
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """The mean of some twenty values or more, with the interval of the normal distribution. ValueError for fewer than two values."""
+    if len(values) < 2:  # noqa: PLR2004  # one value has no spread
+        raise ValueError(f"{len(values)} values have no interval")
+    middle, error2 = fmean(values), variance(values) / len(values)
+    half = Z_95 * sqrt(error2)
+    return Mean(len(values), middle, middle - half, middle + half, error2)
