@@ -85,7 +85,7 @@ def test_the_detector_recipe_is_a_detector(tmp_path: Path, monkeypatch: pytest.M
 def test_the_widget_recipe_is_a_widget(tmp_path: Path):
     """CONTRIBUTING's widget can be made from a run, and its step set from Python."""
     (tmp_path / "step_picker.js").write_text("export default { render({ model, el }) { el.textContent = model.get('step'); } }", encoding="utf-8")
-    head = "from pathlib import Path\nimport anywidget, traitlets\nfrom workbench.model import Run\n"
+    head = "from pathlib import Path\nimport anywidget, traitlets\nfrom workbench.model import Run\nfrom workbench.widgets import assets\n"
     made = module("widget", head + blocks(CONTRIBUTING, "python")[2], tmp_path / "widget.py")
     from workbench.sketch import sketch, user  # noqa: PLC0415  # used by this test alone
 

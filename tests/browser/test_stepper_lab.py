@@ -56,6 +56,20 @@ def test_keys_and_clicks_reach_the_kernel(lab: Lab, notebook: Path) -> None:
     assert kernel_value(page, "view.code") == "'bench.run(\"booked-twice\").view(step=2)'"
 
 
+def test_a_line_of_code_becomes_a_cell(lab: Lab, notebook: Path) -> None:
+    """The button *insert cell* puts the line that repeats what was done into a cell right below the view, not run, and `Y` does so too."""
+    page = open_view(lab, notebook)
+    page.get_by_role("button", name="Insert this line").click()
+    expect(page.locator(".ws-copied")).to_have_text("inserted below")
+    page.locator(".ws-list").focus()
+    page.keyboard.press("k")
+    page.keyboard.press("Y")
+    cells = page.evaluate("window.jupyterapp.shell.currentWidget.model.toJSON().cells.map((cell) => [cell.source, cell.execution_count ?? null])")
+    lines = [[f'bench.run("booked-twice").view(step={step})', None] for step in (10, 11)]
+    assert cells[2:4] == lines
+    assert cells[4][0] == SOURCES[2]
+
+
 def test_held_keys_are_not_thrown_back(lab: Lab, notebook: Path) -> None:
     """Thirty quick key presses all count, and the kernel ends where the page does."""
     page = open_view(lab, notebook)

@@ -13,15 +13,15 @@ REMARK = re.compile(r"^\s*//.*\n|^/\*[^*]*\*/\n", re.MULTILINE)
 """A line that only says something to people who read the file."""
 
 
-def esm(*names: str) -> str:
-    """`elements.js` and the files of these names after it, as one module; lines of comment stay behind."""
+def esm(*names: str | Path) -> str:
+    """`elements.js` and the files of these names (without ending; here, or a whole path) after it, as one module; lines of comment stay behind."""
     return _joined(names, ".js")
 
 
-def css(*names: str) -> str:
+def css(*names: str | Path) -> str:
     """`elements.css` and the files of these names after it, as one style sheet."""
     return _joined(names, ".css")
 
 
-def _joined(names: tuple[str, ...], ending: str) -> str:
+def _joined(names: tuple[str | Path, ...], ending: str) -> str:
     return REMARK.sub("", "\n".join((HERE / f"{name}{ending}").read_text(encoding="utf-8") for name in ("elements", *names)))
