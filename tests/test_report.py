@@ -14,7 +14,7 @@ from workbench.audit import Audit, audit
 from workbench.comparison import compare
 from workbench.incident import Scope, incident_of
 from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, Note, NotEvaluated, Receipt, Run
-from workbench.overview import overview_of
+from workbench.overview import Found, overview_of
 from workbench.report import (
     Report,
     ReportError,
@@ -444,7 +444,8 @@ def fragments() -> Iterable[tuple[str, str]]:
     found = [hostile_finding(run)]
     yield static.run_html(run, found), static.run_text(run, found)
     yield static.findings_html(found), static.findings_text(found)
-    yield static.runs_html([run], found), static.runs_text([run], found)
+    told = {run.run_id: [Found(one.detector, one.severity) for one in found]}
+    yield static.runs_html([overview_of(run)], told), static.runs_text([overview_of(run)], told)
     yield static.comparison_html(comparison), static.comparison_text(comparison)
     yield static.receipt_html(receipt), static.receipt_text(receipt)
 

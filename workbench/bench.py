@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from workbench.backtest import Backtest, Labels
-    from workbench.widgets import Stepper
+    from workbench.widgets import RunList, Stepper
 
 Progress = Callable[[str, int, int], None]
 MODEL_ONLY = ("model",)
@@ -193,6 +193,22 @@ class Bench:
 
         collection.catch_up(self.store)
         return overviews_frame(self.store.overviews())
+
+    def view(self, **state: Any) -> RunList:
+        """The runs as a live list, failed ones first: filter, sort, group by what was found, open one below, mark some for a comparison.
+
+        `state` sets what the list shows, as its traits do: `view(group="findings", status="error")`. TraitError for what they don't take.
+        """
+        from workbench.widgets import RunList  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+        from workbench.widgets.opening import Static  # noqa: PLC0415  # as above
+
+        collection.catch_up(self.store)
+        overviews, found = self.store.overviews(), self.store.found()
+        still = Static(partial(static.runs_html, overviews, found), partial(static.runs_text, overviews, found))
+        return RunList(overviews, found, open_run=self._open, static=still, **state)
+
+    def _open(self, run_id: str, step: int | None = None) -> Stepper:
+        return self.run(run_id).view(step)
 
     def findings(self) -> pl.DataFrame:
         """One row a finding of the runs examined so far, the gravest first."""

@@ -5,11 +5,12 @@ The store keeps the first beside every run and the second beside long ones, so t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from workbench.calls import token_count
 from workbench.effects import attempted
-from workbench.model import Json, Run, Step, canonical
+from workbench.model import Json, Run, Severity, Step, canonical
 
 VERSION = 1
 """Goes up whenever something is counted otherwise: what a store keeps from before is then made anew."""
@@ -42,6 +43,28 @@ class Overview(NamedTuple):
     forked_from: str | None
     forked_at_step: int | None
     sources: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """A finding as a list of runs tells it."""
+
+    detector: str
+    severity: Severity
+
+
+GRAVE: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+FoundIn = Mapping[str, Sequence[Found]]
+"""What was found in each run that was examined, by its id, the gravest first; a run that was not examined is not there."""
+
+
+def failed_first(overviews: Iterable[Overview], found: FoundIn) -> list[Overview]:
+    """Runs in the order in which one looks at them: failed ones, others that did not end well, the rest; each by the gravest finding, the newest first."""
+
+    def rank(one: Overview) -> tuple[int, int, bool, int]:
+        grave = min((GRAVE[each.severity] for each in found.get(one.run_id, ())), default=len(GRAVE))
+        return {"error": 0, "ok": 2}.get(one.status, 1), grave, one.started_ns is None, -(one.started_ns or 0)
+
+    return sorted(overviews, key=rank)
 
 
 def overview_of(run: Run) -> Overview:

@@ -39,7 +39,7 @@ from workbench.model import (
     canonical,
     digest,
 )
-from workbench.overview import Overview, overview_of, step_columns
+from workbench.overview import Found, Overview, overview_of, step_columns
 from workbench.source import SourceError
 from workbench.store import contents, dialect, searching
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
@@ -622,6 +622,16 @@ class Store:
                 lacks = [NotEvaluated.model_validate(one) for one in _rest(load_json(connection, row.sha256))["not_evaluated"]]
                 result[row.run_id] = (list(load(connection, Finding, addresses)), lacks)
         return result
+
+    def found(self) -> dict[str, list[Found]]:
+        """For each examined run, in what order its newest examination told it, what it found: detector and severity, and nothing else is read."""
+        newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
+        rows = select(FINDING.c.run_id, FINDING.c.detector, FINDING.c.severity).where(FINDING.c.examination.in_(newest))
+        with self._engine.connect() as connection:
+            told: dict[str, list[Found]] = {run_id: [] for run_id in _column(connection, select(EXAMINATION.c.run_id).distinct())}
+            for run_id, detector, severity in connection.execute(rows.order_by(FINDING.c.examination, FINDING.c.position)):
+                told[run_id].append(Found(detector, severity))
+        return told
 
     def verdicts(self, only: str | None = None) -> dict[str, Verdict]:
         """For each examined run (or `only` this one), the verdict of its newest examination; a run examined before there were verdicts has none."""

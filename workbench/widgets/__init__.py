@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.widgets.run_list import RunList
     from workbench.widgets.stepper import Stepper
 
-__all__ = ["Stepper"]
+__all__ = ["RunList", "Stepper"]
+MODULES = {"RunList": "run_list", "Stepper": "stepper"}
 
 
 def __getattr__(name: str) -> Any:
     """Load a widget, and with it anywidget and ipywidgets, on first use."""
-    if name not in __all__:
+    if name not in MODULES:
         raise AttributeError(f"module 'workbench.widgets' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    from workbench.widgets import stepper  # noqa: PLC0415  # the lazy import is the point
-
-    return getattr(stepper, name)
+    return getattr(import_module(f"workbench.widgets.{MODULES[name]}"), name)

@@ -133,12 +133,12 @@ function scrollIntoSight(list, height, place, centred) {
   else if (top + height > list.scrollTop + room) list.scrollTop = top + height - room;
 }
 
-// The rows of a list, drawn anew; what has the focus stays the list itself, and it says which row is active.
-function placeRows(list, spacer, rows) {
+// The rows of a list, drawn anew; what has the focus (the list, or what it stands in) keeps it, and says which row is active.
+function placeRows(list, spacer, rows, focused = list) {
   list.replaceChildren(spacer, ...rows);
   const active = list.querySelector('[aria-selected="true"]');
-  if (active) list.setAttribute("aria-activedescendant", active.id);
-  else list.removeAttribute("aria-activedescendant");
+  if (active) focused.setAttribute("aria-activedescendant", active.id);
+  else focused.removeAttribute("aria-activedescendant");
 }
 
 // ---- keys: handled anywhere in the view, except where the focused control has a use of its own for them

@@ -68,8 +68,8 @@ def _sum(*counts: int | None) -> int | None:
 
 def _columns(run: Run) -> dict[str, Json]:
     steps = run.steps
-    names, name_of = _table(_label(step) for step in steps)
-    places, place_of = _table(_place(step) for step in steps)
+    names, name_of = table(_label(step) for step in steps)
+    places, place_of = table(_place(step) for step in steps)
     return {
         "index": None if all(step.index == row for row, step in enumerate(steps)) else [step.index for step in steps],
         "kind": "".join(step.kind[0] for step in steps),
@@ -79,7 +79,7 @@ def _columns(run: Run) -> dict[str, Json]:
         "name": name_of,
         "places": places,
         "place": place_of,
-        "start_us": _deltas([step.started_ns for step in steps]),
+        "start_us": deltas([step.started_ns for step in steps]),
         "took_us": [None if step.duration_ms is None else round(step.duration_ms * 1000) for step in steps],
         "restarts": _restarts(steps),
         "badges": {row: badges for row, step in enumerate(steps) if (badges := [note for note in step.notes if note in BADGES])},
@@ -100,13 +100,14 @@ def _place(step: Step) -> str:
     return "/".join(path)
 
 
-def _table(texts: Iterable[str]) -> tuple[list[str], list[int]]:
+def table(texts: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Texts that recur as the list of those there are, each cut, and for each place the number of its own."""
     rows: dict[str, int] = {}
     column = [rows.setdefault(text, len(rows)) for text in texts]
     return [sendable(text[:200]) for text in rows], column
 
 
-def _deltas(times_ns: list[int | None]) -> list[int | None]:
+def deltas(times_ns: list[int | None]) -> list[int | None]:
     """Microseconds since the last known time (the first since the earliest); None where no time was recorded."""
     last = min((time for time in times_ns if time is not None), default=0)
     column: list[int | None] = []

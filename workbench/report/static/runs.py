@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from workbench.calls import token_count
 from workbench.figures import Record
 from workbench.model import Finding, Run, Step
-from workbench.report.claims import ORDER
+from workbench.overview import FoundIn, Overview, failed_first
 from workbench.report.markup import element, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.static.findings import finding_line, findings_table, gravest_first
@@ -38,18 +38,18 @@ def run_text(run: Run, findings: Iterable[Finding]) -> str:
     return visible("\n".join([head, *(finding_line(finding, several=False) for finding in ranked)] if ranked else [head, "no findings"]))
 
 
-def runs_html(runs: Iterable[Run], findings: Iterable[Finding]) -> str:
+def runs_html(overviews: Iterable[Overview], found: FoundIn) -> str:
     """Runs as a table: failed ones and those with grave findings first."""
-    ranked, found = _runs_ranked(list(runs), list(findings))
-    rows = [(badge(run.status, STATUS_TONE[run.status]), run.run_id, *_runs_row(run, found.get(run.run_id, []))) for run in ranked[:MAX_ROWS]]
-    table = table_of(("status", "run", "agent", "started", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
+    ranked = failed_first(overviews, found)
+    rows = [(badge(one.status, STATUS_TONE[one.status]), one.run_id, *_runs_row(one, found)) for one in ranked[:MAX_ROWS]]
+    table = table_of(("status", "run", "agent", "started", "took", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
     return element("div", element("b", plural(len(ranked), "run")), table, *map(quiet, rest(len(ranked))))
 
 
-def runs_text(runs: Iterable[Run], findings: Iterable[Finding]) -> str:
+def runs_text(overviews: Iterable[Overview], found: FoundIn) -> str:
     """Runs as text, a line each, in the order of `runs_html`."""
-    ranked, found = _runs_ranked(list(runs), list(findings))
-    lines = [f"{SIGN[run.status]} {run.run_id}  {'  '.join(_runs_row(run, found.get(run.run_id, [])))}" for run in ranked[:MAX_ROWS]]
+    ranked = failed_first(overviews, found)
+    lines = [f"{SIGN[one.status]} {one.run_id}  {'  '.join(_runs_row(one, found))}" for one in ranked[:MAX_ROWS]]
     return visible("\n".join([plural(len(ranked), "run"), *lines, *rest(len(ranked))]))
 
 
@@ -68,16 +68,11 @@ def _tone(step: Step, marks: Mapping[int | None, str]) -> str:
     return marks.get(step.index) or ("error" if step.status == "error" else "")
 
 
-def _runs_ranked(runs: list[Run], findings: list[Finding]) -> tuple[list[Run], dict[str, list[Finding]]]:
-    found: dict[str, list[Finding]] = {}
-    for finding in gravest_first(findings):
-        found.setdefault(finding.run_id, []).append(finding)
-    return sorted(runs, key=lambda run: (run.status != "error", ORDER[found[run.run_id][0].severity] if run.run_id in found else 3)), found
-
-
-def _runs_row(run: Run, findings: list[Finding]) -> tuple[str, ...]:
-    names = ", ".join(dict.fromkeys(finding.detector for finding in findings)) or DASH
-    return run.agent or DASH, moment(run.started_ns), count(len(run.steps)), count(token_count(run.tokens)), names, line(run.outcome, GIST_CHARS)
+def _runs_row(one: Overview, found: FoundIn) -> tuple[str, ...]:
+    said = found.get(one.run_id)
+    names = "not examined" if said is None else ", ".join(dict.fromkeys(each.detector for each in said)) or DASH
+    facts = one.agent or DASH, moment(one.started_ns), duration(one.duration_ms), count(one.steps), count(one.total_tokens)
+    return *facts, names, line(one.outcome, GIST_CHARS)
 
 
 def _run_facts(run: Run) -> list[str]:

@@ -1,0 +1,109 @@
+"""The list of runs without a browser: its order, what it sends, what it opens, the code it offers, and its static form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import traitlets
+
+import workbench as wb
+from tests.browser.populations import found_in, hostile_list, overview, run_list
+from workbench.overview import failed_first
+from workbench.sketch import sketch, tool
+from workbench.widgets import RunList, packing
+
+
+def test_failed_runs_stand_first() -> None:
+    """Failed runs come first, those that did not end well next, each by the gravest finding and the newest first."""
+    runs = [overview(number) for number in range(60)]
+    found = found_in(runs)
+    ranked = failed_first(runs, found)
+    failed = [one for one in ranked if one.status == "error"]
+    assert ranked[: len(failed)] == failed
+    assert {one.status for one in ranked[len(failed) : len(failed) + 5]} == {"interrupted"}
+    warned = [bool(found.get(one.run_id)) for one in ranked if one.status == "ok"]
+    assert warned == sorted(warned, reverse=True)
+    assert run_list(60).run_id == ranked[0].run_id
+
+
+def test_code_opens_the_chosen_run_or_compares_the_marked() -> None:
+    """The line of code opens what is chosen; with two or more runs marked it compares them, the first as reference."""
+    view = run_list(20)
+    first, second = (view._table["ids"][place] for place in (0, 1))
+    assert view.code == f'bench.run("{first}").view()'
+    view.marked = [second]
+    assert view.code == f'bench.run("{first}").view()'
+    view.marked = [second, first]
+    assert view.code == f'wb.compare(bench.run("{second}"), bench.run("{first}"))'
+
+
+def test_code_is_a_harmless_literal_for_any_run_id() -> None:
+    """Whatever runs are called, code holds their ids as string literals, and the browser is sent those that need escapes."""
+    view = hostile_list()
+    for row, run_id in enumerate(view._table["ids"]):
+        view.run_id = run_id
+        parsed = compile(view.code, "cell", "eval", flags=0x400).body  # PyCF_ONLY_AST
+        assert parsed.func.value.args[0].value == run_id
+        assert view._table["literals"].get(row, f'"{run_id}"') in view.code
+
+
+def test_runs_that_are_not_there_are_refused() -> None:
+    """A run that is not in the list can neither be chosen nor marked; a column that is none can't be sorted by."""
+    view = run_list(5)
+    with pytest.raises(traitlets.TraitError, match="no run 'x' in this list of 5"):
+        view.run_id = "x"
+    with pytest.raises(traitlets.TraitError, match="no run 'x'"):
+        view.marked = [view.run_id, "x"]
+    with pytest.raises(traitlets.TraitError, match="'-findings'"):
+        view.sort = "colour"
+
+
+def test_opening_places_the_run_below_and_closes_the_one_before() -> None:
+    """What is opened stands below the list in the same output, at its first bad step; what stood there is closed."""
+    view = run_list(5)
+    first = view.show(view.run_id)
+    assert view.box.children == (view, first)
+    assert first.step == 11
+    second = view.show(view._table["ids"][1], step=3)
+    assert view.box.children == (view, second)
+    assert (view.opened, second.step, first.comm) == (second, 3, None)
+
+
+def test_what_cannot_be_opened_is_said() -> None:
+    """A run that is gone, and a question that is none, come back as errors, and what stood below stays."""
+    view = run_list(5)
+    opened = view.show(view.run_id)
+    assert view.answer({"ask": "open", "run_id": "gone"})["error"] == "LookupError: no run gone"
+    assert "can't answer" in view.answer({"ask": "sing"})["error"]
+    assert view.opened is opened
+
+
+def test_twenty_thousand_runs_are_sent_lean() -> None:
+    """20,000 runs take about 100 bytes each and two megabytes in all, outcomes of the first of them included."""
+    view = run_list(20_000)
+    assert packing.size(view.get_state()) <= 2_200_000
+    assert len(view._table["says"]) > 4_000
+
+
+def test_the_browser_side_is_small() -> None:
+    """ESM and CSS together are at most 60 kB."""
+    assert len(f"{RunList._esm}{RunList._css}".encode()) <= 60_000
+
+
+def test_a_bench_shows_its_runs(tmp_path: Path) -> None:
+    """`bench.view()` lists every run, says which are not examined, opens any of them, and reads without its kernel as HTML and text."""
+    bench = wb.open(tmp_path / "runs.db")
+    bench.store.save_runs([sketch(tool("pay", {}, error="refused"), run_id="bad", agent="a<b>"), sketch(tool("pay", {}, 1), run_id="good")])
+    view = bench.view(group="findings")
+    assert (view.run_id, view.group, view._table["clusters"]) == ("bad", "findings", [None])
+    bench.detect()
+    view = bench.view()
+    assert None not in view._table["clusters"]
+    assert view.show("good").run.run_id == "good"
+    data, _ = view._repr_mimebundle_()
+    assert data.keys() == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == view.box.model_id
+    assert "a&lt;b&gt;" in data["text/html"]
+    assert data["text/plain"].splitlines()[:2] == ["2 runs", data["text/plain"].splitlines()[1]]
+    bench.close()
