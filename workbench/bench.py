@@ -17,6 +17,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from workbench import collection, detection, project
 from workbench.audit import Audit, audit
 from workbench.calibration import calibration
@@ -49,6 +51,7 @@ from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.scrubbing import configured
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.replay.unfinished import of as unfinished
+from workbench.replay.watch import Watch
 from workbench.report import Report, ReportError, audit_report, run_report, save, static, store_report
 from workbench.report.cassettes import RunCassette
 from workbench.report.reference import Reference
@@ -563,8 +566,9 @@ class RecordedRun:
         seconds: float = 120.0,
         isolation: Level | None = None,
         approve: Approve | Collection[str] = nobody,
-        budget: Budget | Meter | None = None,
+        budget: Budget | Meter | Mapping[str, float] | None = None,
         trust: bool = False,
+        watch: Watch | None = None,
     ) -> RecordedRun:
         """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
 
@@ -575,12 +579,13 @@ class RecordedRun:
 
         Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
         `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.approvals`), or lists the names that are
-        approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps. `graph` ("module:attribute") says
+        approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps (`{"usd": 0.25}`). `graph` ("module:attribute") says
         what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
         served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
         "model", "http", ...) that have no recording the nearest one's answer, marked. `isolation` ("process", "container", "gvisor", "firecracker") is
         used in place of the level that `[tool.workbench.isolation]` asks for at this run's risk. A checkpoint database that we did not record ourselves
-        has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). ForkError says what can't be done.
+        has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). `watch` hears each call and can stop the fork from another thread
+        (`workbench.replay.watch`). ForkError says what can't be done.
         """
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = _change(given | {"answer": answer, "fault": fault})
@@ -602,6 +607,7 @@ class RecordedRun:
             execute=execute,
             stale=stale,
             isolation=isolation,
+            watch=watch,
         )
         return self._keep(done, scratch, self._changed_since(databases))
 
@@ -785,10 +791,11 @@ class RecordedRun:
             if isinstance(path, Path) and collection.sha256(path) not in self.bench.store.source_hashes(path.resolve())
         ]
 
-    def _terms(self, approve: Approve | Collection[str], budget: Budget | Meter | None) -> Terms:
+    def _terms(self, approve: Approve | Collection[str], budget: Budget | Meter | Mapping[str, float] | None) -> Terms:
         """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project."""
+        limits = budget if isinstance(budget, Budget | Meter) else _budget(budget or {})
         who = approve if callable(approve) else standing([approve] if isinstance(approve, str) else approve)
-        return Terms(who, self.bench.store, _declared(), budget or Budget(), self._root_id())
+        return Terms(who, self.bench.store, _declared(), limits, self._root_id())
 
     def _root_id(self) -> str:
         """The recorded run that this one, or the fork it was made of, goes back to."""
@@ -960,6 +967,16 @@ def _change(given: Mapping[str, Any]) -> Change:
         return change_of({kind: value for kind, value in given.items() if value is not NOTHING})
     except ChangeError as error:
         raise ForkError(str(error)) from error
+
+
+def _budget(limits: Mapping[str, float]) -> Budget:
+    if unknown := sorted(set(limits) - set(Budget.model_fields)):
+        raise ForkError(f"a budget has no {unknown[0]!r}; it limits {', '.join(Budget.model_fields)}")
+    try:
+        return Budget.model_validate(dict(limits))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ForkError(f"a budget of {wrong['loc'][0]} = {wrong['input']!r}: {wrong['msg']}") from error
 
 
 def _declared() -> dict[str, EffectClass]:

@@ -69,8 +69,8 @@ def controlled(outcome: Outcome, changed: Sequence[Run], unchanged: Sequence[Run
 
 
 def halted(run: Run) -> bool:
-    """Whether a fork met a call that has no recording: what it would have come to is not known."""
-    return any(note.startswith("halted") for note in run.notes)
+    """Whether a fork met a call that has no recording, or was stopped: what it would have come to is not known."""
+    return any(note.startswith(("halted", "stopped")) for note in run.notes)
 
 
 def outcome_of(parent: Run, wanted: str | Judge | None = None) -> Outcome:

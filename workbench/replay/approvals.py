@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from workbench.model import Cause, EffectClass, Json, Value, canonical
@@ -87,11 +88,14 @@ class Desk:
     _replies: dict[int, Reply] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _closed: str = ""
 
     def __call__(self, question: Question) -> Reply:
         """Put a question on the desk and wait."""
         answered = threading.Event()
         with self._lock:
+            if self._closed:
+                return Reply(False, self._closed, "the re-run was stopped")
             number = next(self._numbers)
             self._open[number] = question, answered
         self.changed()
@@ -107,6 +111,15 @@ class Desk:
         """The open questions, oldest first, each with the number to answer it by."""
         with self._lock:
             return [(number, question) for number, (question, _) in sorted(self._open.items())]
+
+    def close(self, by: str) -> None:
+        """Refuse what waits and whatever is asked from now on: the re-run is being stopped."""
+        with self._lock:
+            self._closed = by
+            waiting = list(self._open)
+        for number in waiting:
+            with suppress(LookupError):  # answered, or too late, in this very moment
+                self.answer(number, False, by, "the re-run was stopped")
 
     def answer(self, number: int, approved: bool, by: str, says: str = "") -> None:
         """Answer a question. LookupError when it is not open any more."""

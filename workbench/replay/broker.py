@@ -175,7 +175,7 @@ class Broker:
         if (before := self._before(entry)) is not None:
             return before
         reply = self._approved(wanted, entry)
-        entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": reply.says})
+        entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": reply.says, "at_ns": self.scribe.clock()})
         if not self.ledger.append_entry(entry):
             raise Refused(f"its idempotency key {entry.idempotency_key} has been used by another re-run")
         return self._made(wanted, entry)
@@ -210,7 +210,8 @@ class Broker:
         reply = reply_of(self.approve(question))
         self.waited += self.clock() - started
         if not reply.approved:
-            refused = entry.model_copy(update={"event": "refused", "answered": "refused", "says": reply.says, "approved_by": reply.by})
+            said = {"says": reply.says, "approved_by": reply.by, "at_ns": self.scribe.clock()}
+            refused = entry.model_copy(update={"event": "refused", "answered": "refused", **said})
             self.ledger.append_entry(refused)
             raise Refused(f"it was not approved by {reply.by}" + (f": {reply.says}" if reply.says else ""))
         if once:

@@ -25,6 +25,7 @@ def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.ME
     request = Request.model_validate_json(Path(request_path).read_bytes())
     folder = Path(request.folder)
     isolation = sandbox.enter([folder], seconds=request.seconds, witness=Path(request.witness), memory_bytes=int(memory_bytes), around=around)
+    line.tell({"isolation": str(isolation), "sandboxed": isolation.sandboxed})
     wire = Tripwire([folder], _Told(line))
     wire.install()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.database import Location, location
 from workbench.effects import with_declared
-from workbench.model import Change, Checkpoint, LedgerEntry, Level, Receipt, Run, Span, Status, Step
+from workbench.model import Change, Checkpoint, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import cut as cutting
@@ -27,9 +27,10 @@ from workbench.replay.ledger import Pages
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
-from workbench.replay.told import lines, read
+from workbench.replay.told import Told, lines, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
-from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
+from workbench.replay.watch import Watch
+from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
 __all__ = ["ForkError", "Forked", "fork", "resume"]
@@ -61,6 +62,7 @@ def fork(
     execute: Collection[str] = (),
     stale: Collection[str] = (),
     isolation: Level | None = None,
+    watch: Watch | None = None,
 ) -> Forked:
     """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
 
@@ -71,15 +73,16 @@ def fork(
 
     `spans` are those the run was read from: they hold what is no step, such as HTTP exchanges. Nodes without recorded calls are served from what they
     wrote; `execute` names those whose code runs instead, "*" all. `stale` names tools (or "model", "http", ...) whose unrecorded calls get the nearest
-    recording's answer, marked. `isolation` is the level to shut it in at, whatever `[tool.workbench.isolation]` says.
+    recording's answer, marked. `isolation` is the level to shut it in at, whatever `[tool.workbench.isolation]` says. `watch` hears each call as it is
+    answered, and can stop the re-run from another thread.
 
-    Raises ForkError when it can't be done; a halted or interrupted fork is a result, no error.
+    Raises ForkError when it can't be done; a halted, interrupted or stopped fork is a result, no error.
     """
     started, graph = time.monotonic(), named(graph)
     if isolation not in (None, *LEVELS):
         raise ForkError(f"there is no isolation {isolation!r}; there are {', '.join(LEVELS)}")
     step, names = checked(parent, at, change, live), tuple(sorted(live))
-    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale), isolation)
+    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale), isolation, watch)
     cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
     work = _begun(wish, scratch)
@@ -185,13 +188,33 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
         told = read(work.told)
         told.asked, told.noted, told.began = broker, scribe.told, scribe.causes.began
+        told.heard = wish.watch.heard if wish.watch else told.heard
         if not scribe.ledger.entries(run_id=wish.run_id):  # a ledger in memory has not outlived the kill
             for line in lines(work.told):
                 told.note(line)
-        answer = process.ask(request, work.folder, told.hear, lambda: broker.waited)
+        answer = process.ask(request, work.folder, told.hear, lambda: broker.waited, wish.watch)
+    if answer.ended == "stopped":
+        answer = _stopped(answer, told, broker.meter.now(), wish)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+
+
+def _stopped(answer: Answer, told: Told, outside: Spent, wish: Wish) -> Answer:
+    """What is known of a re-run that was stopped: what it told. The tokens of models that thought inside went with it."""
+    calls, root = told.records, told.open_span
+    if root is not None:
+        told.spans.append(root.model_copy(update={"end_ns": max((one.end_ns or 0 for one in told.spans), default=root.start_ns), "status": "unset"}))
+    thought = sum(one.kind == "model" and one.answer == "live" for one in calls)
+    return answer.model_copy(
+        update={
+            "isolation": told.isolation or "stopped before it was shut in: no code of the agent ran",
+            "sandboxed": told.sandboxed,
+            "asked": answer.asked if told.isolation else None,
+            "applied": any(one.answer == "edited" for one in calls) or bool(thought and wish.change.kind not in REPLACED),
+            "spent": outside.model_copy(update={"model_calls": thought, "steps": len(calls)}),
+        }
+    )
 
 
 def _keep(database: Path, scratch: Path) -> None:
@@ -240,5 +263,5 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
 
 
 def _status(answer: Answer) -> Status:
-    statuses: dict[str, Status] = {"done": "ok", "interrupted": "interrupted"}
+    statuses: dict[str, Status] = {"done": "ok", "interrupted": "interrupted", "stopped": "cancelled"}
     return statuses.get(answer.ended, "error")

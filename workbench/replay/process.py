@@ -20,6 +20,7 @@ from workbench.redaction import SHAPES
 from workbench.replay.channel import Hear, Line, listen
 from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
 from workbench.replay.protocol import Answer, Request
+from workbench.replay.watch import Watch
 
 if sys.platform == "linux":
     import fcntl
@@ -55,12 +56,13 @@ def unheard(_: dict[str, Json]) -> Json:
     return {"refused": "nobody listens to this re-run"}
 
 
-def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[], float] = lambda: 0.0) -> Answer:
+def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[], float] = lambda: 0.0, watch: Watch | None = None) -> Answer:
     """Have a request done in a process of its own. `folder` must be ours alone; of it the process may only write to `request.folder`.
 
     `hear` takes each thing the process tells while it runs, and replies where it asks (`workbench.replay.channel`). `waited` is how many seconds it
-    had to wait for a person so far: they don't count. ProcessError when it takes too long or dies.
+    had to wait for a person so far: they don't count. ProcessError when it takes too long or dies; one that `watch` stopped has an answer that says so.
     """
+    watch = watch or Watch()
     question, answer, output = folder / "request.json", Path(request.folder) / "answer.json", folder / "output.txt"
     question.write_text(request.model_dump_json(), "utf-8")
     with (
@@ -76,10 +78,13 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
             text=True,
             encoding="utf-8",
         ) as process,
+        watch.over(process.kill),
         _Ear(process, hear) as ear,
     ):
         if not _ended(process, request.seconds, waited):
             raise ProcessError(f"the re-run did not end within {request.seconds:g} s and was stopped: allow it more seconds, or look for a loop{_tail(output)}")
+    if watch.stopped_by and not answer.exists():
+        return Answer(ended="stopped", says=f"by {watch.stopped_by}", asked=launch.level, sandboxable=sys.platform == "linux")
     if ear.failure is not None:
         raise ear.failure
     try:
@@ -144,11 +149,17 @@ class _Ear:
 
     def _listen(self) -> None:
         try:
-            listen(Line(_open(self._process.stdout), _open(self._process.stdin)), self._hear)
+            listen(Line(_open(self._process.stdout), _open(self._process.stdin), gone=self._hung_up), self._hear)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is raised in the thread that waits
             self.failure = error
             with suppress(ProcessLookupError):
                 self._process.kill()
+
+
+    def _hung_up(self) -> None:
+        """Let go of what it can't be told any more."""
+        with suppress(BrokenPipeError):
+            _open(self._process.stdin).close()
 
 
 def _widen(pipe: IO[str]) -> None:

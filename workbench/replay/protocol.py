@@ -123,10 +123,11 @@ class Request(Value):
 class Answer(Value):
     """What came of it. The records and spans are told while it runs, and put in by whom they were told to.
 
-    `refused` is a reason why nothing could run; `halted` the divergence; `failed` an error of the agent's own.
+    `refused` is a reason why nothing could run; `halted` the divergence; `failed` an error of the agent's own; `stopped` who
+    ended it before its end.
     """
 
-    ended: Literal["done", "interrupted", "halted", "failed", "refused"]
+    ended: Literal["done", "interrupted", "halted", "failed", "refused", "stopped"]
     says: str = ""
     records: tuple[CallRecord, ...] = ()
     spans: tuple[Span, ...] = ()

@@ -87,9 +87,9 @@ def receipt_of(proof: Proof, graph: str, parent_sha256: Mapping[str, str], secon
 
 
 def outcome(run: Run, answer: Answer) -> str:
-    """What the fork came to; of a halt or a failure its first line."""
+    """What the fork came to; of a halt, a failure or a stop its first line."""
     first = answer.says.partition("\n")[0]
-    return f"{answer.ended}: {first}" if answer.ended in ("halted", "failed") else run.outcome
+    return f"{answer.ended}: {first}" if answer.ended in ("halted", "failed", "stopped") else run.outcome
 
 
 def counts(records: Sequence[CallRecord]) -> CallCounts:
@@ -180,6 +180,11 @@ def _history(proof: Proof) -> Verdict:
     return recorded == left, f"the checkpoints before the cut hash to {recorded[:12]} as copied, to {left[:12]} as the fork left them"
 
 
+def _ended(proof: Proof) -> Verdict:
+    stopped = proof.answer.ended == "stopped"
+    return not stopped, f"it was stopped {proof.answer.says}, after {len(proof.records)} calls" if stopped else "nobody stopped it"
+
+
 def _answered(answer: str, none: str) -> Callable[[Proof], Verdict]:
     def judge(proof: Proof) -> Verdict:
         found = [one for one in proof.records if one.answer == answer]
@@ -204,6 +209,8 @@ def _blocked(proof: Proof) -> Verdict:
 def _change(proof: Proof) -> Verdict:
     if proof.change.kind in ("none", "state"):
         return None, "nothing was changed" if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
+    if proof.answer.ended == "stopped" and not proof.answer.applied:
+        return None, "it was stopped before a call met the change"
     return proof.answer.applied, "the change was met" if proof.answer.applied else "no call met the change, so the fork says nothing about it"
 
 
@@ -275,6 +282,7 @@ def _isolated(proof: Proof) -> Verdict:
 CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "recording untouched": _recording,
     "history unchanged": _history,
+    "not stopped": _ended,
     "nothing halted": _answered("halted", "every call was answered"),
     "nothing blocked": _blocked,
     "change met": _change,

@@ -24,10 +24,15 @@ class Told:
     """Is given each call as it is told, its place, which of the same calls there it is, and what the tool is declared to do."""
     began: Callable[[], None] = lambda: None
     """Is told of each start of the graph."""
+    heard: Callable[[CallRecord], None] = lambda _: None
+    """Looks on: is given each call that is told."""
     records: list[CallRecord] = field(default_factory=list)
     blocked: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     starts: list[dict[str, Json]] = field(default_factory=list)
+    isolation: str = ""
+    """How it is shut in, as it told before it loaded anything; `sandboxed` is whether that is a sandbox."""
+    sandboxed: bool = False
 
     def hear(self, said: dict[str, Json]) -> Json:
         """Keep what was said; reply to what was asked."""
@@ -46,6 +51,7 @@ class Told:
         if "record" in said:
             record = CallRecord.model_validate(said["record"])
             self.noted(record, str(said.get("place", "")), int(said.get("nth", 0)), said.get("declared"))
+            self.heard(record)
 
     def take_in(self, said: dict[str, Json]) -> None:
         """Take in one line. ChannelError for what no re-run of ours says."""
@@ -61,8 +67,16 @@ class Told:
                 self.spans.append(Span.model_validate(said["span"]))
             if "start" in said:
                 self.starts.append(dict(said["start"]))
+            if "isolation" in said:
+                self.isolation, self.sandboxed = str(said["isolation"]), bool(said.get("sandboxed"))
         except (ValidationError, ValueError, TypeError) as error:
             raise ChannelError(f"the re-run's process told something that makes no sense: {error}") from error
+
+    @property
+    def open_span(self) -> Span | None:
+        """The span of the last start of the graph, where it was not told to have ended."""
+        root = Span.model_validate(self.starts[-1]["root"]) if self.starts and "root" in self.starts[-1] else None
+        return None if root is None or any(one.span_id == root.span_id for one in self.spans) else root
 
     @property
     def every(self) -> tuple[CallRecord, ...]:

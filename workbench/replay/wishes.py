@@ -21,6 +21,7 @@ from workbench.replay.cut import Cut, CutError
 from workbench.replay.protocol import Request
 from workbench.replay.scrubbing import configured
 from workbench.replay.tasks import set_aside, uses_of
+from workbench.replay.watch import Watch
 
 REPLACED = ("tool_result", "answer", "fault")
 """The changes that take the place of a recorded answer."""
@@ -47,6 +48,7 @@ class Wish:
     execute: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     isolation: Level | None = None
+    watch: Watch | None = None
 
 
 def named(graph: object) -> str:

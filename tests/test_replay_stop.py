@@ -1,0 +1,86 @@
+"""Stopping a re-run: its process ends, nothing more happens, and what is kept says who stopped it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.replay_recording import Recording, record
+from workbench.controls import halted
+from workbench.model import Change, CallRecord
+from workbench.replay.approvals import Desk, Question
+from workbench.replay.broker import Terms
+from workbench.replay.ledger import Pages
+from workbench.replay.watch import Watch
+
+SLOW = Change(kind="fault", value={"kind": "slow", "seconds": 600})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What tools did for real, written by the tools themselves."""
+    path = tmp_path / "ledger.txt"
+    path.touch()
+    monkeypatch.setenv("LEDGER", str(path))
+    return path
+
+
+@pytest.fixture
+def paid(tmp_path: Path, ledger: Path) -> Recording:
+    """A recorded run that booked and paid at once."""
+    recording = record(tmp_path, "graph", [["book", {"flight": "NH 1"}], ["pay", {"amount": 5}]])
+    ledger.write_text("")
+    return recording
+
+
+def test_a_stopped_fork_ends_and_says_so(paid: Recording) -> None:
+    """A re-run that is stopped in the middle of a call ends there: its run is cancelled, and its receipt is red and names who stopped it."""
+    heard: list[CallRecord] = []
+    watch = Watch()
+
+    def hear(record: CallRecord) -> None:
+        heard.append(record)
+        watch.stop("Ada")
+
+    watch.heard = hear
+    forked = paid.fork(paid.step("pay"), SLOW, watch=watch, seconds=20)
+    assert [one.name for one in heard] == ["book"]
+    assert (forked.run.status, forked.run.notes, forked.receipt.outcome) == ("cancelled", ("stopped: by Ada",), "stopped: by Ada")
+    (failed,) = [one for one in forked.receipt.checks if one.verdict == "fail"]
+    assert (failed.name, failed.says) == ("not stopped", "it was stopped by Ada, after 1 calls")
+    assert forked.receipt.isolation_reached == forked.receipt.isolation_asked == "process"
+    assert forked.receipt.calls.served == 1
+    assert (forked.run.steps[-1].name, forked.run.steps[-1].notes) == ("book", ("served",))
+    assert halted(forked.run)
+    assert not list(paid.database.with_name("forks").glob("*.unfinished"))
+
+
+def test_a_stop_takes_the_question_back(paid: Recording, ledger: Path) -> None:
+    """A re-run that is stopped while it asks a person calls nothing for real, and the ledger has the refusal."""
+    watch, pages, asked = Watch(), Pages(), list[Question]()
+    desk = Desk()
+    watch.stopping = desk.close
+
+    def changed() -> None:
+        asked.extend(question for _, question in desk.waiting)
+        if desk.waiting:
+            watch.stop("Ada")
+
+    desk.changed = changed
+    forked = paid.fork(paid.step("pay"), live=("tool:pay",), terms=Terms(desk, pages), watch=watch)
+    assert [one.name for one in asked] == ["pay"]
+    assert ledger.read_text() == ""
+    assert [(one.event, one.approved_by, one.says) for one in pages.lines if one.name == "pay"] == [("refused", "Ada", "the re-run was stopped")]
+    assert forked.receipt.outcome == "stopped: by Ada"
+
+
+def test_stopped_before_it_started(paid: Recording) -> None:
+    """A stop that comes before the process is there ends it as soon as it starts."""
+    watch = Watch()
+    watch.stop("Ada")
+    forked = paid.fork(0, watch=watch)
+    assert forked.run.status == "cancelled"
+    assert forked.receipt.records == ()
+
