@@ -46,6 +46,7 @@ OTHER = sketch(user("pay 5"), tool("pay", {"amount": 70}, "paid"))
 FAILING = {
     "recording untouched": proof(intact=False),
     "history unchanged": proof(history=("a", "b")),
+    "not stopped": proof(ended="stopped", says="by Ada", asked=None),
     "nothing halted": proof(records=(call(answer="halted"),)),
     "nothing blocked": proof(records=(call(answer="blocked"),)),
     "change met": proof(change="fault", applied=False),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.replay_recording import Recording, record
 from workbench.controls import halted
-from workbench.model import Change, CallRecord
+from workbench.model import CallRecord, Change
 from workbench.replay.approvals import Desk, Question
 from workbench.replay.broker import Terms
 from workbench.replay.ledger import Pages
@@ -83,4 +82,3 @@ def test_stopped_before_it_started(paid: Recording) -> None:
     forked = paid.fork(0, watch=watch)
     assert forked.run.status == "cancelled"
     assert forked.receipt.records == ()
-

@@ -47,13 +47,16 @@ from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import record
 from workbench.replay.changes import ChangeError, change_of
+from workbench.replay.forecast import foresee
 from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.scrubbing import configured
 from workbench.replay.sweeps import Cell, Ended, Plan, cells, sweep
 from workbench.replay.unfinished import of as unfinished
 from workbench.replay.watch import Watch
+from workbench.replay.wishes import Wish, checked
 from workbench.report import Report, ReportError, audit_report, run_report, save, static, store_report
 from workbench.report.cassettes import RunCassette
+from workbench.report.forecasts import Foreseen
 from workbench.report.reference import Reference
 from workbench.report.verification import Unsupported, check
 from workbench.sharing import Shared, share
@@ -579,8 +582,8 @@ class RecordedRun:
 
         Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
         `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.approvals`), or lists the names that are
-        approved; no act of the ledger is done twice. `budget` limits model calls, tokens, money, seconds and steps (`{"usd": 0.25}`). `graph` ("module:attribute") says
-        what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
+        approved; no act of the ledger is done twice. `budget` limits model calls, tokens, usd, seconds and steps (`{"usd": 1}`). `graph` ("module:attribute")
+        says what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
         served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
         "model", "http", ...) that have no recording the nearest one's answer, marked. `isolation` ("process", "container", "gvisor", "firecracker") is
         used in place of the level that `[tool.workbench.isolation]` asks for at this run's risk. A checkpoint database that we did not record ourselves
@@ -610,6 +613,16 @@ class RecordedRun:
             watch=watch,
         )
         return self._keep(done, scratch, self._changed_since(databases))
+
+    def foresee(self, at: int, *, live: Collection[str] = (), execute: Collection[str] = (), isolation: Level | None = None, **change: Any) -> Foreseen:
+        """What `fork` with the same arguments would do, before anything runs: which steps stand, are served, think anew, ask a person, halt.
+
+        ForkError for what can't be done, as `fork` raises it.
+        """
+        wanted, names = _change(change), tuple(sorted(live))
+        step = checked(self.run, at, wanted, names)
+        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, self._terms(nobody, None), tuple(self._spans()), tuple(execute), (), isolation)
+        return Foreseen(foresee(wish, self._recorded_in()))
 
     def _keep(self, done: Forked, scratch: Path, notes: Collection[str]) -> RecordedRun:
         """Put a fork into the store: its run, its states and its receipt."""
@@ -731,6 +744,14 @@ class RecordedRun:
 
     def _databases(self, *, trusted: bool = False) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
+        found = self._recorded_in()
+        if trusted:
+            trust.trust(self.bench.store, found)
+        trust.check(self.bench.store, self.run, found)
+        return found
+
+    def _recorded_in(self) -> list[Location]:
+        """The same, trusted or not, to be read alone."""
         if not any(step.checkpoint_id for step in self.steps):
             raise ForkError(
                 f"{self.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too"
@@ -746,9 +767,6 @@ class RecordedRun:
                 found.append(source)
         if not found:
             raise ForkError(f"the checkpoint database of {self.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
-        if trusted:
-            trust.trust(self.bench.store, found)
-        trust.check(self.bench.store, self.run, found)
         return found
 
     def _repetitions(

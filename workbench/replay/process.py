@@ -155,7 +155,6 @@ class _Ear:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
-
     def _hung_up(self) -> None:
         """Let go of what it can't be told any more."""
         with suppress(BrokenPipeError):

@@ -68,6 +68,14 @@ def spent_words(spent: Spent) -> str:
     return f"{plural(spent.model_calls, 'live model call')}{cost} · {plural(spent.steps, 'call')} in all"
 
 
+def isolation_levels(receipt: Receipt) -> str:
+    """The level of isolation that was asked for, and the one that held."""
+    if receipt.isolation_asked is None:
+        return "no level was asked for"
+    held = "reached" if receipt.isolation_reached == receipt.isolation_asked else f"only {receipt.isolation_reached}"
+    return f"asked for {receipt.isolation_asked}, {held}"
+
+
 def isolation_phrase(receipt: Receipt) -> str:
     """What a sandbox kept out, without how it is known; where something is lacking, all of it."""
     return PROOF.sub("", receipt.isolation) if receipt.isolation.startswith("sandboxed: ") else receipt.isolation
@@ -82,7 +90,8 @@ def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]
     yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
     yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)
     yield "named as live", (", ".join(receipt.live) or "nothing",)
-    yield "isolation", (isolation_phrase(receipt),)
+    yield "isolation", (isolation_levels(receipt),)
+    yield "held by", (isolation_phrase(receipt),)
     yield "recording", (Mark("byte-identical", "ok") if receipt.parent_intact else Mark("changed during the fork", "error"), *_hashes(receipt))
     yield "unchanged prefix", (Code(receipt.prefix_sha256[:12]) if receipt.prefix_sha256 else DASH,)
     if receipt.attempts:

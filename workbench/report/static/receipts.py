@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.model import CallRecord, Receipt
 from workbench.report.markup import Markup, element, join, visible
 from workbench.report.quantities import line, plural
-from workbench.report.receipts import attempts_words, isolation_phrase, spent_words, verdict
+from workbench.report.receipts import attempts_words, isolation_levels, isolation_phrase, spent_words, verdict
 from workbench.report.static.fragments import MAX_ROWS, badge, table_of
 from workbench.report.steps import literal_line
 
@@ -39,7 +39,8 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("fork", f"{receipt.run_id} of {receipt.parent_run_id} at step {receipt.forked_at_step}"),
         ("changed", change),
         ("calls", f"{calls.served} served, {calls.live} live, {calls.blocked} blocked, {calls.halted} halted"),
-        ("isolation", isolation_phrase(receipt)),
+        ("isolation", isolation_levels(receipt)),
+        ("held by", isolation_phrase(receipt)),
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
         *([("effects", attempts_words(receipt))] if receipt.attempts else []),
         *([("spent", spent_words(receipt.spent))] if receipt.spent else []),

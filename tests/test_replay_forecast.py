@@ -1,0 +1,78 @@
+"""What is told of a fork before it is made, held against what the fork then does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.replay_recording import Recording, record
+from workbench.model import Change
+from workbench.replay.broker import Terms
+from workbench.replay.forecast import Forecast, foresee
+from workbench.replay.wishes import Wish, checked
+from workbench.report.forecasts import Foreseen
+
+FLIGHT = Change(kind="tool_result", value="no seat")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A run that booked two flights at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("recorded")
+        (folder / "ledger.txt").touch()
+        patch.setenv("LEDGER", str(folder / "ledger.txt"))
+        return record(folder, "graph", [["book", {"flight": "NH 1"}], ["book", {"flight": "NH 2"}]])
+
+
+def forecast(recording: Recording, at: int, change: Change | None = None, *live: str, **declared: Any) -> Forecast:
+    """The forecast of a fork of this recording."""
+    wanted = change or Change()
+    step = checked(recording.run, at, wanted, live)
+    return foresee(Wish(recording.run, step, wanted, "", live, "fork", 0.0, Terms(declared=declared), execute=("*",)), [recording.database])
+
+
+@pytest.mark.parametrize(
+    ("change", "live", "hows"),
+    [
+        (Change(), (), {"served"}),
+        (FLIGHT, (), {"edited", "served", "halts"}),
+        (FLIGHT, ("model",), {"edited", "served", "live"}),
+        (Change(kind="fault", value="slow"), (), {"served"}),
+        (Change(kind="system", value="Be brief."), (), {"halts", "unreached"}),
+    ],
+)
+def test_the_fork_does_what_was_foreseen(recording: Recording, tmp_path: Path, change: Change, live: tuple[str, ...], hows: set[str]) -> None:
+    """Each call of a fork is answered as its forecast says: how many are served, edited and live, and where it halts."""
+    at = recording.step("book", 1) if change.kind != "system" else 0
+    told = forecast(recording, at, change, *live)
+    done = recording.fork(at, change, live=live, scratch=tmp_path / "fork.sqlite")
+    calls = [one for one in told.steps if one.kind != "node"]
+    assert {one.how for one in calls} == hows
+    words = {"halts": "halted"}
+    assert Counter(words.get(one.how, one.how) for one in calls if one.how != "unreached") == Counter(one.answer for one in done.receipt.records)
+    assert told.kept == done.prefix
+    assert told.level == done.receipt.isolation_asked
+
+
+def test_tools_are_told_with_their_class(recording: Recording) -> None:
+    """A tool that acts is told as blocked with its class, a guess as a guess; declared to read only, or named as live, it is not."""
+    told = forecast(recording, 0)
+    assert [(one.name, one.effect, one.guessed, one.recorded) for one in told.blocked] == [("book", "effect", True, 2)]
+    assert forecast(recording, 0, book="read-only").blocked == []
+    live = forecast(recording, 0, None, "tool:book")
+    assert (live.blocked, [one.how for one in live.steps if one.name == "book"], live.risk) == ([], ["asks", "asks"], "critical")
+
+
+def test_a_forecast_is_shown_as_text_and_as_inert_html(recording: Recording) -> None:
+    """The table names what halts and why, and which tools are never called; hostile names stay text."""
+    told = forecast(recording, recording.step("book"), FLIGHT)
+    text = repr(Foreseen(told))
+    assert "halts there" in text
+    assert "name the model as live" in text
+    assert "never called: book (effect, a guess)" in text
+    hostile = told.model_copy(update={"run_id": "<img src=x onerror=alert(1)>"})
+    assert "<img" not in Foreseen(hostile)._repr_html_()

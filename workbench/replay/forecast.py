@@ -1,0 +1,171 @@
+"""What a fork would do, told before it is made: which steps stand, what is served, thinks anew, asks a person, halts, and how it is shut in.
+
+It follows from the recording alone. What the agent does after a change is its own: from there on a recorded answer is served where the same call is
+made again, and any other call halts. Nothing is run and nothing written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from workbench.database import Location
+from workbench.model import Cassette, Change, EffectClass, Level, Run, Step, Value
+from workbench.replay.changes import MODEL
+from workbench.replay.isolation import lacks, settings_of
+from workbench.replay.isolation.risk import risk_of
+from workbench.replay.ledger import class_of
+from workbench.replay.protocol import Request
+from workbench.replay.tasks import uses_of
+from workbench.replay.wishes import REPLACED, Wish, located, request_of
+
+How = Literal["served", "edited", "stands", "executed", "live", "asks", "stops", "halts", "unreached"]
+WORDS: dict[How, str] = {
+    "edited": "answered by your change",
+    "served": "served from the recording",
+    "stands": "not run: what the node wrote is put in its place",
+    "executed": "its code runs, inside the sandbox",
+    "live": "thinks anew, inside the sandbox",
+    "asks": "made for real, after a person's yes",
+    "stops": "asks a person, and nobody's answer was recorded: the fork stops there",
+    "halts": "has no recorded answer: the fork halts there",
+    "unreached": "not reached",
+}
+"""How a step would be answered, in words."""
+
+
+class Expected(Value):
+    """How one of the steps that are done again would be answered. `says` is why, where that needs saying."""
+
+    step: int
+    kind: str
+    name: str
+    how: How
+    says: str = ""
+
+
+class Reachable(Value):
+    """A tool that the agent can call: what calling it does, whether that is only guessed, how often it was recorded after the cut, whether it is to go live."""
+
+    name: str
+    effect: EffectClass
+    guessed: bool
+    recorded: int
+    live: bool
+
+
+class Forecast(Value):
+    """What a fork of `run_id` at step `at` would do. `kept` steps stand as they were recorded."""
+
+    run_id: str
+    at: int
+    change: Change
+    live: tuple[str, ...]
+    kept: int
+    steps: tuple[Expected, ...]
+    tools: tuple[Reachable, ...]
+    risk: str
+    level: Level
+    lacks: str = ""
+    """What this machine lacks to reach that level; empty when it does."""
+
+    def of(self, how: How) -> list[Expected]:
+        """The steps that would be answered so."""
+        return [one for one in self.steps if one.how == how]
+
+    @property
+    def blocked(self) -> list[Reachable]:
+        """The tools that change the world, or may, and are not named as live: no call of theirs is made."""
+        return [one for one in self.tools if not one.live and (one.guessed or one.effect != "read-only")]
+
+
+def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:
+    """What a fork would do. ForkError when it can't be made, IsolationError for settings that make no sense."""
+    request = request_of(wish, located(databases, wish), Path())
+    settings, risk = settings_of(Path.cwd()), risk_of(request)
+    level = wish.isolation or settings.level(risk)
+    again = [wish.parent.step(index) for index in request.steps]
+    return Forecast(
+        run_id=wish.parent.run_id,
+        at=wish.step.index,
+        change=wish.change,
+        live=wish.live,
+        kept=len(wish.parent.steps) - len(again),
+        steps=tuple(_Course(wish, request).expected(again)),
+        tools=tuple(tools_of(wish.parent, wish.terms.declared, wish.live, request.steps)),
+        risk=risk,
+        level=level,
+        lacks=lacks(level, settings),
+    )
+
+
+def tools_of(run: Run, declared: Mapping[str, EffectClass], live: Sequence[str] = (), again: Sequence[int] = ()) -> Iterator[Reachable]:
+    """The tools that a run called or was offered, those it called first."""
+    called = [(step.tool_call.name if step.tool_call else step.name, step) for step in run.of_kind("tool")]
+    said = {name: step.declared for name, step in called}
+    for name in dict.fromkeys([*(name for name, _ in called), *(run.tools or ())]):
+        effect, guessed = class_of(name, declared.get(name) or said.get(name))
+        count = sum(one == name and step.index in again for one, step in called)
+        yield Reachable(name=name, effect=effect, guessed=guessed, recorded=count, live=f"tool:{name}" in live)
+
+
+class _Course:
+    """Goes through the steps as the re-run would, and knows whether it still is where the recording was."""
+
+    def __init__(self, wish: Wish, request: Request) -> None:
+        self.wish, self.request = wish, request
+        cassette: Cassette = request.cassette
+        self.recorded = {one.step for one in cassette.interactions}
+        self.missing = {one.step: one for one in cassette.missing}
+        uses = uses_of(wish.parent, {one.step for one in cassette.interactions if one.kind != "human"}, set(self.missing))
+        self.calling = uses.calling - uses.lacking
+        self.on = wish.change.kind not in ("state", "message", "system", "model", "tools")
+        self.ended = False
+
+    def expected(self, again: Sequence[Step]) -> Iterator[Expected]:
+        """How each step would be answered."""
+        for step in again:
+            how, says = ("unreached", "") if self.ended else self._of(step)
+            self.ended = self.ended or how in ("halts", "stops")
+            yield Expected(step=step.index, kind=step.kind, name=step.name, how=how, says=says)
+
+    def _of(self, step: Step) -> tuple[How, str]:
+        change = self.wish.change
+        if step.index == self.wish.step.index and change.kind in REPLACED:
+            if change.kind == "fault" and _slow(change):
+                return "served", "late, as your change asks"
+            self.on = False
+            return "edited", ""
+        if step.kind == "model":
+            return self._model(step)
+        if step.kind == "tool" and f"tool:{step.tool_call.name if step.tool_call else step.name}" in self.wish.live:
+            self.on = False
+            return "asks", ""
+        if step.kind == "node" or (step.index in self.missing and self.missing[step.index].by_node):
+            return self._node(step)
+        return self._served(step, "stops" if step.kind == "human" else "halts")
+
+    def _model(self, step: Step) -> tuple[How, str]:
+        if MODEL in self.wish.live:
+            self.on = False
+            return "live", ""
+        if f"{MODEL}:{step.model or step.name}" in self.wish.live:
+            self.on = False
+            return "asks", "once for all calls of this model"
+        if not self.on:
+            return "halts", "it is shown something else than in the recording: name the model as live"
+        return self._served(step, "halts")
+
+    def _node(self, step: Step) -> tuple[How, str]:
+        runs = step.task_id in self.calling or not self.on or {str(step.node), "*"} & set(self.wish.execute)
+        return ("executed", "its calls are served" if step.task_id in self.calling else "") if runs else ("stands", "")
+
+    def _served(self, step: Step, otherwise: How) -> tuple[How, str]:
+        if step.index not in self.recorded:
+            return otherwise, self.missing[step.index].why if step.index in self.missing else ""
+        return "served", "" if self.on else "where it is asked for again in the same words; any other call halts"
+
+
+def _slow(change: Change) -> bool:
+    return change.value == "slow" or (isinstance(change.value, dict) and change.value.get("kind") == "slow")
