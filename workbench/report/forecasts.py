@@ -37,7 +37,8 @@ def title(forecast: Forecast) -> str:
 
 def rows_of(forecast: Forecast) -> tuple[list[tuple[str, ...]], list[str]]:
     """A row for what stands and one for each way of being answered, with its tone; what would end the fork has its reason."""
-    rows, tones = [(str(forecast.kept), "kept as recorded", "", "")], [""]
+    rows: list[tuple[str, ...]] = [(str(forecast.kept), "kept as recorded", "", "")]
+    tones = [""]
     for how, words in WORDS.items():
         found = forecast.of(how)
         if found:
