@@ -50,7 +50,7 @@ def test_the_fork_does_what_was_foreseen(recording: Recording, tmp_path: Path, c
     at = recording.step("book", 1) if change.kind != "system" else 0
     told = forecast(recording, at, change, *live)
     done = recording.fork(at, change, live=live, scratch=tmp_path / "fork.sqlite")
-    calls = [one for one in told.steps if one.kind != "node"]
+    calls = [one for one in told.steps if one.how != "stands"]
     assert {one.how for one in calls} == hows
     words = {"halts": "halted"}
     assert Counter(words.get(one.how, one.how) for one in calls if one.how != "unreached") == Counter(one.answer for one in done.receipt.records)

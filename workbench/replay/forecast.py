@@ -144,7 +144,9 @@ class _Course:
             return "asks", ""
         if step.kind == "node" or (step.index in self.missing and self.missing[step.index].by_node):
             return self._node(step)
-        return self._served(step, "stops" if step.kind == "human" else "halts")
+        if step.kind == "human":
+            return self._served(step, "stops") if step.tool_call else ("stands", "what the user said, as recorded")
+        return self._served(step, "halts")
 
     def _model(self, step: Step) -> tuple[How, str]:
         if MODEL in self.wish.live:

@@ -90,8 +90,8 @@ def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]
     yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
     yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)
     yield "named as live", (", ".join(receipt.live) or "nothing",)
-    yield "isolation", (isolation_levels(receipt),)
-    yield "held by", (isolation_phrase(receipt),)
+    yield "isolation level", (isolation_levels(receipt),)
+    yield "isolation", (isolation_phrase(receipt),)
     yield "recording", (Mark("byte-identical", "ok") if receipt.parent_intact else Mark("changed during the fork", "error"), *_hashes(receipt))
     yield "unchanged prefix", (Code(receipt.prefix_sha256[:12]) if receipt.prefix_sha256 else DASH,)
     if receipt.attempts:
