@@ -46,7 +46,8 @@ def rename_tools(run: Run) -> Run:
     others = {name: _other_name(name) for name in sorted({*names, *(run.tools or ())}) if name not in {"approval", "user"}}
     if len(set(others.values())) < len(others):
         others = {name: f"{other}_{number}" for number, (name, other) in enumerate(others.items())}
-    return _rewritten(run, _replacing(others), everywhere=True)
+    schemas = {others.get(name, name): schema for name, schema in run.schemas.items()}
+    return _rewritten(run, _replacing(others), everywhere=True).model_copy(update={"schemas": schemas})
 
 
 def rename_agents(run: Run) -> Run:

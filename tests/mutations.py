@@ -547,6 +547,17 @@ def ask_for_the_unoffered(steps: list[Step], chance: Random) -> list[Step]:
     return insert(steps, chance, model(calls=((name, {}),), offered=LOOK_UPS), tool(name, {}, error="no such tool"))
 
 
+def misuse(steps: list[Step], chance: Random) -> Run:
+    """The model asks for a tool without an argument that it requires, or with one of another type or value than its schema allows."""
+    kinds: tuple[dict[str, Json], ...] = ({"type": "string"}, {"type": "integer"}, {"enum": ["refund", "exchange"]})
+    schema: dict[str, Json] = {"type": "object", "properties": dict(zip(("ref", "count", "kind"), kinds, strict=True)), "required": ["ref"]}
+    good: dict[str, Json] = {"ref": f"R-{chance.randrange(1000)}", "count": 2, "kind": "refund"}
+    bad = good | chance.choice(({"ref": [1]}, {"count": "two"}, {"kind": "return"}))
+    given = chance.choice((bad, {"count": 2}))
+    both = (step for one in (good, given) for step in (model(calls=(("get_policy", one),)), tool("get_policy", one, f"policy for {one}")))
+    return sketch(*insert(steps, chance, *both), tools=("get_policy",), schemas={"get_policy": schema})
+
+
 def stand_in(steps: list[Step], chance: Random) -> list[Step]:
     """An act is given a stand-in, or a number comes as a text at last."""
     if chance.randrange(2):
@@ -593,6 +604,7 @@ PLANTED: dict[str, Callable[[list[Step], Random], list[Step] | Run]] = {
     "stale-approval": let_it_lie,
     "token-growth": pile_up,
     "truncated-text": cut_off,
+    "undeclared-call": misuse,
     "unapproved-action": skip_the_gate,
     "unescalated-doubt": gamble,
     "unfinished-run": stop_short,

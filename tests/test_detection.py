@@ -11,12 +11,13 @@ from typing import get_args
 
 import pytest
 
-from workbench import detection
+from workbench import cli, detection
 from workbench.checklist import CHECKLIST, Capability, Item, capability_of
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, PluginError, _detector, detectors
-from workbench.sketch import sketch, tool, user
+from workbench.sketch import model, sketch, tool, user
 from workbench.store import Store
+from workbench.verdict import verdict_of
 
 
 def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.MonkeyPatch):
@@ -37,6 +38,50 @@ def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.M
     assert isinstance(lacks[0], NotEvaluated)
     assert "test_detection.py:" in lacks[0].why
     assert "ZeroDivisionError" in done.failures[0]
+
+
+def test_a_detector_that_raises_shows_in_the_exit_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """`workbench detect` names detector, run and place, prints what the others found, and exits with status 1."""
+
+    def broken(run: Run) -> Iterator[Finding]:
+        raise ZeroDivisionError("by zero")
+        yield
+
+    broken_one = Detector("broken", "", broken, (), ())
+    monkeypatch.setattr(detection, "detectors", lambda: {"runaway-loop": detectors()["runaway-loop"], "broken": broken_one})
+    with Store.open(tmp_path / "store.db") as store:
+        store.save_runs([detectors()["runaway-loop"].fires_on[0].model_copy(update={"run_id": "loop"})])
+    with pytest.raises(SystemExit) as left:
+        cli.app(["detect", "--json", "--store", str(tmp_path / "store.db")])
+    said = capsys.readouterr()
+    assert left.value.code == 1
+    assert '"detector": "runaway-loop"' in said.out
+    assert "broken on loop: the detector failed at test_detection.py:" in " ".join(said.err.split())
+
+
+LANGUAGES = {
+    "ja": ("四月三日の便を予約してください。", "便を調べました。NH11があります。", "予約はまだしていません。"),
+    "ar": ("احجز لي رحلة في الثالث من أبريل", "وجدت الرحلة NH11.", "لم أحجز بعد."),
+    "de": ("Bitte buche den Flug am 3. April.", "Ich habe NH11 gefunden.", "Gebucht ist noch nichts."),
+    "odd": ("🛫\u202e\u0000", "\ud800", "   "),
+    "nothing": ("", "", ""),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_runs_that_lack_nearly_everything_break_no_detector(language: str):
+    """Without times, tokens, ids and schemas, with empty messages, in any language: no detector raises or sees a grave fault, and some say what they lack."""
+    asked, found, said = LANGUAGES[language]
+    steps = (user(asked), model(found, calls=(("search", {"q": asked}),)), tool("search", {"q": asked}, found), model(said))
+    bare = {"started_ns": None, "ended_ns": None}
+    whole = sketch(*steps)
+    run = whole.model_copy(update={**bare, "steps": tuple(step.model_copy(update=bare) for step in whole.steps)})
+    done = detection.Detection()
+    findings, lacks = detection.examine(run, done)
+    assert done.failures == []
+    assert [finding.detector for finding in findings if finding.severity == "error"] == []
+    assert {"confidence-drift", "budget-exceeded"} & {lack.detector for lack in lacks}
+    assert verdict_of(run, findings).probability is not None
 
 
 def test_many_runs_are_shown_to_those_who_compare(monkeypatch: pytest.MonkeyPatch):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests import metamorphic, mutations
+from tests import attacks, metamorphic, mutations
 from workbench.model import Run, ToolCall
 from workbench.plugins import detectors
 from workbench.sketch import model, sketch, tool, user
@@ -49,6 +51,34 @@ def test_a_fault_is_found_however_it_is_told(name: str) -> None:
     runs = [mutations.planted(name, seed) for seed in range(5)]
     hidden = [(telling, seed) for seed, run in enumerate(runs) for telling, other in metamorphic.tell(run) if not mutations.found(FOUND[name], other)]
     assert hidden == []
+
+
+POINTS = 0.03
+"""How much of a figure other words may cost."""
+SEEDS = range(60)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("injection-followed", lambda seed, fault: attacks.attacked(seed, followed=fault)),
+        ("ungrounded-argument", lambda seed, fault: attacks.addressed(seed, made_up=fault)),
+    ],
+    ids=["injection-followed", "ungrounded-argument"],
+)
+def test_what_comes_from_where_is_seen_however_it_is_told(name: str, drawn: Callable[[int, bool], Run]) -> None:
+    """Instructions that are followed and values nobody gave are found, the same runs without them left alone, and other words cost at most three points."""
+
+    def share(runs: list[Run]) -> float:
+        return sum(bool(mutations.found(FOUND[name], run)) for run in runs) / len(runs)
+
+    faulty, sound = ([drawn(seed, fault) for seed in SEEDS] for fault in (True, False))
+    recall = share(faulty)
+    assert recall >= 0.97
+    assert share(sound) == 0
+    for telling, change in metamorphic.TRANSFORMATIONS.items():
+        assert share([change(run) for run in faulty]) >= recall - POINTS, telling
+        assert share([change(run) for run in sound]) <= POINTS, telling
 
 
 def test_every_telling_tells_it_differently() -> None:
