@@ -10,21 +10,17 @@ What to do: hand over to a person below a confidence; treat an empty result as a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from math import erfc, sqrt
-from statistics import fmean, median
+from statistics import fmean
 from typing import NamedTuple
 
 from workbench.calls import empty
+from workbench.drift import AT_LEAST, LEVEL, drift_of
 from workbench.intervals import mean
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.sketch import model, sketch, tool, user
 
-AT_LEAST = 8
-LEVEL = 3  # the first values, whose mean the run is held against
-ALLOWANCE, ALARM = 0.5, 6.0  # in units of the noise
-LEAST_NOISE, LEAST_FALL = 0.03, 0.15
 CHANCE, LEAST_CHANGE = 0.01, 0.05  # over many runs: how likely a difference may be by chance, and how large it is at least
 
 
@@ -36,7 +32,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         why = f"{len(values)} confidences recorded, {AT_LEAST} are needed" if values else "no confidences recorded"
         yield NotEvaluated(detector="confidence-drift", run_id=run.run_id, why=why)
         return
-    alarm = _alarm(values)
+    alarm = drift_of(values).alarm
     if alarm is not None:
         yield _finding(run, sure, values, alarm)
 
@@ -79,7 +75,7 @@ def _shift(change: Change[float], compared: int) -> Iterator[Shift]:
 def _fall(those: list[Observed[float]]) -> list[Shift]:
     """Where the confidence of an agent's runs, in the order of their times, falls and stays low."""
     values = [one.value for one in those]
-    alarm = _alarm(values, ENOUGH, LEAST_CHANGE) if len(values) > ENOUGH else None
+    alarm = drift_of(values, ENOUGH, LEAST_CHANGE).alarm if len(values) > ENOUGH else None
     if alarm is None or len(values) - alarm < LEVEL:
         return []
     before, after = mean(values[:ENOUGH]), mean(values[alarm:])
@@ -111,31 +107,6 @@ def _confidence(step: Step) -> float | None:
 
 def _path(step: Step) -> str:
     return "$.output.confidence" if step.decision is None or step.decision.confidence is None else "$.decision.confidence"
-
-
-def _alarm(values: list[float], first: int = LEVEL, least: float = LEAST_FALL) -> int | None:
-    """Where the sum of falls below the mean so far, each less an allowance for noise, passes the limit and the fall lasts; None if it never does.
-
-    The level that it falls from is the mean of the `first` values, `least` the smallest fall that counts.
-    """
-    noise, level = _noise(values), fmean(values[:first])
-    total, so_far = 0.0, level
-    for number, value in enumerate(values):
-        if number > first:
-            so_far += (values[number - 1] - so_far) / number
-        total = max(0.0, total + (so_far - value) / noise - ALLOWANCE)
-        if total > ALARM:
-            if level - median(values[number:]) >= max(least, 2 * noise):
-                return number
-            total = 0.0  # it recovered: begin anew
-    return None
-
-
-def _noise(values: list[float]) -> float:
-    """Standard deviation around the trend, from how far the differences of neighbours lie from their median; 0.886 makes it exact for normal noise."""
-    moves = [second - first for first, second in pairwise(values)]
-    trend = median(moves)
-    return max(LEAST_NOISE, 0.886 * fmean(abs(move - trend) for move in moves))
 
 
 def _finding(run: Run, sure: list[Step], values: list[float], alarm: int) -> Finding:

@@ -222,6 +222,18 @@ class Bench:
 
         return findings_frame(self._said()[0])
 
+    def flow(
+        self, run: RecordedRun | str | None = None, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None
+    ) -> pl.DataFrame:
+        """Which tools runs called in which order, and which way one `run` took, for `workbench.charts.tool_flow`. Reads the runs of this cohort.
+
+        The columns are described in `workbench.frames.FLOW`. Forks don't count.
+        """
+        from workbench.frames import flow_frame  # noqa: PLC0415  # polars takes a third of a second to import
+
+        chosen = self.run(run) if isinstance(run, str) else run
+        return flow_frame(self._cohort(agent=agent, version=version, since=since), chosen.run if chosen else None)
+
     def run(self, run_id: str) -> RecordedRun:
         """One run, by its id or an unambiguous start of it. RunNotFoundError names the nearest."""
         collection.catch_up(self.store)

@@ -6,11 +6,13 @@ results, numbers) is JSON text.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from workbench.calls import token_count
+from workbench.cohorts import END, START
 from workbench.effects import attempted
 from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, canonical
 from workbench.overview import Overview, overview_of, step_columns
@@ -20,6 +22,8 @@ SEVERITY = pl.Enum(["info", "warning", "error"])
 UTC = pl.Datetime("ns", "UTC")
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
+STRETCHES = (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440, 10080, 43200, 525600)
+"""Lengths into which time is cut, in minutes."""
 
 HITS: Schema = {"run_id": pl.String, "step": pl.Int64, "snippet": pl.String}
 RUNS: Schema = {
@@ -122,6 +126,13 @@ SWEPT: Schema = {
     "says": pl.String,  # why there is no fork
 }
 EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
+FLOW: Schema = {
+    "position": pl.Int64,  # 0: from the start of a run to its first tool call
+    "before": pl.String,  # a tool, (start), or (other) for those that are not among the most frequent there
+    "after": pl.String,  # a tool, (end) where none was called any more, (other), or (more) where the rest is left out
+    "runs": pl.Int64,
+    "chosen": pl.Boolean,  # whether the run that is looked at went that way
+}
 
 
 LEDGER: Schema = {
@@ -218,6 +229,72 @@ def _comparison_row(comparison: Comparison) -> tuple[Json, ...]:
 def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:
     step = comparison.right.step(row.right) if row.right is not None else comparison.left.step(row.left or 0)
     return comparison.right.run_id, row.relation, row.left, row.right, step.kind, step.name, list(row.aspects)
+
+
+def flow_frame(runs: Iterable[Run], chosen: Run | None = None, *, calls: int = 6, tools: int = 5) -> pl.DataFrame:
+    """Which tool runs called after which, for their first `calls` tool calls, and which way the `chosen` run took. The columns are `FLOW`.
+
+    At each place the most frequent `tools` are told apart. The chosen run counts as one of them, once.
+    """
+    ways = {run.run_id: _way(run, calls) for run in (*runs, *([chosen] if chosen else []))}
+    known = [_frequent((way[place] for way in ways.values() if len(way) > place), tools) for place in range(calls + 2)]
+    mine = ways.get(chosen.run_id, ()) if chosen else ()
+    taken = {(place, *_told(mine, place, known)) for place in range(len(mine) - 1)}
+    counted = Counter((place, *_told(way, place, known)) for way in ways.values() for place in range(len(way) - 1))
+    return rows_frame([(*way, runs, way in taken) for way, runs in sorted(counted.items())], FLOW)
+
+
+def _way(run: Run, calls: int) -> tuple[str, ...]:
+    """The start, the first tool calls of a run, and its end, or that there are more."""
+    called = [step.name for step in run.of_kind("tool")]
+    return (START, *called[:calls], END if len(called) <= calls else "(more)")
+
+
+def _frequent(names: Iterable[str], most: int) -> frozenset[str]:
+    """The most frequent names, and those that are no tools."""
+    counted = Counter(names)
+    tools = sorted((name for name in counted if name not in (START, END, "(more)")), key=lambda name: (-counted[name], name))
+    return frozenset((START, END, "(more)", *tools[:most]))
+
+
+def _told(way: Sequence[str], place: int, known: Sequence[frozenset[str]]) -> tuple[str, str]:
+    before, after = (name if name in known[place + shift] else "(other)" for shift, name in enumerate(way[place : place + 2]))
+    return before, after
+
+
+def latency_frame(steps: pl.DataFrame, by: str = "kind") -> pl.DataFrame:
+    """How long steps took, by kind or name, the slowest (by their 95th percentile) first: `steps`, `p50_ms`, `p95_ms`, `max_ms`.
+
+    Steps without both times are left out.
+    """
+    took, timed = pl.col("duration_ms"), steps.filter(pl.col("duration_ms").is_not_null())
+    spread = [took.quantile(share, "linear").alias(f"p{share * 100:.0f}_ms") for share in (0.5, 0.95)]
+    return timed.group_by(by).agg(pl.len().alias("steps"), *spread, took.max().alias("max_ms")).sort(["p95_ms", by], descending=[True, False])
+
+
+def models_frame(steps: pl.DataFrame) -> pl.DataFrame:
+    """The model calls by model: `calls`, `total_tokens`, `cost_usd` (null where none was recorded), the model with most calls first."""
+    sums = [pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name) for name in ("total_tokens", "cost_usd")]
+    calls = steps.filter(pl.col("kind") == "model")
+    return calls.group_by("model").agg(pl.len().alias("calls"), *sums).sort(["calls", "model"], descending=[True, False])
+
+
+def findings_over_time_frame(findings: pl.DataFrame, runs: pl.DataFrame, by: str = "severity", *, stretches: int = 24) -> pl.DataFrame:
+    """How many `findings` the runs have that `started` in each stretch of time, by severity or detector; empty stretches between them have a row each.
+
+    `findings` and `runs` are frames of `FINDINGS` and `RUNS`. The time of all runs is cut into at most so many stretches of equal length, minutes at least.
+    """
+    times = runs.select("run_id", "started").drop_nulls()
+    if not times.height or not findings.height:
+        return pl.DataFrame(schema={"started": UTC, by: pl.String, "findings": pl.UInt32})
+    began = times["started"].dt.timestamp("ms").to_list()
+    span = (max(began) - min(began)) / 60_000
+    minutes = next((length for length in STRETCHES if span < length * (stretches - 1)), STRETCHES[-1])
+    floor = pl.col("started").dt.truncate(f"{minutes}m")
+    counted = findings.select("run_id", pl.col(by).cast(pl.String)).join(times, on="run_id").group_by(floor, by).agg(pl.len().alias("findings"))
+    every = times.select(floor).unique().sort("started").upsample("started", every=f"{minutes}m")
+    quiet = every.join(counted, on="started", how="anti").select("started", pl.lit(counted[by].first()).alias(by), pl.lit(0, pl.UInt32).alias("findings"))
+    return pl.concat([counted, quiet]).sort("started", by)
 
 
 def ledger_frame(lines: Iterable[LedgerEntry]) -> pl.DataFrame:

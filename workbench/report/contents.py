@@ -13,9 +13,9 @@ from workbench.calls import token_count
 from workbench.comparison import Ignored
 from workbench.effects import effects_of
 from workbench.figures import Record
-from workbench.frames import findings_frame, steps_frame
+from workbench.frames import RUNS, findings_frame, latency_frame, rows_frame, steps_frame
 from workbench.incident import Incident
-from workbench.model import Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
+from workbench.model import Budget, Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.overview import Overview, overview_of
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
@@ -223,7 +223,7 @@ def _incident_sections(report: Report) -> Iterator[Section]:
         return
     examples = examples_of(report.incident, report.findings)
     table = _runs_table(report, {one.finding_id for one in examples})
-    yield from incident_sections(report.incident, examples, report.runs, (*_findings_plot(report.findings), table), report.records)
+    yield from incident_sections(report.incident, examples, report.runs, (*_time_plot(report), table), report.records)
 
 
 def _by_severity(findings: Iterable[Finding]) -> str:
@@ -235,6 +235,17 @@ def _findings_plot(findings: tuple[Finding, ...]) -> tuple[Block, ...]:
     if not findings:
         return ()
     return (Plot(charts.findings_by_run(findings_frame(findings)).to_plotly_json(), f"Findings by run: {_by_severity(findings)}."),)
+
+
+def _time_plot(report: Report) -> tuple[Block, ...]:
+    """When the affected runs began, with what was found in them; nothing where no time was recorded."""
+    times = rows_frame(
+        [(one.run_id, one.started_ns) for one in report.listed if one.started_ns is not None], {name: RUNS[name] for name in ("run_id", "started")}
+    )
+    if not report.findings or not times.height:
+        return ()
+    figure = charts.findings_over_time(findings_frame(report.findings), times)
+    return (Plot(figure.to_plotly_json(), f"Findings in the affected runs, by when these began: {_by_severity(report.findings)}."),)
 
 
 def _cited_steps(findings: Iterable[Finding], places: Mapping[str, tuple[str, Run]]) -> Iterator[Block]:
@@ -298,7 +309,7 @@ def _effects(run: Run) -> tuple[Block, ...]:
     return counted, Table(("step", "act", "idempotency key", "outcome", "cause"), rows, frozenset({"step"}))
 
 
-def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:
+def _plots(run: Run, findings: Collection[Finding]) -> Iterator[Block]:
     steps, marks = steps_frame(run), findings_frame(findings)
     sure = steps["confidence"].drop_nulls().to_list()
     if sure:
@@ -306,7 +317,19 @@ def _plots(run: Run, findings: Iterable[Finding]) -> Iterator[Block]:
             charts.confidence(steps, marks).to_plotly_json(), f"Confidence over {plural(len(sure), 'model call')}, from {sure[0]:.2f} to {sure[-1]:.2f}."
         )
     if steps["total_tokens"].drop_nulls().len():
-        yield Plot(charts.tokens(steps, marks).to_plotly_json(), f"By the last step: {spending(token_count(run.tokens), run.cost_usd)}.")
+        spent = charts.tokens(steps, marks, _limits(findings))
+        yield Plot(spent.to_plotly_json(), f"By the last step: {spending(token_count(run.tokens), run.cost_usd)}.")
+    took = latency_frame(steps, "name")
+    if took.height:
+        slowest, longest = took.select("name", "max_ms").row(0)
+        yield Plot(charts.latency(steps, "name").to_plotly_json(), f"The slowest is {line(slowest, 60)}: at most {duration(longest)}.")
+
+
+def _limits(findings: Iterable[Finding]) -> Budget:
+    """The limits that findings tell of, by what they cite: dollars or tokens."""
+    told = {proof.path: limit for one in findings if isinstance(limit := one.numbers.get("limit"), int | float) for proof in one.evidence}
+    tokens = told.get("$.tokens")
+    return Budget(usd=told.get("$.cost_usd"), tokens=None if tokens is None else round(tokens))
 
 
 def _beside(report: Report, left: Run, rights: list[Run]) -> Iterator[Row]:
