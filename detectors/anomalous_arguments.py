@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from workbench.cohorts import type_name
 from workbench.effects import is_act
-from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
+from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, digest
+from workbench.periods import fetched
 from workbench.sketch import model, sketch, tool, user
 
 STAND_IN = re.compile(
@@ -28,13 +29,22 @@ STAND_IN = re.compile(
 WITHIN, ACROSS, FAR, ENOUGH_RUNS = 4, 20, 3.0, 10
 
 
-class Use(NamedTuple):
-    """One argument of one call."""
+KEPT = 200
+"""Characters of a text that are kept of each call; longer ones are told apart by their hash."""
 
-    run: Run
-    step: Step
+
+class Use(NamedTuple):
+    """One argument of one call: where it stands, and its value."""
+
+    run_id: str
+    step: int
+    tool: str
     name: str
     value: Json
+
+
+Odd = tuple[Use, str, float]
+"""A use that breaks what holds elsewhere, in words, with the score."""
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -43,16 +53,17 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         yield NotEvaluated(detector="anomalous-arguments", run_id=run.run_id, why="no arguments of tool calls recorded")
     types: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     told: set[tuple[str, str]] = set()
+    acts = {step.index for step in run.of_kind("tool") if is_act(step)}
     for use in _uses(run):
-        key, kind = (use.step.name, use.name), type_name(use.value)
+        key, kind = (use.tool, use.name), type_name(use.value)
         before = types[key]
         if key not in told:
-            if is_act(use.step) and isinstance(use.value, str) and STAND_IN.match(use.value):
+            if use.step in acts and isinstance(use.value, str) and STAND_IN.match(use.value):
                 told.add(key)
-                yield _finding(use, f"is a stand-in: “{use.value[:80]}”", 0.8, warns=True)
+                yield _finding(run, use, f"is a stand-in: “{use.value[:80]}”", 0.8, warns=True)
             elif before and len(before) == 1 and kind not in before and before.total() >= WITHIN and kind != "null":
                 told.add(key)
-                yield _finding(use, f"is {kind}, and {next(iter(before))} in all {before.total()} calls before", 0.5)
+                yield _finding(run, use, f"is {kind}, and {next(iter(before))} in all {before.total()} calls before", 0.5)
         before[kind] += kind != "null"
 
 
@@ -61,19 +72,28 @@ def detect_many(runs: Iterable[Run]) -> Iterator[Finding | NotEvaluated]:
     uses: dict[tuple[str | None, str, str], list[Use]] = defaultdict(list)
     for run in runs:
         for use in _uses(run):
-            uses[run.agent, use.step.name, use.name].append(use)
-    for found in uses.values():
-        if len(found) > ACROSS and len({use.run.run_id for use in found}) >= ENOUGH_RUNS:
-            yield from _unlike(found)
+            uses[run.agent, use.tool, use.name].append(use._replace(value=_slim(use.value)))
+    cohorts = (found for found in uses.values() if len(found) > ACROSS and len({use.run_id for use in found}) >= ENOUGH_RUNS)
+    odd = [one for found in cohorts for one in _unlike(found)]
+    whole = fetched(runs, {use.run_id for use, *_ in odd})
+    for use, says, score in odd:
+        yield _finding(whole[use.run_id], use, says, score)
 
 
 def _uses(run: Run) -> Iterator[Use]:
     for step in run.of_kind("tool"):
         for name, value in ((step.tool_call.arguments if step.tool_call else None) or {}).items():
-            yield Use(run, step, name, value)
+            yield Use(run.run_id, step.index, step.name, name, value)
 
 
-def _unlike(uses: list[Use]) -> Iterator[Finding]:
+def _slim(value: Json) -> Json:
+    """What is compared of a value: its type, and the value itself where it is a number or a short text."""
+    if isinstance(value, str):
+        return value if len(value) <= KEPT else digest(value)
+    return type(value)() if isinstance(value, dict | list) else value
+
+
+def _unlike(uses: list[Use]) -> Iterator[Odd]:
     """The uses that are alone with their type, far outside the range, or alone with a value of a small set."""
     kinds = Counter(type_name(use.value) for use in uses)
     numbers = [float(use.value) for use in uses if type_name(use.value) == "number"]
@@ -83,26 +103,26 @@ def _unlike(uses: list[Use]) -> Iterator[Finding]:
     for use in uses:
         kind = type_name(use.value)
         if kinds[kind] == 1 and kind != "null":
-            yield _finding(use, f"is {kind} here and nowhere else in {len(uses)} calls of this agent", 0.5)
+            yield use, (f"is {kind} here and nowhere else in {len(uses)} calls of this agent"), 0.5
         elif kind == "number" and len(numbers) >= ACROSS and not low - FAR * (high - low) <= float(use.value) <= high + FAR * (high - low) and high > low:
-            yield _finding(use, f"is {use.value}; half of {len(numbers)} calls of this agent lie between {low:g} and {high:g}", 0.5)
+            yield use, (f"is {use.value}; half of {len(numbers)} calls of this agent lie between {low:g} and {high:g}"), 0.5
         elif isinstance(use.value, str) and small and texts[use.value] == 1 and texts.total() > ACROSS:
-            yield _finding(use, f"is “{use.value[:80]}” here and nowhere else in {texts.total()} calls, which have {len(texts)} values", 0.4)
+            yield use, (f"is “{use.value[:80]}” here and nowhere else in {texts.total()} calls, which have {len(texts)} values"), 0.4
 
 
-def _finding(use: Use, says: str, score: float, *, warns: bool = False) -> Finding:
+def _finding(run: Run, use: Use, says: str, score: float, *, warns: bool = False) -> Finding:
     return Finding(
         detector="anomalous-arguments",
-        run_id=use.run.run_id,
+        run_id=run.run_id,
         severity="warning" if warns else "info",
         score=score,
-        step=use.step.index,
-        message=f"{use.step.name} at step {use.step.index}: {use.name} {says}",
+        step=use.step,
+        message=f"{use.tool} at step {use.step}: {use.name} {says}",
         numbers={"argument": use.name},
-        evidence=(Evidence.cite(use.run, use.step.index, "$.tool_call.arguments", f"arguments of {use.step.name}"),),
+        evidence=(Evidence.cite(run, use.step, "$.tool_call.arguments", f"arguments of {use.tool}"),),
         capability="security",
         item="input-validation",
-        refute=f"Fork at step {use.step.index} with a usual {use.name}: if the tool answers the same, the value made no difference.",
+        refute=f"Fork at step {use.step} with a usual {use.name}: if the tool answers the same, the value made no difference.",
     )
 
 

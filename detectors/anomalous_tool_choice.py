@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
+from workbench.periods import fetched
 from workbench.sketch import model, sketch, tool, user
 
 RUNS = 20
@@ -34,16 +35,17 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
 
 def detect_many(runs: Iterable[Run]) -> Iterator[Finding | NotEvaluated]:
     """One finding for each run that uses a tool no other run of its agent uses."""
-    users: dict[str | None, dict[str, list[tuple[Run, Step]]]] = defaultdict(lambda: defaultdict(list))
+    users: dict[str | None, dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
     total: dict[str | None, int] = defaultdict(int)
     for run in runs:
         total[run.agent] += 1
-        for name, step in {step.name: step for step in reversed(list(run.of_kind("tool")))}.items():
-            users[run.agent][name].append((run, step))
-    for agent, tools in users.items():
-        for name, uses in tools.items() if total[agent] >= RUNS else ():
-            if len(uses) == 1:
-                yield _unheard_of(*uses[0], name, total[agent])
+        for name, step in {step.name: step.index for step in reversed(list(run.of_kind("tool")))}.items():
+            if len(users[run.agent][name]) < 2:  # noqa: PLR2004  # two users are not alone
+                users[run.agent][name].append((run.run_id, step))
+    alone = [(agent, name, *uses[0]) for agent, tools in users.items() if total[agent] >= RUNS for name, uses in tools.items() if len(uses) == 1]
+    whole = fetched(runs, {run_id for *_, run_id, _ in alone})
+    for agent, name, run_id, step in alone:
+        yield _unheard_of(whole[run_id], whole[run_id].step(step), name, total[agent])
 
 
 def _not_offered(run: Run, step: Step, number: int, name: str, offered: tuple[str, ...]) -> Finding:

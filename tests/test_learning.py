@@ -147,3 +147,17 @@ def test_the_earliest_confirmed_step_is_the_first_bad_one():
     hints = [one.model_copy(update={"severity": "info", "step": 3}) for one in findings[:1]]
     told = [reviews[0].model_copy(update={"key": hints[0].key})]
     assert list(judgements_of(run, hints, told)) == []
+
+
+def test_what_people_dismissed_fails_no_pipeline(bench: wb.Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`detect --fail-on` looks past what was dismissed; `detectors` tells what people made of a detector's findings here, and needs no store."""
+    store = str(tmp_path / "workbench.db")
+    with pytest.raises(SystemExit, match="3"):
+        cli.app(["detect", "--fail-on", "warning", "--store", store])
+    for finding in bench.detect().findings:
+        bench.review(finding, "dismissed")
+    cli.app(["detect", "--fail-on", "warning", "--store", store], standalone_mode=False)
+    capsys.readouterr()
+    for path, told in ((store, True), (str(tmp_path / "none.db"), False)):
+        cli.app(["detectors", "unsupported-success-claim", "--store", path], standalone_mode=False)
+        assert ("(0 of 8)" in capsys.readouterr().out) == told

@@ -283,6 +283,10 @@ class Bench:
         """What people here made of each detector's findings."""
         return records_of(self.store.reviews())
 
+    def undismissed(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Those of the findings that nobody dismissed."""
+        return undismissed(findings, self.store.reviews())
+
     def with_records(self, report: Report, until_ns: int | None = None) -> Report:
         """A report with the records of the detectors whose findings it holds, as they stood at a moment (now, without one)."""
         reviews = self.store.reviews(until_ns=until_ns)
@@ -515,7 +519,7 @@ class RecordedRun:
     def verdict(self) -> Verdict:
         """How likely it failed, why, and at which steps to look first; ranked as people's reviews of this agent's findings taught (`Bench.learned`)."""
         learned = self.bench.learned(self.run.agent)
-        made = verdict_of(self.run, undismissed(self.findings, self.bench.store.reviews()), weights=learned.weights)
+        made = verdict_of(self.run, self.bench.undismissed(self.findings), weights=learned.weights)
         return made.model_copy(update={"learned_from": learned.judgements})
 
     @property

@@ -18,6 +18,7 @@ from workbench.cli.tables import print_findings
 from workbench.cli.terminal import err, opened, out, print_json, print_line, progress_bar, shown
 
 if TYPE_CHECKING:
+    from workbench.figures import Record
     from workbench.model import Finding
 
 
@@ -29,7 +30,9 @@ def detect(
     together: Annotated[bool, typer.Option("--together", help="Print what only many runs together show instead.")] = False,
     once: Annotated[bool, typer.Option("--once", help="With --watch: look once, as for cron.")] = False,
     least: Annotated[SeverityName, typer.Option("--least", help="With --watch: the least severity to tell of.")] = SeverityName.warning,
-    fail_on: Annotated[SeverityName | None, typer.Option("--fail-on", help="Exit with status 3 where a finding is that grave; watching: a new one.")] = None,
+    fail_on: Annotated[
+        SeverityName | None, typer.Option("--fail-on", help="Exit with status 3 where a finding that nobody dismissed is that grave; watching: a new one.")
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,6 +58,7 @@ def _together(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
 
     with opened(store) as bench:
         done = bench.together()
+        standing = bench.undismissed(done.findings)
     if as_json:
         for finding in done.findings:
             print_line(summary.of_finding(finding, done.records))
@@ -64,7 +68,7 @@ def _together(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
         print_findings(done.findings)
         for lack in done.not_evaluated:
             out.print(f"not evaluated: {lack.detector}: {shown(lack.why)}", style="dim")
-    return done.detection.failures, done.findings
+    return done.detection.failures, standing
 
 
 def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
@@ -74,6 +78,7 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
         done = bench.detect(progress=progress)
         examined = list(bench.store.examined())
         verdicts = bench.verdicts() if as_json else {}
+        standing = bench.undismissed(done.findings)
     if as_json:
         for finding in done.findings:
             print_line(summary.of_finding(finding, done.records))
@@ -84,7 +89,7 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
     else:
         print_findings(done.findings)
         out.print(f"{len(examined):,} runs examined, {len(done.findings):,} findings, {len(done.not_evaluated):,} not evaluated (workbench report tells why)")
-    return done.detection.failures, done.findings
+    return done.detection.failures, standing
 
 
 def _watch(store: str, hook: str | None, every: float, *, once: bool, least: SeverityName, as_json: bool) -> tuple[list[str], list[Finding]]:
@@ -116,16 +121,18 @@ def _watch(store: str, hook: str | None, every: float, *, once: bool, least: Sev
 @command(DETECT, "workbench detectors runaway-loop", name="detectors")
 def list_detectors(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One detector, in full.")] = None,
+    store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """List the detectors: what each flags, and how right it was where someone knows."""
+    """List the detectors: what each flags, how right it was where someone knows, and what people made of its findings in the store, where there is one."""
     from workbench import detection
     from workbench.checklist import CHECKLIST
     from workbench.figures import told
     from workbench.plugins import detectors
 
     chosen = [detection.named(name)] if name else list(detectors().values())
-    rows = [(detection.capability_of(one), one.name, one.doc, told(one.name)) for one in chosen]
+    records = _records(store)
+    rows = [(detection.capability_of(one), one.name, one.doc, told(one.name, records)) for one in chosen]
     if as_json:
         print_json([dict(zip(("capability", "detector", "doc", "figures"), row, strict=True)) for row in rows])
         return
@@ -135,6 +142,14 @@ def list_detectors(
             out.print(Padding(f"[bold]{detector}[/]  [dim]{figures}[/]\n{escape(doc.splitlines()[0])}", (0, 0, 0, 2), expand=False))
     if name:
         out.print(f"[bold]{rows[0][1]}[/]  {rows[0][0]}\n\n{escape(rows[0][2])}\n\nmeasured: {rows[0][3]}")
+
+
+def _records(store: str) -> tuple[Record, ...]:
+    """What people made of findings in a store; nothing where there is no such file."""
+    if "://" not in store and not Path(store).exists():
+        return ()
+    with opened(store) as bench:
+        return bench.records
 
 
 @command(DETECT, "workbench review 3f2a --dismiss --note 'a retry the API asked for'")
