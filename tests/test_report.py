@@ -33,7 +33,8 @@ from workbench.report.document import Table
 from workbench.report.figure import FigureError, svg
 from workbench.report.markup import element, escape
 from workbench.report.markup import markdown as inert
-from workbench.report.style import CSS, POLICY
+from workbench.report.style import CSS, policy
+from workbench.report.viewer import SCRIPT, STYLE
 from workbench.sketch import START_NS, model, sketch, tool, user
 
 HOSTILE = (
@@ -109,6 +110,8 @@ def hostile_audit(run: Run) -> Audit:
 
 
 KINDS = ("run", "comparison", "store", "audit", "incident")
+VIEWED = ("run", "incident")
+SCRIPTS: list[dict[str, str | None]] = [{"type": "application/json", "id": "viewer-data"}, {"type": "module"}]
 
 
 class Page(HTMLParser):
@@ -167,10 +170,11 @@ def test_hostile_text_adds_no_element_and_no_attribute(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_page_can_request_nothing(kind: str) -> None:
-    """A page has no script, no handler, no source and no inline style, and its links lead to anchors that exist on the page."""
+    """A page has no script but the viewer, no handler, no source and no inline style, and its links lead to anchors that exist on the page."""
     page = Page(html(hostile_reports()[kind]))
     tags, names = {tag for tag, _ in page.elements}, {key for _, attributes in page.elements for key in attributes}
-    assert not tags & {"script", "img", "iframe", "object", "embed", "link", "form", "base", "a:href", "image", "use", "foreignobject", "animate"}
+    assert [attributes for tag, attributes in page.elements if tag == "script"] == (SCRIPTS if kind in VIEWED else [])
+    assert not tags & {"img", "iframe", "object", "embed", "link", "form", "base", "a:href", "image", "use", "foreignobject", "animate"}
     assert not {name for name in names if name.startswith("on")} | (names & {"src", "srcset", "style", "action", "xlink:href", "background", "ping"})
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
@@ -180,15 +184,17 @@ def test_page_can_request_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_page_states_a_strict_policy_before_anything_else(kind: str) -> None:
-    """The policy forbids all but the one style sheet, and stands before it."""
+    """The policy forbids all but the one style sheet, and the viewer's script where there is one, by their hashes; it stands before them."""
     page = html(hostile_reports()[kind])
+    (stated,) = (attributes["content"] for tag, attributes in Page(page).elements if attributes.get("http-equiv") == "Content-Security-Policy")
+    style = CSS + STYLE if kind in VIEWED else CSS
+    assert stated == policy(style, SCRIPT if kind in VIEWED else None)
+    assert "default-src 'none'" in stated
+    assert ("script-src" in stated) == (kind in VIEWED)
     assert page.index("Content-Security-Policy") < page.index("<style>")
-    assert "default-src 'none'" in POLICY
     assert page.count("<style") == 1
-    assert CSS in page
-    assert "http:" not in CSS
-    assert "url(" not in CSS
-    assert "@import" not in CSS
+    assert f"<style>{style}</style>" in page
+    assert not [word for word in ("http:", "url(", "@import") if word in style]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -381,10 +387,10 @@ def test_long_text_is_cut_and_counted() -> None:
 
 
 def test_large_run_stays_within_its_budget() -> None:
-    """A run of 2,000 steps whose model calls repeat the whole history makes a page of at most 3 MB."""
+    """A run of 2,000 steps whose model calls repeat the whole history makes a page of at most 3 MB, viewer included."""
     history = tuple(Message(role="user", content=f"message {number} " * 20) for number in range(60))
     steps = [step for number in range(1000) for step in (model("thought " * 40, messages=history[: number % 60]), tool("look", {"n": number}, "result " * 200))]
-    assert len(html(run_report(sketch(*steps), [], []))) < 3_000_000
+    assert len(html(run_report(sketch(*steps), [], [])).encode()) < 3_000_000
 
 
 def test_unreadable_text_can_be_written(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_an_edited_word_is_named(bench: wb.Bench, tmp_path: Path, ending: str) -
     assert any("BK-9999" in one.says and "BK-1002" in one.says for one in found if one.kind == "statement")
 
 
+def test_what_the_viewer_holds_is_checked_too(bench: wb.Bench, tmp_path: Path) -> None:
+    """A word that was edited only in the viewer's data, which no statement shows, is told as markup that isn't ours."""
+    path = tmp_path / "run.html"
+    bench.run("booked-twice").report(path)
+    text, apart = path.read_text("utf-8"), 'id="viewer-data">'
+    before, data = text.split(apart)
+    path.write_text(before + apart + data.replace("BK-1002", "BK-9999"), "utf-8")
+    assert kinds(bench.verify_report(path)) == {"markup"}
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_value_that_changed_in_the_store_is_named(bench: wb.Bench, tmp_path: Path, ending: str) -> None:
     """Where a cited value has another hash in the store now, the step, path and both hashes are named."""

@@ -23,7 +23,7 @@ def latency(steps: pl.DataFrame, by: Literal["kind", "name"] = "kind") -> go.Fig
     for (column, says), colour in reversed(list(zip(PERCENTILES.items(), (ACCENT, SEVERITY_COLOURS["warning"], GREY), strict=True))):
         add_bars(figure, [round(value, 1) for value in rows[column].to_list()], says, colour)
     names = [f"{plain(name, 36)} ({calls:,})" for name, calls in rows.select(by, "steps").iter_rows()]
-    return in_rows(figure, "group", names, 52)
+    return in_rows(figure, "group", names, 64)
 
 
 def cost_by_model(steps: pl.DataFrame) -> go.Figure:

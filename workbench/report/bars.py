@@ -8,7 +8,8 @@ from workbench.model import Json
 from workbench.report.canvas import GAP, LETTER_PX, Frame, colour_of, written
 from workbench.report.markup import Markup, element
 
-COLUMN_GAP = 0.12
+COLUMN_GAP, LEAST_PX = 0.12, 10
+"""A bar that is thinner has no number on it."""
 
 
 def rows_of_bars(traces: list[Json], layout: Json, frame: Frame) -> Iterator[Iterator[Markup]]:
@@ -39,8 +40,10 @@ def _bar(trace: Json, frame: Frame, shift: float, thick: float, reached: dict[fl
             fill=colour_of(trace),
             rx=1.5,
         )
-        if length:
-            yield written(f"{length:g}", end - 6 if end - begin > 2 * LETTER_PX else end + 4, round(top + thick / 2 + 4, 2), "end", "bar-number")
+        if length and thick >= LEAST_PX:
+            inside = end - begin > LETTER_PX * (len(f"{length:g}") + 1)
+            at = (end - 6, "end", "bar-number") if inside else (end + 4, "start", "tick")
+            yield written(f"{length:g}", at[0], round(top + thick / 2 + 4, 2), at[1], at[2])
 
 
 def columns_of_bars(traces: list[Json], frame: Frame) -> Iterator[Markup]:

@@ -76,6 +76,13 @@ class Report(Value):
         made = {"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections, "audit": _audit_sections, "incident": _incident_sections}
         return tuple(made[self.kind](self))
 
+    @property
+    def viewed(self) -> tuple[Run, tuple[Finding, ...]] | None:
+        """The run that a page lets one step through, with its findings: that of a run's report, the worst of an incident."""
+        run_id = self.incident.worst if self.incident else self.runs[0].run_id if self.kind == "run" else None
+        run = next((one for one in self.runs if one.run_id == run_id), None)
+        return (run, tuple(one for one in self.findings if one.run_id == run_id)) if run and run.steps else None
+
     def __repr__(self) -> str:
         """In a line: a notebook shows it where `report(...)` is the last word of a cell."""
         return f"Report({self.title!r}: {', '.join(section.title for section in self.sections)})"

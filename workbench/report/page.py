@@ -1,4 +1,4 @@
-"""A report as one HTML file: no script, no request, readable offline, in light and dark, and on paper."""
+"""A report as one HTML file: no request, readable offline, in light and dark, on paper, and without scripts; a run can be stepped through with them."""
 
 from __future__ import annotations
 
@@ -12,40 +12,49 @@ from workbench.report.document import Block, Claim, Code, Facts, Link, Listing, 
 from workbench.report.figure import svg
 from workbench.report.markup import Markup, element, join
 from workbench.report.reference import NAME, token
-from workbench.report.style import CSS, POLICY
+from workbench.report.style import CSS, policy
+from workbench.report.viewer import SCRIPT, STYLE, viewer
 
 HOW_TO_CHECK = (
     "How to check a statement: evidence names a run, a step and a JSON path inside the step; its hash is the SHA-256 of the value's canonical JSON text "
     "(keys sorted, no spaces). Verified means that the value in this report had that very hash when the report was written. "
     "`workbench verify FILE` holds every statement against a store. "
-    "Nothing in this file is executed or loaded from elsewhere."
 )
+INERT = "Nothing in this file is executed or loaded from elsewhere."
+ALIVE = "The viewer's script is the only one, allowed by its hash; everything but the viewer reads without it. Nothing is loaded from elsewhere."
 
 
 def html(report: Report) -> str:
     """The whole page. Trace text stands in it as text, whatever it contains."""
-    sections = report.sections
+    sections, viewed = report.sections, report.viewed
+    live, scripts = viewer(*viewed) if viewed else (Markup(), Markup())
+    style = CSS + STYLE if viewed else CSS
     head = (
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", http_equiv="Content-Security-Policy", content=policy(style, SCRIPT if viewed else None)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
         element("meta", name=NAME, content=token(report)),
         element("title", f"{report.title} · Replay Workbench"),
-        element("style", Markup(CSS)),
+        element("style", Markup(style)),
     )
     body = (
         element("header", element("p", "Replay Workbench · incident report", class_="kicker"), element("h1", element("bdi", report.title))),
         element("nav", *(element("a", section.title, href=f"#{section.anchor}") for section in sections), aria_label="Sections"),
-        element("main", *_sections(sections)),
-        element("footer", element("p", HOW_TO_CHECK), element("p", f"replay-workbench {version('replay-workbench')}")),
+        element("main", *_sections(sections, live)),
+        element("footer", element("p", HOW_TO_CHECK + (ALIVE if viewed else INERT)), element("p", f"replay-workbench {version('replay-workbench')}")),
+        scripts,
     )
     return "<!doctype html>\n" + element("html", element("head", *head), element("body", *body), lang="en") + "\n"
 
 
-def _sections(sections: tuple[Section, ...]) -> Iterator[Markup]:
+def _sections(sections: tuple[Section, ...], live: Markup) -> Iterator[Markup]:
+    """The sections, and the viewer before the list of steps that it shows."""
     plots = count(1)
     for section in sections:
+        if section.anchor.endswith("-steps") and live:
+            yield live
+            live = Markup()
         blocks = [svg(block.figure, block.says, f"plot-{next(plots)}") if isinstance(block, Plot) else render(block) for block in section.blocks]
         yield element("section", element("h2", section.title), *blocks, id=section.anchor)
 

@@ -61,8 +61,8 @@ class _Page(HTMLParser):
             self._drawing = []
 
     def handle_data(self, data: str) -> None:
-        """Text counts where a reader sees it."""
-        if self._within:
+        """Text counts where a reader sees it: that of scripts is data."""
+        if self._within and "script" not in self._within:
             self._words.append(data)
 
     def flush(self) -> None:

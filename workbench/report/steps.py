@@ -12,7 +12,7 @@ from workbench.report.quantities import DASH, count, cut, duration, line, litera
 COLUMNS = ("step", "at", "kind", "name", "what", "took", "tokens", "confidence", "status")
 NUMERIC = frozenset({"step", "at", "took", "tokens", "confidence"})
 MAX_STEPS = 3000
-BUDGET_CHARS, LEAST_CHARS, MOST_CHARS = 1_500_000, 200, 4000
+BUDGET_CHARS, LEAST_CHARS, MOST_CHARS = 1_500_000, 150, 4000
 GIST_CHARS = 160
 
 
