@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from workbench import cli, detection
+from workbench import cli, detection, plugins
 from workbench.checklist import CHECKLIST, Capability, Item, capability_of
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, PluginError, _detector, detectors
@@ -130,6 +132,27 @@ def test_a_malformed_plugin_is_an_error_with_file_and_line():
 
     with pytest.raises(PluginError, match=r"malformed_detector\.py:\d+: detect\(run, flag\) should take \(run\)"):
         _detector("malformed-detector", module)
+
+
+def test_a_plugin_added_by_hand_is_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A module can be a detector or a collector of this process; a malformed one, or one named like one that ships, is refused."""
+    recipes = re.findall(r"^```python\n(.*?)^```$", (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for name, source in (("tab_separated", recipes[0]), ("refund_untold", recipes[1]), ("runaway_loop", recipes[1])):
+        (tmp_path / f"{name}.py").write_text(source, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugins, "_added", {"collectors": {}, "detectors": {}})
+    try:
+        for name in ("tab_separated", "refund_untold", "refund_untold"):
+            plugins.add(importlib.import_module(name))
+        assert [
+            finding.step for finding in detection.examine(plugins.detectors()["refund-untold"].fires_on[0])[0] if finding.detector == "refund-without-reason"
+        ] == [0]
+        assert plugins.collectors()["tab-separated"].examples[0].name == "one.tsv"
+        with pytest.raises(PluginError, match=r"runaway_loop\.py:1: the name runaway-loop is taken by .*detectors/runaway_loop\.py"):
+            plugins.add(importlib.import_module("runaway_loop"))
+    finally:
+        plugins.detectors.cache_clear()
+        plugins.collectors.cache_clear()
 
 
 def test_findings_stand_gravest_first():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -12,20 +15,46 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STORY = ROOT / "notebooks" / "01_double_booking.ipynb"
+STORY = "01_double_booking"
+TOLD = {
+    "00_start_here": {"fork.outcome": "charged once", "compare(run, fork)": "book_flight"},
+    "02_lost_progress": {"fetched(healthy)": "[1, 2, 3, 1, 2, 3, 4, 5, 6]", "control.receipt": "live=0"},
+    "03_forty_seven_follow_ups": {"compare(run, answered).effects": "'47 → 0'", "waiting.receipt.outcome": "no recording of tool await_answer"},
+    "04_burned_budget": {"cheap.outcome": "OS 51", '"same_call > 3"': "good runs stopped: 0.20", '"same_result > 3"': "good runs stopped: 0.00"},
+    "05_quietly_wrong": {"room.outcome": "Ryokan Asama", 'search("Kikyo")': "28", "broken.outcome": "Kikyo"},
+    "07_fork_and_prove": {"controls(k=2)": "not shown that the change did it", "controls(k=4)": "in 4 of 4 with the change, in 0 of 4 without"},
+    "08_audit_before_deploying": {"bench.audit()": "9 not met", "verify_report": "[]"},
+    "09_your_own_detector": {"quiet on": "quiet on [[], []]", "bench.findings()": "booked-twice", "fork.findings": "[]"},
+    "10_your_own_collector": {"mine.collect": "the line was cut off", "bench.detect()": "refund 1 → 2"},
+    "11_your_own_traces": {"bench.ingest(exports)": "a pickle runs code when it is loaded", "leak.jsonl": "[redacted secret"},
+}
+"""What a person is to see in each notebook: a piece of a cell's source, and what that cell shows."""
+
+Execute = Callable[[str], tuple[nbformat.NotebookNode, Path]]
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[nbformat.NotebookNode, Path]:
-    """The first notebook, executed in a copy of its surroundings, and the folder it ran in."""
-    root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "sample_traces", root / "sample_traces", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(ROOT / "pyproject.toml", root / "pyproject.toml")
-    folder = root / "notebooks"
-    folder.mkdir()
-    notebook = nbformat.read(STORY, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook, folder
+def execute(tmp_path_factory: pytest.TempPathFactory) -> Execute:
+    """Executes a notebook once, in a copy of its surroundings; gives it with its outputs, and the folder it ran in."""
+
+    @cache
+    def executed(name: str) -> tuple[nbformat.NotebookNode, Path]:
+        root = tmp_path_factory.mktemp("checkout")
+        shutil.copytree(ROOT / "sample_traces", root / "sample_traces", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(ROOT / "pyproject.toml", root / "pyproject.toml")
+        folder = root / "notebooks"
+        folder.mkdir()
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+        return notebook, folder
+
+    return executed
+
+
+@pytest.fixture
+def story(execute: Execute) -> tuple[nbformat.NotebookNode, Path]:
+    """The first incident's notebook, executed, and the folder it ran in."""
+    return execute(STORY)
 
 
 def shown(notebook: nbformat.NotebookNode, source: str) -> str:
@@ -39,6 +68,29 @@ def test_notebooks_are_committed_without_output(path: Path):
     """A notebook in the repository holds what a person wrote, and no trace content."""
     cells = json.loads(path.read_text("utf-8"))["cells"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_end_with_what_was_learnt_and_lead_on(path: Path):
+    """The last cell says what was learnt, and every link to a file leads to one."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    assert "## What was learnt" in "".join(cells[-1]["source"])
+    prose = "".join(line for cell in cells if cell["cell_type"] == "markdown" for line in cell["source"])
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", prose)
+    assert targets
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_notebook_runs_from_top_to_bottom(execute: Execute, name: str):
+    """No cell raises, and what the text speaks of is what the cells show."""
+    notebook, _ = execute(name)
+    assert [source for source, text in TOLD[name].items() if text not in shown(notebook, source)] == []
+
+
+def test_every_notebook_is_run():
+    """No notebook is committed that no test runs."""
+    assert {path.stem for path in NOTEBOOKS} == {*TOLD, STORY}
 
 
 def test_the_finding_stands_at_the_top(story: tuple[nbformat.NotebookNode, Path]):

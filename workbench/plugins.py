@@ -83,6 +83,26 @@ def detectors() -> dict[str, Detector]:
     return {name: _detector(name, module) for name, module in _modules("detectors")}
 
 
+def add(module: ModuleType) -> Collector | Detector:
+    """Use a module as a plugin in this process, called as the module is: for a notebook, before there is a package or a file in its place.
+
+    A module with `collect` is a collector, any other a detector. Added again, it takes its own place. PluginError says what is missing, with file and
+    line, or that a plugin which ships has that name.
+    """
+    group, check = ("collectors", _collector) if hasattr(module, "collect") else ("detectors", _detector)
+    name = module.__name__.rpartition(".")[2].replace("_", "-")
+    checked = check(name, module)
+    if taken := dict(_installed(group)).get(name):
+        raise PluginError(f"{_where(module)}: the name {name} is taken by {_where(taken)}")
+    _added[group][name] = module
+    (collectors if group == "collectors" else detectors).cache_clear()
+    return checked
+
+
+_added: dict[str, dict[str, ModuleType]] = {"collectors": {}, "detectors": {}}
+"""Modules that were added by hand, by group and name."""
+
+
 def collector_of(given: Input) -> Collector | None:
     """The first collector that accepts a file or a database, None where none does. SourceError for what can't be opened."""
     return next(accepting(given), None)
@@ -96,6 +116,11 @@ def accepting(given: Input) -> Iterator[Collector]:
 
 
 def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:
+    """The plugins of a group in alphabetical order, those added by hand among them."""
+    return iter(sorted({**dict(_installed(group)), **_added[group]}.items()))
+
+
+def _installed(group: str) -> Iterator[tuple[str, ModuleType]]:
     found: dict[str, ModuleType] = {}
     package = importlib.import_module(group)
     for info in pkgutil.iter_modules(package.__path__):
@@ -105,7 +130,7 @@ def _modules(group: str) -> Iterator[tuple[str, ModuleType]]:
         if entry.name in found:
             raise PluginError(f"{_where(module)}: the name {entry.name} is taken by {_where(found[entry.name])}")
         found[entry.name] = module
-    return iter(sorted(found.items()))
+    return iter(found.items())
 
 
 def _collector(name: str, module: ModuleType) -> Collector:

@@ -57,7 +57,7 @@ def lab(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open JupyterLab on a notebook, on this machine only."""
-    target = notebook or NOTEBOOKS / "01_double_booking.ipynb"
+    target = notebook or NOTEBOOKS / "00_start_here.ipynb"
     if not target.exists():
         raise LookupError(
             f"there is no notebook {target}; in {target.parent} there are {', '.join(sorted(p.name for p in target.parent.glob('*.ipynb'))) or 'none'}"
