@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tests.hostile import PAYLOADS
 from workbench.model import Evidence, Finding, Json, Message, Run, Step, ToolCall
 from workbench.sketch import START_NS, approval, model, restart, sketch, tool, user
 
@@ -95,29 +98,9 @@ def long_run(count: int = 20_000) -> Run:
     return sketch(*steps, run_id="long", agent="marathon")
 
 
-PAYLOADS = (
-    "<script>window.pwned='script'</script>",
-    "<img src=x onerror=\"window.pwned='img'\">",
-    "<svg onload=window.pwned='svg'><animate onbegin=window.pwned='svg'></svg>",
-    "<a href=\"javascript:window.pwned='link'\">click</a>",
-    "javascript:window.pwned='url'",
-    "<iframe srcdoc=\"<script>parent.pwned='iframe'</script>\"></iframe>",
-    "<style>@import url(http://evil.example/x.css); * { display: none }</style>",
-    "'\"><details open ontoggle=window.pwned='toggle'>",
-    "<img src=http://evil.example/beacon.png>",
-    "![beacon](http://evil.example/beacon.png) <b>bold</b>",
-    "${window.pwned='template'}{{constructor.constructor('window.pwned=1')()}}",
-    "__proto__",
-    "\x1b[31mred\x1b]8;;http://evil.example\x07link\x1b]8;;\x07",
-    "invoice\u202egnp.exe",
-    "zero\u200bwidth\u2060\U000e0041",
-    "\u0000\u0008\u2028null",
-)
-
-
-def hostile_run() -> Run:
-    """Every payload in every field a trace can fill."""
-    return sketch(*(step for payload in PAYLOADS for step in _hostile(payload)), run_id=PAYLOADS[0] + PAYLOADS[1], agent=PAYLOADS[2])
+def hostile_run(texts: Sequence[str] = PAYLOADS) -> Run:
+    """Every text in every field a trace can fill."""
+    return sketch(*(step for text in texts for step in _hostile(text)), run_id=texts[0] + texts[1], agent=texts[2])
 
 
 def _hostile(text: str) -> tuple[Step, ...]:
@@ -130,8 +113,8 @@ def _hostile(text: str) -> tuple[Step, ...]:
     )
 
 
-def hostile_findings(run: Run) -> tuple[Finding, ...]:
-    """A finding with every payload at the payload's own steps."""
+def hostile_findings(run: Run, texts: Sequence[str] = PAYLOADS) -> tuple[Finding, ...]:
+    """A finding with every text at the text's own steps."""
     return tuple(
         Finding(
             detector=text,
@@ -145,5 +128,5 @@ def hostile_findings(run: Run) -> tuple[Finding, ...]:
             capability="security",
             refute=text,
         )
-        for place, text in enumerate(PAYLOADS)
+        for place, text in enumerate(texts)
     )

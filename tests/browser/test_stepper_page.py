@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Screenshot, Show
-from tests.browser.runs import PAYLOADS, booked_twice, hostile_findings, hostile_run, long_run, twice_findings, twice_state
+from tests.browser.runs import booked_twice, hostile_findings, hostile_run, long_run, twice_findings, twice_state
+from tests.hostile import FAMILIES, PAYLOADS
 from workbench.model import Json, Run, Step
 from workbench.sketch import model, sketch, tool
 from workbench.widgets.excerpt import visible
@@ -346,8 +347,9 @@ def test_a_long_text_is_fetched_in_parts(show: Show) -> None:
 
 def test_hostile_text_is_shown_and_does_nothing(show: Show) -> None:
     """Payloads in every field of steps and findings execute nothing, fetch nothing, add no element of theirs, and stand there as text."""
-    run = hostile_run()
-    widget = show(Stepper(run, hostile_findings(run), state=lambda step: {step.name: {step.name: step.name}}, step=0))
+    families = ["\n".join(family) for family in FAMILIES.values()]
+    run = hostile_run(families)
+    widget = show(Stepper(run, hostile_findings(run, families), state=lambda step: {step.name: {step.name: step.name}}, step=0))
     widget.focus()
     shown = ""
     for _ in run.steps:
