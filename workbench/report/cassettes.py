@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.model import Cassette, Interaction, canonical
-from workbench.report.markup import element, visible
+from workbench.report.markup import element, still, visible
 
 SHOWN_CHARACTERS = 60
 
@@ -44,7 +44,7 @@ def cassette_html(cassette: Cassette) -> str:
     head = [element("th", name) for name in ("step", "kind", "name", "where", "asked", "answered")]
     rows = [element("tr", *(element("td", text) for text in _row(one))) for one in cassette.interactions]
     told = [element("div", one) for one in reasons(cassette)]
-    return element("div", element("b", share(cassette)), *told, element("table", element("tr", *head), *rows))
+    return still(element("b", share(cassette)), *told, element("table", element("tr", *head), *rows))
 
 
 def share(cassette: Cassette) -> str:

@@ -13,6 +13,7 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that can't be seen or that reorder what can: shown as their code point."""
 MARKDOWN = re.compile(r"[\\`*\[\]|~$>]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.|^[#+-]|(?<=^\d)[.)]", re.IGNORECASE)
 VOID = {"br", "meta"}
+STILL = "mathjax_ignore tex2jax_ignore"
 
 
 class Markup(str):
@@ -41,6 +42,15 @@ def element(name: str, /, *children: str, **attributes: str | float | bool | Non
 def join(*children: str) -> Markup:
     """Children one after the other, escaped where they are not markup."""
     return Markup("".join(escape(child) for child in children))
+
+
+def still(*children: str) -> Markup:
+    r"""A static view in a notebook: its children in one element that MathJax passes over (by the classes of its versions 3 and 2).
+
+    JupyterLab and nbconvert take every `$…$` in an output's HTML for a formula, after their sanitizer has seen it; and a formula may hold a link
+    to a script (`\href{javascript:…}`) or a style that fetches.
+    """
+    return element("div", *children, class_=STILL)
 
 
 def markdown(text: str) -> str:

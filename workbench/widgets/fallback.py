@@ -16,18 +16,20 @@ GLYPHS = {"ok": "✓", "error": "✕", "interrupted": "‖", "running": "…", "
 CELL = "text-align:left;padding:1px 10px 1px 0;font-family:monospace;vertical-align:top"
 MUTED = "color:#7a7f87"
 BAD = "color:#d0433c"
+STILL = "mathjax_ignore tex2jax_ignore"
+"""No `$…$` of a trace becomes a formula of MathJax: `workbench.report.markup.still` tells why."""
 
 
 def as_html(run: Run, findings: Sequence[Finding], chosen: int, code: str) -> str:
     """Head, findings, the steps around the chosen one, and the chosen step unfolded. Details, table and literal colours only: the rest is stripped."""
     return "".join(
         (
-            f"<div><b>{_html(run.run_id)}</b> <span style='{MUTED}'>{_html(_headline(run, findings))}</span></div>",
+            f"<div class='{STILL}'><div><b>{_html(run.run_id)}</b> <span style='{MUTED}'>{_html(_headline(run, findings))}</span></div>",
             *(_finding(finding) for finding in findings[:MAX_FINDINGS]),
             f"<div>… {len(findings) - MAX_FINDINGS} more findings</div>" if len(findings) > MAX_FINDINGS else "",
             _table(run, findings, chosen),
             *(_unfolded(step) for step in run.steps if step.index == chosen),
-            f"<div style='{MUTED}'>Live view: <code>{_html(code)}</code></div>",
+            f"<div style='{MUTED}'>Live view: <code>{_html(code)}</code></div></div>",
         )
     )
 

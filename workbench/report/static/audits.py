@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.audit import Answer, Audit, Verdict
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, plural
 from workbench.report.static.fragments import SIGN, badge, table_of
 
@@ -16,7 +16,7 @@ def audit_html(audit: Audit) -> str:
     """The readiness audit: what is not met first, then what nothing shows, then what is met."""
     rows = [(badge(*VERDICTS[one.verdict], one.verdict), one.capability, one.asks, _audit_counts(one), _audit_says(one)) for one in _audit_ranked(audit)]
     tones = [VERDICTS[one.verdict][1] for one in _audit_ranked(audit)]
-    return element("div", element("b", _audit_heading(audit)), table_of(("verdict", "capability", "item", "signs", "what shows it"), rows, tones))
+    return still(element("b", _audit_heading(audit)), table_of(("verdict", "capability", "item", "signs", "what shows it"), rows, tones))
 
 
 def audit_text(audit: Audit) -> str:

@@ -7,7 +7,7 @@ from itertools import islice
 from workbench.calls import token_count
 from workbench.model import Comparison, Run
 from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, told_sides
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import DASH, line, plural, spending
 from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, quiet, table_of, whole
 
@@ -25,8 +25,7 @@ def comparison_html(comparison: Comparison) -> str:
     ]
     effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
     changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
-    return element(
-        "div",
+    return still(
         table_of(("", f"original {left.run_id}", f"fork {right.run_id}"), facts, [""] * len(facts)),
         table_of(("act", "original", "fork", "change"), effects, changed) if effects else quiet("neither run attempted a side effect"),
         _alignment(comparison),

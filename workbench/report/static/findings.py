@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from workbench.figures import Record, told
 from workbench.model import Finding
 from workbench.report.claims import ORDER
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import DASH, plural
 from workbench.report.static.fragments import MAX_ROWS, SIGN, badge, quiet, rest, table_of, whole
 
@@ -15,7 +15,7 @@ from workbench.report.static.fragments import MAX_ROWS, SIGN, badge, quiet, rest
 def findings_html(findings: Iterable[Finding], records: Sequence[Record] = ()) -> str:
     """Findings as a table, the gravest first, with what people made of each detector's."""
     ranked = gravest_first(findings)
-    return element("div", element("b", plural(len(ranked), "finding")), findings_table(ranked, records, several=True)) if ranked else quiet("no findings")
+    return still(*([element("b", plural(len(ranked), "finding")), findings_table(ranked, records, several=True)] if ranked else [quiet("no findings")]))
 
 
 def findings_text(findings: Iterable[Finding]) -> str:

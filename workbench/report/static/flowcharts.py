@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from workbench.paths import END, START, Path, Paths
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import plural
 from workbench.report.static.fragments import quiet
 
@@ -17,7 +17,7 @@ LONGEST = 40
 def paths_html(title: str, says: Iterable[str], paths: Paths, shown: int) -> str:
     """The paths, the most frequent first, each as a line of boxes; an arrow says how many runs go there from here, whatever their path."""
     lines = [_line(paths, path, count) for path, count in paths.counts[:shown]]
-    return element("div", element("b", title), *(element("div", one) for one in says), *lines, *map(quiet, _rest(paths, shown)))
+    return still(element("b", title), *(element("div", one) for one in says), *lines, *map(quiet, _rest(paths, shown)))
 
 
 def paths_text(title: str, says: Iterable[str], paths: Paths, shown: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from workbench.report.markup import Markup, element, visible
+from workbench.report.markup import Markup, element, still, visible
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
 """At least 3:1 on white and on dark grey; never the only sign."""
@@ -21,7 +21,7 @@ MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
 def tabular_html(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> str:
     """A heading, sentences below it, and a table whose rows carry their tone."""
     table = table_of(columns, rows[:MAX_ROWS], tones[:MAX_ROWS])
-    return element("div", element("b", title), *(element("div", one) for one in says), table, *map(quiet, rest(len(rows))))
+    return still(element("b", title), *(element("div", one) for one in says), table, *map(quiet, rest(len(rows))))
 
 
 def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

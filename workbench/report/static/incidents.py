@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from workbench.incident import Call, Counted, Incident
 from workbench.report.incidents import began, cost_words, counts, near_words, tally, title_of, when, where, who, why_affected
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, moment, plural
 from workbench.report.static.fragments import CELL, COLOURS, SIGN, badge, quiet
 
@@ -18,8 +18,7 @@ CODE = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
 def incident_html(incident: Incident) -> str:
     """The card as HTML: details and tables with literal colours, which read on light, on dark and on paper."""
     tone = "error" if incident.reach.affected else "ok"
-    return element(
-        "div",
+    return still(
         element("div", element("b", title_of(incident)), " ", badge(tone, tone, tally(incident.reach))),
         quiet(f"{when(incident.reach)} · {why_affected(incident.reach)}" if incident.reach.affected else when(incident.reach)),
         element("table", element("tbody", *(_row(name, said) for name, said in _facts(incident))), style="border-collapse:collapse;margin:4px 0"),

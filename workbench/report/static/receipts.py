@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.model import CallRecord, Receipt
-from workbench.report.markup import Markup, element, join, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, plural
 from workbench.report.receipts import attempts_words, isolation_levels, isolation_phrase, spent_words, verdict
 from workbench.report.static.fragments import MAX_ROWS, badge, table_of
@@ -13,8 +13,7 @@ from workbench.report.steps import literal_line
 def receipt_html(receipt: Receipt) -> str:
     """A fork's receipt: what was served, live, blocked, halted; isolation; what was stopped and why."""
     stopped = [(one.answer, one.kind, one.name, join(*(element("div", line) for line in one.says.splitlines()))) for one in _notable(receipt)]
-    return element(
-        "div",
+    return still(
         element("div", badge("ok" if receipt.clean else "error", "ok" if receipt.clean else "error", "clean" if receipt.clean else "not clean"), " receipt"),
         table_of(("", ""), _receipt_facts(receipt), [""] * len(_receipt_facts(receipt))),
         _checks_table(receipt),

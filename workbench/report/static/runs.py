@@ -8,7 +8,7 @@ from workbench.calls import token_count
 from workbench.figures import Record
 from workbench.model import Finding, Run, Step
 from workbench.overview import FoundIn, Overview, failed_first
-from workbench.report.markup import element, visible
+from workbench.report.markup import element, still, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
 from workbench.report.static.findings import finding_line, findings_table, gravest_first
 from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, SIGN, STATUS_TONE, badge, heading, quiet, rest, table_of
@@ -22,8 +22,7 @@ def run_html(run: Run, findings: Iterable[Finding], records: Sequence[Record] = 
     marks = {finding.step: finding.severity for finding in reversed(ranked)}
     table = table_of(("step", "kind", "name", "what", "took", "status"), steps, [_tone(step, marks) for step in run.steps[:MAX_STEPS]])
     more = f" (the first {MAX_STEPS:,})" if len(run.steps) > MAX_STEPS else ""
-    return element(
-        "div",
+    return still(
         heading(f"run {run.run_id}", run.status, _run_facts(run)),
         element("div", element("b", "outcome "), line(run.outcome, 400)),
         findings_table(ranked, records, several=False) if ranked else quiet("no findings"),
@@ -43,7 +42,7 @@ def runs_html(overviews: Iterable[Overview], found: FoundIn) -> str:
     ranked = failed_first(overviews, found)
     rows = [(badge(one.status, STATUS_TONE[one.status]), one.run_id, *_runs_row(one, found)) for one in ranked[:MAX_ROWS]]
     table = table_of(("status", "run", "agent", "started", "took", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
-    return element("div", element("b", plural(len(ranked), "run")), table, *map(quiet, rest(len(ranked))))
+    return still(element("b", plural(len(ranked), "run")), table, *map(quiet, rest(len(ranked))))
 
 
 def runs_text(overviews: Iterable[Overview], found: FoundIn) -> str:
