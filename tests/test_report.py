@@ -31,7 +31,7 @@ from workbench.report import (
 )
 from workbench.report.document import Table
 from workbench.report.figure import FigureError, svg
-from workbench.report.markup import element, escape
+from workbench.report.markup import STILL, element, escape
 from workbench.report.markup import markdown as inert
 from workbench.report.style import CSS, policy
 from workbench.report.viewer import SCRIPT, STYLE
@@ -457,11 +457,13 @@ def fragments() -> Iterable[tuple[str, str]]:
 
 
 def test_fragment_survives_the_notebooks_sanitizer() -> None:
-    """A fragment uses only elements and inline styles that JupyterLab keeps, and nothing of a trace becomes either."""
+    """A fragment uses only elements and inline styles that JupyterLab keeps, all inside one that MathJax passes over; nothing of a trace becomes either."""
     for fragment, _ in fragments():
         page = Page(fragment)
+        assert page.attributes("class") == [STILL]
+        assert fragment.startswith(f'<div class="{STILL}">')
         assert {tag for tag, _ in page.elements} <= {"div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "span", "b"}
-        assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open"}
+        assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open", "class"}
         assert not [style for style in page.attributes("style") if "var(" in style or "url(" in style or "position" in style]
         assert page.open == []
 
