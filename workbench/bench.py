@@ -34,7 +34,7 @@ from workbench.habits import Calibrated, Flowchart
 from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
 from workbench.investigation import Investigation
-from workbench.learning import MOST, Judgement, Learned, judgements_of, learn, undismissed
+from workbench.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
 from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.overview import Overview
@@ -295,10 +295,10 @@ class Bench:
         return report.model_copy(update={"records": tuple(one for one in records_of(reviews) if one.detector in told), "reviewed_ns": newest})
 
     def learned(self, agent: str | None) -> Learned:
-        """The weights that rank the steps of this agent's runs: those that ship, moved by what people confirmed and dismissed in its runs so far."""
+        """The weights that rank the steps of this agent's runs: those that ship, moved by what people confirmed and dismissed in its runs where that helps."""
         reviews = self.store.reviews()
         if self._learned is None or self._learned[0] != reviews:
-            self._learned = reviews, {key: Learned(learn(known), len(known)) for key, known in self._judgements(reviews).items()}
+            self._learned = reviews, {key: learn_if_better(known) for key, known in self._judgements(reviews).items()}
         return self._learned[1].get(agent) or Learned(shipped(), 0)
 
     def verdicts(self) -> dict[str, Verdict]:

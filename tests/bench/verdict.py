@@ -19,7 +19,7 @@ from random import Random
 from statistics import fmean, pstdev
 
 from workbench.cohorts import distance_of, profile
-from workbench.learning import Judgement, learn
+from workbench.learning import Judgement, learn, learn_if_better
 from workbench.model import Conversation, Run
 from workbench.normalise.chat import from_conversation
 from workbench.plugins import collector_of
@@ -173,7 +173,12 @@ def tell_learning(name: str, runs: list[tuple[Run, dict[str, str]]]) -> None:
         Random(seed).shuffle(groups)
         ordered = [case for group in groups for case in cases if case[2] == group]
         known, rest = [Judgement(run, step) for run, step, _ in ordered[:CONFIRMED]], ordered[CONFIRMED:]
-        ways = {"as shipped": None, f"{CONFIRMED} confirmed, from shipped": learn(known), f"{CONFIRMED} confirmed, from none": learn(known, none, prior=0.3)}
+        ways = {
+            "as shipped": None,
+            f"{CONFIRMED} confirmed, from shipped": learn(known),
+            f"{CONFIRMED} confirmed, where it helps": learn_if_better(known).weights,
+            f"{CONFIRMED} confirmed, from none": learn(known, none, prior=0.3),
+        }
         for says, weights in ways.items():
             for run, step, _ in rest:
                 ranked = [one.step for one in verdict_of(run, weights=weights).suspects]
