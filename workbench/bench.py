@@ -28,6 +28,7 @@ from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
 from workbench.controls import Judge, outcome_of
 from workbench.database import Database, Location, location
+from workbench.detected import Desk, Detected, Findings
 from workbench.effects import effects_of
 from workbench.figures import Record, records_of
 from workbench.habits import Calibrated, Flowchart
@@ -126,7 +127,7 @@ class Bench:
         """Examine what has not been examined, on an `executor` of processes if one is given; returns every finding of the store, the gravest first."""
         collection.catch_up(self.store)
         done = detection.detect(self.store, progress=progress, executor=executor)
-        return Detected(*self._said(), done, self.records)
+        return self._detected(*self._said(), done)
 
     def baseline(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None, status: str | None = "ok") -> Baseline:
         """What this agent's runs do, to hold others against: those that ended with `status`, of a `version` (in their metadata), started `since`.
@@ -140,7 +141,7 @@ class Bench:
         cohort = self._cohort(agent=agent, version=version, since=since)
         done = detection.Detection(examined=[])
         findings, lacks = detection.examine_many(cohort, done)
-        return Detected(findings, lacks, done, self.records)
+        return self._detected(findings, lacks, done)
 
     def paths(self, *, agent: str | None = None, version: str | None = None, since: datetime | str | None = None) -> Flowchart:
         """Agent or pipeline? The paths that an agent's runs take from tool to tool, as a flowchart, with how many runs take each."""
@@ -178,7 +179,7 @@ class Bench:
             for said in detection.said(judging.NAME, partial(judge.detect, run), run.run_id, done):
                 (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
             done.examined.append(run.run_id)
-        return Detected(detection.ranked(findings), lacks, done, self.records)
+        return self._detected(detection.ranked(findings), lacks, done)
 
     def _cohort(self, *, agent: str | None, version: str | None, since: datetime | str | None, status: str | None = None) -> StoredRuns:
         collection.catch_up(self.store)
@@ -215,6 +216,14 @@ class Bench:
 
     def _open(self, run_id: str, step: int | None = None) -> Stepper:
         return self.run(run_id).view(step)
+
+    def _detected(self, findings: list[Finding], lacks: list[NotEvaluated], done: detection.Detection) -> Detected:
+        return Detected(Findings(findings, lacks, self.desk), done)
+
+    @property
+    def desk(self) -> Desk:
+        """What findings ask of this bench."""
+        return Desk(self.store.reviews, self.review, self._open)
 
     def findings(self) -> pl.DataFrame:
         """One row a finding of the runs examined so far, the gravest first."""
@@ -364,7 +373,7 @@ class Bench:
         """What the detectors said of these runs, as far as they were examined."""
         wanted, (findings, lacks) = set(run_ids), self._said()
         mine = [one for one in findings if one.run_id in wanted]
-        return Detected(mine, [one for one in lacks if one.run_id in wanted], detection.Detection(), self.records)
+        return self._detected(mine, [one for one in lacks if one.run_id in wanted], detection.Detection())
 
     def audit(self) -> Audited:
         """Every item of the production checklist, answered from the recorded runs and what the detectors found in them; forks don't count."""
@@ -507,9 +516,9 @@ class RecordedRun:
         return self.bench.store.examined(self.run_id)[self.run_id]
 
     @property
-    def findings(self) -> list[Finding]:
-        """What the detectors found in it, the gravest first."""
-        return detection.ranked(self._examined[0])
+    def findings(self) -> Findings:
+        """What the detectors found in it, the gravest first: a list that shows itself as a table, live with `.view()`."""
+        return Findings(detection.ranked(self._examined[0]), self.not_evaluated, self.bench.desk)
 
     def neighbours(self, step: int, baseline: Baseline | None = None) -> Neighbours:
         """What runs of a baseline (this agent's good runs, without one) did where this run stood at a step, beside what it did."""
@@ -955,21 +964,6 @@ class Ingested:
         if self.summary.redacted:
             lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
         return "\n".join([*lines, *self.summary.skips_told()])
-
-
-class Detected:
-    """Every finding of a store, shown as a table; `detection` says what was looked at just now."""
-
-    def __init__(self, findings: list[Finding], not_evaluated: list[NotEvaluated], done: detection.Detection, records: tuple[Record, ...] = ()) -> None:
-        self.findings, self.not_evaluated, self.detection = findings, not_evaluated, done
-        self.records = records
-        """What people here made of each detector's findings."""
-
-    def __repr__(self) -> str:
-        return static.findings_text(self.findings)
-
-    def _repr_html_(self) -> str:
-        return static.findings_html(self.findings, self.records)
 
 
 Incident = Investigation[RecordedRun, Detected]

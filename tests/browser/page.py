@@ -28,7 +28,7 @@ const model = {
   save_changes: () => { window.saves = (window.saves ?? 0) + 1; window.keep(unsaved).then(told); unsaved = {}; },
   on: (event, listener) => (listeners[event] ??= []).push(listener),
   off: (event, listener) => { listeners[event] = (listeners[event] ?? []).filter((other) => other !== listener); },
-  send: (question) => window.kernel(question).then((answer) => { if (answer) fire("msg:custom", answer); return window.keep({}).then(told); }),
+  send: async (question) => { const answer = await window.kernel(question); told(await window.keep({})); if (answer) fire("msg:custom", answer); },
 };
 window.model = model;
 window.listening = () => Object.values(listeners).flat().length;

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.browser.runs import PAYLOADS, booked_twice, twice_findings
+from workbench.model import Evidence, Finding, NotEvaluated, Review, Severity
 from workbench.overview import Found, FoundIn, Overview
 from workbench.sketch import START_NS
+from workbench.widgets.findings import FindingsView
 from workbench.widgets.opening import Static
 from workbench.widgets.run_list import RunList
 from workbench.widgets.stepper import Stepper
@@ -71,3 +73,58 @@ def hostile_list() -> RunList:
     overviews = [overview(number, payload)._replace(agent=payload, outcome=payload) for number, payload in enumerate(PAYLOADS)]
     found = {one.run_id: (Found(one.run_id, "error"),) for one in overviews}
     return RunList(overviews, found, open_run=opened, static=Static(str, str))
+
+
+def story_findings(times: int = 1) -> list[Finding]:
+    """What detectors say of the story, in one run or in many, the gravest first."""
+    run = booked_twice()
+    found = [
+        one.model_copy(update=_in_run(one, f"booked-twice-{number}" if times > 1 else run.run_id)) for number in range(times) for one in twice_findings(run)
+    ]
+    return sorted(found, key=lambda one: ("error", "warning", "info").index(one.severity))
+
+
+def _in_run(finding: Finding, run_id: str) -> dict[str, object]:
+    evidence = tuple(item.model_copy(update={"run_id": run_id}) for item in finding.evidence)
+    return {"run_id": run_id, "evidence": evidence}
+
+
+def reviewed(finding: Finding, verdict: str, note: str) -> Review:
+    """A word on a finding, said at one fixed time."""
+    if note == "full disk":
+        raise OSError("no space left")
+    fields = {"key": finding.key, "run_id": finding.run_id, "detector": finding.detector, "step": finding.step}
+    return Review.model_validate({**fields, "verdict": verdict, "note": note, "reviewed_ns": START_NS})
+
+
+LACKS = (
+    *(NotEvaluated(detector="budget-overrun", run_id=f"booked-twice-{number}", why="no token counts were recorded") for number in range(9)),
+    NotEvaluated(detector="ignored-wait", run_id="booked-twice-1", why="no checkpoint says what it waited for"),
+)
+
+
+def findings_view(times: int = 1, **state: object) -> FindingsView:
+    """The story's findings live, with what could not be judged."""
+    return FindingsView(story_findings(times), LACKS, keep=reviewed, open_run=opened, static=Static(lambda: "<b>findings</b>", lambda: "findings"), **state)
+
+
+def hostile_findings_view() -> FindingsView:
+    """Findings that say nothing but payloads."""
+    severities: tuple[Severity, ...] = ("error", "warning", "info")
+    found = [
+        Finding(
+            detector=payload,
+            run_id=payload,
+            severity=severities[place % 3],
+            score=0.5,
+            step=place,
+            message=payload,
+            numbers={payload: payload},
+            evidence=(Evidence(run_id=payload, step=place, path=payload, sha256="0" * 64, says=payload),),
+            capability="security",
+            refute=payload,
+        )
+        for place, payload in enumerate(PAYLOADS)
+    ]
+    lacks = [NotEvaluated(detector=payload, run_id=payload, why=payload) for payload in PAYLOADS]
+    return FindingsView(found, lacks, keep=reviewed, open_run=opened, static=Static(str, str))

@@ -62,12 +62,12 @@ def test_filters_go_together(show: Show) -> None:
     expect(page.locator(".rl-counted")).to_have_text("46 shown")
     page.get_by_label("Agent", exact=True).select_option("refund-agent")
     page.get_by_label("Detector", exact=True).select_option("runaway-loop")
-    page.locator(".rl-search").fill("payment api")
+    page.locator(".ws-filter").fill("payment api")
     left = int((page.locator(".rl-counted").inner_text()).split()[0])
     assert 0 < left < 46
     assert set(column(page, "status")) == {"✕"}
     assert (view.status, view.agent, view.detector, view.words) == ("error", "refund-agent", "runaway-loop", "payment api")
-    page.locator(".rl-search").fill("nowhere to be found")
+    page.locator(".ws-filter").fill("nowhere to be found")
     expect(page.locator(".rl-empty")).to_have_text("No run matches. Esc in the filter clears the words.")
     page.keyboard.press("Escape")
     expect(page.locator(".rl-counted")).to_have_text(f"{left} shown")
@@ -147,7 +147,7 @@ def test_twenty_thousand_runs(show: Show) -> None:
     focus(widget)
     widget.press("End", "PageUp", "n")
     widget.page.get_by_role("button", name="Sort by took").click()
-    widget.page.locator(".rl-search").fill("refund")
+    widget.page.locator(".ws-filter").fill("refund")
     expect(widget.page.locator(".rl-counted")).to_have_text("6,667 shown")
     assert widget.page.locator("[role=rowgroup] [role=row]").count() < 40
     assert widget.asked == []

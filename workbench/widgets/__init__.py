@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.widgets.findings import FindingsView
     from workbench.widgets.run_list import RunList
     from workbench.widgets.stepper import Stepper
 
-__all__ = ["RunList", "Stepper"]
-MODULES = {"RunList": "run_list", "Stepper": "stepper"}
+__all__ = ["FindingsView", "RunList", "Stepper"]
+MODULES = {"FindingsView": "findings", "RunList": "run_list", "Stepper": "stepper"}
 
 
 def __getattr__(name: str) -> Any:

@@ -45,6 +45,18 @@ function button(className, label, text, onclick, attributes = {}) {
   return focusable(make("button", className, { type: "button", "aria-label": label, title: label, onclick, ...attributes }, text));
 }
 
+// A list to choose one of: pairs of value and text; `chosen(value)` hears of it.
+function select(label, choices, chosen) {
+  const field = make("select", "ws-select", { "aria-label": label, onchange: () => chosen(field.value) }, choices.map(([value, text]) => make("option", "", { value }, text)));
+  return focusable(field);
+}
+
+// Show a value in it; one that is not among its choices all the same.
+function fill(field, value) {
+  if (![...field.options].some((option) => option.value === value)) field.append(make("option", "", { value }, value));
+  field.value = value;
+}
+
 function svg(tag, className) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   element.setAttribute("class", className);
@@ -93,6 +105,23 @@ function coloured(text) {
     last = token.index + token[0].length;
   }
   return [...parts, text.slice(last)];
+}
+
+// ---- findings
+
+function findingHead({ severity, detector, capability, score }, place) {
+  return make("div", "ws-finding-head", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
+    muted(`${capability} · score ${score ?? "–"}`, "How sure the detector is, 0 to 1; that is not how often it is right."), place);
+}
+
+// What a finding says: message, numbers, evidence (each with what `link(run_id, step)` makes of its place), and what would refute it.
+function findingBody(finding, link) {
+  const numbers = Object.entries(finding.numbers);
+  const evidence = finding.evidence.map(({ run_id, step, path, says, sha256 }) => make("li", "", link(run_id, step), make("code", "", path), plain(says),
+    make("span", "ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
+  return [make("p", "ws-says", plain(finding.message)), numbers.length > 0 && pairs(numbers),
+    evidence.length > 0 && [make("h5", "", "Evidence"), make("ul", "ws-evidence", evidence)],
+    finding.refute && [make("h5", "", "What would refute it"), make("p", "ws-says", plain(finding.refute))]];
 }
 
 // ---- the model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import anywidget
 import ipywidgets
@@ -13,12 +13,8 @@ from workbench.model import Json
 from workbench.widgets.excerpt import sendable
 from workbench.widgets.stepper import Stepper
 
-
-class Open(Protocol):
-    """What makes the view of a run: `open(run_id, step)`, at its first bad step where `step` is None. LookupError for a run that isn't there."""
-
-    def __call__(self, run_id: str, step: int | None = None) -> Stepper:
-        """The view."""
+Open = Callable[[str, int | None], Stepper]
+"""What makes the view of a run, at a step or (None) at its first bad one. LookupError for a run that isn't there."""
 
 
 class Static(NamedTuple):

@@ -55,7 +55,7 @@ def outline(run: Run, findings: Sequence[Finding]) -> dict[str, Json]:
         "joins": run.joins,
         "forked_from": run.forked_from and sendable(run.forked_from),
         "forked_at_step": run.forked_at_step,
-        "findings": [_finding(finding) for finding in findings[:MAX_FINDINGS]],
+        "findings": [told(finding) for finding in findings[:MAX_FINDINGS]],
         "findings_count": len(findings),
         "steps": _columns(run),
     }
@@ -122,7 +122,8 @@ def _restarts(steps: Sequence[Step]) -> dict[int, int]:
     return {row: after.invocation for row, (before, after) in enumerate(pairwise(steps), start=1) if after.invocation != before.invocation}
 
 
-def _finding(finding: Finding) -> dict[str, Json]:
+def told(finding: Finding) -> dict[str, Json]:
+    """All that a finding says, its long texts cut."""
     return {
         "id": finding.finding_id,
         "detector": finding.detector,

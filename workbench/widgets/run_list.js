@@ -96,20 +96,15 @@ class RunListView {
     });
     const agents = runs.agents.filter(Boolean).sort().map((name) => [name, name]);
     const detectors = runs.detectors.map((name, place) => [name, `${name} (${number(count((row) => runs.clusters[runs.cluster[row]]?.includes(place)))})`]).sort();
-    this.search = focusable(make("input", "ws-search rl-search", {
+    this.search = focusable(make("input", "ws-search ws-filter", {
       type: "search", placeholder: "filter  /", "aria-label": "Filter runs by text", oninput: () => { setTrait(this.model, "words", this.search.value); this.refilter(); },
     }));
+    const chooser = (trait, label, choices) => select(label, choices, (value) => { setTrait(this.model, trait, value); this.refilter(); });
     this.fields = {
-      status: this.select("status", "Status", [["", "any status"], ...statuses]), agent: this.select("agent", "Agent", [["", "any agent"], ...agents]),
-      detector: this.select("detector", "Detector", [["", "any finding"], ...detectors]), group: this.select("group", "Group", GROUPS),
+      status: chooser("status", "Status", [["", "any status"], ...statuses]), agent: chooser("agent", "Agent", [["", "any agent"], ...agents]),
+      detector: chooser("detector", "Detector", [["", "any finding"], ...detectors]), group: chooser("group", "Group", GROUPS),
     };
-    return make("div", "ws-controls rl-controls", this.search, Object.values(this.fields), button("ws-button", "Keys (?)", "?", () => this.toggleHelp()));
-  }
-
-  select(trait, label, options) {
-    const field = make("select", "rl-select", { "aria-label": label, onchange: () => { setTrait(this.model, trait, field.value); this.refilter(); } },
-      options.map(([value, text]) => make("option", "", { value }, text)));
-    return focusable(field);
+    return make("div", "ws-controls ws-filters", this.search, Object.values(this.fields), button("ws-button", "Keys (?)", "?", () => this.toggleHelp()));
   }
 
   buildGrid() {
@@ -155,7 +150,7 @@ class RunListView {
 
   refilter() {
     const state = Object.fromEntries(["words", "status", "agent", "detector", "sort", "group"].map((name) => [name, this.model.get(name)]));
-    for (const [name, field] of Object.entries(this.fields)) this.fill(field, state[name]);
+    for (const [name, field] of Object.entries(this.fields)) fill(field, state[name]);
     if (this.search.value !== state.words) this.search.value = state.words;
     this.rows = this.sorted(this.matching(state), state.sort);
     this.groups = this.grouped(this.rows, state.group);
@@ -164,12 +159,6 @@ class RunListView {
     this.reflow();
     this.drawHeads(state.sort);
     this.reveal();
-  }
-
-  // A value set from Python that no option has is shown all the same.
-  fill(field, value) {
-    if (![...field.options].some((option) => option.value === value)) field.append(make("option", "", { value }, value));
-    field.value = value;
   }
 
   matching({ words, status, agent, detector }) {

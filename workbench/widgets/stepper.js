@@ -758,20 +758,13 @@ class View {
     ];
   }
 
-  findingHead({ severity, detector, capability, score, step }) {
-    return make("div", "ws-finding-head", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
-      muted(`${capability} · score ${score ?? "–"}`, "How sure the detector is, 0 to 1. How often it is right was not measured."), step === null ? muted("the whole run") : this.stepLink(step));
+  findingHead(finding) {
+    return findingHead(finding, finding.step === null ? muted("the whole run") : this.stepLink(finding.step));
   }
 
   findingCard(finding) {
-    const numbers = Object.entries(finding.numbers);
-    const evidence = finding.evidence.map(({ run_id, step, path, says, sha256 }) => make("li", "",
-      run_id === this.run.run_id ? this.stepLink(step) : bdi(`run ${run_id} step ${step}`), make("code", "", path), plain(says),
-      make("span", "ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
-    return make("article", `ws-finding ws-${finding.severity}`, this.findingHead(finding), make("p", "ws-says", plain(finding.message)),
-      numbers.length > 0 && pairs(numbers),
-      evidence.length > 0 && [make("h5", "", "Evidence"), make("ul", "ws-evidence", evidence)],
-      finding.refute && [make("h5", "", "What would refute it"), make("p", "ws-says", plain(finding.refute))]);
+    const link = (run_id, step) => (run_id === this.run.run_id ? this.stepLink(step) : bdi(`run ${run_id} step ${step}`));
+    return make("article", `ws-finding ws-${finding.severity}`, this.findingHead(finding), findingBody(finding, link));
   }
 
   stepLink(index) {

@@ -1,0 +1,92 @@
+"""What detectors found, as a notebook holds it: a list that shows itself as a table, and live where one asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from workbench.detection import Detection
+from workbench.figures import Record, records_of
+from workbench.model import Finding, NotEvaluated, Review
+from workbench.report import static
+
+if TYPE_CHECKING:
+    from workbench.widgets import FindingsView, Stepper
+
+
+class Desk(NamedTuple):
+    """What findings ask of the bench they lie on: the reviews so far, one more review to keep, and the view of a run at a step."""
+
+    reviews: Callable[[], list[Review]]
+    review: Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
+    open_run: Callable[[str, int | None], Stepper]
+
+
+class Findings(list[Finding]):
+    """Findings, the gravest first: a list, with what the detectors could not judge. `.view()` is its live form."""
+
+    def __init__(self, found: Iterable[Finding], not_evaluated: Iterable[NotEvaluated], desk: Desk) -> None:
+        super().__init__(found)
+        self.not_evaluated = list(not_evaluated)
+        self._desk = desk
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What people here made of each detector's findings."""
+        return records_of(self._desk.reviews())
+
+    def view(self, **state: Any) -> FindingsView:
+        """The findings live: why, evidence that opens the step below, what would refute each, a verdict of one's own that is kept.
+
+        `state` sets what the list shows, as its traits do: `view(severity="error", reviewed="open")`. TraitError for what they don't take.
+        """
+        from workbench.widgets import FindingsView  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+        from workbench.widgets.opening import Static  # noqa: PLC0415  # as above
+
+        return FindingsView(
+            self,
+            self.not_evaluated,
+            records=self.records,
+            reviews=self._desk.reviews(),
+            keep=self._desk.review,
+            open_run=self._desk.open_run,
+            static=Static(self._repr_html_, self.__repr__),
+            **state,
+        )
+
+    def __reduce__(self) -> tuple[type[list[Finding]], tuple[list[Finding]]]:
+        """Elsewhere, where there is no bench, it is a plain list."""
+        return list, (list(self),)
+
+    def __repr__(self) -> str:
+        return static.findings_text(self)
+
+    def _repr_html_(self) -> str:
+        return static.findings_html(self, self.records)
+
+
+class Detected:
+    """Findings of a store, shown as a table; `detection` says what was looked at just now. `.view()` is its live form."""
+
+    def __init__(self, findings: Findings, done: Detection) -> None:
+        self.findings, self.detection = findings, done
+
+    @property
+    def not_evaluated(self) -> list[NotEvaluated]:
+        """What could not be judged, and why."""
+        return self.findings.not_evaluated
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What people here made of each detector's findings."""
+        return self.findings.records
+
+    def view(self, **state: Any) -> FindingsView:
+        """The findings live (`Findings.view`)."""
+        return self.findings.view(**state)
+
+    def __repr__(self) -> str:
+        return repr(self.findings)
+
+    def _repr_html_(self) -> str:
+        return self.findings._repr_html_()
