@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.bench import Bench, RecordedRun, compare, open
     from workbench.live.recorder import record
+    from workbench.widgets.asking import ask_here
 
-__all__ = ["Bench", "RecordedRun", "__version__", "compare", "open", "record"]
+__all__ = ["Bench", "RecordedRun", "__version__", "ask_here", "compare", "open", "record"]
 __version__ = "0.1.0"
 
 
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from workbench.live.recorder import record  # noqa: PLC0415  # the lazy import is the point
 
         return record
+    if name == "ask_here":
+        from workbench.widgets.asking import ask_here  # noqa: PLC0415  # as above
+
+        return ask_here
     from workbench import bench  # noqa: PLC0415  # as above
 
     return getattr(bench, name)

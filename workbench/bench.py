@@ -32,15 +32,16 @@ from workbench.detected import Desk, Detected, Findings
 from workbench.effects import effects_of
 from workbench.figures import Record, records_of
 from workbench.habits import Calibrated, Flowchart
-from workbench.incident import Scope, incident_of
+from workbench.incident import Scope, first_bad_step, incident_of
 from workbench.incident.values import key_of
 from workbench.investigation import Investigation
 from workbench.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
-from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
+from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.overview import Overview
 from workbench.paths import paths_of
 from workbench.plugins import collector_of, detectors
+from workbench.received import Received
 from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay import trust
 from workbench.replay.approvals import Approve, nobody, standing
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from workbench.backtest import Backtest, Labels
-    from workbench.widgets import RunList, Stepper
+    from workbench.widgets import ForkPanel, RunList, Stepper
 
 Progress = Callable[[str, int, int], None]
 MODEL_ONLY = ("model",)
@@ -537,9 +538,10 @@ class RecordedRun:
         return self._examined[1]
 
     @property
-    def receipt(self) -> Receipt | None:
-        """For a fork: what was asked and what ran."""
-        return self.bench.store.receipt(self.run_id)
+    def receipt(self) -> Received | None:
+        """For a fork: what was asked and what ran, as a value that shows itself; `view()` opens it live."""
+        receipt = self.bench.store.receipt(self.run_id)
+        return None if receipt is None else Received(**dict(receipt))
 
     def step(self, index: int) -> Step:
         """One step. LookupError names the range and the nearest."""
@@ -555,6 +557,10 @@ class RecordedRun:
         """The full state before a step, fetched from the recorded database. LookupError says why there is none."""
         return collection.state(self.bench.store, self.run, self.run.step(index))
 
+    def final_state(self) -> dict[str, Json]:
+        """The full state it left, fetched from the recorded database. LookupError says why there is none."""
+        return collection.final_state(self.bench.store, self.run)
+
     def frame(self) -> pl.DataFrame:
         """One row a step."""
         from workbench.frames import columns_frame, steps_frame  # noqa: PLC0415  # polars takes a third of a second to import
@@ -567,6 +573,17 @@ class RecordedRun:
         from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
 
         return Stepper(self.run, self.findings, state=self._state_of, step=step)
+
+    def fork_panel(self, step: int | None = None, **chosen: Any) -> ForkPanel:
+        """The panel in which one forks this run at a step (the first bad one, unless given), sees beforehand what will happen, re-runs, and stops it.
+
+        `chosen` sets what the panel shows, as its traits do: `fork_panel(8, kind="tool_result", text="…", live=["model"])`. The re-run happens in a thread, so
+        that the kernel stays free; `panel.fork` is the new run.
+        """
+        from workbench.widgets import ForkPanel  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+
+        at = step if step is not None else first_bad_step(self.run, self.findings) or 0
+        return ForkPanel(self, at, declared=_declared(), **chosen)
 
     def _spans(self) -> Iterable[Span]:
         """The spans this run was read from."""

@@ -259,13 +259,25 @@ def state(store: Store, run: Run, step: Step) -> dict[str, Json]:
     """
     if step.checkpoint_id is None or run.conversation_id is None:
         raise LookupError(f"step {step.index} of {run.run_id} has no checkpoint: its state was not recorded")
-    path, name = store.checkpoint_source(run.conversation_id, step.namespace or "", step.checkpoint_id)
+    return _state_at(store, run.conversation_id, step.namespace or "", step.checkpoint_id)
+
+
+def final_state(store: Store, run: Run) -> dict[str, Json]:
+    """The full state that a run left, fetched as `state` does: that of the newest checkpoint of its thread. LookupError says why there is none."""
+    newest = None if run.conversation_id is None else store.newest_checkpoint(run.conversation_id)
+    if newest is None:
+        raise LookupError(f"{run.run_id} was recorded without LangGraph checkpoints, so the state it left is not known")
+    return _state_at(store, str(run.conversation_id), "", newest)
+
+
+def _state_at(store: Store, thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Json]:
+    path, name = store.checkpoint_source(thread_id, namespace, checkpoint_id)
     if isinstance(path, Path) and not path.exists():
         raise LookupError(f"the state stands in {path}, which is not there any more; ingest it again from where it is now")
     fetch = collectors()[name].state
     if fetch is None:
         raise LookupError(f"the collector {name} keeps no states")
-    fetched = fetch(path, run.conversation_id, step.namespace or "", step.checkpoint_id)
+    fetched = fetch(path, thread_id, namespace, checkpoint_id)
     redactor = _state_redactor(store, path)
     return redactor.state(fetched) if redactor else fetched
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import detection
 from workbench.calls import token_count
@@ -20,6 +20,8 @@ from workbench.report.steps import gist
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from workbench.widgets import ComparisonView
 
 SIGNS = {"same": "=", "changed": "Δ", "added": "+", "removed": "−"}
 MAX_TOLD = 60
@@ -39,6 +41,9 @@ class Recorded(Protocol):
     @property
     def receipt(self) -> Receipt | None:
         """For a fork, what was asked and what ran."""
+
+    def final_state(self) -> dict[str, Json]:
+        """The full state it left."""
 
 
 Comparable = Recorded | Run
@@ -61,9 +66,12 @@ class Compared:
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """The reference against each other run."""
+        return self._aligned(self.ignore)
+
+    def _aligned(self, ignore: Collection[Ignored]) -> tuple[Comparison, ...]:
         reference, *others = map(_run, self.sides)
         mine, *theirs = self.findings
-        return tuple(compare_runs(reference, other, ignore=self.ignore, findings=(mine, found)) for other, found in zip(others, theirs, strict=True))
+        return tuple(compare_runs(reference, other, ignore=ignore, findings=(mine, found)) for other, found in zip(others, theirs, strict=True))
 
     @property
     def comparison(self) -> Comparison:
@@ -105,6 +113,19 @@ class Compared:
         if path is not None:
             save(made, Path(path))
         return made
+
+    def view(self, **chosen: Any) -> ComparisonView:
+        """The live view, open at the first divergence; `chosen` sets what it shows, as its traits do: `view(row=12, inline=True)`."""
+        from workbench.widgets import ComparisonView  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+
+        return ComparisonView(self._aligned, texts=lambda: (self._repr_html_(), repr(self)), end=self._end, ignore=self.ignore, **chosen)
+
+    def _end(self, place: int) -> dict[str, Json]:
+        """The state at the end of a run, by its place. LookupError where it isn't known."""
+        side = self.sides[place]
+        if not isinstance(side, Run):
+            return side.final_state()
+        raise LookupError(f"{side.run_id} was handed over without its store, so the state it left is not at hand")
 
     def __repr__(self) -> str:
         if len(self.sides) == 2:  # noqa: PLR2004  # two runs have a view of their own

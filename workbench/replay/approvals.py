@@ -112,6 +112,11 @@ class Desk:
         with self._lock:
             return [(number, question) for number, (question, _) in sorted(self._open.items())]
 
+    def open(self) -> None:
+        """Take questions again, after a `close`."""
+        with self._lock:
+            self._closed = ""
+
     def close(self, by: str) -> None:
         """Refuse what waits and whatever is asked from now on: the re-run is being stopped."""
         with self._lock:

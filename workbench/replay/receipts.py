@@ -296,3 +296,21 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "isolation reached": _isolated,
 }
 """What a receipt is judged by."""
+
+HOW_IT_FAILS: Mapping[str, str] = {
+    "recording untouched": "a byte of the recorded database is another one after the fork",
+    "history unchanged": "a checkpoint from before the cut is another one in the fork's thread",
+    "not stopped": "somebody stopped it before its end",
+    "nothing halted": "a call had no recorded answer, or was refused",
+    "nothing blocked": "something reached for the network, a program or a file, and what followed hung on it",
+    "change met": "no call was made that the change applies to",
+    "same steps": "an unchanged replay makes other steps than the recording",
+    "state reloads": "the state reloaded from scratch is not the one in memory",
+    "served in place": "a recorded answer was served at another node, or twice",
+    "no stale reads": "a read was served as recorded after something live or edited may have changed it",
+    "live as approved": "a live call was not named, or has no approved line in the ledger",
+    "every act settled": "nobody knows whether a live call took effect",
+    "within budget": "a call was refused because the budget was spent, or the breaker open",
+    "isolation reached": "the level of isolation that was asked for was not reached",
+}
+"""When each check fails."""

@@ -472,6 +472,12 @@ class Store:
             raise LookupError(f"no checkpoint {checkpoint_id} of thread {thread_id} in the store")
         return location(row.path), row.collector
 
+    def newest_checkpoint(self, thread_id: str) -> str | None:
+        """The id of the newest checkpoint of a thread's root graph (ids are in time order); None where none is known."""
+        query = select(func.max(CHECKPOINT.c.checkpoint_id)).where(CHECKPOINT.c.thread_id == thread_id, CHECKPOINT.c.namespace == "")
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
     def source_hashes(self, path: Path) -> list[str]:
         """The hashes of a file's bytes each time it was ingested; empty for one that never was."""
         with self._engine.connect() as connection:

@@ -6,12 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.widgets.asking import AskHere
+    from workbench.widgets.comparison import ComparisonView
     from workbench.widgets.findings import FindingsView
+    from workbench.widgets.fork_panel import ForkPanel
+    from workbench.widgets.receipts import ReceiptView
     from workbench.widgets.run_list import RunList
     from workbench.widgets.stepper import Stepper
 
-__all__ = ["FindingsView", "RunList", "Stepper"]
-MODULES = {"FindingsView": "findings", "RunList": "run_list", "Stepper": "stepper"}
+__all__ = ["AskHere", "ComparisonView", "FindingsView", "ForkPanel", "ReceiptView", "RunList", "Stepper"]
+MODULES = {
+    "AskHere": "asking",
+    "ComparisonView": "comparison",
+    "FindingsView": "findings",
+    "ForkPanel": "fork_panel",
+    "ReceiptView": "receipts",
+    "RunList": "run_list",
+    "Stepper": "stepper",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.model import Finding
+from workbench.model import Finding, Json
 
 OF_TOOLS = ("$.result", "$.error", "$.tool_call")
 """Where evidence points that is of a tool call."""
@@ -32,3 +32,17 @@ def forking(finding: Finding) -> str:
     of_tool = any(one.step == step and one.run_id == finding.run_id and one.path.startswith(OF_TOOLS) for one in finding.evidence)
     change = f"tool_result=run.step({step}).result, " if of_tool else ""
     return f'run = bench.run({literal(finding.run_id)})\nrun.fork({step}, {change}live=["model"])'
+
+
+def called(name: str, *given: Json, **named: Json) -> str:
+    """A call as a line of code: `bench.run("r1").fork(3, live=["model"])`."""
+    return f"{name}({', '.join([*map(value, given), *(f'{key}={value(one)}' for key, one in named.items())])})"
+
+
+def value(of: Json) -> str:
+    """A value of JSON as a Python literal, its texts as `literal` has them."""
+    if isinstance(of, str):
+        return literal(of)
+    if isinstance(of, dict):
+        return f"{{{', '.join(f'{literal(str(key))}: {value(one)}' for key, one in of.items())}}}"
+    return f"[{', '.join(map(value, of))}]" if isinstance(of, list | tuple) else repr(of)
