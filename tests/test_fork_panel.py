@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import traitlets
 
-from tests.browser.forked import BOOKING, Recorded, question, receipt
+from tests.browser.forked import BOOKING, Recorded, forked, question, receipt
 from tests.browser.runs import booked_twice
 from workbench.compared import Compared
 from workbench.model import Message, Receipt, Run, Step
@@ -247,14 +247,6 @@ def test_a_receipt_shows_itself_and_opens_as_a_view(clean: bool) -> None:
 
 
 # ---- comparison
-
-
-def forked(run: Run) -> Run:
-    """A fork whose first booking answered in time."""
-    steps = list(run.steps)
-    booked = steps[9].model_copy(update={"result": BOOKING, "error": None, "status": "ok", "notes": ("edited",)})
-    own = (*steps[:9], booked, steps[12].model_copy(update={"index": 10}))
-    return run.model_copy(update={"run_id": "booked-twice~1", "forked_from": run.run_id, "forked_at_step": 9, "steps": own})
 
 
 def test_a_comparison_opens_at_the_first_divergence() -> None:

@@ -167,10 +167,11 @@ def _aspects(step: Step, told: dict[str, Any]) -> dict[Aspect, object]:
     }
 
 
-def parts(left: Step, right: Step) -> tuple[Part, ...]:
-    """The parts in which two steps differ. A result that is JSON in a string is looked into."""
-    names = differences(left, right)
-    one, other = ({name: value for name, value in {**_told(step), "result": parsed(step.result)}.items() if name in names} for step in (left, right))
+def parts(left: Step, right: Step, ignore: frozenset[Ignored] = frozenset()) -> tuple[Part, ...]:
+    """The parts in which two steps differ. A result that is JSON in a string is looked into; what is ignored is `…` on both sides."""
+    names = differences(left, right, ignore)
+    told = (_told(step, ignore) for step in (left, right))
+    one, other = ({name: value for name, value in {**said, "result": parsed(said["result"])}.items() if name in names} for said in told)
     found: dict[str, dict[str, Json]] = {}
     for line in difference(one, other):
         found.setdefault(line.path, {})[line.sign] = line.value

@@ -64,6 +64,14 @@ def receipt(*, clean: bool = True, **fields: Any) -> Receipt:
     return Receipt(**{**whole, **fields})
 
 
+def forked(run: Run) -> Run:
+    """A fork whose first booking answered in time."""
+    steps = list(run.steps)
+    booked = steps[9].model_copy(update={"result": BOOKING, "error": None, "status": "ok", "notes": ("edited",)})
+    own = (*steps[:9], booked, steps[12].model_copy(update={"index": 10}))
+    return run.model_copy(update={"run_id": "booked-twice~1", "forked_from": run.run_id, "forked_at_step": 9, "steps": own})
+
+
 class Recorded:
     """A recorded run whose forks are played: `play(given)` is called in the fork's thread, and may ask and be stopped."""
 

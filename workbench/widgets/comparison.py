@@ -108,7 +108,10 @@ class ComparisonView(Heard):
         return {
             "gist": None if mine is None else _gist(mine),
             "others": [
-                {"gist": None if one is None else _gist(one), "parts": _parts(mine, one) if aligned and aligned.relation == "changed" else []}
+                {
+                    "gist": None if one is None else _gist(one),
+                    "parts": _parts(mine, one, frozenset(self.ignore)) if aligned and aligned.relation == "changed" else [],
+                }
                 for one, aligned in zip(others, row.others, strict=True)
             ],
         }
@@ -162,10 +165,10 @@ def _gist(step: Step) -> str:
     return sendable(gist(step)[:GIST_CHARS])
 
 
-def _parts(mine: Step | None, other: Step | None) -> list[Json]:
+def _parts(mine: Step | None, other: Step | None, ignore: frozenset[Ignored]) -> list[Json]:
     if mine is None or other is None:
         return []
-    found = parts(mine, other)
+    found = parts(mine, other, ignore)
     shown = [[sendable(one.path), *(_side(value) for value in (one.left, one.right))] for one in found[:MOST_PARTS]]
     return [*shown, *([[f"… {len(found) - MOST_PARTS} more", "", ""]] if len(found) > MOST_PARTS else [])]
 

@@ -257,12 +257,17 @@ class ForkView {
     this.choose({ text: `{\n${[...channels].map(([key, inner]) => `  ${JSON.stringify(key)}: ${key === name ? found[1].replaceAll("\n", "\n  ") : jsonText(inner)}`).join(",\n")}\n}` });
   }
 
+  takesText() {
+    const kind = this.get("kind");
+    return ["message", "system"].includes(kind) || (this.get("as_text") && ["tool_result", "answer"].includes(kind));
+  }
+
   // What stands in the editor: its value, or what is wrong with it and where.
   value() {
     const kind = this.get("kind");
     if (kind === "none") return { value: undefined };
     if (kind === "message") return { value: new Map([["index", new Num(String(this.get("place")))], ["content", this.editor.value]]) };
-    if (kind === "system" || (this.get("as_text") && ["tool_result", "answer"].includes(kind))) return { value: this.editor.value };
+    if (this.takesText()) return { value: this.editor.value };
     try {
       return { value: readJson(this.editor.value) };
     } catch (fault) {
@@ -273,7 +278,7 @@ class ForkView {
 
   drawCheck() {
     const { value, wrong, line, column } = this.value();
-    const plainText = typeof value === "string" && this.get("kind") !== "model";
+    const plainText = this.takesText();
     this.check.className = `ws-check ${wrong ? "ws-wrong" : "ws-right"}`;
     this.check.textContent = visible(wrong ? `✕ line ${line}, column ${column}: ${wrong}` : plainText ? `✓ text, ${plural(this.editor.value.length, "character")}` : "✓ valid JSON");
     this.editor.setAttribute("aria-invalid", String(Boolean(wrong)));

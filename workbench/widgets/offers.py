@@ -46,8 +46,8 @@ def _offer(run: Run, step: Step, kind: str) -> dict[str, Json]:
         return {"can": True, "as_text": True, "text": shown[-1][2] if shown else "", "messages": shown}
     now, as_text_itself = _recorded(run, step, kind)
     text, whole = _begin(now if as_text_itself else as_text(now) if not isinstance(now, str) else json.dumps(now, ensure_ascii=False))
-    error = {"error": sendable(step.error[:2_000])} if kind == "tool_result" and step.error else {}
-    return {"can": True, "as_text": as_text_itself, "text": text, "whole": whole, **error}
+    failed = {"error": sendable(step.error[:2_000])} if kind == "tool_result" and step.error else {}
+    return {"can": True, "as_text": as_text_itself, "text": text, "whole": whole, **failed}
 
 
 def _begin(text: str) -> tuple[str, bool]:
