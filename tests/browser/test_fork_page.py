@@ -29,6 +29,19 @@ def panel() -> ForkPanel:
     return ForkPanel(Recorded(), 9, live=["model"], by="Ada")
 
 
+def ended(here: WidgetPage) -> None:
+    """Wait until the re-run that was just asked for has been heard of, and has ended."""
+    while not any(one["ask"] == "rerun" for one in here.asked):
+        here.page.wait_for_timeout(20)
+    here.widget.wait(10)
+    hear(here)
+
+
+def hear(here: WidgetPage) -> None:
+    """Let the page hear what changed in Python."""
+    here.page.evaluate("window.keep({}).then((news) => Object.entries(news).forEach(([name, value]) => model.set(name, value)))")
+
+
 # ---- the editor
 
 
@@ -69,7 +82,7 @@ def test_the_line_of_code_is_that_of_python(show: Show, text: str) -> None:
     expect(here.page.locator(".ws-check")).to_have_text("✓ valid JSON")
     said = shown.inner_text()
     here.page.get_by_role("button", name="Re-run").click()
-    here.widget.wait(10)
+    ended(here)
     assert ast.dump(ast.parse(said)) == ast.dump(ast.parse(here.widget.code))
     assert visible(said) == said
 
@@ -81,10 +94,9 @@ def test_a_rerun_is_one_message_and_shows_what_came_of_it(show: Show) -> None:
     here.page.get_by_role("button", name="Re-run").focus()
     before = len(here.asked)
     here.press("Space")
-    here.widget.wait(10)
+    ended(here)
     sent = [one for one in here.asked[before:] if one["ask"] == "rerun"]
     assert [(one["text"], one["live"], one["kind"]) for one in sent] == [(BOOKED, ["model"], "tool_result")]
-    here.page.evaluate("window.model.send({ ask: 'foresee' })")
     expect(here.page.locator(".ws-result .ws-verdict")).to_have_text("✓ clean receipt")
     expect(here.page.locator(".ws-result")).to_contain_text('bench.run("booked-twice~1").view()')
 
@@ -164,7 +176,7 @@ def test_enter_answers_nothing_and_space_does(show: Show, screenshot: Screenshot
         here.press("Space")
         expect(approve).to_be_disabled()
     assert told == [Reply(True, "Ada", "customer agreed")]
-    here.page.evaluate("window.keep({}).then((news) => Object.entries(news).forEach(([name, value]) => model.set(name, value)))")
+    hear(here)
     expect(here.page.get_by_role("alert")).to_have_count(0)
     expect(here.page.locator(".ws-said")).to_contain_text("✓ approved by Ada")
 

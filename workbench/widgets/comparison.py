@@ -104,13 +104,14 @@ class ComparisonView(Heard):
         """One row: the gist of either side, and what differs inside."""
         row = self._rows[number]
         mine = None if row.reference is None else self.comparisons[0].left.step(row.reference)
+        ignored = frozenset(self.ignore)
         others = [(None if one is None or one.right is None else self.comparisons[place].right.step(one.right)) for place, one in enumerate(row.others)]
         return {
             "gist": None if mine is None else _gist(mine),
             "others": [
                 {
                     "gist": None if one is None else _gist(one),
-                    "parts": _parts(mine, one, frozenset(self.ignore)) if aligned and aligned.relation == "changed" else [],
+                    "parts": _parts(mine, one, ignored) if aligned and aligned.relation == "changed" else [],
                 }
                 for one, aligned in zip(others, row.others, strict=True)
             ],
