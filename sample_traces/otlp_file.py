@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvi
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import format_span_id, format_trace_id
+
+from sample_traces.otlp_json import attributes, filled
 
 Json = Any
 MOST_ATTRIBUTES = 100_000
@@ -100,31 +102,7 @@ def encode(span: ReadableSpan) -> Json:
     return filled(encoded)
 
 
-def filled(fields: dict[str, Json]) -> dict[str, Json]:
-    """The fields without those at their default, which OTLP's JSON encoding leaves out."""
-    return {key: value for key, value in fields.items() if value not in ("", 0, [])}
-
-
 def event(happened: Event) -> Json:
     """A span event, without its stack trace."""
     kept = {key: value for key, value in (happened.attributes or {}).items() if key != "exception.stacktrace"}
     return {"timeUnixNano": str(happened.timestamp), "name": happened.name, "attributes": attributes(kept)}
-
-
-def attributes(values: Mapping[str, Any]) -> list[Json]:
-    """OTLP's list of key and typed value."""
-    return [{"key": key, "value": any_value(value)} for key, value in values.items()]
-
-
-def any_value(value: Any) -> Json:
-    """OTLP's AnyValue for what OpenTelemetry allows in an attribute."""
-    match value:
-        case bool():
-            return {"boolValue": value}
-        case int():
-            return {"intValue": str(value)}
-        case float():
-            return {"doubleValue": value}
-        case str():
-            return {"stringValue": value}
-    return {"arrayValue": {"values": [any_value(item) for item in value]}}

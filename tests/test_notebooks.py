@@ -22,6 +22,13 @@ TOLD = {
     "03_forty_seven_follow_ups": {"compare(run, answered).effects": "'47 → 0'", "waiting.receipt.outcome": "no recording of tool await_answer"},
     "04_burned_budget": {"cheap.outcome": "OS 51", '"same_call > 3"': "good runs stopped: 0.20", '"same_result > 3"': "good runs stopped: 0.00"},
     "05_quietly_wrong": {"room.outcome": "Ryokan Asama", 'search("Kikyo")': "28", "broken.outcome": "Kikyo"},
+    "06_five_hundred_runs": {
+        "bench.incident(": "29 of 500 runs affected",
+        'group_by("version"': "26",
+        "worst.neighbours": "this run called book_flight",
+        "effect.idempotency_key": "(9, None)",
+        "really booked twice": "26 found, 0 false alarms, 0 missed",
+    },
     "07_fork_and_prove": {"controls(k=2)": "not shown that the change did it", "controls(k=4)": "in 4 of 4 with the change, in 0 of 4 without"},
     "08_audit_before_deploying": {"bench.audit()": "9 not met", "verify_report": "[]"},
     "09_your_own_detector": {"quiet on": "quiet on [[], []]", "bench.findings()": "booked-twice", "fork.findings": "[]"},

@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from sample_traces import findings
+from sample_traces import findings, fleet
 from sample_traces.incidents import ALL, BOOKING, CONTROLS, INCIDENTS
 from sample_traces.record import HERE, main
 from sample_traces.script import DESK, answer
@@ -269,3 +269,15 @@ def test_findings_are_lines_in_step_order() -> None:
     ]
     assert findings.text(found) == "run  warning  confidence-drift  down\nstep 12  error  duplicated-effect  book_flight 1 → 2\n"
     assert findings.text([]) == "no findings\n"
+
+
+def test_a_simulated_day_is_the_same_again_and_only_late_answers_without_a_key_book_twice(tmp_path: Path) -> None:
+    """The same seed writes the same files; a booking is made twice where its first answer came late and no key was sent, and nowhere else."""
+    fleet.main([str(tmp_path / "a"), "--runs", "60", "--seed", "3"])
+    fleet.write(tmp_path / "b", runs=60, seed=3)
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in ("spans.otlp.jsonl", "ledger.jsonl"))
+    spans = (tmp_path / "a" / "spans.otlp.jsonl").read_text().splitlines()
+    late = {str(number).zfill(4) for number, line in enumerate(spans) if "TimeoutError" in line and "request R-" not in line}
+    booked = [act["run_id"] for act in acts(tmp_path / "a" / "ledger.jsonl") if act["act"] == "book_flight"]
+    assert len(spans) == 60
+    assert {run_id.removeprefix("run-") for run_id in booked if booked.count(run_id) > 1} == late != set()
