@@ -19,7 +19,7 @@ def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screensh
     path = tmp_path / "runs.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(SOURCES)]), path)
     page = lab.open_notebook(path, "light")
-    page.locator(".rl-grid").focus()
+    page.locator(".rl-list").focus()
     for key in ("j", "j", "c", "x", "d", "d", "Enter"):
         page.keyboard.press(key)
     chosen = kernel_value(page, "view._table['ids'][2]").strip("'")
@@ -30,7 +30,7 @@ def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screensh
     wait_for_kernel(page, "view.opened.step", "10")
     screenshot(page, "lab-run-list")
     page.keyboard.press("Y")
-    page.locator(".rl-grid").focus()
+    page.locator(".rl-list").focus()
     page.keyboard.press("j")
     page.keyboard.press("Y")
     following = kernel_value(page, "view._table['ids'][3]").strip("'")

@@ -59,7 +59,7 @@ def test_keys_and_clicks_reach_the_kernel(lab: Lab, notebook: Path) -> None:
 def test_a_line_of_code_becomes_a_cell(lab: Lab, notebook: Path) -> None:
     """The button *insert cell* puts the line that repeats what was done into a cell right below the view, not run, and `Y` does so too."""
     page = open_view(lab, notebook)
-    page.get_by_role("button", name="Insert this line").click()
+    page.get_by_role("button", name="Insert cell").click()
     expect(page.locator(".ws-copied")).to_have_text("inserted below")
     page.locator(".ws-list").focus()
     page.keyboard.press("k")

@@ -162,12 +162,12 @@ function scrollIntoSight(list, height, place, centred) {
   else if (top + height > list.scrollTop + room) list.scrollTop = top + height - room;
 }
 
-// The rows of a list, drawn anew; what has the focus (the list, or what it stands in) keeps it, and says which row is active.
-function placeRows(list, spacer, rows, focused = list) {
+// The rows of a list, drawn anew; what has the focus stays the list itself, and it says which row is active.
+function placeRows(list, spacer, rows) {
   list.replaceChildren(spacer, ...rows);
   const active = list.querySelector('[aria-selected="true"]');
-  if (active) focused.setAttribute("aria-activedescendant", active.id);
-  else focused.removeAttribute("aria-activedescendant");
+  if (active) list.setAttribute("aria-activedescendant", active.id);
+  else list.removeAttribute("aria-activedescendant");
 }
 
 // ---- keys: handled anywhere in the view, except where the focused control has a use of its own for them
@@ -217,8 +217,8 @@ class CodeLine {
     this.line = make("code", "ws-code");
     this.said = make("span", "ws-copied", { role: "status" });
     this.parts = [this.said, this.line,
-      button("ws-button", "Copy this line of code (y)", "copy", () => this.copy()),
-      button("ws-button", "Insert this line as a cell below (Y)", "insert cell", () => this.insert())];
+      button("ws-button", "Copy: take this line of code (y)", "copy", () => this.copy()),
+      button("ws-button", "Insert cell: put this line into a new cell below (Y)", "insert cell", () => this.insert())];
   }
 
   show(code) {

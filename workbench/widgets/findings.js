@@ -247,7 +247,7 @@ class FindingsView {
     if (!finding) return this.askFor(this.at);
     const { run_id } = this.place();
     const where = finding.step === null ? this.stepLink(run_id, null, "the whole run") : this.stepLink(run_id, finding.step);
-    this.card.replaceChildren(make("article", `ws-finding ws-${finding.severity}`,
+    this.card.replaceChildren(make("h4", "ws-live", "The chosen finding"), make("article", `ws-finding ws-${finding.severity}`,
       findingHead(finding, where), this.all.several && make("div", "fi-of", muted("run "), bdi(run_id)),
       findingBody(finding, (run, step) => this.stepLink(run, step, run === run_id ? undefined : `run ${run} step ${step}`)), this.drawFork(finding.fork),
       make("h5", "", "This detector"), make("p", "ws-note", this.all.figures[this.all.detector[this.at]])));

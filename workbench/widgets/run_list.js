@@ -8,7 +8,7 @@ const STATUS = { o: "ok", e: "error", i: "interrupted", r: "running", c: "cancel
 const SEVERITY = { e: "error", w: "warning", i: "info" };
 const GROUPS = [["", "no groups"], ["findings", "by findings"], ["agent", "by agent"], ["status", "by status"]];
 const COLUMNS = [
-  ["status", "", "How it ended"], ["run", "run"], ["agent", "agent"], ["started", "started", "UTC"], ["took", "took", "From the first start to the last end, waiting for people included"],
+  ["status", "•", "how it ended"], ["run", "run"], ["agent", "agent"], ["started", "started", "in UTC"], ["took", "took", "from the first start to the last end, waiting for people included"],
   ["steps", "steps"], ["tokens", "tokens"], ["cost", "cost"], ["findings", "findings"],
 ];
 const WIDEST_FIRST = new Set(["started", "took", "steps", "tokens", "cost", "findings", "status"]);
@@ -74,7 +74,7 @@ class RunListView {
     this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
     this.opening = new Opening(this.model, this.root);
     this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs(KEYS));
-    this.root.append(this.live, this.buildTitle(), this.buildControls(), this.help, this.buildGrid(), this.buildFoot());
+    this.root.append(this.live, this.buildTitle(), this.buildControls(), this.help, this.buildList(), this.buildFoot());
     el.append(this.root);
   }
 
@@ -107,16 +107,15 @@ class RunListView {
     return make("div", "ws-controls ws-filters", this.search, Object.values(this.fields), button("ws-button", "Keys (?)", "?", () => this.toggleHelp()));
   }
 
-  buildGrid() {
-    this.heads = COLUMNS.map(([name, label, title]) => make("span", `rl-h rl-${name}`, { role: "columnheader" },
-      button("rl-sort", `Sort by ${name}${title ? `: ${title}` : ""}`, label || "", () => this.sortBy(name))));
-    const head = make("div", "ws-head rl-cols", { role: "row" }, make("span", "", { role: "columnheader", "aria-label": "marked" }), this.heads,
-      make("span", "rl-says", { role: "columnheader" }, "outcome"));
+  buildList() {
+    this.heads = COLUMNS.map(([name, label]) => button(`rl-sort rl-${name}`, "", label, () => this.sortBy(name)));
+    const head = make("div", "ws-head rl-cols", { role: "group", "aria-label": "Sort" }, make("span"), this.heads, make("span", "rl-says", { "aria-hidden": "true" }, "outcome"));
     this.spacer = make("div", "ws-spacer", { role: "none" });
-    this.list = make("div", "ws-list rl-list", { role: "rowgroup", onscroll: () => this.drawSoon(), onclick: (event) => this.clicked(event), ondblclick: () => this.enter() }, this.spacer);
+    this.list = focusable(make("div", "ws-list rl-list", {
+      role: "listbox", "aria-label": "Runs", onscroll: () => this.drawSoon(), onclick: (event) => this.clicked(event), ondblclick: () => this.enter(),
+    }, this.spacer), 0);
     this.empty = make("p", "ws-note rl-empty", { hidden: "" });
-    this.grid = focusable(make("div", "rl-grid", { role: "grid", "aria-label": "Runs", "aria-colcount": COLUMNS.length + 2 }, head, this.list), 0);
-    return make("div", "rl-body", this.grid, this.empty);
+    return make("div", "rl-body", head, this.list, this.empty);
   }
 
   buildFoot() {
@@ -132,7 +131,7 @@ class RunListView {
       "change:words": refilter, "change:status": refilter, "change:agent": refilter, "change:detector": refilter, "change:sort": refilter, "change:group": refilter,
       "msg:custom": (answer) => this.opening.answered(answer),
     });
-    listenToKeys(this.root, this.grid, (event) => this.key(event));
+    listenToKeys(this.root, this.list, (event) => this.key(event));
     this.resized = new ResizeObserver(() => this.drawSoon());
     this.resized.observe(this.list);
     this.at = this.runs.rowOf.get(this.model.get("run_id")) ?? 0;
@@ -211,7 +210,6 @@ class RunListView {
     this.shown = this.group ? unfolded() : this.rows;
     this.place = new Map(this.shown.map((item, place) => [item, place]));
     this.spacer.style.height = `${this.shown.length * ROW}px`;
-    this.grid.setAttribute("aria-rowcount", this.shown.length + 1);
     this.tellCount();
   }
 
@@ -310,10 +308,13 @@ class RunListView {
   }
 
   drawHeads(sort) {
-    for (const [place, [name, label]] of COLUMNS.entries()) {
-      const way = sort === name ? "ascending" : sort === `-${name}` ? "descending" : "none";
-      this.heads[place].setAttribute("aria-sort", way);
-      this.heads[place].firstChild.textContent = `${label}${{ ascending: " ↑", descending: " ↓", none: "" }[way]}` || "•";
+    for (const [place, [name, label, title]] of COLUMNS.entries()) {
+      const [arrow, way] = { [name]: [" ↑", ", sorted upwards"], [`-${name}`]: [" ↓", ", sorted downwards"] }[sort] ?? ["", ""];
+      const head = this.heads[place];
+      head.textContent = `${label}${arrow}`;
+      head.title = `Sort by ${label}${way}${title ? `: ${title}` : ""}`;
+      head.setAttribute("aria-label", head.title);
+      head.setAttribute("aria-pressed", String(Boolean(way)));
     }
   }
 
@@ -336,13 +337,13 @@ class RunListView {
   drawRows() {
     const marked = new Set(this.model.get("marked"));
     const [first, last] = inSight(this.list, ROW, this.shown.length);
-    placeRows(this.list, this.spacer, this.shown.slice(first, last).map((item, offset) => this.drawItem(item, first + offset, marked)), this.grid);
+    placeRows(this.list, this.spacer, this.shown.slice(first, last).map((item, offset) => this.drawItem(item, first + offset, marked)));
   }
 
   drawItem(item, place, marked) {
     const group = typeof item === "string";
     const element = make("div", `ws-row ${group ? "rl-group" : `rl-cols ws-${statusOf(this.runs, item)}`}`, {
-      role: "row", id: `${this.id}-${place}`, "data-place": place, "aria-rowindex": place + 2, "aria-selected": String(item === this.at), "aria-label": this.sentence(item),
+      role: "option", id: `${this.id}-${place}`, "data-place": place, "aria-posinset": place + 1, "aria-setsize": this.shown.length, "aria-selected": String(item === this.at), "aria-label": this.sentence(item),
     }, group ? this.drawGroup(item) : this.drawCells(item, marked));
     element.style.transform = `translateY(${place * ROW}px)`;
     return element;
@@ -350,7 +351,7 @@ class RunListView {
 
   drawGroup(name) {
     const { rows, failed } = this.groups.get(name);
-    return make("span", "rl-group-cell", { role: "gridcell" }, make("span", "ws-twisty", this.folded.has(name) ? "▸" : "▾"), bdi(name, "rl-group-name", { title: name }),
+    return make("span", "rl-group-cell", make("span", "ws-twisty", this.folded.has(name) ? "▸" : "▾"), bdi(name, "rl-group-name", { title: name }),
       muted(plural(rows.length, "run")), failed > 0 && make("span", "ws-status ws-error", `✕ ${number(failed)}`));
   }
 
@@ -358,7 +359,7 @@ class RunListView {
     const { runs } = this;
     const id = runs.ids[row];
     const status = statusOf(runs, row);
-    const cell = (name, title, ...content) => make("span", `rl-${name}`, { role: "gridcell", title }, content);
+    const cell = (name, title, ...content) => make("span", `rl-${name}`, { title }, content);
     const says = runs.says[row];
     return [
       cell("mark", marked.has(id) ? "marked for a comparison" : null, marked.has(id) && "◉"),
@@ -379,7 +380,7 @@ class RunListView {
   measure(name, text, value) {
     const bar = make("span", "rl-bar", { "aria-hidden": "true" });
     bar.style.width = `${value === null || !this.runs.most[name] ? 0 : (value / this.runs.most[name]) * 100}%`;
-    return make("span", `rl-${name} rl-measure`, { role: "gridcell", title: value === null ? "not recorded" : null }, bar, make("span", "rl-number", text));
+    return make("span", `rl-${name} rl-measure`, { title: value === null ? "not recorded" : null }, bar, make("span", "rl-number", text));
   }
 
   drawFindings(row) {
@@ -387,13 +388,13 @@ class RunListView {
     const severity = worstOf(this.runs, row);
     const shown = names === null ? muted("not examined") : names.length ? [
       make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${number(this.runs.findings[row])}`), " ", bdi(names.join(", "))] : muted("–");
-    return make("span", "rl-findings", { role: "gridcell", title: names?.join(", ") || null }, shown);
+    return make("span", "rl-findings", { title: names?.join(", ") || null }, shown);
   }
 
   clicked(event) {
     const element = event.target.closest("[data-place]");
     if (!element) return;
-    this.grid.focus({ preventScroll: true });
+    this.list.focus({ preventScroll: true });
     const item = this.shown[Number(element.dataset.place)];
     if (typeof item === "string") return this.toggle(item);
     this.choose(item);
@@ -406,16 +407,16 @@ class RunListView {
   key(event) {
     const { target, key } = event;
     if (target === this.search) return this.searchKey(key);
-    if (target.matches("select")) return key === "Escape" ? () => this.grid.focus() : undefined;
-    if (target !== this.grid && ["Enter", " "].includes(key)) return undefined;
+    if (target.matches("select")) return key === "Escape" ? () => this.list.focus() : undefined;
+    if (target !== this.list && ["Enter", " "].includes(key)) return undefined;
     return this.listKey(key);
   }
 
   searchKey(key) {
     return {
-      Escape: () => { setTrait(this.model, "words", ""); this.refilter(); this.grid.focus(); },
-      Enter: () => { this.grid.focus(); if (!this.place.has(this.at)) this.choose(this.shown[0]); },
-      ArrowDown: () => { this.grid.focus(); if (!this.place.has(this.at)) this.choose(this.shown[0]); },
+      Escape: () => { setTrait(this.model, "words", ""); this.refilter(); this.list.focus(); },
+      Enter: () => { this.list.focus(); if (!this.place.has(this.at)) this.choose(this.shown[0]); },
+      ArrowDown: () => { this.list.focus(); if (!this.place.has(this.at)) this.choose(this.shown[0]); },
     }[key];
   }
 
@@ -429,7 +430,7 @@ class RunListView {
       Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)), Enter: () => this.enter(), c: () => this.mark(),
       e: () => this.next(failed, 1), E: () => this.next(failed, -1), n: () => this.next(found, 1), N: () => this.next(found, -1),
       g: () => this.cycle(), ArrowLeft: () => this.foldHere(true), ArrowRight: () => this.foldHere(false), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(),
-      "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(), Escape: () => { this.help.hidden = true; this.grid.focus(); },
+      "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(), Escape: () => { this.help.hidden = true; this.list.focus(); },
     }[key];
   }
 
