@@ -59,7 +59,9 @@ from workbench.replay.wishes import Wish, checked
 from workbench.report import Report, ReportError, audit_report, run_report, save, static, store_report
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
+from workbench.report.markup import visible
 from workbench.report.reference import Reference
+from workbench.report.static.fragments import lines_html
 from workbench.report.verification import Unsupported, check
 from workbench.sharing import Shared, share
 from workbench.source import Source
@@ -970,17 +972,24 @@ class Backtested:
 
 
 class Ingested:
-    """What came of an ingest, shown as text."""
+    """What came of an ingest, shown as lines."""
 
     def __init__(self, summary: Summary) -> None:
         self.summary = summary
 
     def __repr__(self) -> str:
+        return visible("\n".join(self._lines))
+
+    def _repr_html_(self) -> str:
+        return lines_html(self._lines)
+
+    @property
+    def _lines(self) -> list[str]:
         files = sum(file.collector is not None for file in self.summary.files)
         lines = [f"{files} files read, {len(self.summary.runs)} runs new or changed, {self.summary.skipped} skipped"]
         if self.summary.redacted:
             lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
-        return "\n".join([*lines, *self.summary.skips_told()])
+        return [*lines, *self.summary.skips_told()]
 
 
 Incident = Investigation[RecordedRun, Detected]

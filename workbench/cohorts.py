@@ -16,6 +16,7 @@ from typing import TypeVar
 from workbench.calls import MAX_DEPTH
 from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, effects_of
 from workbench.model import Json, Run
+from workbench.shown import Shown
 
 WORDED = 4
 """A text of more words is worded, not identifying."""
@@ -70,7 +71,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Shown):
     """What a cohort of runs does. Build it with `Baseline.of`."""
 
     profiles: tuple[Profile, ...]

@@ -22,6 +22,7 @@ from workbench.plugins import Collector, Input, accepting, collector_of, collect
 from workbench.project import tool_classes
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, dialect_of
+from workbench.shown import Shown
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Pending, Store, Touch
 
@@ -161,7 +162,7 @@ def _fewer_collections() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Renormalised:
+class Renormalised(Shown):
     """What came of deriving every run anew: how many there are, those that changed or are new, and those that are no runs of their own any more."""
 
     runs: int

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from workbench.checklist import Capability, Item
+from workbench.shown import Shown
 
 Json = Any
 """Whatever `json.loads` can return. Trace content is data: nothing here is ever imported, unpickled or evaluated."""
@@ -48,7 +49,7 @@ _set = object.__setattr__
 _NOTHING_SET: set[str] = set()  # shared: a frozen value never says which of its fields were given
 
 
-class Value(BaseModel):
+class Value(Shown, BaseModel):
     """Base of all values: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select, update
 
+from workbench.shown import Shown
 from workbench.store import contents
 from workbench.store.contents import PAYLOAD, batched
 from workbench.store.payloads import pointed_at
@@ -31,7 +32,7 @@ class DeletionError(ValueError):
 
 
 @dataclass
-class Deleted:
+class Deleted(Shown):
     """What went: runs, rows by table, payloads and their bytes, files; `payloads_kept` is what other runs use too."""
 
     runs: tuple[str, ...]

@@ -32,6 +32,12 @@ def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: 
     return visible("\n".join([title, *(f"  {one}" for one in says), *(f"  {one}" for one in lines), *rest(len(rows))]))
 
 
+def lines_html(lines: Sequence[str]) -> Markup:
+    """Sentences below each other, the first as a heading."""
+    first, *others = lines
+    return element("div", element("b", first), *(element("div", one) for one in others))
+
+
 def heading(title: str, status: str, facts: list[str]) -> Markup:
     """What it is, how it ended, and what else is known of it."""
     return element("div", element("b", title), " ", badge(status, STATUS_TONE[status]), quiet(" · ".join(facts)))
