@@ -17,12 +17,13 @@ from tests.test_incident import incident
 from tests.test_report import HOSTILE, Page, hostile_audit, hostile_comparison, hostile_finding, hostile_reports, hostile_run, words
 from workbench.audit import Audit, audit
 from workbench.backtest import STOPS, Backtest
-from workbench.bench import Audited, Backtested, Detected, Ingested
+from workbench.bench import Audited, Backtested, Ingested
 from workbench.calibration import Calibration
 from workbench.cohorts import Baseline
 from workbench.collection import FileSummary, Renormalised, Summary
 from workbench.compared import Compared
 from workbench.controls import Outcome
+from workbench.detected import Desk, Detected, Findings
 from workbench.detection import Detection
 from workbench.habits import Calibrated, Flowchart
 from workbench.incident import Incident
@@ -35,6 +36,7 @@ from workbench.replay.sweeps import Cell
 from workbench.report import Report, store_report
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
+from workbench.report.markup import STILL
 from workbench.shown import Shown
 from workbench.store import Deleted
 from workbench.swept import Repetition, Swept
@@ -66,6 +68,10 @@ def forecast(text: str = "") -> Forecast:
     return Forecast(run_id=text, at=0, change=Change(), live=(text,), kept=0, steps=steps, tools=tools, risk=text, level="process", lacks=text)
 
 
+def findings(found: list[Finding]) -> Findings:
+    return Findings(found, [], Desk(list, None, None))  # type: ignore[arg-type]  # nobody reviews or opens them here
+
+
 def bare() -> Run:
     return Run(run_id="bare")
 
@@ -85,7 +91,8 @@ def hostile() -> dict[type, object]:
         Run: run, Comparison: comparison, Receipt: stopped, Audit: hostile_audit(run), Report: hostile_reports()["incident"], Incident: told_of,
         Finding: found, Verdict: verdict_of(run, [found]), Neighbours: neighbours_of(run, 2, Baseline.of([run])), Baseline: Baseline.of([run]),
         Deleted: Deleted((HOSTILE,), {HOSTILE: 1}, files=(HOSTILE,)), Renormalised: Renormalised(1, (HOSTILE,), (HOSTILE,)),
-        Detected: Detected([found], [], Detection()), Compared: Compared(run, hostile_run("other")), Audited: Audited(hostile_audit(run), lambda _: iter(())),
+        Findings: findings([found]), Detected: Detected(findings([found]), Detection()), Compared: Compared(run, hostile_run("other")),
+        Audited: Audited(hostile_audit(run), lambda _: iter(())),
         Backtested: Backtested([Backtest(HOSTILE, stops, {HOSTILE: 1})]), Ingested: Ingested(told), Swept: swept, RunCassette: RunCassette(played),
         Investigation: Investigation(None, told_of), Flowchart: Flowchart(paths_of([run]), HOSTILE),  # type: ignore[arg-type]  # it is not asked
         Foreseen: Foreseen(forecast(HOSTILE)),
@@ -101,7 +108,8 @@ def empty() -> dict[type, object]:
     return {
         Run: run, Comparison: both, Receipt: receipt(""), Audit: audit([], {}), Report: store_report([], [], []), Incident: told_of,
         Verdict: verdict_of(run), Neighbours: Neighbours(run_id="bare", step=0, after="(start)", chosen="(end)", counts={}), Baseline: Baseline.of([run]),
-        Deleted: Deleted(()), Renormalised: Renormalised(0, (), ()), Detected: Detected([], [], Detection()), Compared: Compared(run, run),
+        Deleted: Deleted(()), Renormalised: Renormalised(0, (), ()), Findings: findings([]), Detected: Detected(findings([]), Detection()),
+        Compared: Compared(run, run),
         Audited: Audited(audit([], {}), lambda _: iter(())), Backtested: Backtested([]), Ingested: Ingested(Summary()),
         Swept: Swept(run, Outcome("outcome", lambda _: True), []), RunCassette: RunCassette(Cassette(run_id="bare")),
         Investigation: Investigation(None, told_of),  # type: ignore[arg-type]  # as above
@@ -150,7 +158,9 @@ def test_every_view_is_escaped_static_html_with_a_text_twin(make: Callable[[], d
         fragment, text = shown(value)
         page = Page(fragment)
         assert {tag for tag, _ in page.elements} <= KEPT, type(value)
-        assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open"}, type(value)
+        assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open", "class"}, type(value)
+        assert fragment.startswith(f'<div class="{STILL}">'), type(value)
+        assert set(page.attributes("class")) == {STILL}
         assert not [style for style in page.attributes("style") if "var(" in style or "url(" in style or "position" in style]
         assert page.open == []
         assert text.strip()

@@ -16,7 +16,12 @@ def literal(value: Json) -> str:
 
 def text_literal(text: str) -> str:
     """Text in double quotes where that needs no escapes, else as `ascii` has it, so that no character of it can end the literal or hide in it."""
-    return f'"{text}"' if text.isprintable() and not {'"', "\\"} & set(text) else ascii(text)
+    return f'"{text}"' if is_plain(text) else ascii(text)
+
+
+def is_plain(text: str) -> bool:
+    """Whether double quotes around a text are all it takes to make a literal of it."""
+    return text.isprintable() and not {'"', "\\"} & set(text)
 
 
 def _literal(value: Json, depth: int) -> str:

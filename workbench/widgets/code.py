@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from workbench.literals import is_plain
+from workbench.literals import literal as value
+from workbench.literals import text_literal as literal
 from workbench.model import Finding, Json
+
+__all__ = ["called", "forking", "is_plain", "literal", "opening", "value"]
 
 OF_TOOLS = ("$.result", "$.error", "$.tool_call")
 """Where evidence points that is of a tool call."""
-
-
-def literal(text: str) -> str:
-    """Text as a Python literal in double quotes where that needs no escapes, else as `ascii` has it: pasted, it is always just a string."""
-    return f'"{text}"' if is_plain(text) else ascii(text)
-
-
-def is_plain(text: str) -> bool:
-    """Whether double quotes around a text are all it takes to make a literal of it."""
-    return text.isprintable() and not {'"', "\\"} & set(text)
 
 
 def opening(run_id: str) -> str:
@@ -37,12 +32,3 @@ def forking(finding: Finding) -> str:
 def called(name: str, *given: Json, **named: Json) -> str:
     """A call as a line of code: `bench.run("r1").fork(3, live=["model"])`."""
     return f"{name}({', '.join([*map(value, given), *(f'{key}={value(one)}' for key, one in named.items())])})"
-
-
-def value(of: Json) -> str:
-    """A value of JSON as a Python literal, its texts as `literal` has them."""
-    if isinstance(of, str):
-        return literal(of)
-    if isinstance(of, dict):
-        return f"{{{', '.join(f'{literal(str(key))}: {value(one)}' for key, one in of.items())}}}"
-    return f"[{', '.join(map(value, of))}]" if isinstance(of, list | tuple) else repr(of)

@@ -35,7 +35,7 @@ def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: 
 def lines_html(lines: Sequence[str]) -> Markup:
     """Sentences below each other, the first as a heading."""
     first, *others = lines
-    return element("div", element("b", first), *(element("div", one) for one in others))
+    return still(element("b", first), *(element("div", one) for one in others))
 
 
 def heading(title: str, status: str, facts: list[str]) -> Markup:

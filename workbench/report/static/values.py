@@ -15,7 +15,7 @@ from workbench.incident import Incident
 from workbench.model import Comparison, Finding, Json, Receipt, Run, canonical
 from workbench.neighbours import Neighbours
 from workbench.report.contents import Report
-from workbench.report.markup import element, visible
+from workbench.report.markup import element, still, visible
 from workbench.report.quantities import DASH, line, plural
 from workbench.report.static.audits import audit_html, audit_text
 from workbench.report.static.comparisons import comparison_html, comparison_text
@@ -36,7 +36,7 @@ def html_of(value: object) -> str:
     """A value as HTML."""
     title, facts = told(value)
     table = table_of(("", ""), facts, [""] * len(facts)) if facts else quiet("nothing")
-    return element("div", element("b", title), table)
+    return still(element("b", title), table)
 
 
 @singledispatch
