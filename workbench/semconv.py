@@ -4,7 +4,7 @@ A convention is one file in `conventions/`, and no Python: how to recognise it, 
 stands, as the sources of `workbench.reading.decoders` spell it.
 
 Recognition is per span, since one trace mixes conventions. Of all conventions a span speaks, in order of rank, the first source with a value
-wins, and `provenance` says which it was.
+wins, and `provenance` says which it was. What no convention can tell the kind of is read by its words, as `workbench.reading.unfamiliar` does it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, get_args
 from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
+from workbench.reading.unfamiliar import BY_WORDS, may_tell, read_words
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "parse_convention", "read"]
 
@@ -46,12 +47,19 @@ def read(span: Span) -> Reading:
     shape = _shape_of(span)
     values = Values(span)
     kind, told_by = _kind(_rules(*shape), values)
+    told = read_words(span) if told_by is None and may_tell(span) else None
+    if told is not None:
+        kind, told_by = told.kind, told.told_by
     provenance = {} if told_by is None else {"kind": told_by}
     found: dict[str, Json] = {}
     for field, made_of, source, told_by in _asked(*shape, kind):
         if field not in found and (recorded := values.of(source)) is not None and (value := made_of(recorded)) is not None:
             found[field] = value
             provenance[field] = told_by
+    for field, recorded, key in told.fields if told is not None else ():
+        if field not in found and (value := FIELDS[field](recorded)) is not None:
+            found[field] = value
+            provenance[field] = f"{BY_WORDS}{key}"
     return _reading(kind, found, provenance, _failure(span))
 
 
@@ -77,12 +85,8 @@ class Reader:
 
 
 def conversation_of(span: Span) -> str | None:
-    """The conversation a span belongs to, as `read` finds it, without reading anything else."""
-    shape = _shape_of(span)
-    values = Values(span)
-    kind, _ = _kind(_rules(*shape), values)
-    sources = (source for field, _, source, _ in _asked(*shape, kind) if field == "conversation_id")
-    return next((found for source in sources if (found := _text(values.of(source))) is not None), None)
+    """The conversation a span belongs to, as `read` finds it."""
+    return read(span).conversation_id
 
 
 def dialect_of(span: Span) -> str | None:
@@ -240,6 +244,11 @@ class Failure:
 
 
 WELL = Failure()
+PAUSE = re.compile(
+    r"^(?!Keyboard|Thread)\w*Interrupt(?!ed)|(Approval|Confirmation|Human\w*|UserInput)(Is)?(Required|Needed|Pending|Requested)|(Agent|Graph|Run|Workflow)(Paused|Suspended)"
+)
+HANDOFF = re.compile(r"Hand_?[oO]ff(?!.*(Error|Failed|Failure))")
+"""Names of exceptions that are a pause for a person, or a handoff, in whichever framework; conventions name those that don't sound so."""
 
 
 def _failure(span: Span) -> Failure:
@@ -247,8 +256,9 @@ def _failure(span: Span) -> Failure:
         return WELL
     kind, message = _raised(span)
     pauses, handoffs = _signals()
-    if kind in pauses or kind in handoffs:
-        return Failure(interrupted=True, handoff=kind in handoffs)
+    hands_over = kind in handoffs or bool(HANDOFF.search(kind))
+    if kind in pauses or hands_over or PAUSE.search(kind):
+        return Failure(interrupted=True, handoff=hands_over)
     if span.status == "error" or (span.status == "unset" and ERROR_TYPE in span.attributes):
         return Failure(error=": ".join(part for part in (kind, message) if part) or "failed, with no message recorded")
     return Failure()

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from workbench.model import Reading, Span
 from workbench.normalise.lineage import Readings, task_of
+from workbench.reading.unfamiliar import BY_EVIDENCE, BY_WORDS
 
 CALLS = frozenset(("model", "tool", "retrieval", "human"))
 Key = tuple[str, str]
@@ -117,11 +118,24 @@ class Forest:
 
     def _repeats(self, node: Node) -> bool:
         if node.reading.kind == "model":
-            return next(self.described_again(node), None) is not None
+            return next(self.described_again(node), None) is not None or self._sums_up(node)
         if node.reading.kind == "tool":
             above = next((above for above in self.above(node) if above.reading.kind in WALLS or above.reading.kind == "model"), None)
             return above is not None and above.reading.kind == "tool" and _same_tool(above, node)
         return False
+
+    def _sums_up(self, node: Node) -> bool:
+        """Whether what no convention knows only sounds like a model call: there are calls below it, or others that a convention does know."""
+        told_by = node.reading.provenance.get("kind", "")
+        if not told_by.startswith((BY_WORDS, BY_EVIDENCE)):
+            return False
+        return any(below.reading.kind == "model" for below in self.below(node)) or (told_by.startswith(BY_EVIDENCE) and self._models_known)
+
+    @cached_property
+    def _models_known(self) -> bool:
+        """Whether a convention knows of a model call here."""
+        models = (node.reading.provenance.get("kind", "") for node in self.nodes.values() if node.reading.kind == "model")
+        return any(told_by and not told_by.startswith((BY_WORDS, BY_EVIDENCE)) for told_by in models)
 
     @cached_property
     def agents(self) -> frozenset[str]:

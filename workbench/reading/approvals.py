@@ -21,9 +21,14 @@ IDS = ("approvalId", "approval_request_id", "approval_id", "id")
 VERDICTS = ("approved", "approve", "confirmed")
 
 
+def type_of(block: Json) -> str:
+    """What a block says it is, empty where it doesn't; whatever stands there, it comes as text."""
+    return str(block.get("type") or "") if isinstance(block, dict) else ""
+
+
 def is_approval(block: Json) -> bool:
     """Whether a block of a message is a question to a person or the answer, and so no call and no text."""
-    return isinstance(block, dict) and (block.get("type") in PARTS or block.get("name") == CONFIRMATION)
+    return isinstance(block, dict) and (type_of(block) in PARTS or block.get("name") == CONFIRMATION)
 
 
 def approval_of(block: Json) -> Approval | None:
@@ -38,12 +43,12 @@ def approval_of(block: Json) -> Approval | None:
     call = block.get("function_call") or block.get("toolCall") or block
     call_id = block.get("toolCallId") or (call.get("call_id") if isinstance(call, dict) else None)
     known = _call(call if isinstance(call, dict) else {}) | {"call_id": None if call_id is None else str(call_id)}
-    return Approval(approval_id=identity, approved=_verdict(block) if block["type"] in ANSWERS else None, reason=_reason(block), **known)
+    return Approval(approval_id=identity, approved=_verdict(block) if type_of(block) in ANSWERS else None, reason=_reason(block), **known)
 
 
 def _confirmation(identity: str, block: Fields) -> Approval:
     """ADK asks by a call of a tool of its own, whose argument is the call that waits, and is answered by that tool's response."""
-    if block.get("type") in CALLS:
+    if type_of(block) in CALLS:
         given = _object(block.get("args", block.get("arguments")))
         original: Fields = next((given[key] for key in ORIGINAL if isinstance(given.get(key), dict)), {})
         call_id = original.get("id")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from workbench.model import Approval, Json, Message, Tokens, ToolCall, canonical
-from workbench.reading.approvals import PARTS, approval_of, is_approval
+from workbench.reading.approvals import PARTS, approval_of, is_approval, type_of
 from workbench.reading.documents import Item, parse_json
 
 Fields = dict[str, Json]
@@ -29,6 +29,10 @@ ROLES: dict[str, Role] = {
 TEXT = frozenset({"text", "input_text", "output_text"})
 REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
 CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
+CALLED = ("name", "toolName", "tool_name", "functionName", "function_name")
+GIVEN = ("args", "arguments", "input", "toolInput", "tool_input", "parameters", "params")
+CALL_IDS = ("call_id", "callId", "id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "ref")
+"""How a call's parts are spelled, the most telling first."""
 RESPONSES = frozenset({"tool_call_response", "tool_result", "tool-result"})
 ENVELOPES = {
     **dict.fromkeys(("toolUse", "function_call", "functionCall", "toolRequest"), "tool_call"),
@@ -110,9 +114,9 @@ def fields_of(value: Json) -> Fields | None:
 
 def _item(value: Fields) -> Fields | None:
     """The message that an item of OpenAI's Responses API amounts to where it is no message itself: a call, its output, a thought."""
-    kind = None if "role" in value else value.get("type")
+    kind = None if "role" in value else type_of(value)
     if kind in PARTS:
-        return {"role": "assistant" if str(kind).endswith("request") else "user", "content": [value]}
+        return {"role": "assistant" if kind.endswith("request") else "user", "content": [value]}
     if kind == "function_call":
         return {"role": "assistant", "content": [value]}
     if kind == "function_call_output":
@@ -130,11 +134,11 @@ def tool_call_of(value: Json) -> ToolCall | None:
         value = inner
     function = value.get("function")
     inner = {**value, **function} if isinstance(function, dict) else value
-    name = inner.get("name") or inner.get("toolName") or (function if isinstance(function, str) else None)
+    name = next((inner[key] for key in CALLED if inner.get(key)), None) or (function if isinstance(function, str) else None)
     if not isinstance(name, str):
         return None
-    given = next((inner[key] for key in ("args", "arguments", "input") if key in inner), None)
-    call_id = inner.get("call_id") or next((inner[key] for key in ("id", "toolCallId", "toolUseId", "ref") if inner.get(key)), None)
+    given = next((inner[key] for key in GIVEN if key in inner), None)
+    call_id = next((inner[key] for key in CALL_IDS if inner.get(key)), None)
     arguments = arguments_of(given)
     raw = None if arguments is not None or given is None else given if isinstance(given, str) else canonical(given)
     return ToolCall(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
@@ -274,8 +278,8 @@ def _message(fields: Fields) -> Message:
 def _split(fields: Fields) -> Iterator[Message]:
     """One message for each tool response inside, and one for the rest where there is any."""
     blocks = list(_blocks(fields))
-    responses = [block for block in blocks if _type(block) in RESPONSES and not is_approval(block)]
-    rest = [block for block in blocks if _type(block) not in RESPONSES or is_approval(block)]
+    responses = [block for block in blocks if type_of(block) in RESPONSES and not is_approval(block)]
+    rest = [block for block in blocks if type_of(block) not in RESPONSES or is_approval(block)]
     if not responses:
         yield _message(fields)
         return
@@ -293,9 +297,7 @@ def _blocks(fields: Fields) -> Iterator[Json]:
         inner = block.get("message_content") if isinstance(block, dict) else None
         if isinstance(inner, dict):
             yield inner
-        elif (
-            isinstance(block, dict) and block.get("type") not in PARTS and (name := next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None))
-        ):
+        elif (name := _envelope(block)) is not None:
             yield _typed(block[name], ENVELOPES[name])
         elif isinstance(said := block.get("content", block.get("text")) if isinstance(block, dict) else block, str) and said.startswith(DUMPED_CALL):
             yield _dumped(said) or block
@@ -305,7 +307,7 @@ def _blocks(fields: Fields) -> Iterator[Json]:
 
 def _envelope(block: Json) -> str | None:
     """The key a block without a type is wrapped in. An approval holds the call that waits, and is no call."""
-    if not isinstance(block, dict) or block.get("type") in PARTS:
+    if not isinstance(block, dict) or type_of(block) in PARTS:
         return None
     return next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)
 
@@ -326,17 +328,13 @@ def _typed(inside: Fields, kind: str) -> Fields:
     return {**inside, "type": kind}
 
 
-def _type(block: Json) -> str:
-    return str(block.get("type", "")) if isinstance(block, dict) else ""
-
-
 def _text(block: Json) -> str:
     """What a block says as text; for an image and its like only that it was there."""
     if isinstance(block, str):
         return block
     if not isinstance(block, dict):
         return canonical(block)
-    kind = _type(block)
+    kind = type_of(block)
     if kind in REASONING or kind in CALLS or is_approval(block):
         return ""
     said = next((block[key] for key in ("text", "response", "output", "result", "content") if block.get(key) is not None), None)
@@ -358,12 +356,12 @@ def _said(value: Json) -> str:
 
 def _calls(fields: Fields, blocks: list[Json]) -> tuple[ToolCall, ...]:
     """The calls a message asks for: those in its own list, else those among its blocks."""
-    listed: Iterable[Json] = [*_list(fields.get("tool_calls")), *_list(fields.get("invalid_tool_calls"))]
+    listed: Iterable[Json] = [*_list(fields.get("tool_calls", fields.get("toolCalls"))), *_list(fields.get("invalid_tool_calls"))]
     if not listed and isinstance(additional := fields.get("additional_kwargs"), dict):
         listed = _list(additional.get("tool_calls"))
     if not listed and isinstance(fields.get("function_call"), dict):
         listed = [fields["function_call"]]
-    listed = listed or [block for block in blocks if _type(block) in CALLS and not is_approval(block)]
+    listed = listed or [block for block in blocks if type_of(block) in CALLS and not is_approval(block)]
     return tuple(call for item in listed if (call := tool_call_of(item)) is not None)
 
 
@@ -373,7 +371,7 @@ def _approvals(blocks: list[Json]) -> tuple[Approval, ...]:
 
 def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
     """What the model thought before it answered, where the provider lets it be seen."""
-    thought = [block.get(key) for block in blocks if _type(block) in REASONING for key in ("reasoning", "thinking", "text", "content", "reasoning_content")]
+    thought = [block.get(key) for block in blocks if type_of(block) in REASONING for key in ("reasoning", "thinking", "text", "content", "reasoning_content")]
     additional = fields.get("additional_kwargs")
     sources = [fields, additional] if isinstance(additional, dict) else [fields]
     thought += [source.get(key) for source in sources for key in ("reasoning_content", "reasoning")]
@@ -383,7 +381,7 @@ def _reasoning(fields: Fields, blocks: list[Json]) -> str | None:
 def _response_id(blocks: list[Json], fields: Fields) -> Json:
     """Which call a tool message answers, where only its block or its own id says so."""
     names = ("id", "tool_use_id", "toolUseId", "toolCallId", "ref")
-    ids = [next((block[key] for key in names if block.get(key)), None) for block in blocks if _type(block) in RESPONSES]
+    ids = [next((block[key] for key in names if block.get(key)), None) for block in blocks if type_of(block) in RESPONSES]
     return ids[0] if ids else fields.get("id")
 
 
