@@ -297,7 +297,7 @@ def _blocks(fields: Fields) -> Iterator[Json]:
         inner = block.get("message_content") if isinstance(block, dict) else None
         if isinstance(inner, dict):
             yield inner
-        elif (name := _envelope(block)) is not None:
+        elif isinstance(block, dict) and (name := _envelope(block)) is not None:
             yield _typed(block[name], ENVELOPES[name])
         elif isinstance(said := block.get("content", block.get("text")) if isinstance(block, dict) else block, str) and said.startswith(DUMPED_CALL):
             yield _dumped(said) or block
