@@ -10,17 +10,27 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, TypedDict
 
 import httpx
 import requests
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware, ToolCallLimitMiddleware, after_model, before_model, dynamic_prompt
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    PIIMiddleware,
+    ToolCallLimitMiddleware,
+    after_model,
+    before_model,
+    dynamic_prompt,
+)
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
@@ -30,6 +40,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
 from langgraph.types import Command, RetryPolicy, Send, interrupt
+from pydantic import BaseModel
 
 from tests.replay_agents import really
 
@@ -230,9 +241,9 @@ def stroll(state: State) -> State:
     return {"cities": [f"strolled {state['city']} {uuid.uuid4()}"]}
 
 
-def _fanned(work: Any) -> Any:
+def _fanned(work: Any, retry: RetryPolicy | None = None) -> Any:
     builder = StateGraph(State)
-    builder.add_node("visit", work)
+    builder.add_node("visit", work, retry_policy=retry)
     builder.add_node("gather", lambda state: {"said": " and ".join(state["cities"])})
     builder.add_conditional_edges(START, fan, ["visit"])
     builder.add_edge("visit", "gather")
@@ -490,6 +501,132 @@ def created(*turns: list[tuple[str, dict[str, Any]]], tools: Any = (book,), midd
     return create_agent(Scripted(turns=turns), list(tools), middleware=list(middleware))
 
 
+class Plan(BaseModel):
+    """What an agent answers with, of a type of its own that no schema of the state names."""
+
+    city: str
+    nights: int = 2
+
+
+@tool
+def ask_agent(city: str) -> str:
+    """An agent that is a tool."""
+    return str(created([("book", {"city": city})]).invoke({"messages": [("user", city)]})["messages"][-1].text)
+
+
+@tool
+def ask_model(city: str) -> str:
+    """A tool that asks a model itself, and does something real."""
+    really(f"ask_model {city}")
+    return str(Scripted().invoke([HumanMessage(f"{city}?")]).text)
+
+
+@tool
+def hand_over(city: str, state: Annotated[dict[str, Any], InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+    """Goes on with another agent, which is given all that was said."""
+    really("hand_over")
+    told = [*state["messages"], ToolMessage("handed over", tool_call_id=tool_call_id)]
+    return Command(goto="second", graph=Command.PARENT, update={"messages": told})
+
+
+def _handing_over() -> Any:
+    builder = StateGraph(State)
+    builder.add_node("first", created([("hand_over", {"city": "Nara"})], tools=(hand_over,)), destinations=("second",))
+    builder.add_node("second", created([], [KYOTO]))
+    builder.add_edge(START, "first")
+    return builder.compile()
+
+
+def leaves(state: State) -> Command[Any]:
+    """Ends the graph that it is in, for a node of the one around."""
+    really("leaves")
+    return Command(goto="note", update={"said": "left"}, graph=Command.PARENT)
+
+
+def _leaving() -> Any:
+    builder = StateGraph(State)
+    builder.add_node("inner", chained(leaves), destinations=("note",))
+    builder.add_node("note", note)
+    builder.add_edge(START, "inner")
+    return builder.compile()
+
+
+def forgets(state: State) -> State:
+    """Removes all but the last two messages, by the ids that LangGraph made up for them."""
+    return {"messages": [RemoveMessage(id=str(one.id)) for one in state["messages"][:-2]]}
+
+
+def _forgetful() -> Any:
+    def think(state: State) -> State:
+        return {"messages": [Scripted(turns=([KYOTO],)).invoke(state["messages"])]}
+
+    builder = StateGraph(State)
+    for name, node in {"think": think, "tools": ToolNode([book]), "forgets": forgets}.items():
+        builder.add_node(name, node)
+    builder.add_edge(START, "think")
+    builder.add_conditional_edges("think", lambda state: "tools" if state["messages"][-1].tool_calls else "forgets")
+    builder.add_edge("tools", "think")
+    return builder.compile()
+
+
+def counts(state: State) -> State:
+    return {"cities": [Scripted().invoke([HumanMessage(f"after {len(state.get('cities', []))}")]).text]}
+
+
+def _nested_keeping(checkpointer: bool) -> Any:
+    """A subgraph that keeps its state from one time to the next, or has none."""
+    builder = StateGraph(State)
+    for name, node in {"counts": counts, "asks": asks}.items() if checkpointer else [("counts", counts)]:
+        builder.add_node(name, node)
+    builder.add_edge(START, "counts")
+    if checkpointer:
+        builder.add_edge("counts", "asks")
+    outer = StateGraph(State)
+    outer.add_node("inner", builder.compile(checkpointer=checkpointer))
+    outer.add_edge(START, "inner")
+    return outer.compile()
+
+
+def again(state: State) -> State:
+    """Fails the first time it is at a city, each of which it writes down before it calls a tool."""
+    really(f"again {state['city']}")
+    if state["city"] not in SEEN:
+        SEEN.add(state["city"])
+        raise ConnectionError("no answer")
+    return {"cities": [book.invoke({"city": state["city"]})]}
+
+
+SEEN: set[str] = set()
+
+
+def _deferring() -> Any:
+    builder = StateGraph(State)
+    for name in ("left", "right", "right2"):
+        builder.add_node(name, lambda state, name=name: {"cities": [book.invoke({"city": name})]})
+    builder.add_node("gather", lambda state: {"said": " ".join(state["cities"])}, defer=True)
+    for one, following in ((START, "left"), (START, "right"), ("right", "right2"), ("left", "gather"), ("right2", "gather")):
+        builder.add_edge(one, following)
+    return builder.compile()
+
+
+def dated(state: State) -> State:
+    """Tells the model what day it is."""
+    return {"messages": [Scripted().invoke([HumanMessage(f"Today is {datetime.now():%A, %B %d, %Y, %H:%M:%S}.")])]}  # as agents do
+
+
+@task
+def think_of(text: str) -> str:
+    return str(Scripted().invoke(text).text)
+
+
+@entrypoint()
+def functional_talk(state: dict[str, Any]) -> dict[str, Any]:
+    """Thinks, asks, thinks of the answer, asks again, books."""
+    first = think_of("one").result()
+    second = think_of(f"two {interrupt({'approve': first})}").result()
+    return {"booked": book.invoke({"city": str(interrupt({"approve": second}))})}
+
+
 # ---- the shapes
 
 
@@ -567,6 +704,19 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "retriever_async": lambda: Shape(chained(reads_later), way="ainvoke"),
     "embeddings": lambda: Shape(chained(embeds)),
     "times_and_ids": lambda: Shape(chained(timed)),
+    "agent_as_a_tool": lambda: Shape(created([("ask_agent", {"city": "Kyoto"})], tools=(ask_agent,))),
+    "model_in_a_tool": lambda: Shape(looping([("ask_model", {"city": "Kyoto"})], tools=(ask_model,))),
+    "hand_over": lambda: Shape(_handing_over()),
+    "leaving_a_subgraph": lambda: Shape(_leaving()),
+    "redacting": lambda: Shape(created([KYOTO], middleware=[PIIMiddleware("email")]), ({"messages": [("user", "mail ada@example.com")]},)),
+    "forgetting": lambda: Shape(_forgetful(), (ASKED, {"messages": [("user", "and Nara")]}, {"messages": [("user", "and Uji")]})),
+    "structured": lambda: Shape(create_agent(Scripted(turns=([KYOTO], [("Plan", {"city": "Kyoto"})])), [book], response_format=ToolStrategy(Plan))),
+    "subgraph_that_keeps": lambda: Shape(_nested_keeping(True), (ASKED, YES, {"messages": [("user", "again")]}, YES)),
+    "subgraph_without_checkpoints": lambda: Shape(_nested_keeping(False), (ASKED, {"messages": [("user", "again")]})),
+    "sends_that_retry": lambda: Shape(_fanned(again, RetryPolicy(initial_interval=0.001, jitter=False))),
+    "deferred": lambda: Shape(_deferring()),
+    "functional_talk": lambda: Shape(functional_talk, ({"city": "Kyoto"}, YES, Command(resume="Nara"))),
+    "dated": lambda: Shape(chained(dated)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
 

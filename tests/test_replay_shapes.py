@@ -21,7 +21,7 @@ from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
 
 CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}
-REACHING = {"opaque_after_a_call": 1}
+REACHING = {"opaque_after_a_call": 1, "leaving_a_subgraph": 1, "sends_that_retry": 3}
 """Shapes whose code reaches for something that nobody recorded, and how often: it is refused, counted, and their recorded writes are served."""
 
 

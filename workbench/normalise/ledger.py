@@ -153,7 +153,16 @@ class Ledger:
             segments = task.checkpoint.namespace.split("|") if task.checkpoint.namespace else []
             for count in range(1, len(segments) + 1):
                 found["|".join(segments[:count])].append(task)
+            for outer in self._keeping(task.checkpoint):
+                found[outer.namespace].append(task)
         return found
+
+    def _keeping(self, checkpoint: Checkpoint) -> list[Task]:
+        """The tasks around a subgraph that keeps its state from one time to the next: its namespace names their node, and no task."""
+        around, _, node = checkpoint.namespace.rpartition("|")
+        parents = checkpoint.metadata.get("parents")
+        above = parents.get(around) if node and ":" not in node and isinstance(parents, dict) else None
+        return [task for task in self._by_place.get((around, str(above)), ()) if task.node == node]
 
     def went_on(self, checkpoint: Checkpoint) -> bool:
         """Whether the graph itself made a later checkpoint from this one; a fork or a new input doesn't finish what was going on."""

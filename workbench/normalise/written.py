@@ -99,8 +99,10 @@ class Recorded:
         else:
             name = message.name or "tool"
             call = ToolCall(name=name, call_id=message.tool_call_id)
-            step = self._plain(task, "tool", name, spans).model_copy(update={"tool_call": call})
-            steps.append(_with_result(step, result, message))
+            asked = [one.ended_ns or one.started_ns or 0 for one in steps if one.kind == "model"]
+            step = self._plain(task, "tool", name, spans)
+            began = max([step.started_ns or 0, *asked]) or None  # a model's own task may hold its answer's result, as of a structured response
+            steps.append(_with_result(step.model_copy(update={"tool_call": call, "started_ns": began}), result, message))
 
     # ---- people
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.model import CallRecord, Checkpoint, Run, Step, canonical
+from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Step, canonical
 from workbench.normalise import normalise
 from workbench.replay.cassette import asked_of
 from workbench.replay.journal import ID_ATTRIBUTE
+from workbench.replay.nesting import around, inside_tools, tasks_of
 from workbench.replay.protocol import Answer
 
 CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "human": ("tool_call",), "retrieval": ("name", "result")}
@@ -23,27 +25,46 @@ class Own:
     record: CallRecord | None
     task: str | None = None
     """The recorded task that the step's own task repeated."""
+    held: int | None = None
+    """The recorded step that this is, where it was not made again but stands in what was served as a whole."""
 
     @property
     def origin(self) -> int | None:
         """The index of the recorded step that was served."""
-        return self.record.from_step if self.record else None
+        return self.record.from_step if self.record else self.held
+
+    @property
+    def node(self) -> bool:
+        """Whether it tells of a node whose recorded writes stood for it."""
+        return self.record is not None and self.record.kind == "node" and self.record.answer == "served"
 
 
-def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int) -> tuple[tuple[Step, ...], int]:
-    """All steps of a fork, numbered, and how many leading ones are its parent's.
+@dataclass(frozen=True)
+class Assembled:
+    """All steps of a fork, numbered; how many leading ones are its parent's; and the parent's steps that stand in it, since what held them was served."""
+
+    steps: tuple[Step, ...]
+    prefix: int
+    standing: frozenset[int]
+
+
+def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int) -> Assembled:
+    """The steps of a fork.
 
     `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut.
     """
-    own = list(_own(parent, answer, checkpoints))
+    own = list(_stood(list(_own(parent, answer, checkpoints))))
     before = min((one.step.invocation for one in own if one.record), default=0)
+    held = _held(own, parent, again, answer)
+    own = list(_with_held(own, held, parent, before - invocation))
     steps = [
         one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation})
         for one in _in_recorded_order(own, parent, [one for one in parent.steps if one.index not in again])
     ]
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
-    return tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps)), prefix
+    numbered = tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps))
+    return Assembled(numbered, prefix, frozenset(held))
 
 
 def _own(parent: Run, answer: Answer, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
@@ -53,8 +74,15 @@ def _own(parent: Run, answer: Answer, checkpoints: Sequence[Checkpoint]) -> Iter
     for run in normalise(answer.spans, checkpoints):
         for step in run.steps:
             number = numbers.get(step.span_id or "")
-            record = _take(people, step) if step.kind == "human" else None if number is None else answer.records[number]
-            yield Own(step, record, recorded.get(step.task_id or "", step.task_id))
+            record = _take(people, step) if step.kind == "human" and PASSED_ON not in step.notes else None if number is None else answer.records[number]
+            task = recorded.get(step.task_id or "", step.task_id)
+            yield Own(_as_called(step, task, parent), record, task)
+
+
+def _as_called(step: Step, task: str | None, parent: Run) -> Step:
+    """A node's step by the name that the recording has for its task: no checkpoint holds that of a `@task`, and a cached one has no span."""
+    recorded = next((one for one in parent.steps if one.task_id == task and one.kind == "node"), None) if step.kind == "node" else None
+    return step if recorded is None else step.model_copy(update={"name": recorded.name, "node": recorded.node})
 
 
 def _take(people: list[CallRecord], step: Step) -> CallRecord | None:
@@ -77,6 +105,52 @@ def _told(one: Own, parent: Run) -> Step:
         return step
     recorded = parent.step(one.origin)
     return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())})
+
+
+# ---- what was served as a whole
+
+
+def _stood(own: Sequence[Own]) -> Iterator[Own]:
+    """All but the nodes that failed inside of one whose recorded writes stood for it then."""
+    whole = {one.step.task_id for one in own if one.node}
+    for one in own:
+        inside = any(task in whole for task in tasks_of(one.step)[:-1])
+        if not (inside and one.record is None and one.step.kind == "node" and one.step.status == "error"):
+            yield one
+
+
+def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answer) -> dict[int, int | str]:
+    """The parent's steps that were made inside of what was served as a whole, and so not made again: each with the tool's step or the node's task."""
+    served = {one.from_step: one.kind for one in answer.records if one.from_step is not None and one.answer == "served"}
+    whole = {one.task for one in own if one.node}
+    inner, made = inside_tools(parent), Counter((one.task, one.step.kind, one.step.name) for one in own)
+    found: dict[int, int | str] = {}
+    for step in parent.steps:
+        if step.index not in again or step.kind == "human" or served.get(step.index, "node") != "node":
+            continue
+        tool = next((one for one in around(inner, step.index) if served.get(one) == "tool" and one not in answer.opened), None)
+        task = next((task for task in reversed(tasks_of(step)) if task in whole), None)
+        if tool is not None:
+            found[step.index] = tool
+        elif task is not None and made[step.task_id, step.kind, step.name]:
+            made[step.task_id, step.kind, step.name] -= 1
+        elif task is not None:
+            found[step.index] = task
+    return found
+
+
+def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run, later: int) -> Iterator[Own]:
+    """The fork's own steps, each followed by the recorded ones that it stands for. A served node is no step of its own where its calls are."""
+    kinds = {(one.task_id, one.kind) for one in parent.steps}
+    for one in own:
+        key = one.task if one.node else one.origin
+        below = [parent.step(step) for step, stands in held.items() if key is not None and stands == key]
+        if not (below and one.node and one.step.kind == "node" and (one.task, "node") not in kinds):
+            yield one
+        for step in below:
+            note = f"made inside {one.step.name}, whose recorded {'writes' if one.node else 'result'} stood for it"
+            kept = step.model_copy(update={"notes": (*step.notes, "served", note), "invocation": step.invocation + later})
+            yield Own(kept, None, step.task_id, held=step.index)
 
 
 # ---- order
@@ -119,7 +193,7 @@ def _root_task(step: Step) -> str | None:
 
 def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
     """Each step with the index of the recorded one it stands for; what has none stays before or behind its neighbours in the same branch."""
-    recorded: dict[tuple[str | None, str, str], int] = {(one.task_id, one.kind, one.name): one.index for one in parent.steps if one.task_id}
+    recorded = _places(together, parent)
     branches: dict[str | None, list[Own]] = {}
     for one in together:
         branches.setdefault(_root_task(one.step), []).append(one)
@@ -133,5 +207,18 @@ def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
     return found
 
 
-def _recorded_index(one: Own, recorded: dict[tuple[str | None, str, str], int]) -> int | None:
-    return one.origin if one.origin is not None else recorded.get((one.task, one.step.kind, one.step.name))
+def _places(together: Sequence[Own], parent: Run) -> dict[tuple[str | None, str, str], deque[int]]:
+    """The recorded steps that are nobody's origin, by task, kind and name, in turn."""
+    taken = {one.origin for one in together}
+    found: dict[tuple[str | None, str, str], deque[int]] = {}
+    for one in parent.steps:
+        if one.task_id and one.index not in taken:
+            found.setdefault((one.task_id, one.kind, one.name), deque()).append(one.index)
+    return found
+
+
+def _recorded_index(one: Own, recorded: Mapping[tuple[str | None, str, str], deque[int]]) -> int | None:
+    if one.origin is not None:
+        return one.origin
+    left = recorded.get((one.task, one.step.kind, one.step.name))
+    return left.popleft() if left else None

@@ -92,7 +92,7 @@ def _thread_with(tables: Tables, place: Place, thread_id: str | None) -> str | N
 
 def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> Cut:
     rows = _rows(tables, thread_id)
-    parents = {one: _above(row) for one, row in rows.items()}
+    parents = {one: parents_of(row) for one, row in rows.items()}
     enclosing = sorted(parents[place].items(), key=lambda level: len(level[0]))
     levels = (*((ns, one) for ns, one in enclosing if ns != place[0]), place)
     if levels[0][0] != "":
@@ -107,7 +107,7 @@ def _rows(tables: Tables, thread_id: str) -> dict[Place, CheckpointRow]:
     return {(row.namespace, row.checkpoint_id): row for row in tables.checkpoints(thread_id)}
 
 
-def _above(row: CheckpointRow) -> dict[str, str]:
+def parents_of(row: CheckpointRow) -> dict[str, str]:
     """The checkpoints in force above one inside a subgraph, by namespace."""
     found = _metadata(row).get("parents") if row.namespace else None
     return found if isinstance(found, dict) else {}
@@ -219,7 +219,7 @@ def lineage(cut: Cut, last: str | None) -> dict[Place, int]:
     return {
         place: _metadata(row).get("step", 0)
         for place, row in cut.rows.items()
-        if (place in cut.levels or place not in cut.kept) and (_above(row).get("") if place[0] else place[1]) in roots
+        if (place in cut.levels or place not in cut.kept) and (parents_of(row).get("") if place[0] else place[1]) in roots
     }
 
 

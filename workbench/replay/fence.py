@@ -25,16 +25,19 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ensure_config
 from langchain_core.tools import BaseTool
+from langchain_core.tools.base import _get_runnable_config_param
 from langgraph.errors import GraphBubbleUp
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 
 from workbench import vectors, wire
 from workbench.model import Cassette, Interaction, Json, Tokens
 from workbench.replay import answers, nodes
 from workbench.replay.alterations import AlterationError, Alterations, model_name, raised
 from workbench.replay.budget import Meter, OverBudgetError
+from workbench.replay.captured import COMMAND
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered, canonical_messages
 from workbench.replay.history import History
+from workbench.replay.identities import aligned
 from workbench.replay.journal import Journal, Seen, place, step_of
 from workbench.replay.nodes import Nodes, current_task
 from workbench.replay.reach import Reach, chunk_of, declared
@@ -62,6 +65,8 @@ class Session:
     journal: Journal
     models_live: bool = False
     edited: int | None = None
+    opened: frozenset[int] = frozenset()
+    """The tool calls whose code runs, since something inside them was changed."""
     stale_answers: bool = False
     altered: Alterations = field(default_factory=Alterations)
     reach: Reach = field(default_factory=Reach)
@@ -233,16 +238,65 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
         declared=declared(tool),
     )
 
-    def run(*_args: Any, **_kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         _pause(session().altered.pause(seen.call))
-        return _answered_tool(tool, seen, tool_call_id)
+        if (opened := _opened(seen)) is None:
+            return _answered_tool(tool, seen, tool_call_id)
+        with _body(seen, opened) as body:
+            body.came = tool._run(*args, **_configured(tool._run, kwargs))  # noqa: SLF001  # this is the body
+        return body.came
 
-    async def arun(*_args: Any, **_kwargs: Any) -> Any:
+    async def arun(*args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(session().altered.pause(seen.call))
-        return _answered_tool(tool, seen, tool_call_id)
+        if (opened := _opened(seen)) is None:
+            return _answered_tool(tool, seen, tool_call_id)
+        with _body(seen, opened) as body:
+            body.came = await tool._arun(*args, **_configured(tool._arun, kwargs))  # noqa: SLF001  # this is the body
+        return body.came
 
     vars(twin).update({"_run": run, "_arun": arun, TWIN: True})
     return twin
+
+
+# ---- tools whose code runs, since something inside them was changed
+
+
+@dataclass
+class _Body:
+    """What a tool's code came to."""
+
+    came: Any = None
+
+
+def _opened(seen: Seen) -> Served | None:
+    """The recording of a call whose code is to run; None for any other."""
+    now = session()
+    if not now.opened or now.altered.fault(seen.call) is not None or now.reach.takes("tool", seen.call.name):
+        return None
+    with _ours(str(seen.call)):
+        found = now.tape.take_one_of(now.opened, seen.call)
+    if found is not None:
+        now.check(seen)
+    return found
+
+
+@contextmanager
+def _body(seen: Seen, served: Served) -> Iterator[_Body]:
+    """Write down what a tool's code came to."""
+    now, body = session(), _Body()
+    ran = Served(served.interaction, ("its code ran, and its calls were answered", *served.notes))
+    try:
+        yield body
+    except BaseException as error:
+        now.note(seen, ran, error=error)
+        raise
+    now.note(seen, ran, output=_output(body.came, served.interaction.model_copy(update={"result": None})))
+
+
+def _configured(body: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What the body is given, with the config that LangChain would have handed to it."""
+    name = _get_runnable_config_param(body)
+    return {**kwargs, name: ensure_config()} if name else kwargs
 
 
 def _arguments(tool: BaseTool, given: Any) -> Json:
@@ -278,7 +332,7 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
         if now.stale_answers:
             raise now.halt(seen, Divergence(f"{seen.call} was recorded after another answer of the person, so what it returned then is not served now"))
     try:
-        result = answers.tool_result(served.interaction, tool, tool_call_id)
+        result = _in_state(answers.tool_result(served.interaction, tool, tool_call_id))
     except Exception as error:
         if served.interaction.error is None:
             raise now.fault(str(seen.call), error) from error
@@ -287,6 +341,12 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     raised = served.interaction.error
     now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
     return result
+
+
+def _in_state(result: Any) -> Any:
+    """What a tool returned, with the messages that it takes from the state under the ids which they have there now."""
+    read = (ensure_config().get("configurable") or {}).get(nodes.READ)
+    return aligned(result, read) if isinstance(result, Command) and read is not None else result
 
 
 def _ask_again(now: Session, seen: Seen, served: Served) -> None:
@@ -302,6 +362,7 @@ def _ask_again(now: Session, seen: Seen, served: Served) -> None:
 def _output(result: Any, interaction: Interaction) -> Json:
     """What the span shows as the result: the recorded one, or what took its place."""
     shown = interaction.result if interaction.result is not None else result
+    shown = shown[COMMAND] if isinstance(shown, dict) and shown.keys() == {COMMAND} else shown
     return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))
 
 

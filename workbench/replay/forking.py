@@ -17,7 +17,7 @@ from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import cut as cutting
 from workbench.replay import process
-from workbench.replay.assembly import assemble
+from workbench.replay.assembly import Assembled, assemble
 from workbench.replay.broker import Broker, Outside, Terms
 from workbench.replay.budget import Meter
 from workbench.replay.channel import ChannelError
@@ -27,7 +27,7 @@ from workbench.replay.ledger import Pages
 from workbench.replay.process import ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
-from workbench.replay.told import Told, lines, read
+from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.watch import Watch
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
@@ -122,8 +122,9 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     copied = work.history
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
-    steps, prefix = assemble(parent, again, answer, cutting.fresh(cut, _checkpoints(scratch)), wish.step.invocation)
-    run = _run(wish, answer, steps, prefix)
+    whole = assemble(parent, again, answer, cutting.fresh(cut, _checkpoints(scratch)), wish.step.invocation)
+    prefix, answer = whole.prefix, answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole))})
+    run = _run(wish, answer, whole.steps, prefix)
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
@@ -237,6 +238,12 @@ def _checkpoints(database: Path) -> list[Checkpoint]:
 
 
 # ---- after
+
+
+def _unasked(parent: Run, answer: Answer, whole: Assembled) -> list[str]:
+    """What was recorded, and neither made again nor part of what was served as a whole."""
+    left = [one for one in answer.left if one not in whole.standing]
+    return [f"{len(left)} recorded calls were not made again: {listed(f'step {one} {parent.step(one).name}' for one in left)}"] if left else []
 
 
 def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Run:

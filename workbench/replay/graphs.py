@@ -6,13 +6,19 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Collection
+from dataclasses import is_dataclass
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
+from pydantic import BaseModel
+
+_packages: set[str] = set()
+"""The packages that graphs were loaded from, in this process."""
 
 
 class GraphError(ValueError):
@@ -42,6 +48,7 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
 
 
 def _module(place: str) -> ModuleType:
+    _packages.add(Path(place).stem if place.endswith(".py") else place.partition(".")[0])
     try:
         return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
@@ -96,6 +103,16 @@ def check_channels(graph: Pregel[Any, Any, Any, Any], needed: Collection[str], n
 def _is_data(channel: str) -> bool:
     """Whether a channel is of the user's schema: LangGraph's own begin otherwise."""
     return not channel.startswith(("__", "branch:", "start:"))
+
+
+def data_types() -> set[tuple[str, str]]:
+    """What the graph's own package defines as data: pydantic models, dataclasses and enums, by module and name. States hold them without a schema's word."""
+    loaded = [(name, module) for name, module in list(sys.modules.items()) if name.partition(".")[0] in _packages]
+    return {(name, kind.__name__) for name, module in loaded for kind in list(vars(module).values()) if _is_own_data(kind, name)}
+
+
+def _is_own_data(kind: object, module: str) -> bool:
+    return isinstance(kind, type) and kind.__module__ == module and (issubclass(kind, BaseModel | Enum) or is_dataclass(kind))
 
 
 def needs_loop(graph: Pregel[Any, Any, Any, Any]) -> bool:

@@ -26,14 +26,15 @@ from langgraph.types import PregelExecutableTask, interrupt
 from workbench.model import canonical
 from workbench.replay import answers
 from workbench.replay.cassette import Call, Unanswered
+from workbench.replay.identities import Ids, renamed
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.place import graph_of, node_path
 from workbench.replay.scrubbing import Scrubber
-from workbench.replay.tasks import MIXED, OPAQUE, Stored, Task, Tasks
+from workbench.replay.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
 
 HOOKS = ("run_with_retry", "arun_with_retry")
 PROBE = "workbench_probe"
-SEND, CHECKPOINT_NS, RETURN = "__pregel_send", "checkpoint_ns", "__return__"
+SEND, READ, CHECKPOINT_NS, RETURN = "__pregel_send", "__pregel_read", "checkpoint_ns", "__return__"
 ERROR, INTERRUPT = "__error__", "__interrupt__"
 
 
@@ -60,6 +61,8 @@ class Nodes:
     unanswered: dict[str, list[str]] = field(default_factory=dict)
     """What tasks asked for that nobody recorded, by task id."""
     _mixed: dict[str | None, Task] = field(default_factory=dict)
+    _below: dict[str, set[str]] = field(default_factory=dict)
+    """The tasks that ran inside of others, by the id of the outer one."""
 
     def can_stand_in(self, task_id: str | None) -> bool:
         """Whether a running task has recorded writes that could be served in place of what it does."""
@@ -74,7 +77,10 @@ class Nodes:
 
     def recorded(self, task: PregelExecutableTask) -> Task | None:
         """The recorded task that this one repeats."""
-        namespace = graph_of(str(task.config["configurable"].get(CHECKPOINT_NS) or ""), task.path)
+        around = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
+        for part in around.split("|"):
+            self._below.setdefault(part.rpartition(":")[2], set()).add(task.id)
+        namespace = graph_of(around, task.path)
         step = int((task.config.get("metadata") or {}).get("langgraph_step", 0))
         return self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
 
@@ -86,7 +92,7 @@ class Nodes:
         if writes is None:
             return None
         self._note(task, recorded, why)
-        body = _Body(writes, recorded.asked)
+        body = _Body(writes, recorded.asked, self.tasks.seen(recorded))
         return replace(task, proc=RunnableCallable(body.run, body.arun, name=task.name), retry_policy=(), cache_key=None)
 
     def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
@@ -111,10 +117,14 @@ class Nodes:
         if recorded is not None and recorded.role == MIXED:
             self._mixed[task.id] = recorded
 
-    def instead(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
-        """After a task's code ran: its recorded writes, where it reached for something that was refused or that nobody recorded."""
-        reached = [*self.reached(task.id), *self.unanswered.pop(task.id, ())]
-        if not reached or recorded is None or recorded.role != MIXED:
+    def instead(self, task: PregelExecutableTask, recorded: Task | None, *, failed: bool = False) -> PregelExecutableTask | None:
+        """After a task's code ran: its recorded writes, where it reached for something that was refused or that nobody recorded.
+
+        Where it failed, so do its recorded writes stand for what a task inside it reached for: it may have ended by going elsewhere, and written nothing.
+        """
+        inside = sorted(self._below.get(task.id, ())) if failed else []
+        reached = [*(one for task_id in [task.id, *inside] for one in self.reached(task_id)), *self.unanswered.pop(task.id, ())]
+        if not reached or recorded is None or recorded.role not in ((MIXED, CONTAINING) if failed else (MIXED,)):
             return None
         return self.stand_in(task, recorded, f"it reached for {'; '.join(reached)}: its recorded writes were served instead")
 
@@ -143,6 +153,8 @@ class Nodes:
         return None
 
     def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:
+        """Whether the same values went to the same channels. In which order channels were written to says nothing: edges stand in a set."""
+        written, stored = sorted(written, key=lambda one: one[0]), sorted(stored, key=lambda one: one[1])
         if [channel for channel, _ in written] != [one[1] for one in stored]:
             return False
         return all(self._equal(value, one) for (_, value), one in zip(written, stored, strict=True))
@@ -169,13 +181,16 @@ def _jsonable(value: Any) -> Any:
         return {str(key): _jsonable(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_jsonable(one) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_jsonable(one) for one in value), key=canonical)
     return value
 
 
 class _Body:
     """The body of a task whose recorded writes stand for it."""
 
-    def __init__(self, writes: list[tuple[int, str, Any]], asked: int) -> None:
+    def __init__(self, writes: list[tuple[int, str, Any]], asked: int, seen: Ids) -> None:
+        self.seen = seen
         self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0]
         self.error = next((value for _, channel, value in writes if channel == ERROR), None)
         self.questions = list(_questions(writes, asked))
@@ -186,7 +201,8 @@ class _Body:
             interrupt(question)
         if self.error is not None and not self.outputs:
             raise answers.exception(str(self.error))
-        config["configurable"][SEND](self.outputs)
+        configurable = config["configurable"]
+        configurable[SEND](renamed(self.outputs, self.seen, configurable[READ]) if self.seen else self.outputs)
         return next((value for channel, value in self.outputs if channel == RETURN), None)
 
     async def arun(self, given: Any, config: RunnableConfig) -> Any:
@@ -231,7 +247,7 @@ class _Probe:
     def recorded(self, task: PregelExecutableTask) -> None:
         self.seen += task.name == PROBE
 
-    def instead(self, *_: Any) -> None:
+    def instead(self, *_: Any, **__: Any) -> None:
         """Nothing stands in."""
 
     compare = failed = instead
@@ -267,7 +283,7 @@ def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTas
 
 def _failed(task: PregelExecutableTask, recorded: Task | None, error: BaseException) -> PregelExecutableTask:
     """What stands in for a task whose code failed. Raises the failure where nothing can."""
-    served: PregelExecutableTask | None = _nodes.instead(task, recorded) if _nodes else None
+    served: PregelExecutableTask | None = _nodes.instead(task, recorded, failed=True) if _nodes else None
     if served is None:
         if _nodes is not None and isinstance(error, Exception):
             _nodes.failed(task, error)

@@ -18,7 +18,7 @@ from workbench.model import Json, digest
 from workbench.replay.alterations import edited_message
 from workbench.replay.answers import recorded_messages
 from workbench.replay.cassette import canonical_messages
-from workbench.replay.graphs import GraphError, inner_graphs
+from workbench.replay.graphs import GraphError, data_types, inner_graphs
 from workbench.replay.protocol import MessageEdit, Request
 from workbench.replay.tasks import written_channels
 
@@ -28,8 +28,10 @@ OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue"
 
 
 def serializer_of(graph: Graph) -> JsonPlusSerializer:
-    """A strict serializer: of types that LangGraph does not know it decodes those alone that the schemas of the graph and its subgraphs name."""
-    allowed: set[tuple[str, ...]] = set()
+    """A strict serializer: of types that LangGraph does not know it decodes those alone that the schemas of the graph and its subgraphs name, and
+    those that the graph's own package defines as data, such as the schema of a structured response.
+    """
+    allowed: set[tuple[str, ...]] = {*data_types()}
     for one in (graph, *inner_graphs(graph).values()):
         allowed |= getattr(one, "_serde_allowlist", None) or set()
     return JsonPlusSerializer(allowed_msgpack_modules=()).with_msgpack_allowlist(allowed)

@@ -83,6 +83,8 @@ class Request(Value):
     """The recorded steps whose answers may be served: those that are done again."""
     edited: int | None = None
     """The step whose recorded answer was replaced."""
+    opened: tuple[int, ...] = ()
+    """The tool calls whose code runs, since the fork is made at a step inside them: its calls are answered."""
     stale_answers: bool = False
     """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
     alteration: Alteration = Alteration()
@@ -144,4 +146,8 @@ class Answer(Value):
     """Whether some call met the change."""
     state: tuple[str, str] | None = None
     """Hash of the last state in memory, and reloaded from the database by a connection of its own."""
+    left: tuple[int, ...] = ()
+    """The recorded steps whose answers nobody asked for."""
+    opened: tuple[int, ...] = ()
+    """The tool calls whose code ran, since something inside them was changed."""
     notes: tuple[str, ...] = ()

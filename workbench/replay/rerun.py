@@ -8,7 +8,7 @@ import contextlib
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.pregel import Pregel
+from langgraph.pregel._loop import AsyncPregelLoop, SyncPregelLoop
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
@@ -33,6 +34,7 @@ from workbench.replay.overlay import overlay, recorded_channels, replace_message
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
 from workbench.replay.tasks import Tasks
+from workbench.replay.told import listed
 from workbench.replay.tripwire import Tripwire
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -43,7 +45,6 @@ SURVIVES_A_KILL = "PRAGMA synchronous = NORMAL"
 """What a checkpoint's commit has to outlive is the process, not the power: it does not wait for the disk."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""
-NAMED = 5
 ASYNC_ONLY = re.compile(
     r"(?:NotImplementedError|TypeError|RuntimeError): .*\b(?:[Ss]ynchronous (?:implementation|function)|sync(?:hronous)? context|async API)", re.DOTALL
 )
@@ -86,6 +87,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
         models_live=request.models_live,
         edited=request.edited,
+        opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
         altered=Alterations(alteration),
         reach=Reach(line, frozenset(request.outside), alteration.settings),
@@ -171,17 +173,23 @@ def _nodes(request: Request, session: Session, graph: Graph, lost: list[str], wi
 def _answer(session: Session, ended: Any, says: str) -> Answer:
     if session.divergence is not None:
         ended, says = "halted", str(session.divergence)
-    left = [one for one in session.tape.left if one.kind in STEPS and not _goes_live(session, one) and one.step != session.edited]
+    left = [one.step for one in session.tape.left if _expected(session, one)]
     notes = [*session.notes, *(session.nodes.notes if session.nodes else ()), *_flagged(session.journal.records)]
-    if left:
-        notes.append(f"{len(left)} recorded calls were not made again: {_listed(f'step {one.step} {one.name}' for one in left)}")
     if session.edited is not None and not _edited(session) and not session.altered.applied:
         notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
     elif session.altered.asked != Alteration() and not session.altered.applied:
         notes.append("no call was made that the change applies to: it had no effect")
     journal, tasks = session.journal, tuple(session.nodes.tasks.translated.items()) if session.nodes else ()
     told = {"records": tuple(journal.records), "spans": tuple(journal.spans), "tasks": tasks, "notes": tuple(notes)}
+    told |= {"left": tuple(left), "opened": tuple(session.opened)}
     return Answer(ended=ended, says=says, spent=session.meter.now(), **told)
+
+
+def _expected(session: Session, one: Interaction) -> bool:
+    """Whether a call that was not made again should have been. Where spans tell of calls, one that only the state tells of was none of a tool's."""
+    told = any(other.sources.get("asked") == "span" for other in session.tape.cassette.interactions)
+    untold = told and one.kind == "tool" and one.sources.get("asked") == "checkpoint"
+    return one.kind in STEPS and not untold and not _goes_live(session, one) and one.step != session.edited
 
 
 def _goes_live(session: Session, one: Interaction) -> bool:
@@ -194,12 +202,7 @@ def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
     for flag in FLAGS:
         flagged = [record for record in records if any(part.startswith(flag) for part in record.says.split("; "))]
         if flagged:
-            yield f"{len(flagged)} answers were {flag}: {_listed(f'{one.kind} {one.name}' for one in flagged)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    found = list(dict.fromkeys(names))
-    return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")
+            yield f"{len(flagged)} answers were {flag}: {listed(f'{one.kind} {one.name}' for one in flagged)}"
 
 
 # ---- driving
@@ -226,7 +229,11 @@ class Drive:
             failed = self._invoke(given)
             if self.session.divergence is not None:
                 return "halted", str(self.session.divergence)
-            given = self._next()
+            try:
+                given = self._next()
+            except Exception as error:  # noqa: BLE001  # a reducer of the agent's, which takes in what was written before it shows where it stands
+                self.held = None
+                return "failed", failed or f"{type(error).__name__}: {error}"
             if given is STOP:
                 return self._ending(failed)
         return self._ending("")
@@ -323,6 +330,7 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
     """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
     config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
     store = InMemoryStore() if graph.store is not None else None
+    wait_for_no_checkpoint()
     if loops:
         with asyncio.Runner() as loop:
             connected = AsyncSqliteSaver.from_conn_string(request.database)
@@ -337,6 +345,27 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
             connection.execute(SURVIVES_A_KILL)
             yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
+
+
+class _Written:
+    """Stands for a checkpoint that was written, in a loop that never writes one.
+
+    LangGraph 1.2 waits for it after each super-step, in a subgraph without a checkpointer too, which has none to wait for.
+    """
+
+    def result(self) -> None:
+        """Nothing is waited for."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+def wait_for_no_checkpoint() -> None:
+    """Let subgraphs without a checkpointer run where each checkpoint is written before the next super-step."""
+    for loop in (SyncPregelLoop, AsyncPregelLoop):
+        if not hasattr(loop, "_put_checkpoint_fut"):
+            setattr(loop, "_put_checkpoint_fut", _Written())  # noqa: B010  # which it sets itself with the first checkpoint
 
 
 async def _written_by_the_system(saver: AsyncSqliteSaver) -> None:

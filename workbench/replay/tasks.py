@@ -7,6 +7,7 @@ what both have in common is the place: the namespace (its task ids translated), 
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections import Counter
@@ -16,17 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from workbench.model import Run
-from workbench.reading.threads import Place, opened
-from workbench.replay.cut import Cut, lineage
+from workbench.reading import serde
+from workbench.reading.threads import Place, Tables, opened
+from workbench.reading.threads.states import state_of
+from workbench.reading.threads.tables import RawWrite
+from workbench.replay.cut import Cut, lineage, parents_of
+from workbench.replay.identities import Mentions, ids_in
 
 SCHEMA = """
 CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER);
 CREATE INDEX places ON tasks (namespace, step);
 CREATE TABLE writes (task_id TEXT, idx INTEGER, channel TEXT, type TEXT, value BLOB, PRIMARY KEY (task_id, idx, channel));
+CREATE TABLE seen (task_id TEXT PRIMARY KEY, ids TEXT);
 """
-OPAQUE, MIXED, NEVER = "opaque", "mixed", "never"
+OPAQUE, MIXED, CONTAINING, NEVER = "opaque", "mixed", "containing", "never"
 """Roles: its writes stand for it, since it made no recorded call or not all of them can be served; its calls are served, and its writes only
-where that isn't enough; its writes are never served, since it is the input or ran other tasks, which are recorded themselves."""
+where that isn't enough; it ran other tasks, which are recorded themselves, and its writes are served where one of them fails that had not;
+its writes are never served, since it is the input or routes by channels that are no more."""
 PULLED, START, CALLED = "~__pregel_pull, ", "__start__", "~__pregel_push, ~"
 """How the paths of tasks begin that are nodes and that other tasks called; the node that takes the input."""
 OLD_CHANNELS = ("start:",)
@@ -67,20 +74,46 @@ def set_aside(cut: Cut, last: str | None, uses: Uses, target: Path) -> None:
         places = lineage(cut, last)
         tasks: dict[str, tuple[Place, str]] = {}
         old: set[str] = set()
-        for row in tables.raw_writes(cut.thread_id, sorted(places)):
+        mentions, meant = Mentions(), dict[str, set[str]]()
+        for row in tables.raw_writes(cut.thread_id, sorted(places, key=lambda place: (place[1], place[0]))):
             if not cut.keeps_task((row.namespace, row.checkpoint_id), row.task_id):
                 tasks[row.task_id] = ((row.namespace, row.checkpoint_id), row.task_path)
                 old |= {row.task_id} if row.channel.startswith(OLD_CHANNELS) else set()
                 database.execute("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?)", (row.task_id, row.idx, row.channel, row.kind, row.value))
-        database.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(tasks, places, uses, old | _containing(tasks, places)))
+                if _means_earlier(mentions, row):
+                    meant.setdefault(row.task_id, set()).add(row.channel)
+        database.executemany("INSERT INTO seen VALUES (?, ?)", _seen(tables, cut.thread_id, tasks, meant))
+        database.executemany(
+            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            _rows(tasks, places, uses, old, _containing(tasks, places) | _keeping(tasks, places, cut)),
+        )
 
 
-def _rows(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int], uses: Uses, never: Collection[str]) -> Iterator[tuple[object, ...]]:
+def _rows(
+    tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int], uses: Uses, old: Collection[str], containing: Collection[str]
+) -> Iterator[tuple[object, ...]]:
     for task_id, (place, path) in tasks.items():
         node, recorded = uses.nodes.get(task_id, ("", None))
         node = path.removeprefix(PULLED) if path.startswith(PULLED) else node
-        role = NEVER if task_id in never or node == START else MIXED if task_id in uses.calling and task_id not in uses.lacking else OPAQUE
+        never, mixed = task_id in old or node == START, task_id in uses.calling and task_id not in uses.lacking
+        role = NEVER if never else CONTAINING if task_id in containing else MIXED if mixed else OPAQUE
         yield task_id, place[0], places[place] + 1, path, node, role, recorded, uses.asked[task_id]
+
+
+def _means_earlier(mentions: Mentions, row: RawWrite) -> bool:
+    if row.idx < 0 or row.channel.startswith("__"):
+        return False
+    try:
+        return mentions.earlier(serde.decode(row.kind or "null", row.value or b"").value)
+    except serde.UndecodedError:
+        return False  # then it can't be served either
+
+
+def _seen(tables: Tables, thread_id: str, tasks: Mapping[str, tuple[Place, str]], meant: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """Of the tasks that meant messages by their ids, those of the messages that they saw. A state that can't be read leaves a task out."""
+    for task_id, channels in meant.items():
+        with contextlib.suppress(LookupError, serde.UndecodedError):
+            yield task_id, json.dumps(ids_in(state_of(tables, thread_id, tasks[task_id][0]), channels))
 
 
 def _containing(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int]) -> set[str]:
@@ -89,6 +122,16 @@ def _containing(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, i
     callers = {(place, task_id, path) for task_id, (place, path) in tasks.items() if path}
     called = [(place, path) for place, path in tasks.values() if path.startswith(CALLED)]
     return found | {task_id for place, task_id, path in callers if any(place == other and path in below and path != below for other, below in called)}
+
+
+def _keeping(tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int], cut: Cut) -> set[str]:
+    """The tasks that ran a subgraph which keeps its state from one time to the next: its namespace names the node, and no task."""
+    above = set()
+    for place in places:
+        around, _, name = place[0].rpartition("|")
+        if name and ":" not in name:
+            above.add(((around, parents_of(cut.rows[place]).get(around)), PULLED + name))
+    return {task_id for task_id, found in tasks.items() if found in above}
 
 
 @dataclass(frozen=True)
@@ -146,6 +189,11 @@ class Tasks:
     def writes(self, task: Task) -> list[Stored]:
         """What a task wrote, in order; errors, interrupts and answers to them have negative indexes."""
         return self._rows("SELECT idx, channel, type, value FROM writes WHERE task_id = ? ORDER BY idx", task.task_id)
+
+    def seen(self, task: Task) -> dict[str, list[str | None]]:
+        """The ids of the messages that a task saw, by channel, where it meant some of them by their ids."""
+        found = self._rows("SELECT ids FROM seen WHERE task_id = ?", task.task_id)
+        return dict(json.loads(found[0][0])) if found else {}
 
     def _rows(self, sql: str, *given: Any) -> list[Any]:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,3 +97,12 @@ def read(path: Path) -> Told:
     for said in lines(path):
         told.take_in(said)
     return told
+
+
+NAMED = 5
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few different names."""
+    found = list(dict.fromkeys(names))
+    return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")

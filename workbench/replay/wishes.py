@@ -18,6 +18,7 @@ from workbench.replay.broker import Terms
 from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
 from workbench.replay.cut import Cut, CutError
+from workbench.replay.nesting import around, inside_tools
 from workbench.replay.protocol import Request
 from workbench.replay.scrubbing import configured
 from workbench.replay.tasks import set_aside, uses_of
@@ -131,6 +132,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
         edited=wish.step.index if kind in REPLACED else None,
+        opened=() if kind == "none" else tuple(around(inside_tools(parent), wish.step.index)),
         stale_answers=kind == "answer",
         alteration=changes.altered(parent, wish.step, wish.change),
         state=wish.change.value if kind == "state" else None,

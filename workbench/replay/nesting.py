@@ -1,0 +1,48 @@
+"""What was done inside of what: by an agent that is a tool, by a model that a tool asks, by a node whose recorded writes stood for it.
+
+What is served as a whole stands for all that was done inside it. Those steps are not made again, and belong to the re-run all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workbench.model import Run, Step
+
+
+def tasks_of(step: Step) -> list[str]:
+    """The tasks that a step ran in, outermost first."""
+    above = [part.rpartition(":")[2] for part in (step.namespace or "").split("|") if ":" in part]
+    return [*above, step.task_id] if step.task_id else above
+
+
+def inside_tools(run: Run) -> dict[int, int]:
+    """Of steps made in a tool's body, the step that is the tool's call: by the tasks, and by the time where a task made several calls."""
+    tools: dict[str, list[Step]] = {}
+    for step in run.of_kind("tool"):
+        if step.task_id:
+            tools.setdefault(step.task_id, []).append(step)
+    found = {}
+    for step in run.steps if tools else ():
+        around = [tool for task in tasks_of(step) for tool in tools.get(task, ()) if _holds(tool, step, alone=len(tools[task]) == 1)]
+        if around and (len(around) == 1 or _holds(around[-2], around[-1], alone=False)):
+            found[step.index] = around[-1].index
+    return found
+
+
+def _holds(tool: Step, step: Step, *, alone: bool) -> bool:
+    """Whether a step was made while a tool's call was under way. `alone`: nothing else in the tool's task could have made it."""
+    if tool.index == step.index or step.kind == "human":
+        return False
+    if tool.started_ns is None or tool.ended_ns is None or step.started_ns is None:
+        return alone and step.task_id != tool.task_id
+    return tool.started_ns <= step.started_ns <= tool.ended_ns and (step.ended_ns is None or step.ended_ns <= tool.ended_ns)
+
+
+def around(inner: Mapping[int, int], step: int) -> list[int]:
+    """The tool calls that a step was made inside of, innermost first."""
+    found: list[int] = []
+    while step in inner and step not in found:
+        step = inner[step]
+        found.append(step)
+    return found
