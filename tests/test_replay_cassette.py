@@ -175,6 +175,14 @@ def test_times_of_the_run_are_scrubbed() -> None:
     assert scrub(depart) == depart
 
 
+def test_days_of_the_run_are_scrubbed() -> None:
+    """The day of the run says nothing, as prompts tell it; another day is data, and so is one that no calendar has."""
+    for told in ("2026-11-25", "Wednesday, November 25, 2026, 10:00:07", "25 Nov 2026 at 9:30 am", "Nov 25th, 2026", "2026-11-25 Wednesday"):
+        assert scrub(f"Today is {told}.") == "Today is <time>."
+    for data in ("2026-12-03", "December 3, 2026", "2026-11-25-7", "31 February 2026"):
+        assert scrub(f"on {data}") == f"on {data}"
+
+
 def test_ids_that_no_answer_brought_are_scrubbed() -> None:
     """An id made up on the way says nothing; one that an answer brought is data. A pattern of the user's own is scrubbed wherever it matches."""
     assert scrub(f"request {ONE}") == "request <id>"

@@ -435,6 +435,7 @@ def _remedies(call: Call) -> Iterator[str]:
     if call.kind == "tool":
         yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
     yield f'serve stale: stale=["{name}"] (--serve-stale {name}) gives it the nearest recording\'s answer, marked as stale'
+    yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
     if call.kind == "model":
         yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
     if call.kind == "tool":

@@ -28,8 +28,9 @@ OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue"
 
 
 def serializer_of(graph: Graph) -> JsonPlusSerializer:
-    """A strict serializer: of types that LangGraph does not know it decodes those alone that the schemas of the graph and its subgraphs name, and
-    those that the graph's own package defines as data, such as the schema of a structured response.
+    """A strict serializer: of types that LangGraph does not know it decodes those alone that the schemas of the graph and its subgraphs name.
+
+    And those that the graph's own package defines as data, such as the schema of a structured response.
     """
     allowed: set[tuple[str, ...]] = {*data_types()}
     for one in (graph, *inner_graphs(graph).values()):

@@ -17,7 +17,9 @@ from pydantic import ValidationError
 
 from workbench.model import Json
 from workbench.redaction import SHAPES
+from workbench.replay import forkserver
 from workbench.replay.channel import Hear, Line, listen
+from workbench.replay.forkserver import ForkserverError, Spawned
 from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.watch import Watch
@@ -43,6 +45,7 @@ SWITCHES = {
     "OTEL_LOGS_EXPORTER": "none",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+Process = subprocess.Popen[str] | Spawned
 TAIL_CHARACTERS = 2000
 PIPE_BYTES = 1 << 20
 
@@ -68,16 +71,7 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     with (
         output.open("ab") as stream,
         _launched(request, question, answer) as launch,
-        subprocess.Popen(  # noqa: S603  # our own interpreter and module, or a runtime that the user's project names
-            launch.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            env=launch.environment,
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-        ) as process,
+        _process(launch, stream) as process,
         watch.over(process.kill),
         _Ear(process, hear) as ear,
     ):
@@ -92,6 +86,23 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     except (FileNotFoundError, ValidationError):
         raise ProcessError(f"the re-run's process died (status {process.returncode}) without an answer{_tail(output)}") from None
     return told.model_copy(update={"asked": launch.level, "sandboxable": sys.platform == "linux"})
+
+
+def _process(launch: Launch, errors: IO[bytes]) -> Process:
+    """The process that a launch asks for. One of our own at the level "process" is forked from what has LangGraph loaded, where that can be had."""
+    if launch.arguments:
+        with suppress(ForkserverError):
+            return forkserver.spawn(launch.arguments, launch.environment, errors)
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module, or a runtime that the user's project names
+        launch.command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=launch.environment,
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+    )
 
 
 @contextmanager
@@ -115,7 +126,7 @@ def _launched(request: Request, question: Path, answer: Path) -> Iterator[Launch
         raise ProcessError(str(error)) from error
 
 
-def _ended(process: subprocess.Popen[str], seconds: float, waited: Callable[[], float]) -> bool:
+def _ended(process: Process, seconds: float, waited: Callable[[], float]) -> bool:
     """Wait for a process, not counting how long it had to wait itself; False when it had to be killed."""
     started, left = time.monotonic(), seconds
     while left > 0:
@@ -132,7 +143,7 @@ def _ended(process: subprocess.Popen[str], seconds: float, waited: Callable[[], 
 class _Ear:
     """A thread that hears a process until it ends. What goes wrong in it ends the process, and is kept as `failure`."""
 
-    def __init__(self, process: subprocess.Popen[str], hear: Hear) -> None:
+    def __init__(self, process: Process, hear: Hear) -> None:
         self.failure: Exception | None = None
         self._process, self._hear = process, hear
         self._thread = threading.Thread(target=self._listen, name="re-run", daemon=True)

@@ -49,7 +49,8 @@ def launched(request: Request, task: Task, settings: Settings) -> Iterator[Launc
         )
     backend = _backend(level, settings)
     if backend is None:
-        yield Launch((sys.executable, *task.arguments("")), task.environment, level)
+        _, _, *arguments = task.arguments("")
+        yield Launch((sys.executable, *task.arguments("")), task.environment, level, tuple(arguments))
         return
     with backend.launched(task) as launch:
         yield replace(launch, level=level)

@@ -36,3 +36,5 @@ class Launch:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     level: Level = "process"
+    arguments: tuple[str, ...] = ()
+    """What our own child is given, where it may be forked instead of started; empty where the command has to be run."""
