@@ -17,13 +17,15 @@ from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 
 CUT = re.compile(
-    r"""[\[(<{*.\ ]\s*(?:output|result|response|content|text|file|message|log)?\s*(?:was|is|has\ been)?\s*truncated\b
+    r"""[\[(<{*.\ ]\s*+(?:output|result|response|content|text|file|message|log)?+\s*+(?:was|is|has\ been)?+\s*+truncated\b
     |\b(?:output|result|response|content)\ (?:was\ )?(?:too\ long|cut\ off)\b
     |\.{3}\s*\(?\d[\d,]*\ (?:more\ )?(?:characters|lines|rows|items|bytes|tokens)\b
     |\b\d[\d,]*\ (?:characters|lines|rows|bytes|tokens)\ (?:omitted|elided|truncated)""",
     re.IGNORECASE | re.VERBOSE,
 )
-HEAD, TAIL, LEAST = 300, 300, 200
+HEAD, TAIL, LEAST, BEGUN = 300, 300, 200, 4
+"""Characters in which a result says that it was cut; of an answer that is long enough to be; words after which a sentence has begun."""
+UNENDED = frozenset(("the", "a", "an", "of", "to", "and", "or", "with", "for", "in", "is", "that", "which", "by", "your", "from"))
 Kind = Literal["result", "arguments", "answer"]
 SEVERITY = {"result": ("info", 0.4), "arguments": ("warning", 0.8), "answer": ("warning", 0.6)}
 SAYS = {
@@ -67,8 +69,8 @@ def _breaks_off(raw: str) -> bool:
 
 def _stops_short(text: str) -> bool:
     """Whether a long text ends in a word or comma after a sentence began, or inside a block of code."""
-    last = text.rstrip().rpartition("\n")[2]
-    broken = re.search(r"[.!?]\s+\S+(?:\s+\S+){3,}\s+(?:\w+,|(?:the|a|an|of|to|and|or|with|for|in|is|that|which|by|your|from))$", last) is not None
+    *before, last = text.rstrip().rpartition("\n")[2].split() or [""]
+    broken = (last in UNENDED or re.fullmatch(r"\w+,", last) is not None) and any(word[-1] in ".!?" for word in before[:-BEGUN])
     return len(text) >= LEAST and (broken or text.count("```") % 2 == 1)
 
 

@@ -86,6 +86,16 @@ def test_runs_that_lack_nearly_everything_break_no_detector(language: str):
     assert verdict_of(run, findings).probability is not None
 
 
+@pytest.mark.parametrize("unit", ["a.", "-", " ", "1. ", "a@", "123,"])
+def test_who_writes_a_trace_does_not_set_the_time_it_takes(unit: str):
+    """Texts that make careless patterns look at everything again from every place are read like any other: where one isn't, this test takes hours."""
+    text = unit * (20_000 // len(unit))
+    asked = ("send_email", {"to": text, "body": text})
+    done = detection.Detection()
+    detection.examine(sketch(user(text), model(text, calls=(asked,)), tool(*asked, text), tool("read", {}, error=text), model(text)), done)
+    assert done.failures == []
+
+
 def test_many_runs_are_shown_to_those_who_compare(monkeypatch: pytest.MonkeyPatch):
     """A detector with `detect_many` sees all runs together; one without isn't asked, and one that raises is reported."""
 

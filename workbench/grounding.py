@@ -18,10 +18,10 @@ from workbench.calls import parsed
 from workbench.model import Json, Run, Step
 
 Kind = Literal["email", "link", "date", "time", "number", "id", "name", "word"]
-MAX_DEPTH, MAX_CHARACTERS, REMEMBERED = 20, 200_000, 2_000
+MAX_DEPTH, MAX_CHARACTERS, REMEMBERED, REMEMBERED_WHOLE = 20, 200_000, 2_000, 50_000
 LONG_NUMBER, LAST_MONTH, YEAR_DIGITS, SHORTEST_STEM = 2, 12, 4, 3
 """How deep arguments and results are read, how many characters of one text (what is beyond says no more about where a value is from),
-and how long a text that is remembered."""
+how long a text whose tokens are remembered, and one whose normal forms are."""
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -38,8 +38,9 @@ ABBREVIATED = re.compile(r"\b(mr|mrs|ms|dr|st|no|vs|etc|e\.g|i\.e|approx|dept|in
 
 PATTERN = re.compile(
     rf"""
-    (?P<email>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)
-  | (?P<link>(?:[a-z][a-z0-9+.-]{{1,9}}://|www\.)[^\s"'<>()\[\]{{}}|\\^`]+ | \b(?:[A-Za-z0-9-]+\.)+(?:{EXTENSIONS}|{FILES})\b(?:/[^\s"'<>()\[\]{{}}|\\^`]*)?)
+    (?P<email>(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)
+  | (?P<link>(?:[a-z][a-z0-9+.-]{{1,9}}://|www\.)[^\s"'<>()\[\]{{}}|\\^`]+
+      | \b(?:[A-Za-z0-9-]{{1,100}}+\.){{1,8}}(?:{EXTENSIONS}|{FILES})\b(?:/[^\s"'<>()\[\]{{}}|\\^`]*)?)
   | (?P<date>\b\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}(?=\b|T) | \b\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{4}}\b
       | \b(?:{MONTH})\.?\ \d{{1,2}}(?:st|nd|rd|th)?(?:,?\ \d{{4}})?\b | \b\d{{1,2}}(?:st|nd|rd|th)?\ (?:of\ )?(?:{MONTH})\b\.?(?:,?\ \d{{4}})?)
   | (?P<time>\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?:\ ?[ap]\.?m\b)? | \b\d{{1,2}}\ ?[ap]\.?m\b)
@@ -49,6 +50,7 @@ PATTERN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+"""Each alternative looks at a bounded stretch, or at one that no other place looks at again: whoever writes a trace must not set the time it takes to read."""
 STRONG: frozenset[Kind] = frozenset(("email", "link", "date", "id"))
 """Kinds that hardly ever coincide by chance."""
 STOP = frozenset(
@@ -81,6 +83,20 @@ def tokens(text: str) -> list[Token]:
 @lru_cache(maxsize=4096)
 def _remembered(text: str) -> tuple[Token, ...]:
     return tuple(_read(text))
+
+
+def normals(text: str) -> tuple[str, ...]:
+    """The normal forms of a text's tokens, each once, in order. Several detectors ask for those of one run one after the other, so they are remembered."""
+    return _normals(text) if len(text) <= REMEMBERED_WHOLE else _distinct(text)
+
+
+@lru_cache(maxsize=512)
+def _normals(text: str) -> tuple[str, ...]:
+    return _distinct(text)
+
+
+def _distinct(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(token.normal for token in tokens(text)))
 
 
 def _read(text: str) -> Iterator[Token]:
@@ -226,14 +242,14 @@ class Grounding:
 
     def tell(self, text: str, step: int) -> None:
         """Add what a person or a system prompt said."""
-        for token in tokens(text):
-            self.told.setdefault(token.normal, step)
+        for normal in normals(text):
+            self.told.setdefault(normal, step)
 
     def see(self, result: Json, step: int) -> None:
         """Add what a tool brought."""
         for _, text in leaves(result):
-            for token in tokens(text):
-                self.read.setdefault(token.normal, step)
+            for normal in normals(text):
+                self.read.setdefault(normal, step)
 
     def source(self, token: Token) -> int | None:
         """The first step that brought a token, told or read; None where nothing did. A date without a year is the same day of any year."""
