@@ -217,7 +217,7 @@ class Comparison {
   drawFold({ from, to, open }, about) {
     const index = (row) => this.rows.reference[row] ?? "–";
     const says = `${open ? "▾" : "▸"} ${plural(to - from, "step")} the same`;
-    return make("div", "ws-row ws-fold", { ...about, "aria-expanded": String(open), "aria-label": `${plural(to - from, "step")} the same, ${open ? "unfolded" : "folded"}` },
+    return make("div", "ws-row ws-fold", { ...about, "aria-label": `${plural(to - from, "step")} the same, ${open ? "unfolded" : "folded"}` },
       make("span", "ws-sign", "="), make("span", "", says), muted(` ${index(from)} – ${index(to - 1)}`));
   }
 
