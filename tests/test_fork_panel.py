@@ -20,7 +20,7 @@ from workbench.replay.approvals import Reply
 from workbench.replay.receipts import CHECKS, HOW_IT_FAILS
 from workbench.replay.wishes import ForkError
 from workbench.sketch import model, sketch, tool, user
-from workbench.widgets import AskHere, ComparisonView, ForkPanel
+from workbench.widgets import AskHere, ComparisonView, ForkPanel, Stepper
 from workbench.widgets.code import called
 from workbench.widgets.packing import size
 
@@ -203,6 +203,17 @@ def test_what_goes_wrong_is_shown() -> None:
     assert (panel.stage, panel._result) == ("failed", {"error": "no graph is configured"})
     assert "no graph is configured" in repr(panel)
     assert panel.answer({"ask": "nonsense"})["error"] == "can't answer 'nonsense'"
+
+
+def test_the_stepper_opens_the_panel_below() -> None:
+    """The stepper's question for a fork puts the panel of that step below it, in place of the one before; without a store it says why there is none."""
+    recorded = Recorded()
+    stepper = Stepper(recorded.run, fork=lambda step: ForkPanel(recorded, step))
+    assert stepper.answer({"ask": "fork", "step": 9}) == {"ask": "fork", "step": 9}
+    assert (stepper.box.children, stepper.forked.step, stepper._outline["forks"]) == ((stepper, stepper.forked), 9, True)
+    stepper.fork(10)
+    assert [one.step for one in stepper.box.children] == [stepper.step, 10]
+    assert "without a store" in Stepper(recorded.run).answer({"ask": "fork", "step": 9})["error"]
 
 
 # ---- approvals

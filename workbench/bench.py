@@ -574,7 +574,7 @@ class RecordedRun:
         """The step-through widget, at the first bad step unless one is given."""
         from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
 
-        return Stepper(self.run, self.findings, state=self._state_of, step=step)
+        return Stepper(self.run, self.findings, state=self._state_of, step=step, fork=self.fork_panel)
 
     def fork_panel(self, step: int | None = None, **chosen: Any) -> ForkPanel:
         """The panel in which one forks this run at a step (the first bad one, unless given), sees beforehand what will happen, re-runs, and stops it.

@@ -77,7 +77,7 @@ class Forecast(Value):
     @property
     def blocked(self) -> list[Reachable]:
         """The tools that change the world, or may, and are not named as live: no call of theirs is made."""
-        return [one for one in self.tools if not one.live and (one.guessed or one.effect != "read-only")]
+        return [one for one in self.tools if not one.live and one.effect != "read-only"]
 
 
 def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:

@@ -51,7 +51,7 @@ class Opener(anywidget.AnyWidget):
 
     def place(self, below: Widget | None) -> None:
         """Let a widget stand below this one, in place of what stood there."""
-        self.box.children = (self,) if below is None else (self, below)
+        self.box.children = (self,) if below is None else (self, getattr(below, "box", below))
 
     def _on_message(self, _widget: object, content: dict[str, Json], _buffers: object) -> None:
         self.send(self.answer(content))

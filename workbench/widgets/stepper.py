@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import anywidget
+import ipywidgets
 import traitlets
+from ipywidgets.widgets.widget import Widget
 
 from workbench.difference import difference
 from workbench.model import Finding, Json, Run, Step
@@ -24,12 +26,14 @@ MAX_CHANGES = 400
 NO_STATE = "No state to show: this view was opened without a reader of checkpoints."
 
 ReadState = Callable[[Step], dict[str, Json]]
+OpenFork = Callable[[int], Widget]
 
 
 class Stepper(anywidget.AnyWidget):
     """Step through one run. Opens at the first bad step; `step` may name another (a TraitError names the nearest where the run has none such).
 
-    `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane.
+    `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane. `fork` makes the
+    panel that forks at a step; the one that stands below is `forked`.
     """
 
     _esm: ClassVar[Any] = assets.esm("stepper")
@@ -42,16 +46,21 @@ class Stepper(anywidget.AnyWidget):
     _outline = traitlets.Dict().tag(sync=True)
     _details = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, run: Run, findings: Sequence[Finding] = (), *, state: ReadState | None = None, step: int | None = None) -> None:
+    def __init__(
+        self, run: Run, findings: Sequence[Finding] = (), *, state: ReadState | None = None, step: int | None = None, fork: OpenFork | None = None
+    ) -> None:
         self.run = run
+        self._fork = fork
+        self.forked: Widget | None = None
         self.findings = tuple(findings)
         self._read_state = state
         self._pool = packing.Pool({}, {})
         chosen = packing.opening_step(run, self.findings) if step is None else step
-        head = {**packing.outline(run, self.findings), "code": sendable(opening(run.run_id))}
+        head = {**packing.outline(run, self.findings), "code": sendable(opening(run.run_id)), "forks": fork is not None}
         budget = packing.OPEN_BYTES - packing.size([head, str(self._esm), str(self._css)]) - 4_000
         steps = packing.eager(run, chosen, budget, self._pool)
         super().__init__(step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
+        self.box = ipywidgets.VBox([self])
         self.on_msg(self._on_message)
 
     @property
@@ -94,7 +103,20 @@ class Stepper(anywidget.AnyWidget):
                 return {"raw": excerpt(self._whole(step, "raw")["raw"], STATE_CHARS)}
             case "text":
                 return self._text(step, question["key"], question["left"])
-        raise ValueError(f"can't answer {question['ask']!r}; ask for step, state, raw or text")
+            case "fork":
+                self.fork(step.index)
+                return {}
+        raise ValueError(f"can't answer {question['ask']!r}; ask for step, state, raw, text or fork")
+
+    def fork(self, step: int) -> Widget:
+        """Open the panel that forks at a step, below this view and in place of the one before. LookupError where there is nothing to fork from."""
+        if self._fork is None:
+            raise LookupError("this view was opened without a store, so there is nothing to fork from")
+        before, self.forked = self.forked, self._fork(step)
+        self.box.children = (self, self.forked)
+        if before is not None:
+            before.close()
+        return self.forked
 
     def _state(self, step: Step) -> dict[str, Json]:
         if self._read_state is None:
@@ -134,7 +156,7 @@ class Stepper(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view where there is a kernel, a static page where there isn't, plain text everywhere else."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data, metadata = dict(self.box._repr_mimebundle_(**kwargs) or {}), dict[str, Any]()  # IPython's protocol for showing a value
         data["text/html"] = fallback.as_html(self.run, self.findings, self.step, self.code)
         data["text/plain"] = fallback.as_plain(self.run, self.findings, self.step, self.code)
         return data, metadata
