@@ -11,7 +11,7 @@ const STATUS = { o: ["ok", "✓"], e: ["error", "✕"], i: ["interrupted", "‖"
 const KEYS = [
   ["j ↓, k ↑", "next, previous step"], ["Home End PgUp PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
   ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 6", "tab"],
-  ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"], ["f", "fork at this step, in a panel below"],
+  ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"], ["f", "fork at this step, below"],
   ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
 ];
 
@@ -150,7 +150,7 @@ class View {
         go("Next error (e)", `✕ ${number(run.errors.length)}`, () => this.next(run.errors, 1), !run.errors.length),
         go("Next finding (n)", `◆ ${number(run.marked.length)}`, () => this.next(run.marked, 1), !run.marked.length)),
       make("div", "ws-track", this.buildOverview(), this.slider),
-      make("div", "ws-group", this.search, run.forks && go("Fork at this step, in a panel below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
+      make("div", "ws-group", this.search, run.forks && go("Fork at this step, below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
   }
 
   buildOverview() {
@@ -517,7 +517,7 @@ class View {
 
   // The panel comes from the kernel, below this view.
   fork() {
-    this.codeLine.said.textContent = "opening a fork below … (as soon as the kernel is free)";
+    this.codeLine.said.textContent = "a fork opens below …";
     this.model.send({ ask: "fork", step: this.index });
   }
 
@@ -558,7 +558,7 @@ class View {
   answered(answer) {
     const { ask, step } = answer;
     if (ask === "text") return this.grow(answer);
-    if (ask === "fork") return this.codeLine.said.replaceChildren(visible(answer.error ?? `the fork of step ${step} is open below`));
+    if (ask === "fork") return this.codeLine.said.replaceChildren(visible(answer.error ?? `step ${step} forks below`));
     this.answers.set(JSON.stringify({ ask, step }), answer);
     if (ask === "step" && answer.detail) {
       Object.assign(this.messages, answer.messages);
