@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.model import Json, Record, Run, Skip, Span
+from workbench.model import CallCounts, Change, Json, Receipt, Record, Review, Run, Skip, Span
 from workbench.plugins import Example
 from workbench.reading import bundles
 from workbench.reading.threads import BrokenOffError, Skipped, fetch_state, opened, read_threads
@@ -43,14 +43,17 @@ def state(location: Path, thread_id: str, namespace: str, checkpoint_id: str) ->
 
 
 def _example() -> bytes:
-    """A bundle of one span, one run, something that is neither, and no thread."""
+    """A bundle of one span, one run with its receipt and a review, something that is none of these, and no thread."""
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)")
         database.execute("CREATE TABLE writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)")
         span = Span(trace_id="0" * 31 + "1", span_id="0" * 15 + "1", name="chat")
-        bundles.add(database, [("Span", span.model_dump_json()), ("Run", Run(run_id="r-1").model_dump_json()), ("Word", "{}")])
+        calls, said = CallCounts(served=1), {"key": "0", "run_id": "r-1", "detector": "runaway-loop", "step": 2, "verdict": "dismissed", "reviewed_ns": 1}
+        receipt = Receipt(run_id="r-1", parent_run_id="r-0", forked_at_step=1, change=Change(), graph="m:g", calls=calls, outcome="", isolation="")
+        told = [("Receipt", receipt.model_dump_json()), ("Review", Review.model_validate(said).model_dump_json())]
+        bundles.add(database, [("Span", span.model_dump_json()), ("Run", Run(run_id="r-1").model_dump_json()), *told, ("Word", "{}")])
         database.commit()
         return database.serialize()
 
 
-EXAMPLES = (Example("case.wb", _example(), {"Span": 1, "Run": 1, "Skip": 1}),)
+EXAMPLES = (Example("case.wb", _example(), {"Span": 1, "Run": 1, "Receipt": 1, "Review": 1, "Skip": 1}),)

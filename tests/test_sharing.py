@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 import workbench as wb
 from tests.test_cli import run as command
-from workbench.reading import serde
+from workbench.reading import bundles, serde
 from workbench.reading.rewriting import rewrite
 from workbench.redaction import RedactionError
 from workbench.sharing import SharingError, prove
@@ -95,17 +96,29 @@ def test_a_chat_log_is_shared_whole(tmp_path: Path) -> None:
     assert len(again.steps) == len(first.run(again.run_id).steps)
 
 
-def test_a_fork_is_shared_with_its_steps(bench: wb.Bench, tmp_path: Path) -> None:
-    """A fork travels with its steps and its parent's id; its states don't, and how to get them again is said."""
+def test_a_fork_is_shared_with_its_steps_and_what_was_said_of_it(bench: wb.Bench, tmp_path: Path) -> None:
+    """A fork travels with its steps, receipt and reviews, all redacted; its states don't, which is said. What people elsewhere said decides nothing here."""
     mine = bench.run("booked-twice")
     forked = mine.fork(next(step.index for step in mine.steps if step.kind == "tool"), graph=GRAPH, trust=True)
+    bench.review(mine.findings[0], "dismissed", f"{EMAIL} says it was meant")
     done = bench.share([mine, forked], tmp_path / "case.wb", kinds=["email"])
     assert "fork it again" in done.left_out[str(forked.run.conversation_id)]
     assert list(done.threads) == ["booked-twice"]
     other = wb.open(tmp_path / "two.db")
     other.ingest(tmp_path / "case.wb")
+    other.ingest(shutil.copy(tmp_path / "case.wb", tmp_path / "copy.wb"))
     again = other.run(forked.run_id)
     assert (again.run.forked_from, len(again.steps)) == ("booked-twice", len(forked.steps))
+    assert again.receipt is not None
+    assert forked.receipt is not None
+    assert again.receipt.calls == forked.receipt.calls
+    assert again.receipt.notes[-1] == bundles.ELSEWHERE
+    assert not [name for name in again.receipt.parent_sha256 if "/" in name]
+    ((origin, review),) = other.store.reviews_elsewhere("booked-twice")[:1]
+    assert (origin, review.verdict, review.key) == ("case.wb", "dismissed", mine.findings[0].key)
+    assert EMAIL not in review.note
+    assert other.store.reviews() == []
+    assert "case.wb: dismissed duplicated-effect at step 13: [redacted email" in other.run("booked-twice")._repr_html_()
 
 
 def test_a_thread_that_cannot_be_redacted_stays_out(bench: wb.Bench, tmp_path: Path) -> None:

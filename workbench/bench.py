@@ -784,7 +784,9 @@ class RecordedRun:
 
     def _repr_html_(self) -> str:
         receipt = self.receipt
-        return static.run_html(self.run, self.findings, self.bench.records) + (static.receipt_html(receipt) if receipt else "")
+        elsewhere = self.bench.store.reviews_elsewhere(self.run_id)
+        shown = static.run_html(self.run, self.findings, self.bench.records) + (static.receipt_html(receipt) if receipt else "")
+        return shown + (lines_html(["what people elsewhere made of its findings", *map(_said_elsewhere, elsewhere)]) if elsewhere else "")
 
     def _databases(self, *, trusted: bool = False) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
@@ -990,6 +992,12 @@ class Ingested:
         if self.summary.redacted:
             lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
         return [*lines, *self.summary.skips_told()]
+
+
+def _said_elsewhere(told: tuple[str, Review]) -> str:
+    origin, review = told
+    place = "" if review.step is None else f" at step {review.step}"
+    return f"{origin}: {review.verdict} {review.detector}{place}{f': {review.note}' if review.note else ''}"
 
 
 Incident = Investigation[RecordedRun, Detected]

@@ -429,10 +429,6 @@ class Run(Value):
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
 
 
-Record = Span | Log | Checkpoint | Conversation | Run | Skip
-"""What a collector may yield. A `Run` is for sources that tell a whole run themselves, such as the history of a durable engine."""
-
-
 # ---- what detectors yield
 
 
@@ -478,7 +474,12 @@ class Finding(Value):
     @property
     def key(self) -> str:
         """Sixteen hex digits that stay the same while a run goes on: detector, run and place, whatever the numbers say by now."""
-        return digest([self.detector, self.run_id, self.step])[:16]
+        return finding_key(self.detector, self.run_id, self.step)
+
+
+def finding_key(detector: str, run_id: str, step: int | None) -> str:
+    """The key of a detector's finding at a place of a run."""
+    return digest([detector, run_id, step])[:16]
 
 
 class Review(Value):
@@ -760,3 +761,8 @@ class Comparison(Value):
     def first_divergence(self) -> Aligned | None:
         """The first row that is not the same on both sides."""
         return next((row for row in self.rows if row.relation != "same"), None)
+
+
+Record = Span | Log | Checkpoint | Conversation | Run | Receipt | Review | Skip
+"""What a collector may yield. A `Run` is for sources that tell a whole run themselves, such as the history of a durable engine; receipts and reviews travel
+with the runs of a share bundle."""

@@ -96,8 +96,8 @@ def share(store: Store, runs: Sequence[Run], path: Path, redactor_of: Callable[[
 # ---- what is shared
 
 
-def _records(store: Store, runs: Iterable[Run]) -> Iterator[tuple[str, Json]]:
-    """The spans and logs of runs, each once; a run without any is told as a whole."""
+def _records(store: Store, runs: Sequence[Run]) -> Iterator[tuple[str, Json]]:
+    """The spans and logs of runs, each once; a run without any is told as a whole. Then what is told of them."""
     seen: set[tuple[str, str]] = set()
     for run in runs:
         found = [record for record in _recorded(store, run) if (record.trace_id, record.model_dump_json()) not in seen]
@@ -106,6 +106,17 @@ def _records(store: Store, runs: Iterable[Run]) -> Iterator[tuple[str, Json]]:
             yield from ((type(record).__name__, record.model_dump(mode="json")) for record in found)
         else:
             yield "Run", run.model_copy(update={"sources": ()}).model_dump(mode="json")
+    yield from _told(store, {run.run_id for run in runs})
+
+
+def _told(store: Store, run_ids: set[str]) -> Iterator[tuple[str, Json]]:
+    """The receipts of forks, of recorded databases only the names, and what people here made of findings."""
+    for receipt in filter(None, map(store.receipt, sorted(run_ids))):
+        named = {name.rpartition("/")[2]: sha256 for name, sha256 in receipt.parent_sha256.items()}
+        yield "Receipt", receipt.model_copy(update={"parent_sha256": named}).model_dump(mode="json")
+    for review in store.reviews():
+        if review.run_id in run_ids:
+            yield "Review", review.model_dump(mode="json")
 
 
 def _recorded(store: Store, run: Run) -> list[Span | Log]:

@@ -87,6 +87,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("CREATE TABLE judgement (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID",),
     # What people wrote down about incidents.
     ("CREATE TABLE note (seq INTEGER PRIMARY KEY, incident TEXT NOT NULL, run_id TEXT NOT NULL, text TEXT NOT NULL, noted_ns INTEGER NOT NULL)",),
+    # The share bundle that a review came with; none for what people here said.
+    ("ALTER TABLE review ADD COLUMN origin TEXT",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -222,6 +222,8 @@ class ReviewRow(SQLModel, table=True):
     verdict: str
     note: str
     reviewed_ns: int = Field(sa_type=BigInteger)
+    origin: str | None
+    """The share bundle it came with; None for one made here."""
 
 
 class LedgerRow(SQLModel, table=True):

@@ -335,6 +335,9 @@ class Store:
             if isinstance(record, Skip):
                 added.skips.append(record)
                 continue
+            if isinstance(record, Receipt | Review):
+                added.new += _add_told(connection, source_id, record, payloads)
+                continue
             row = {column: getattr(record, column) for column in KEYS[RAW[type(record)]]}
             address = payloads.put(record)
             if isinstance(record, Span):
@@ -717,11 +720,17 @@ class Store:
 
     def reviews(self, *, until_ns: int | None = None) -> list[Review]:
         """What people made of findings, the newest word on each, oldest first; as it stood at a moment, where one is given."""
-        query = select(REVIEW).order_by(REVIEW.c.seq)
+        query = select(REVIEW).where(REVIEW.c.origin.is_(None)).order_by(REVIEW.c.seq)
         with self._engine.connect() as connection:
             rows = connection.execute(query if until_ns is None else query.where(REVIEW.c.reviewed_ns <= until_ns)).mappings()
-            newest = {row["key"]: Review(**{name: value for name, value in row.items() if name != "seq"}) for row in rows}
+            newest = {row["key"]: _review(row) for row in rows}
         return list(newest.values())
+
+    def reviews_elsewhere(self, run_id: str) -> list[tuple[str, Review]]:
+        """What people elsewhere made of a run's findings, with the share bundle it came with. It decides nothing here."""
+        query = select(REVIEW).where(REVIEW.c.origin.is_not(None), REVIEW.c.run_id == run_id).order_by(REVIEW.c.seq)
+        with self._engine.connect() as connection:
+            return [(str(row["origin"]), _review(row)) for row in connection.execute(query).mappings()]
 
     def save_note(self, note: Note) -> None:
         """Keep what a person wrote down about an incident."""
@@ -893,6 +902,21 @@ def _checked(address: str, content: bytes | ValueError, *, step: bool) -> tuple[
 
 
 # ---- rows
+
+
+def _review(row: Any) -> Review:
+    return Review(**{name: row[name] for name in Review.model_fields})
+
+
+def _add_told(connection: Connection, source_id: int, record: Receipt | Review, payloads: Payloads) -> int:
+    """Keep what a share bundle tells of its runs, unless it is there already; returns whether it was new."""
+    if isinstance(record, Receipt):
+        return _insert(connection, RECEIPT, [{"run_id": record.run_id, "sha256": payloads.put(record)}])
+    path = connection.execute(select(SOURCE.c.path).where(SOURCE.c.source_id == source_id)).scalar_one()
+    row = record.model_dump() | {"origin": Path(path).name}
+    same = (REVIEW.c[name] == row[name] for name in ("key", "verdict", "note", "reviewed_ns", "origin"))
+    known = connection.execute(select(REVIEW.c.seq).where(*same)).first()
+    return 0 if known else _insert(connection, REVIEW, [row])
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]) -> int:
