@@ -20,7 +20,7 @@ from workbench.replay.approvals import Reply
 from workbench.replay.receipts import CHECKS, HOW_IT_FAILS
 from workbench.replay.wishes import ForkError
 from workbench.sketch import model, sketch, tool, user
-from workbench.widgets import AskHere, ComparisonView, ForkPanel, Stepper
+from workbench.widgets import AskHere, ComparisonView, ForkPanel, ReceiptView, Stepper
 from workbench.widgets.code import called
 from workbench.widgets.packing import size
 
@@ -85,7 +85,7 @@ def test_a_rerun_does_what_the_code_says() -> None:
     """The re-run is given what was chosen, and `code` is the call that gives the same; the result names the new run and how to go on."""
     recorded = Recorded()
     panel = ForkPanel(recorded, 9)
-    assert panel.answer(ASK) == {**ASK}
+    assert panel.answer(ASK) == {"ask": "rerun"}
     panel.wait(10)
     assert recorded.asked == [{"at": 9, "tool_result": BOOKING, "live": ["model"], "budget": {"usd": 0.25}}]
     assert {"at": 9, **arguments(panel.code)} == recorded.asked[0]
@@ -214,6 +214,12 @@ def test_the_stepper_opens_the_panel_below() -> None:
     stepper.fork(10)
     assert [one.step for one in stepper.box.children] == [stepper.step, 10]
     assert "without a store" in Stepper(recorded.run).answer({"ask": "fork", "step": 9})["error"]
+
+
+@pytest.mark.parametrize("widget", [ForkPanel, AskHere, ReceiptView, ComparisonView])
+def test_the_browser_side_is_small(widget: type[Any]) -> None:
+    """ESM and CSS of each view together, as they travel, are at most 60 kB."""
+    assert len(f"{widget._esm}{widget._css}".encode()) <= 60_000
 
 
 # ---- approvals

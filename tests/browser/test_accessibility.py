@@ -10,13 +10,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import Show
-from tests.browser.forked import forked, receipt
+from tests.browser.forked import Recorded, forked, question, receipt
 from tests.browser.populations import findings_view, run_list
 from tests.browser.runs import booked_twice, twice_findings, twice_state
-from tests.browser.test_fork_page import Recorded
 from tests.browser.watched import Watched
 from workbench.compared import Compared
 from workbench.report import html, run_report
+from workbench.widgets.asking import AskHere
 from workbench.widgets.fork_panel import ForkPanel
 from workbench.widgets.receipts import ReceiptView
 from workbench.widgets.stepper import Stepper
@@ -32,11 +32,20 @@ def stepper() -> Stepper:
     return Stepper(run, twice_findings(run), state=twice_state)
 
 
+def approval() -> AskHere:
+    """A question that waits for an answer."""
+    place = AskHere(by="Ada")
+    told = {**question().model_dump(mode="json"), "number": 0, "waited": 12.0, "seconds": 600.0, "arguments": "{}", "already": ["It was done before"]}
+    place.set_trait("_waiting", [told])
+    return place
+
+
 VIEWS: dict[str, Callable[[], AnyWidget]] = {
     "stepper": stepper,
     "run list": run_list,
     "findings": findings_view,
     "fork panel": lambda: ForkPanel(Recorded(), 9),
+    "approval": approval,
     "receipt": lambda: ReceiptView(receipt(clean=False)),
     "comparison": lambda: Compared(booked_twice(), forked(booked_twice())).view(),
 }

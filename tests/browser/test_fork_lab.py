@@ -58,6 +58,7 @@ def test_a_fork_from_beginning_to_end(lab: Lab, write: Write, screenshot: Screen
     page.locator(".ws-list").focus()
     page.keyboard.press("f")
     editor = page.locator(".ws-editor")
+    expect(page.get_by_label("Step to fork at")).to_be_focused()
     editor.scroll_into_view_if_needed()
     kernel_value(page, "[setattr(viewer.forked, *one) for one in (('graph', 'sample_traces.travel_agent:graph'), ('live', ['model']))]")
     expect(page.locator(".ws-ahead")).to_contain_text("answered by your change")

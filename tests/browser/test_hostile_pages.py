@@ -9,6 +9,7 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import BrowserContext
 
+from tests.browser.forked import receipt
 from tests.browser.runs import hostile_findings, hostile_run
 from tests.browser.watched import Watched
 from tests.hostile import HOST, LONG_LINE, PAYLOADS
@@ -41,6 +42,9 @@ def still_views() -> Iterator[str]:
     yield findings_html(FOUND)
     yield static.comparison_html(compare(RUN, OTHER))
     yield static.audit_html(audit([RUN], {}))
+    yield static.receipt_html(
+        receipt(clean=False, **dict.fromkeys(("run_id", "graph", "outcome", "isolation"), PAYLOADS[0]), notes=PAYLOADS, stale_reads=PAYLOADS)
+    )
     yield static.tabular_html(PAYLOADS[0], PAYLOADS, PAYLOADS[:3], [(text, text, text) for text in PAYLOADS], [""] * len(PAYLOADS))
     yield fallback.as_html(RUN, FOUND, 3, PAYLOADS[0])
 

@@ -104,4 +104,4 @@ class Questions {
   }
 }
 
-const LATE = "The kernel has not taken it yet. Where a front end hands on clicks only when the cell has ended, fork from run.fork_panel(step), which leaves the kernel free.";
+const LATE = "The kernel has not taken it yet. This front end may hand on clicks only when the cell has ended: run.fork_panel(step) leaves the kernel free.";

@@ -48,7 +48,7 @@ class Heard(anywidget.AnyWidget):
     def answer(self, question: dict[str, Json]) -> dict[str, Json]:
         """What the view is told when it asks; whatever goes wrong comes back as `error`, to be shown where the answer would stand."""
         try:
-            return {**question, **self._answer(question)}
+            return {"ask": question.get("ask"), **self._answer(question)}
         except Exception as error:  # noqa: BLE001  # shown to whoever asked, not lost in the kernel's log
             return {"ask": question.get("ask"), "error": sendable(f"{error}" or type(error).__name__)[:4000]}
 

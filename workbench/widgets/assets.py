@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-REMARK = re.compile(r"^\s*//.*\n|^/\*[^*]*\*/\n", re.MULTILINE)
-"""A line that only says something to people who read the file."""
+REMARK = re.compile(r"^\s*//.*\n|^/\*[^*]*\*/\n|^ +", re.MULTILINE)
+"""What only people who read the file have something of: a line that is a remark, and spaces before others (no text of ours goes over several lines)."""
 
 
 def esm(*names: str | Path) -> str:

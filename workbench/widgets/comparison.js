@@ -3,8 +3,10 @@
 // The model holds `_head` (the runs), `_aligned` (columns, one entry a row, and what rows that differ say), `row`, `inline`, `unfolded`, `ignore`. What isn't
 // there is asked for by custom message. Everything a recording says reaches the page as text, by `make`.
 
-const ROW = 24; // height of a row in px; elements.css has the same
-const FOLD_AT = 4; // a shorter stretch that is the same stays as it is
+// height of a row in px; elements.css has the same
+const ROW = 24;
+// a shorter stretch that is the same stays as it is
+const FOLD_AT = 4;
 const SIGN_WORDS = { "=": "the same", "~": "changed", "+": "added", "-": "removed", ".": "not there" };
 const SHOWN_SIGNS = { "=": "=", "~": "≠", "+": "+", "-": "−", ".": "·" };
 const KIND_GLYPH = { m: "✦", t: "⚒", h: "◉", n: "▢", r: "⌕" };

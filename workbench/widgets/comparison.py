@@ -123,7 +123,7 @@ class ComparisonView(Heard):
                 first, last = int(question["from"]), min(int(question["from"]) + 200, int(question["to"]), len(self._rows))
                 return {"told": {number: self._told(number) for number in range(first, last)}, "ignored": list(self.ignore)}
             case "whole":
-                return {"sides": [_whole(one) for one in self._steps(int(question["row"]))]}
+                return {"row": question["row"], "sides": [_whole(one) for one in self._steps(int(question["row"]))]}
             case "ends":
                 return {"ends": [self._ends(place) for place in range(1, len(self._runs))]}
         raise ValueError(f"can't answer {question.get('ask')!r}; ask for rows, whole or ends")

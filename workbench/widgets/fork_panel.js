@@ -7,10 +7,11 @@ const CHANGES = [["none", "nothing"], ["tool_result", "tool result"], ["message"
   ["tools", "tools"], ["answer", "a person's answer"], ["fault", "fault"]];
 const FAULTS = ["timeout", "error", "empty", "slow"];
 const BUDGET_WORDS = { model_calls: "model calls", tokens: "tokens", usd: "US$", seconds: "seconds", steps: "calls in all" };
-const STAGE_WORDS = { editing: "", running: "… running", stopping: "… stopping", done: "", failed: "✕ failed" };
+const STAGE_WORDS = { running: "… running", stopping: "… stopping", failed: "✕ failed" };
 const EFFECT_WORDS = { effect: "changes the world", idempotent: "idempotent", "read-only": "read-only", unknown: "not known" };
 const CHOSEN = ["step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust"];
-const COMPARED_CHARS = 200000; // of longer texts a difference takes longer than a key press
+// of longer texts a difference takes longer than a key press
+const COMPARED_CHARS = 200000;
 
 class ForkView {
   constructor(model, el) {
@@ -33,6 +34,14 @@ class ForkView {
     this.drawForecast();
     this.drawStage();
     this.drawResult();
+    requestAnimationFrame(() => this.arrive());
+  }
+
+  // Opened with a key in a view above, it takes the keys.
+  arrive() {
+    if (!this.root.closest(".widget-vbox")?.contains(document.activeElement)) return;
+    this.root.scrollIntoView({ block: "nearest" });
+    this.steps.focus({ preventScroll: true });
   }
 
   destroy() {
@@ -239,7 +248,7 @@ class ForkView {
     if (kind === "fault") return FAULTS.map((fault) => button("ws-button", `The call meets: ${fault}`, fault, () => { this.editor.value = fault === "slow" ? '{"kind": "slow", "seconds": 5}' : JSON.stringify(fault); this.send("foresee"); this.draw(); }));
     if (kind !== "state") return [this.offer().whole === false && note("What was recorded is too long for an editor; it begins empty.")];
     if (this.noState) return [note(`The recorded state can't be shown: ${this.noState}`)];
-    if (!this.channels) return [note("Asked the kernel for the recorded state; it answers when it is free.")];
+    if (!this.channels) return [note("Asked the kernel for the recorded state.")];
     return [pick("Put a channel into the editor", [["", "put a channel of the recorded state here …"], ...this.channels.map(([name, text, length]) => [name, text === null ? `${name} (${number(length)} characters: too long)` : name])], (name) => this.putChannel(name))];
   }
 
@@ -291,7 +300,7 @@ class ForkView {
     if (wrong) return note("No difference can be shown until it is JSON.");
     const kind = this.get("kind");
     if (kind === "none") return note("");
-    if (kind === "fault") return note("The recorded answer is not given; the call meets this instead.");
+    if (kind === "fault") return note("The call meets this instead of its recorded answer.");
     if (kind === "state") return this.differsFromState(value);
     const recorded = kind === "message" ? this.offer().messages?.find(([place]) => place === this.get("place"))?.[2] : this.offer().text;
     if (recorded === undefined || this.offer().whole === false) return note("What was recorded is not here to compare with.");
@@ -308,7 +317,7 @@ class ForkView {
   between(before, after, text) {
     if (typeof before === "string" && typeof after === "string") {
       if (before === after) return note("The same as recorded.");
-      if (before.length + after.length > COMPARED_CHARS) return note(`They differ; ${number(before.length + after.length)} characters are too many to compare as you type.`);
+      if (before.length + after.length > COMPARED_CHARS) return note("They differ; they are too long to compare as you type.");
       const inside = this.insideTexts(before, after);
       return inside ?? piecesShown(textPieces(before, after));
     }
@@ -393,7 +402,7 @@ class ForkView {
     const runs = ["running", "stopping"].includes(stage);
     if (runs && !this.since) this.since = performance.now();
     if (!runs) this.since = undefined;
-    this.stage.textContent = STAGE_WORDS[stage];
+    this.stage.textContent = STAGE_WORDS[stage] ?? "";
     this.rerun.disabled = runs || Boolean(this.value().wrong) || Boolean(this.get("_forecast").error && !/not trusted/.test(this.get("_forecast").error));
     this.stop.disabled = stage !== "running";
     this.stop.hidden = !runs;

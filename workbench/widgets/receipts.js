@@ -4,7 +4,8 @@ const PARTS = [["checks", "Checks"], ["calls", "Calls"], ["nodes", "Nodes"], ["e
 const ANSWERS = ["served", "edited", "live", "blocked", "halted"];
 const ANSWER_TONES = { edited: "info", live: "warning", blocked: "error", halted: "error" };
 const VERDICTS = { pass: "✓", fail: "✕", "not applicable": "–" };
-const FEW = 200; // rows put into the page at once
+// rows put into the page at once
+const FEW = 200;
 
 class ReceiptPane {
   constructor(model, el) {

@@ -3,7 +3,8 @@
 
 const MOST_DEPTH = 200;
 const MOST_LINES = 200;
-const MOST_PAIRS = 250000; // of words held against each other: more takes longer than a key press
+// of words held against each other: more takes longer than a key press
+const MOST_PAIRS = 250000;
 
 class Num {
   constructor(text) {
