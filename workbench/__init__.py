@@ -34,3 +34,10 @@ def __getattr__(name: str) -> Any:
     from workbench import bench  # noqa: PLC0415  # as above
 
     return getattr(bench, name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench`: adds `%%record` and `%incident` to a notebook."""
+    from workbench.magics import load  # noqa: PLC0415  # IPython is only there in a notebook
+
+    load(shell)

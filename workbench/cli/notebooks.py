@@ -39,7 +39,7 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
                 "findings": len(findings),
                 "store": named(store),
                 "report": str(where),
-                "notebook": str(NOTEBOOKS / "01_double_booking.ipynb"),
+                "notebook": str(NOTEBOOKS / "00_start_here.ipynb"),
             }
         )
         return
@@ -47,21 +47,45 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     out.print()
     print_findings(findings)
     out.print(f"\n{len(every)} runs, {len(findings)} findings in {shown(named(store))}; the report is {shown(str(where))}, open it in any browser")
-    out.print("Investigate the first one in the notebook notebooks/01_double_booking.ipynb:\n")
+    out.print("Look into them in a notebook, notebooks/00_start_here.ipynb:\n")
     out.print("    make lab", style="bold")
 
 
-@command(BEGIN, "workbench lab")
+@command(BEGIN, "workbench lab --store incident.db")
 def lab(
     notebook: Annotated[Path | None, typer.Argument(help="The notebook to open.")] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Open a notebook over this store, made beside it where there is none.", envvar="WORKBENCH_STORE")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open JupyterLab on a notebook, on this machine only."""
-    target = notebook or NOTEBOOKS / "00_start_here.ipynb"
+    """Open JupyterLab on a notebook, on this machine only: the one you name, the one over a store, or the first of those that come with the workbench."""
+    target = notebook or (NOTEBOOKS / "00_start_here.ipynb" if store is None else _over(store))
     if not target.exists():
         raise LookupError(
             f"there is no notebook {target}; in {target.parent} there are {', '.join(sorted(p.name for p in target.parent.glob('*.ipynb'))) or 'none'}"
         )
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command = [sys.executable, "-m", "jupyterlab", str(target), "--ServerApp.ip=127.0.0.1", *as_root, *([] if browser else ["--no-browser"])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603  # our own interpreter, and a path that exists
+    environment = os.environ | ({} if store is None else {"WORKBENCH_STORE": _absolute(store)})
+    raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)  # noqa: S603  # our own interpreter, and a path that exists
+
+
+def _over(store: str) -> Path:
+    """The notebook over a store, made where there is none."""
+    from workbench.database import location
+    from workbench.investigating import notebook_beside, write
+
+    with opened(store):  # says what is wrong before a notebook is made over it
+        path = notebook_beside(location(store))
+    if not path.exists():
+        write(location(store), path)
+        out.print(f"made {shown(str(path))}; it is yours, and is not overwritten")
+    return path
+
+
+def _absolute(store: str) -> str:
+    from workbench.database import location
+
+    where = location(store)
+    return str(where.resolve()) if isinstance(where, Path) else store

@@ -16,13 +16,16 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
@@ -35,6 +38,7 @@ from workbench import wire
 from workbench.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
 from workbench.live.outgoing import SCOPE, Outgoing
+from workbench.live.tap import listening
 from workbench.model import Json
 from workbench.reading.messages import message_of, tool_names
 
@@ -50,6 +54,10 @@ Evaluator = Callable[[BaseMessage], float | None]
 MOST_ATTRIBUTES = 100_000
 """Messages are flattened into attributes, far more than the SDK's default of 128 a span."""
 MOST_REMEMBERED = 10_000
+_annotating: ContextVar[Annotator | None] = ContextVar("workbench_annotator", default=None)
+"""Who annotates the calls made in a context, whichever graph makes them."""
+register_configure_hook(_annotating, inheritable=True)
+
 RETRY_TAG = "retry:attempt:"
 PLACE, CONTEXT = "place", "context"
 NODE_NAMESPACE, NODE_NAME, THREAD = "langgraph_checkpoint_ns", "langgraph_node", "thread_id"
@@ -97,12 +105,31 @@ def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: s
     count. One recording at a time: the one before is closed. Where LangChain is instrumented already, its spans go to the store as well as where
     they went before. RecordError says what is missing.
     """
+    annotator = Annotator(confidence)
+    annotated = _annotated(graph, annotator, agent)  # what can't be recorded is refused before anything is switched on
+    return _begin(annotated, annotator, store, agent or getattr(graph, "name", None) or "agent")
+
+
+@contextmanager
+def recorded_calls(store: str | os.PathLike[str], *, agent: str = "agent", confidence: Evaluator | None = None) -> Iterator[Recording[None]]:
+    """Record every LangChain and LangGraph call made inside, whichever graph makes it, and the spans of the global OpenTelemetry provider.
+
+    Where no provider is set, ours becomes the global one. Else as `record`.
+    """
+    annotator = Annotator(confidence)
+    with closing(_begin(None, annotator, store, agent)) as recording, listening(recording.exporter):
+        token = _annotating.set(annotator)
+        try:
+            yield recording
+        finally:
+            _annotating.reset(token)
+
+
+def _begin(graph: G, annotator: Annotator, store: str | os.PathLike[str], name: str) -> Recording[G]:
+    """A recording that is on; the one before is closed."""
     with _opening:
         while _open:
             _open.pop().close()
-        name = agent or getattr(graph, "name", None) or "agent"
-        annotator = Annotator(confidence)
-        annotated = _annotated(graph, annotator, agent)  # what can't be recorded is refused before anything is switched on
         exporter = StoreExporter(store, name=f"recorder:{name}", late=annotator.late)
         try:
             provider, instrumentor = _instrumented(exporter, name)
@@ -110,7 +137,7 @@ def record(graph: G, store: str | os.PathLike[str] = "workbench.db", *, agent: s
             exporter.shutdown()
             raise
         outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
-        recording = Recording(annotated, exporter, instrumentor, outgoing)
+        recording = Recording(graph, exporter, instrumentor, outgoing)
         _open.append(recording)
         return recording
 
