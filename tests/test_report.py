@@ -12,9 +12,11 @@ import pytest
 
 from workbench.audit import Audit, audit
 from workbench.comparison import compare
+from workbench.controls import Outcome
 from workbench.incident import Scope, incident_of
 from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, Note, NotEvaluated, Receipt, Run
 from workbench.overview import Found, overview_of
+from workbench.replay.sweeps import Cell
 from workbench.report import (
     Report,
     ReportError,
@@ -36,6 +38,7 @@ from workbench.report.markup import markdown as inert
 from workbench.report.style import CSS, policy
 from workbench.report.viewer import SCRIPT, STYLE
 from workbench.sketch import START_NS, model, sketch, tool, user
+from workbench.swept import Repetition, Swept
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=https://evil.example/x onerror=alert(1)>'
@@ -89,7 +92,16 @@ def hostile_reports() -> dict[str, Report]:
         "store": store_report([run, hostile_run("other")], [hostile_finding(run)], lacks),
         "audit": audit_report(hostile_audit(run), [run]),
         "incident": hostile_incident(run),
+        "sweep": hostile_sweep(run),
     }
+
+
+def hostile_sweep(run: Run) -> Report:
+    """A fork with a hostile change, one without any, and one that could not be made, counted by what is called hostile words."""
+    _, receipt = hostile_comparison()
+    change = Change(kind="system", value=HOSTILE)
+    forks = [Repetition(Cell(2, one, 0), "done", hostile_run(f"{HOSTILE}~{number}"), receipt) for number, one in enumerate((change, Change()))]
+    return Swept(run, Outcome(HOSTILE, lambda _: True), [*forks, Repetition(Cell(2, change, 1), "failed", says=HOSTILE)]).report()
 
 
 def hostile_incident(run: Run) -> Report:
@@ -109,7 +121,7 @@ def hostile_audit(run: Run) -> Audit:
     return Audit(runs=1, answers=(first.model_copy(update=told), *(one.model_copy(update={"says": (), "evidence": ()}) for one in others)))
 
 
-KINDS = ("run", "comparison", "store", "audit", "incident")
+KINDS = ("run", "comparison", "store", "audit", "incident", "sweep")
 VIEWED = ("run", "incident")
 SCRIPTS: list[dict[str, str | None]] = [{"type": "application/json", "id": "viewer-data"}, {"type": "module"}]
 

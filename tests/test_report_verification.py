@@ -11,10 +11,14 @@ import pytest
 
 import workbench as wb
 from tests.test_cli import run as command
-from workbench.model import Run
+from workbench.controls import outcome_of
+from workbench.model import CallCounts, Change, Message, Receipt, Run
+from workbench.replay.sweeps import Cell
 from workbench.report import ReportError, save
 from workbench.report.reference import parse, reference_of, token
 from workbench.report.verification import Unsupported
+from workbench.sketch import model
+from workbench.swept import Repetition, Swept
 
 FORMATS = ("html", "md", "json")
 
@@ -196,3 +200,36 @@ def test_verify_on_the_command_line(bench: wb.Bench, tmp_path: Path) -> None:
     told = json.loads(command("verify", path, "--store", store, "--json", status=1))
     assert any("BK-9999" in one["says"] for one in told["unsupported"])
     assert "every payload has the hash" in command("verify", "--store", store)
+
+
+def swept(bench: wb.Bench, word: str = "answer") -> Swept:
+    """Two forks with a change, of which one came to something else, and two without, put together by hand and kept in the store."""
+    parent, change = bench.run("booked-twice").run, Change(kind="tool_result", value="B-1")
+    repetitions = []
+    for number, one in enumerate((change, change, Change(), Change())):
+        said = model("Booked once." if number == 0 else "Booked twice.").model_copy(update={"index": len(parent.steps)})
+        fields = {"run_id": f"booked-twice~{number}", "forked_from": "booked-twice", "forked_at_step": 13, "change": one, "steps": (*parent.steps, said)}
+        fork = parent.model_copy(update=fields)
+        about = {"run_id": fork.run_id, "parent_run_id": parent.run_id, "forked_at_step": 13, "change": one, "graph": "m:g", "outcome": "", "isolation": ""}
+        receipt = Receipt.model_validate({**about, "calls": CallCounts(live=1)})
+        bench.store.save_runs([fork])
+        bench.store.save_receipt(receipt)
+        repetitions.append(Repetition(Cell(13, one, number), "done before", fork, receipt))
+    return Swept(parent, outcome_of(parent, (lambda run: run.run_id.endswith("0")) if word == "function" else word), repetitions)
+
+
+@pytest.mark.parametrize("word", ["answer", "function"])
+def test_a_sweeps_report_is_checked_against_its_forks(bench: wb.Bench, tmp_path: Path, word: str) -> None:
+    """A sweep's report is supported by the store that has its forks; a share that was edited, and a fork that came to something else since, are named."""
+    done = swept(bench, word)
+    for ending in FORMATS:
+        done.report(tmp_path / f"sweep.{ending}")
+        assert bench.verify_report(tmp_path / f"sweep.{ending}") == []
+    text = (tmp_path / "sweep.md").read_text("utf-8")
+    assert "with fewer than" in text
+    assert "a check of this report can't repeat" in text if word == "function" else "What is not known" in text
+    (tmp_path / "edited.md").write_text(text.replace("(1 of 2)", "(2 of 2)") if "(1 of 2)" in text else text.replace("Booked once", "Booked never"), "utf-8")
+    assert kinds(bench.verify_report(tmp_path / "edited.md")) == {"statement"}
+    fork = bench.run("booked-twice~0").run
+    altered(bench, "booked-twice~0", steps=changed_steps(fork, fork.steps[-1].index, output=Message(role="assistant", content="Booked thrice.")))
+    assert "hash differs" in kinds(bench.verify_report(tmp_path / "sweep.md"))

@@ -26,7 +26,7 @@ from workbench.cohorts import Baseline, version_of
 from workbench.collection import Summary
 from workbench.compared import Compared
 from workbench.comparison import Ignored, count_effects
-from workbench.controls import Judge, outcome_of
+from workbench.controls import Judge, Outcome, outcome_of
 from workbench.database import Database, Location, location
 from workbench.detected import Desk, Detected, Findings
 from workbench.effects import effects_of
@@ -36,7 +36,7 @@ from workbench.incident import Scope, first_bad_step, incident_of
 from workbench.incident.values import key_of
 from workbench.investigation import Investigation
 from workbench.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
-from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Review, Run, Span, Step
+from workbench.model import Budget, Change, Effect, EffectClass, Finding, Json, Level, NotEvaluated, Receipt, Review, Run, Span, Step
 from workbench.neighbours import Neighbours, neighbours_of
 from workbench.overview import Overview
 from workbench.paths import paths_of
@@ -62,6 +62,7 @@ from workbench.report.forecasts import Foreseen
 from workbench.report.markup import visible
 from workbench.report.reference import Reference
 from workbench.report.static.fragments import lines_html
+from workbench.report.sweeps import Sweep
 from workbench.report.verification import Unsupported, check
 from workbench.sharing import Shared, share
 from workbench.source import Source
@@ -910,11 +911,13 @@ class Evidently:
     def again(self, reference: Reference) -> Report:
         """The same report, made of what the store holds now, with the reviews that there were when it was written."""
         made = self._again(reference)
-        return made if reference.kind in {"audit", "comparison"} else self._bench.with_records(made, reference.reviewed_ns or 0)
+        return made if reference.kind in {"audit", "comparison", "sweep"} else self._bench.with_records(made, reference.reviewed_ns or 0)
 
     def _again(self, reference: Reference) -> Report:
         if reference.kind == "audit":
             return self._bench.audit().report()
+        if reference.sweep is not None:
+            return self._swept(reference.sweep).report()
         if reference.scope is not None:
             return self._bench.incident_in(reference.scope, reference.run_ids, reference.reviewed_ns or 0).report()
         if reference.run_ids is None:
@@ -923,6 +926,18 @@ class Evidently:
             return self._bench.report(only=self._known.intersection(reference.run_ids))
         recorded = [self._recorded(run_id) for run_id in reference.run_ids]
         return compare(*recorded, ignore=reference.ignored).report() if reference.kind == "comparison" else recorded[0].report()
+
+    def _swept(self, told: Sweep) -> Swept:
+        """A sweep as the store has its forks now. What a function of the user's counted is taken as it is told: it can't be asked again."""
+        store = self._bench.store
+        parent = store.run(told.run_id)
+        held = {one.run_id: bool(one.held) for one in told.forks}
+        outcome = outcome_of(parent, told.word) if told.word else Outcome(told.counted, lambda run: held.get(run.run_id, False))
+        repetitions = [Repetition(Cell(one.at, one.change, one.number), one.how, *self._kept(one.run_id), one.says) for one in told.forks]
+        return Swept(parent, outcome, repetitions)
+
+    def _kept(self, fork_id: str | None) -> tuple[Run | None, Receipt | None]:
+        return (None, None) if fork_id is None else (self._bench.store.run(fork_id), self._bench.store.receipt(fork_id))
 
 
 class StoredRuns(Collection[Run]):

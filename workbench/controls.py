@@ -24,6 +24,8 @@ class Outcome(NamedTuple):
 
     name: str
     holds: Judge
+    word: str = ""
+    """How it was asked for; empty for a function of the user's."""
 
 
 class Controlled(NamedTuple):
@@ -91,7 +93,7 @@ def outcome_of(parent: Run, wanted: str | Judge | None = None) -> Outcome:
         raise ValueError(f"there is no outcome {chosen!r}; give a function of a run, or one of {', '.join(known)}")
     if chosen == "findings" and not found:
         raise ValueError(f"run {parent.run_id} has no findings to be gone; count effects, answer, or give a function of a run")
-    return known[chosen]
+    return known[chosen]._replace(word=chosen)
 
 
 def _grave(run: Run) -> set[str]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from workbench.controls import Controlled, Outcome, controlled, halted
 from workbench.intervals import Share, share
 from workbench.model import Change, Json, Receipt, Run
 from workbench.replay.sweeps import Cell
-from workbench.report import static
+from workbench.report import Report, save, static, sweep_report
 from workbench.report.quantities import DASH, line, plural
-from workbench.report.steps import literal_line
+from workbench.report.sweeps import Sweep, SweptFork, SweptGroup, last_word, said_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-VALUE_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,7 @@ class Group:
     @property
     def name(self) -> str:
         """The change in a few words."""
-        return changed(self.change)
-
-
-def changed(change: Change) -> str:
-    """A change in a few words: `tool result {"status":"ok"}`."""
-    return "unchanged" if change.kind == "none" else f"{change.kind.replace('_', ' ')} {line(literal_line(change.value), VALUE_CHARS)}"
+        return said_of(self.change)
 
 
 class Swept:
@@ -88,6 +83,53 @@ class Swept:
         from workbench.frames import SWEPT  # noqa: PLC0415  # as above
 
         return pl.DataFrame([self._frame_row(one) for one in self.repetitions], schema=SWEPT, orient="row")
+
+    @property
+    def sweep(self) -> Sweep:
+        """The same as a frozen value."""
+        return Sweep(
+            run_id=self.parent.run_id,
+            counted=self.outcome.name,
+            word=self.outcome.word,
+            groups=tuple(map(self._group, self.groups)),
+            forks=tuple(map(self._fork, self.repetitions)),
+        )
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """A report on the sweep; written to `path` when one is given, in the format of its ending (`workbench.report.save`)."""
+        made = sweep_report(self.sweep, self.parent, [one.run for one in self.repetitions if one.run])
+        if path is not None:
+            save(made, Path(path))
+        return made
+
+    def _group(self, group: Group) -> SweptGroup:
+        found, rate = self.controlled(group), self._rate(group)
+        return SweptGroup(
+            at=group.at,
+            change=group.change,
+            forks=len(group.runs),
+            halted=sum(map(halted, group.runs)),
+            hits=rate.hits,
+            judged=rate.total,
+            difference=found.difference if found else None,
+            verdict=found.verdict if found else "",
+        )
+
+    def _fork(self, one: Repetition) -> SweptFork:
+        receipt, told = one.receipt, self._came_to(one)
+        return SweptFork(
+            at=one.cell.at,
+            change=one.cell.change,
+            number=one.cell.number,
+            how=one.how,
+            says=one.says,
+            **told,
+            halted=bool(one.run and halted(one.run)),
+            clean=receipt.clean if receipt else None,
+            live_calls=receipt.calls.live if receipt else None,
+            seconds=receipt.seconds if receipt else None,
+            evidence=last_word(one.run) if one.run else None,
+        )
 
     def to_json(self) -> Json:
         """The sweep as JSON: every fork, the rate of the outcome by step and change, and what may be concluded."""
@@ -157,4 +199,4 @@ class Swept:
         told = self._came_to(one)
         live = one.receipt.calls.live if one.receipt else None
         seconds = one.receipt.seconds if one.receipt else None
-        return (one.cell.at, changed(one.cell.change), one.cell.number, one.how, *told.values(), live, seconds, one.says)
+        return (one.cell.at, said_of(one.cell.change), one.cell.number, one.how, *told.values(), live, seconds, one.says)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from workbench.report.contents import Report, audit_report, comparison_report, incident_report, run_report, store_report
+from workbench.report.contents import Report, audit_report, comparison_report, incident_report, run_report, store_report, sweep_report
 from workbench.report.junit import junit
 from workbench.report.page import html
 from workbench.report.plaintext import markdown
@@ -17,7 +17,7 @@ from workbench.report.sarif import sarif
 from workbench.report.tabular import beside, csv, parquet
 
 __all__ = ["Report", "ReportError", "audit_report", "comparison_report", "files_of", "html", "junit", "markdown", "run_report", "sarif", "save"]
-__all__ += ["incident_report", "store_report", "to_json"]
+__all__ += ["incident_report", "store_report", "sweep_report", "to_json"]
 
 
 class ReportError(ValueError):

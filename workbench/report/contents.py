@@ -26,6 +26,7 @@ from workbench.report.reach import examples_of, incident_sections
 from workbench.report.readiness import audit_sections
 from workbench.report.receipts import receipt_section
 from workbench.report.steps import anchor, steps_section, steps_table
+from workbench.report.sweeps import Sweep, sweep_sections
 
 FAILED_FIRST = {"error": 0, "interrupted": 1, "running": 1, "cancelled": 1, "ok": 2}
 MAX_RUNS = 2000
@@ -52,7 +53,7 @@ class Listed(Value):
 class Report(Value):
     """What a report rests on. A store's and an audit's keep of the runs only the steps that are cited or named, a store's also every run's line."""
 
-    kind: Literal["run", "comparison", "store", "audit", "incident"]
+    kind: Literal["run", "comparison", "store", "audit", "incident", "sweep"]
     title: str
     runs: tuple[Run, ...] = ()
     listed: tuple[Listed, ...] = ()
@@ -69,12 +70,12 @@ class Report(Value):
     """What people here made of the findings of these detectors, as far as they had reviewed them by `reviewed_ns`."""
     reviewed_ns: int | None = None
     incident: Incident | None = None
+    sweep: Sweep | None = None
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The report's sections, in reading order."""
-        made = {"run": _run_sections, "comparison": _comparison_sections, "store": _store_sections, "audit": _audit_sections, "incident": _incident_sections}
-        return tuple(made[self.kind](self))
+        return tuple(SECTIONS[self.kind](self))
 
     @property
     def viewed(self) -> tuple[Run, tuple[Finding, ...]] | None:
@@ -84,8 +85,10 @@ class Report(Value):
         return (run, tuple(one for one in self.findings if one.run_id == run_id)) if run and run.steps else None
 
     def __repr__(self) -> str:
-        """In a line: a notebook shows it where `report(...)` is the last word of a cell."""
+        """In a line: it holds whole runs."""
         return f"Report({self.title!r}: {', '.join(section.title for section in self.sections)})"
+
+    __str__ = __repr__
 
 
 def run_report(run: Run, findings: Iterable[Finding], not_evaluated: Iterable[NotEvaluated], receipt: Receipt | None = None) -> Report:
@@ -146,6 +149,15 @@ def incident_report(
     title = f"{title_of(incident)}: {tally(incident.reach)}"
     lines = tuple(map(listed_of, affected))
     return Report(kind="incident", title=title, runs=runs, listed=lines, findings=every, not_evaluated=tuple(not_evaluated), incident=incident)
+
+
+def sweep_report(sweep: Sweep, parent: Run, forks: Iterable[Run]) -> Report:
+    """A report on a sweep, with the forked run and its forks; of the one the steps that were forked at are kept, of the others what is cited."""
+    cited = _by_run((one.evidence.run_id, one.evidence.step) for one in sweep.forks if one.evidence)
+    every = list(forks)
+    kept = (_only(parent, {one.at for one in sweep.groups}), *(_only(run, cited.get(run.run_id, set())) for run in every))
+    title = f"{plural(len(sweep.forks), 'fork')} of {parent.run_id}, counting: {sweep.counted}"
+    return Report(kind="sweep", title=title, runs=kept, listed=tuple(map(listed, every)), sweep=sweep)
 
 
 def _by_run(places: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
@@ -242,6 +254,10 @@ def _findings_plot(findings: tuple[Finding, ...]) -> tuple[Block, ...]:
     if not findings:
         return ()
     return (Plot(charts.findings_by_run(findings_frame(findings)).to_plotly_json(), f"Findings by run: {_by_severity(findings)}."),)
+
+
+def _sweep_sections(report: Report) -> Iterator[Section]:
+    return iter(()) if report.sweep is None else sweep_sections(report.sweep, report.runs)
 
 
 def _time_plot(report: Report) -> tuple[Block, ...]:
@@ -391,3 +407,13 @@ def _runs_row(one: Listed, findings: list[Finding], linked: Collection[str]) -> 
         ),
         findings[0].severity if findings else ("error" if one.status == "error" else ""),
     )
+
+
+SECTIONS: dict[str, Callable[[Report], Iterator[Section]]] = {
+    "run": _run_sections,
+    "comparison": _comparison_sections,
+    "store": _store_sections,
+    "audit": _audit_sections,
+    "incident": _incident_sections,
+    "sweep": _sweep_sections,
+}

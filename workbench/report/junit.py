@@ -2,7 +2,7 @@
 
 A run is a suite. A finding of severity warning or error is a test case that failed, a hint one that passed and says something, what was not
 evaluated one that was skipped; a run without a failure has one that passed. Of a comparison only new findings fail. Of an audit each
-capability is a suite and each item a case.
+capability is a suite and each item a case; of a sweep each change at a step a suite and each fork a case.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from workbench.report.contents import Report
 from workbench.report.markup import visible
 from workbench.report.quantities import line
 from workbench.report.standing import Stated, standings
+from workbench.report.sweeps import Sweep, SweptFork, said_of
 
 MESSAGE_CHARS = 500
 
@@ -34,7 +35,7 @@ class Case(NamedTuple):
 
 def junit(report: Report) -> str:
     """The whole file. Trace text stands in it as text: escaped, control characters as code points."""
-    suites = _audited(report.audit) if report.audit else _examined(report)
+    suites = _audited(report.audit) if report.audit else _swept(report.sweep) if report.sweep else _examined(report)
     root = ET.Element("testsuites", name=visible(report.title))
     counts = [_suite(root, name, cases) for name, cases in suites]
     for place, key in enumerate(("tests", "failures", "skipped")):
@@ -111,6 +112,23 @@ def _lines(says: str, evidence: Iterable[Evidence], refute: str = "") -> str:
 
 def _lacking(lack: NotEvaluated) -> Case:
     return Case(f"{lack.detector}: not evaluated", f"findings.{lack.detector}", "skipped", lack.why)
+
+
+def _swept(sweep: Sweep) -> Iterator[tuple[str, list[Case]]]:
+    """A suite for each change at each step: a fork in which the outcome held passes; unchanged ones are there to compare with, and don't fail."""
+    for group in sweep.groups:
+        mine = [one for one in sweep.forks if (one.at, one.change) == (group.at, group.change)]
+        yield f"step {group.at}: {said_of(group.change)}", [_forked(one, sweep.counted) for one in mine]
+
+
+def _forked(one: SweptFork, counted: str) -> Case:
+    name, group = f"{one.run_id or f'fork {one.number}'}: {counted}", f"sweep.step {one.at}"
+    text = _lines(one.outcome or one.says, [one.evidence] if one.evidence else [])
+    if one.held is None:
+        return Case(name, group, "skipped", one.says or "halted: what it would have come to is not known", text=text)
+    return (
+        Case(name, group, "passed", text=text) if one.held or one.change.kind == "none" else Case(name, group, "failure", one.outcome or "", "not held", text)
+    )
 
 
 def _audited(audit: Audit) -> Iterator[tuple[str, list[Case]]]:

@@ -16,6 +16,7 @@ from workbench.model import Evidence, Finding, Value
 from workbench.report.claims import shown
 from workbench.report.contents import Report
 from workbench.report.reach import examples_of
+from workbench.report.sweeps import Sweep
 
 NAME = "workbench-report"
 ON_PAGE = re.compile(rf'<meta name="{NAME}" content="([\w=-]+)">', re.ASCII)
@@ -38,7 +39,7 @@ class Claimed(Value):
 class Reference(Value):
     """The kind of a report, the runs it is about (None: those of the whole store), and every claim with its evidence."""
 
-    kind: Literal["run", "comparison", "store", "audit", "incident"]
+    kind: Literal["run", "comparison", "store", "audit", "incident", "sweep"]
     run_ids: tuple[str, ...] | None = None
     ignored: tuple[Ignored, ...] = ()
     claims: tuple[Claimed, ...] = ()
@@ -46,6 +47,8 @@ class Reference(Value):
     """What an audit's answers cite, and the first bad step of an incident."""
     scope: Scope | None = None
     """What an incident was looked for in."""
+    sweep: Sweep | None = None
+    """The forks of a sweep, and what is said to have been counted."""
     reviewed_ns: int | None = None
     """Until when the reviews count that it tells of."""
 
@@ -55,7 +58,7 @@ def reference_of(report: Report) -> Reference:
     about = {"kind": report.kind, "run_ids": _run_ids(report), "ignored": report.ignored, "reviewed_ns": report.reviewed_ns}
     scope = report.incident.scope if report.incident else None
     claims = examples_of(report.incident, report.findings) if report.incident else report.findings
-    return Reference(**about, claims=_claims(claims), cited=tuple(_cited(report)), scope=scope)
+    return Reference(**about, claims=_claims(claims), cited=tuple(_cited(report)), scope=scope, sweep=report.sweep)
 
 
 def _cited(report: Report) -> Iterator[Evidence]:
@@ -63,6 +66,8 @@ def _cited(report: Report) -> Iterator[Evidence]:
         yield from answer.evidence
     if report.incident and report.incident.first_bad:
         yield report.incident.first_bad.evidence
+    for fork in report.sweep.forks if report.sweep else ():
+        yield from [fork.evidence] if fork.evidence else []
 
 
 def _run_ids(report: Report) -> tuple[str, ...] | None:
@@ -70,6 +75,8 @@ def _run_ids(report: Report) -> tuple[str, ...] | None:
         return (report.comparison.left.run_id, report.comparison.right.run_id, *(one.right.run_id for one in report.others))
     if report.incident:
         return report.incident.considered if len(report.incident.considered) <= MAX_RUNS else None
+    if report.sweep:
+        return (report.sweep.run_id, *(one.run_id for one in report.sweep.forks if one.run_id))
     if report.kind == "run":
         return tuple(run.run_id for run in report.runs)
     return tuple(one.run_id for one in report.listed) if report.kind == "store" and len(report.listed) <= MAX_RUNS else None

@@ -15,20 +15,24 @@ from urllib.parse import quote
 
 from workbench import plugins
 from workbench.audit import Answer, Audit
-from workbench.model import Evidence, Json
+from workbench.model import Evidence, Json, digest
 from workbench.report.contents import Report
 from workbench.report.markup import visible
 from workbench.report.quantities import plural
 from workbench.report.standing import Stated, standings
+from workbench.report.sweeps import Sweep, SweptFork, said_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+SWEPT = "sweep-outcome"
+"""The rule that forks of a sweep pass or fail by."""
 KINDS = {"met": "pass", "not met": "fail", "no evidence": "open"}
 
 
 def sarif(report: Report) -> str:
     """The whole log as JSON text. Trace text has no control characters, and no `[text](link)`, which viewers would make a link of."""
     results = _answers(report.audit) if report.audit else [_result(one) for one in standings(report)]
+    results += [_fork(one, report.sweep) for one in report.sweep.forks] if report.sweep else []
     rules = _rules(dict.fromkeys(str(result["ruleId"]) for result in results), report.audit)
     places = {str(rule["id"]): number for number, rule in enumerate(rules)}
     driver = {"name": "Replay Workbench", "semanticVersion": version("replay-workbench"), "rules": rules}
@@ -93,9 +97,27 @@ def _answer(answer: Answer) -> dict[str, Json]:
     }
 
 
+def _fork(one: SweptFork, sweep: Sweep) -> dict[str, Json]:
+    """A fork of a sweep: whether the counted outcome held; open where that is not known."""
+    kind = "open" if one.held is None else "pass" if one.held else "fail"
+    says = f"{said_of(one.change)} at step {one.at}: {sweep.counted}: {kind}. {one.outcome or one.says}"
+    proof = one.evidence
+    return {
+        "ruleId": SWEPT,
+        "kind": kind,
+        "level": "warning" if kind == "fail" else "none",
+        "message": _message(says),
+        "locations": [_location(proof.run_id, proof.step, proof.path) if proof else _location(one.run_id or sweep.run_id, None)],
+        "relatedLocations": [_cited(0, proof)] if proof else [],
+        "partialFingerprints": {"fork/v1": digest([one.at, one.change.model_dump(mode="json"), one.number])[:16]},
+        "properties": _plain({"run": one.run_id, "how": one.how, "change": one.change.model_dump(mode="json")})
+        | {"evidence": _plain([proof.model_dump()] if proof else [])},
+    }
+
+
 def _rules(names: Iterable[str], audit: Audit | None) -> list[dict[str, Json]]:
     asks = {answer.item: answer.asks for answer in audit.answers} if audit else {}
-    known = {} if audit else {name: one.doc for name, one in plugins.detectors().items()}
+    known = {} if audit else {name: one.doc for name, one in plugins.detectors().items()} | {SWEPT: "The outcome that a sweep counts held in a fork."}
     return [_rule(name, known.get(name) or asks.get(name, "")) for name in names]  # type: ignore[call-overload]  # a name that is no item has no text
 
 
