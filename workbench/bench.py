@@ -309,17 +309,29 @@ class Bench:
 
     def learned(self, agent: str | None) -> Learned:
         """The weights that rank the steps of this agent's runs: those that ship, moved by what people confirmed and dismissed in its runs where that helps."""
-        reviews = self.store.reviews()
-        if self._learned is None or self._learned[0] != reviews:
-            self._learned = reviews, {key: learn_if_better(known) for key, known in self._judgements(reviews).items()}
-        return self._learned[1].get(agent) or Learned(shipped(), 0)
+        return self._learned_from(self.store.reviews()).get(agent) or Learned(shipped(), 0)
+
+    def verdict_on(self, run: Run, findings: Iterable[Finding], reviews: list[Review] | None = None) -> Verdict:
+        """The verdict on a run by what was found in it and nobody dismissed, ranked as reviews of this agent's findings taught (those of the store)."""
+        known = self.store.reviews() if reviews is None else reviews
+        learned = self._learned_from(known).get(run.agent) or Learned(shipped(), 0)
+        made = verdict_of(run, undismissed(findings, known), weights=learned.weights)
+        return made.model_copy(update={"learned_from": learned.judgements})
 
     def verdicts(self) -> dict[str, Verdict]:
         """The verdict on each examined run: as it was examined, but anew for agents whose findings people reviewed."""
         kept, reviews = self.store.verdicts(), self.store.reviews()
         agents = {one.run_id: one.agent for one in self.store.overviews()} if reviews else {}
         judged = {agents.get(one.run_id) for one in reviews}
-        return kept | {run_id: self.run(run_id).verdict for run_id in kept if run_id in agents and agents[run_id] in judged}
+        anew = [run_id for run_id in kept if run_id in agents and agents[run_id] in judged]
+        found = self.store.examined() if anew else {}
+        return kept | {run.run_id: self.verdict_on(run, found[run.run_id][0], reviews) for run in self.store.runs(anew)}
+
+    def _learned_from(self, reviews: list[Review]) -> dict[str | None, Learned]:
+        """What reviews teach of each agent, worked out when they change."""
+        if self._learned is None or self._learned[0] != reviews:
+            self._learned = reviews, {agent: learn_if_better(known) for agent, known in self._judgements(reviews).items()}
+        return self._learned[1]
 
     def _judgements(self, reviews: list[Review]) -> dict[str | None, list[Judgement]]:
         found: dict[str | None, list[Judgement]] = {}
@@ -531,9 +543,7 @@ class RecordedRun:
     @property
     def verdict(self) -> Verdict:
         """How likely it failed, why, and at which steps to look first; ranked as people's reviews of this agent's findings taught (`Bench.learned`)."""
-        learned = self.bench.learned(self.run.agent)
-        made = verdict_of(self.run, self.bench.undismissed(self.findings), weights=learned.weights)
-        return made.model_copy(update={"learned_from": learned.judgements})
+        return self.bench.verdict_on(self.run, self.findings)
 
     @property
     def not_evaluated(self) -> list[NotEvaluated]:
