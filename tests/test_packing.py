@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import sqlite3
+import weakref
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from workbench.store.contents import shut, unshut
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import MIGRATIONS
 from workbench.store.packing import LONG_JSON, Packer, Unpacker, from_bytes, references, to_bytes
+from workbench.store.payloads import Payloads
 
 ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)) | st.just("long " * 80)
@@ -167,3 +170,16 @@ def test_a_damaged_frame_is_named(tmp_path: Path):
         with closing(sqlite3.connect(store.path)) as connection, connection:
             connection.execute("UPDATE payload SET content = substr(content, 1, 40) WHERE length(content) > 60")
         assert any(problem.startswith("payload") for problem in store.verify())
+
+
+def test_a_batch_is_free_as_soon_as_nobody_holds_it():
+    """Payloads hold no circle of references: an ingest of millions of spans would wait for the garbage collector with all their texts."""
+    gc.disable()
+    try:
+        payloads = Payloads()
+        payloads.put_json({"text": "x" * 1000})
+        gone = weakref.ref(payloads)
+        del payloads
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -22,20 +22,34 @@ SKIPPED, KEPT, NEW = "skipped_messages", "kept_messages", "new_messages"
 V = TypeVar("V", bound=Value)
 
 
+class _Gathered:
+    """Contents by their addresses. Apart from what puts them, so that a batch has no circle of references: its memory is free as soon as it is saved."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self.short = 0
+
+    def put(self, content: bytes) -> str:
+        address = hashlib.sha256(content).hexdigest()
+        self.content[address] = content
+        self.short += len(content)
+        return address
+
+
 class Payloads:
     """Payloads gathered for one batch: put values, get addresses, save them all at once."""
 
     def __init__(self) -> None:
-        self._content: dict[str, bytes] = {}
+        self._gathered = _Gathered()
+        self._put = self._gathered.put
         self._packer = Packer(self._put)
-        self._short = 0
         self._resources: dict[int, tuple[Json, Json]] = {}
         self._messages: dict[int, tuple[Message, str]] = {}
 
     @property
     def characters(self) -> int:
         """How many characters were put, about, what recurs included."""
-        return self._short + self._packer.long_characters
+        return self._gathered.short + self._packer.long_characters
 
     def put(self, value: Value) -> str:
         """Gather a value; returns its address."""
@@ -68,15 +82,9 @@ class Payloads:
             known = self._resources[id(resource)] = resource, self._packer.apart(resource)
         return known[1]
 
-    def _put(self, content: bytes) -> str:
-        address = hashlib.sha256(content).hexdigest()
-        self._content[address] = content
-        self._short += len(content)
-        return address
-
     def save(self, connection: Connection) -> None:
         """Write what is not stored yet."""
-        contents.save(connection, self._content)
+        contents.save(connection, self._gathered.content)
 
 
 def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json]]:
