@@ -19,8 +19,8 @@ from workbench.source import Source
 
 PLACES = frozenset({"", "[]", "spans[]"})
 CONTEXTS = frozenset({"context", "[].context", "spans[].context"})
-OTHERS = frozenset({"span_kind", "start_time_unix_nano", "run_type", "dotted_order", "type", "trace_metadata"})
-"""Fields of Phoenix's, MLflow's, LangSmith's and Langfuse's objects, which have readers of their own."""
+OTHERS = frozenset({"span_kind", "start_time_unix_nano", "run_type", "dotted_order", "type", "trace_metadata", "op_name"})
+"""Fields of Phoenix's, MLflow's, LangSmith's, Langfuse's and Weave's objects, which have readers of their own."""
 LOG_TIMES = ("timeUnixNano", "time_unix_nano", "timestamp", "observedTimeUnixNano", "observed_time_unix_nano")
 
 

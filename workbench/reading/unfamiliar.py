@@ -34,7 +34,7 @@ class Told:
 
 TELLING = vocabulary(
     "action agent approval assistant chat completion completions conversation embedding embeddings function generation input inputs kind llm "
-    "message messages metadata model operation output outputs prompt prompts request response retrieval retriever session span thread tool tools "
+    "message messages meta metadata metrics model operation output outputs prompt prompts request response retrieval retriever session span thread tool tools "
     "token tokens type usage"
 )
 """A span none of whose attributes has one of these words is not looked at any further."""
