@@ -36,7 +36,7 @@ DURATIONS = {
     "duration": MS,
 }
 """How long, and in which unit; `duration` stands in nanoseconds beside `start_ns`."""
-ERRORS = ("exception", "error.message", "error_info.message", "error", "fault", "cause.message")
+ERRORS = ("exception", "error.message", "error_info.message", "error", "fault", "meta.error.message", "cause.message")
 FAILED = ("status", "event.outcome", "success", "state")
 HOISTED = ("attributes", "customDimensions", "labels", "numeric_labels", "annotations")
 """Objects whose fields are the span's attributes."""
@@ -137,9 +137,10 @@ def _end(row: Fields, start_ns: int | None, said: Said, label: str) -> int | Non
 def _outcome(row: Fields) -> tuple[State, str]:
     """How it ended, by its error or by a word or flag for it."""
     message = next((value for path in ERRORS if isinstance(value := _at(row, path), str) and value), "")
-    words = {str(value).lower() for path in FAILED if not isinstance(value := _at(row, path), dict | list | None)}
-    failed = message or words & {"error", "failed", "failure", "false"} or any(row.get(key) is True for key in ("error", "fault"))
-    return ("error", message) if failed else ("ok" if words & {"ok", "success", "true"} else "unset", "")
+    words = {str(_at(row, path)).lower() for path in FAILED}
+    if message or row.get("error") is True or row.get("fault") is True or words & {"error", "failed", "failure", "false"}:
+        return "error", message
+    return "ok" if words & {"ok", "success", "true"} else "unset", ""
 
 
 def _attributes(row: Fields) -> Iterator[tuple[str, Json]]:

@@ -31,7 +31,7 @@ REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
 CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
 CALLED = ("name", "toolName", "tool_name", "functionName", "function_name")
 GIVEN = ("args", "arguments", "input", "toolInput", "tool_input", "parameters", "params")
-CALL_IDS = ("call_id", "callId", "id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "ref")
+CALL_IDS = ("call_id", "callId", "id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "tool_id", "ref")
 """How a call's parts are spelled, the most telling first."""
 RESPONSES = frozenset({"tool_call_response", "tool_result", "tool-result"})
 ENVELOPES = {
