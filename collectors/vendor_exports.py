@@ -136,7 +136,8 @@ def _end(row: Fields, start_ns: int | None, said: Said, label: str) -> int | Non
 
 def _outcome(row: Fields) -> tuple[State, str]:
     """How it ended, by its error or by a word or flag for it."""
-    message = next((value for path in ERRORS if isinstance(value := _at(row, path), str) and value), "")
+    told = [_at(row, path) for path in ERRORS]
+    message = next((text for text in told if isinstance(text, str) and text), "")
     words = {str(_at(row, path)).lower() for path in FAILED}
     if message or row.get("error") is True or row.get("fault") is True or words & {"error", "failed", "failure", "false"}:
         return "error", message
