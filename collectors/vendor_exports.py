@@ -136,11 +136,11 @@ def _end(row: Fields, start_ns: int | None, said: Said, label: str) -> int | Non
 
 def _outcome(row: Fields) -> tuple[State, str]:
     """How it ended, by its error or by a word or flag for it."""
-    told = [_at(row, path) for path in ERRORS]
-    message = next((text for text in told if isinstance(text, str) and text), "")
+    told: list[Json] = [_at(row, path) for path in ERRORS]
     words = {str(_at(row, path)).lower() for path in FAILED}
-    if message or row.get("error") is True or row.get("fault") is True or words & {"error", "failed", "failure", "false"}:
-        return "error", message
+    messages: list[str] = [text for text in told if isinstance(text, str) and text]
+    if messages or True in told or words & {"error", "failed", "failure", "false"}:
+        return "error", messages[0] if messages else ""
     return "ok" if words & {"ok", "success", "true"} else "unset", ""
 
 
