@@ -19,6 +19,8 @@ from workbench.source import Source
 
 LISTS = ("data", "spans", "calls", "items", "results", "value", "hits")
 PLACES = frozenset({"", "[]", "data.attributes.spans[]", "hits.hits[]._source", "hits[]._source", "[]._source", "_source", *(f"{name}[]" for name in LISTS)})
+ENVELOPES = ("data.attributes", "data", "hits")
+"""Datadog's and Elasticsearch's."""
 TRACES = ("trace_id", "traceId", "root_span_id", "operation_Id", "trace.trace_id", "trace.id", "trace")
 IDS = ("span_id", "spanId", "trace.span_id", "span.id", "guid", "transaction.id", "id", "span", "transaction")
 STARTS = ("start_ns", "started_at", "startedAt", "start_time", "startTime", "@timestamp", "timestamp", "Timestamp", "metrics.start", "created_at", "created")
@@ -43,14 +45,17 @@ HOISTED = ("attributes", "customDimensions", "labels", "numeric_labels", "annota
 CHILDREN = ("subsegments", "children", "child_spans")
 TAKEN = frozenset({*TRACES[:6], *IDS[:7], *STARTS[:10], *ENDS[:5], *PARENTS[:8], *HOISTED, *CHILDREN, "duration_ns"})
 NO_PARENT = frozenset({"undefined", "0", "null", "None"})
-ZIPKIN = frozenset({"traceId", "id", "timestamp"})
-"""Zipkin's spans have a reader of their own."""
+MARKS = frozenset(
+    {"start_ns", "op_name", "span_data", "span_attributes", "operation_Id", "trace.trace_id", "trace.id", "@timestamp", "guid", "subsegments", "error_info"}
+) | {"total_estimated_cost"}
+OTHERS = frozenset({"run_type", "dotted_order", "observations", "projectId", "resource", "resource_spans", "kind"})
+"""Fields of exports that have readers of their own."""
 
 
 def accepts(source: Source) -> bool:
-    """Whether the file begins with a row that has a trace's id, its own, and a start."""
-    keys = {place: {key for at, key in source.outline if at == place} for place in PLACES}
-    return any(known & {*TRACES} and known & {*IDS} and known & {*STARTS, "metrics"} and not known >= ZIPKIN for known in keys.values())
+    """Whether the file begins with a row that has a trace's id, its own and a start, and a field that only one of these vendors has."""
+    keys = [{key for at, key in source.outline if at == place} for place in PLACES]
+    return any(known & {*TRACES} and known & {*IDS} and known & {*STARTS, "metrics"} and known & MARKS and not known & OTHERS for known in keys)
 
 
 def collect(source: Source) -> Iterable[Record]:
@@ -77,9 +82,9 @@ def _is_trace(row: Json) -> bool:
 
 def _rows(document: Json) -> list[Json]:
     if isinstance(document, dict):
-        for outer in ("data", "attributes", "hits"):  # Datadog's own envelope, Elasticsearch's
-            document = inner if isinstance(inner := document.get(outer), dict) else document
-    return rows_of(document, *LISTS)
+        within = next((inner for path in ENVELOPES if isinstance(inner := _at(document, path), dict)), document)
+        return rows_of(within, *LISTS)
+    return rows_of(document)
 
 
 def _below(row: Json) -> Iterator[Json]:
