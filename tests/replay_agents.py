@@ -437,6 +437,17 @@ def _every_way() -> str:
     return replay_escapes.attempt()
 
 
+def _fill() -> str:
+    """Fills the disk through scratch, with one small file after the other, each of which nobody sees any more once it is written."""
+    held = []
+    while True:
+        held.append(Path(os.environ["HOME"], "part").open("wb"))  # noqa: SIM115  # it stays open
+        held[-1].write(bytes(1 << 16))
+        held[-1].flush()
+        os.fsync(held[-1].fileno())
+        Path(os.environ["HOME"], "part").unlink()
+
+
 ESCAPES = {
     "every way": _every_way,
     "connect": _connect,
@@ -452,4 +463,5 @@ ESCAPES = {
     "link": _link,
     "remove": _remove,
     "hang": _hang,
+    "fill": _fill,
 }

@@ -681,6 +681,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "commands": lambda: Shape(looping([("move", {"city": "Nara"})], tools=(move,))),
     "artifacts": lambda: Shape(looping([("chart", {"city": "Nara"})], tools=(chart,))),
     "tool_errors": lambda: Shape(looping([("seats", {"city": "Nara"})], tools=(seats,))),
+    "tool_arguments_refused": lambda: Shape(looping([("book", {"town": "Nara"})])),
     "tool_errors_raised": lambda: Shape(looping([("seats", {"city": "Nara"})], tools=(seats,), handle=False), fails=True),
     "interrupt": lambda: Shape(chained(asks, note), (ASKED, YES)),
     "interrupts_in_turn": lambda: Shape(chained(asks_twice), (ASKED, YES, Command(resume="no"))),

@@ -358,3 +358,13 @@ def test_time(folder: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("ESCAPE", "hang")
     with pytest.raises(ForkError, match="did not end within 5 s and was stopped"):
         recording.fork(1, seconds=5)
+
+
+def test_full_scratch(folder: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A re-run that writes more to scratch than it may is stopped, and the error says so."""
+    recording = record(folder, "escaping", TWO)
+    (folder / "pyproject.toml").write_text("[tool.workbench.isolation]\nscratch_gib = 0.01\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ESCAPE", "fill")
+    with pytest.raises(ForkError, match=r"wrote more than 0.01 GiB to scratch and was stopped: look for a loop, or set scratch_gib"):
+        recording.fork(1)

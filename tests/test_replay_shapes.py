@@ -105,3 +105,17 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [check for check in forked.receipt.checks if check.name == "nothing blocked" and check.verdict != "pass"] == []
         assert (forked.run.status, forked.outcome) == (run.run.status, run.outcome)
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
+
+
+def test_fork_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
+    """A fork at a step of an agent that is a tool runs the tool's code, and answers its calls up to where the change leads elsewhere."""
+    with recorded("agent_as_a_tool", tmp_path) as run:
+        inner = next(step.index for step in run.steps if step.name == "book")
+        before = ledger.read_text()
+        forked = run.fork(inner, tool_result="full", graph=graph_of("agent_as_a_tool"))
+        assert ledger.read_text() == before
+    assert [(one.name, one.node_path, one.answer) for one in forked.receipt.records][:2] == [
+        ("book", "tools/tools", "edited"),
+        ("Scripted", "tools/model", "halted"),
+    ]
+    assert "$[2].content: recorded" in forked.receipt.records[1].says

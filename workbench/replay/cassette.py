@@ -326,13 +326,13 @@ class Tape:
                 raise CutOff(self._stops[0], miss)
             raise Divergence(miss)
 
-    def take_one_of(self, steps: Collection[int], call: Call) -> Served | None:
-        """The recorded answer to a call, where it is that of one of these steps; it stays where it isn't."""
+    def take_one_of(self, steps: Collection[int] | None, call: Call) -> Served | None:
+        """The recorded answer to a call, where it is that of one of these steps (None: any); it stays where it isn't."""
         with self._lock:
             for same, notes in ((self._same(call), ()), (self._alike(call), ("scrubbed",))):
                 number = next((one for one in same if one in self._left and self.interactions[one].node_path == call.node_path), None)
                 if number is not None:
-                    return self._taken(call, [number], notes) if self.interactions[number].step in steps else None
+                    return self._taken(call, [number], notes) if steps is None or self.interactions[number].step in steps else None
         return None
 
     def _taken(self, call: Call, same: Sequence[int], notes: tuple[str, ...]) -> Served | None:

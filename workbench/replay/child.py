@@ -5,6 +5,7 @@ It shuts itself in before it loads anything of the user's. AROUND names walls th
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.ME
 
     answer = rerun(request, line, wire)
     told = answer.model_copy(update={"records": (), "spans": (), "isolation": str(isolation), "sandboxed": isolation.sandboxed})
-    Path(answer_path).write_text(told.model_dump_json(), "utf-8")
+    text = json.dumps(told.model_dump(mode="json"), ensure_ascii=False)
+    Path(answer_path).write_text(text, "utf-8", "replace")  # an agent may say half a surrogate pair, which UTF-8 can't hold
     return 0
 
 

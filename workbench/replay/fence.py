@@ -254,8 +254,26 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
             body.came = await tool._arun(*args, **_configured(tool._arun, kwargs))  # noqa: SLF001  # this is the body
         return body.came
 
-    vars(twin).update({"_run": run, "_arun": arun, TWIN: True})
+    def parse(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return tool._parse_input(*args, **kwargs)  # noqa: SLF001  # what comes before the body
+        except Exception as error:
+            _note_unfit(seen, error)
+            raise
+
+    vars(twin).update({"_run": run, "_arun": arun, "_parse_input": parse, TWIN: True})
     return twin
+
+
+def _note_unfit(seen: Seen, error: Exception) -> None:
+    """Write down a call whose arguments the tool's own schema refuses: its body is never asked, in the recording neither."""
+    now = session()
+    now.check(seen)
+    recorded = now.tape.take_one_of(None, seen.call)
+    if recorded is None:
+        now.journal.note(seen, "served", says="the tool's own schema refused the arguments", error=error)
+    else:
+        now.note(seen, recorded, error=error)
 
 
 # ---- tools whose code runs, since something inside them was changed

@@ -116,6 +116,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
 class Spawned:
     """The process of a re-run that a server forked, used as one of `subprocess.Popen`."""
 
+    pid: int
     stdin: IO[str]
     stdout: IO[str]
     line: socket.socket
@@ -202,16 +203,16 @@ class Server:
             with other:
                 socket.send_fds(self.control, [asked], [theirs_in, theirs_out, errors.fileno(), other.fileno()])
             line.settimeout(PATIENCE_SECONDS)
-            _, descriptors, _, _ = socket.recv_fds(line, 64, 1)
-            watched = descriptors[0]
-        except (OSError, IndexError) as error:  # nothing is sent by a server that is gone
+            told, descriptors, _, _ = socket.recv_fds(line, 64, 1)
+            pid, watched = int(told), descriptors[0]
+        except (OSError, ValueError, IndexError) as error:  # nothing is sent by a server that is gone
             for one in (line, stdin, stdout):
                 one.close()
             raise ForkserverError(f"it ended before it forked: {error}") from error
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        return Spawned(stdin, stdout, line, watched)
+        return Spawned(pid, stdin, stdout, line, watched)
 
     def close(self) -> None:
         """End it."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ from workbench.replay.channel import Hear, Line, listen
 from workbench.replay.forkserver import ForkserverError, Spawned
 from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
 from workbench.replay.protocol import Answer, Request
+from workbench.replay.scratch import LOOK_SECONDS, Scratch
 from workbench.replay.watch import Watch
 
 if sys.platform == "linux":
@@ -75,8 +77,8 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
         watch.over(process.kill),
         _Ear(process, hear) as ear,
     ):
-        if not _ended(process, request.seconds, waited):
-            raise ProcessError(f"the re-run did not end within {request.seconds:g} s and was stopped: allow it more seconds, or look for a loop{_tail(output)}")
+        if why := _overran(process, request.seconds, waited, Scratch(Path(request.folder), process.pid, launch.scratch_bytes)):
+            raise ProcessError(f"{why}{_tail(output)}")
     if watch.stopped_by and not answer.exists():
         return Answer(ended="stopped", says=f"by {watch.stopped_by}", asked=launch.level, sandboxable=sys.platform == "linux")
     if ear.failure is not None:
@@ -121,23 +123,28 @@ def _launched(request: Request, question: Path, answer: Path) -> Iterator[Launch
             memory_bytes=settings.memory_bytes,
         )
         with launched(request, task, settings) as launch:
-            yield launch
+            yield replace(launch, scratch_bytes=settings.scratch_bytes)
     except IsolationError as error:
         raise ProcessError(str(error)) from error
 
 
-def _ended(process: Process, seconds: float, waited: Callable[[], float]) -> bool:
-    """Wait for a process, not counting how long it had to wait itself; False when it had to be killed."""
-    started, left = time.monotonic(), seconds
-    while left > 0:
+def _overran(process: Process, seconds: float, waited: Callable[[], float], scratch: Scratch) -> str:
+    """Wait for a process, not counting how long it had to wait itself. Returns why it had to be killed, empty when it ended."""
+    started, left, why = time.monotonic(), seconds, ""
+    while left > 0 and not why:
         try:
-            process.wait(left)
+            process.wait(min(left, LOOK_SECONDS))
         except subprocess.TimeoutExpired:
             left = seconds + waited() - (time.monotonic() - started)
+            why = (
+                f"the re-run wrote more than {scratch.most / (1 << 30):g} GiB to scratch and was stopped: look for a loop, or set scratch_gib"
+                if scratch.full()
+                else ""
+            )
         else:
-            return True
+            return ""
     process.kill()
-    return False
+    return why or f"the re-run did not end within {seconds:g} s and was stopped: allow it more seconds, or look for a loop"
 
 
 class _Ear:

@@ -18,6 +18,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.pregel import Pregel
 from langgraph.pregel._loop import AsyncPregelLoop, SyncPregelLoop
+from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
@@ -39,6 +40,7 @@ from workbench.replay.tripwire import Tripwire
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()
+STORE = "the graph's store holds what its module puts there and nothing else in a re-run: what runs had put there was not recorded"
 FLAGS = ("moved", "repeated", "scrubbed", "stale")
 """How the notes of an answer begin that was not given to the same call at the same place."""
 SURVIVES_A_KILL = "PRAGMA synchronous = NORMAL"
@@ -97,7 +99,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     _go_on(session, gone)
     fence.put_up(session)
     if graph.store is not None:
-        session.notes.append("the graph's store is empty in a re-run: what it held was not recorded")
+        session.notes.append(STORE)
     lost = undecoded()
     if request.recorded:
         session.nodes = _nodes(request, session, graph, lost, wire)
@@ -172,7 +174,7 @@ def _nodes(request: Request, session: Session, graph: Graph, lost: list[str], wi
 
 def _answer(session: Session, ended: Any, says: str) -> Answer:
     if session.divergence is not None:
-        ended, says = "halted", str(session.divergence)
+        ended, says = "halted", "\n  ".join([str(session.divergence), *(one for one in session.notes if one == STORE)])
     left = [one.step for one in session.tape.left if _expected(session, one)]
     notes = [*session.notes, *(session.nodes.notes if session.nodes else ()), *_flagged(session.journal.records)]
     if session.edited is not None and not _edited(session) and not session.altered.applied:
@@ -329,7 +331,7 @@ def _as_given(answers: dict[str, Json]) -> Json:
 def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
     """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
     config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
-    store = InMemoryStore() if graph.store is not None else None
+    store = _store(graph)
     wait_for_no_checkpoint()
     if loops:
         with asyncio.Runner() as loop:
@@ -345,6 +347,11 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
             connection.execute(SURVIVES_A_KILL)
             yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
+
+
+def _store(graph: Graph) -> BaseStore | None:
+    """The store of a re-run: the graph's own where that is in memory, as its module made it, else an empty one."""
+    return graph.store if graph.store is None or isinstance(graph.store, InMemoryStore) else InMemoryStore()
 
 
 class _Written:

@@ -38,3 +38,5 @@ class Launch:
     level: Level = "process"
     arguments: tuple[str, ...] = ()
     """What our own child is given, where it may be forked instead of started; empty where the command has to be run."""
+    scratch_bytes: int = 8 << 30
+    """What it may write to scratch in all."""

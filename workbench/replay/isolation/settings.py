@@ -4,6 +4,7 @@
 medium = "process"                             # process (default of all), container, gvisor or firecracker
 high = "container"                             # risks: low, medium, high, critical
 memory_gib = 4
+scratch_gib = 8                                # what a re-run may write in all
 
 [tool.workbench.isolation.container]           # gvisor too
 engine = "docker"                              # or podman
@@ -66,6 +67,7 @@ class Settings(Value):
     high: Level = "process"
     critical: Level = "process"
     memory_gib: float = Field(default=4.0, gt=0)
+    scratch_gib: float = Field(default=8.0, gt=0)
     container: ContainerSettings = ContainerSettings()
     firecracker: MicroVMSettings = MicroVMSettings()
 
@@ -77,6 +79,11 @@ class Settings(Value):
     def memory_bytes(self) -> int:
         """The memory of a re-run."""
         return int(self.memory_gib * (1 << 30))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What a re-run may write in all."""
+        return int(self.scratch_gib * (1 << 30))
 
 
 def parse(table: dict[str, Json], place: str) -> Settings:
