@@ -69,3 +69,11 @@ def _graph(schema: Any, *, fails: bool = False) -> Any:
 
 recorded, renamed, unsaid, gained = map(_graph, (State, Renamed, Unsaid, Gained))
 failing = _graph(State, fails=True)
+
+
+def around(inner: Any) -> Any:
+    """A graph with this one inside."""
+    builder = StateGraph(State)
+    builder.add_node("inner", inner)
+    builder.add_edge(START, "inner")
+    return builder.compile()

@@ -16,6 +16,7 @@ from workbench.replay.process import WITHHELD, environment
 
 PROBE = """
 from langchain_core.tools import BaseTool
+from langgraph.pregel import _runner
 from workbench.replay import fence
 {before}
 try:
@@ -40,7 +41,20 @@ def test_proof() -> None:
 def test_hooks_moved() -> None:
     """Where langchain-core no longer goes through a patched method, the fence refuses to stand."""
     assert prove("BaseTool.invoke = lambda self, given, config=None: 'ran'").startswith("refused: langchain-core's hooks moved: probes got ['ran'")
-    assert prove("fence.TOOL_METHODS = ('gone',)") == "refused: langchain-core has no BaseTool.gone any more"
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("fence.TOOL_METHODS = ('gone',)", "langchain-core has no BaseTool.gone any more"),
+        ("del _runner.run_with_retry", "langgraph has no langgraph.pregel._runner.run_with_retry any more"),
+        ("fence.RETRIEVER_METHODS = ('gone',)", "langchain-core has no BaseRetriever.gone any more"),
+        ("import httpx; del httpx.HTTPTransport.handle_request", "httpx has no HTTPTransport.handle_request any more"),
+    ],
+)
+def test_hooks_gone(before: str, says: str) -> None:
+    """Where LangGraph, langchain-core or a client of HTTP lacks what is patched, the fence refuses to stand, and names it."""
+    assert prove(before) == f"refused: {says}"
 
 
 def test_body_behind_the_fence() -> None:

@@ -767,6 +767,8 @@ class RecordedRun:
     def export_test(self, folder: str | os.PathLike[str] = "tests", *, graph: str | None = None, trust: bool = False) -> tuple[Path, Path]:
         """Write a pytest file that fails while the agent does again what was found in this run, and its case; returns both paths.
 
+        `folder` is where to, or the test file itself, `tests/test_incident.py`.
+
         The test needs neither this store nor the recorded database. What is found of severity warning or more is what must not happen again.
         A checkpoint database of unknown origin has to be trusted, as for a fork, since the test runs what stands in it.
         CaseError when there is nothing, or the run can't be run again; FileExistsError rather than write over a file.
@@ -777,7 +779,8 @@ class RecordedRun:
         grave = [one for one in self.findings if one.severity != "info"]
         spans = self._spans()
         case = Case.of(self.run, findings=grave, databases=self._databases(trusted=trust), graph=graph, spans=spans)
-        name = Path(folder) / case_name(self.run_id)
+        place = Path(folder)
+        name = place.with_suffix("") if place.suffix == ".py" else place / case_name(self.run_id)
         test, beside = name.with_suffix(".py"), name.with_suffix(".case.json")
         if taken := [str(path) for path in (test, beside) if path.exists()]:
             raise FileExistsError(f"{' and '.join(taken)} exist already; remove them, or export to another folder")

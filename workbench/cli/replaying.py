@@ -177,7 +177,7 @@ def sweep(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     at: Annotated[list[int], typer.Option("--at", help="A step to fork at; give several to try several.")],
     change: Annotated[list[str] | None, typer.Option("--change", help="KIND=JSON, such as tool_result={}, or none; give several to try several.")] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="How often each change at each step.")] = 1,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How often each change at each step.")] = 1,
     live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="How many forks at once; default: one a core.")] = None,
@@ -214,11 +214,11 @@ def sweep(
     _print_swept(done, as_json)
 
 
-@command(REPLAY, "workbench controls booked-twice-f1 --k 5 --outcome effects")
+@command(REPLAY, "workbench controls booked-twice~1 --k 5 --outcome effects")
 def controls(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A fork; or a run, with --at.")],
     at: Annotated[int | None, typer.Option("--at", help="The step to re-run from; default: where the fork was made.")] = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="How often, with the change and without.")] = 5,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How often, with the change and without.")] = 5,
     outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: the fork's.")] = None,
     store: StoreOption = STORE,

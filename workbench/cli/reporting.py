@@ -124,7 +124,7 @@ def _tell_written(output: Path, *, as_json: bool) -> None:
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     as_pytest: Annotated[bool, typer.Option("--pytest", help="As a test file with its case beside it.")] = False,
-    folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into.")] = Path("tests"),
+    folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into, or the test file itself.")] = Path("tests"),
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")] = False,
     store: StoreOption = STORE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -89,10 +89,19 @@ def check(graph: Pregel[Any, Any, Any, Any], recorded: Collection[str], name: st
         raise GraphError(f"{name} is not the graph of this recording: it has no node {', '.join(sorted(missing))}{more}")
 
 
-def check_channels(graph: Pregel[Any, Any, Any, Any], needed: Collection[str], name: str) -> None:
-    """GraphError when the state of the recording holds channels that this graph's lacks: their values would be dropped without a word."""
-    if not isinstance(graph, CompiledStateGraph):
-        return
+def check_channels(graph: Pregel[Any, Any, Any, Any], needed: Mapping[str, Collection[str]], name: str) -> None:
+    """GraphError when the state of the recording holds channels that this graph's, or a subgraph's, lacks: their values would be dropped without a word.
+
+    `needed` are the recorded channels by the path of the graph; a subgraph that a node's code calls can't be seen and is not checked.
+    """
+    graphs = {"": graph, **inner_graphs(graph)}
+    for path, channels in needed.items():
+        here = graphs.get(path)
+        if isinstance(here, CompiledStateGraph):
+            _check_channels(here, channels, f"{name}'s subgraph {path}" if path else name)
+
+
+def _check_channels(graph: CompiledStateGraph[Any, Any, Any, Any], needed: Collection[str], name: str) -> None:
     mine = {one for one in graph.channels if _is_data(one)}
     if missing := {one for one in needed if _is_data(one)} - mine - set(graph.nodes):  # older versions had a channel for each node
         other = sorted(mine - set(needed))

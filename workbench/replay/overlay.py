@@ -51,13 +51,18 @@ def undecoded() -> list[str]:
     return names
 
 
-def recorded_channels(graph: Graph, request: Request) -> set[str]:
-    """The channels of the root graph that hold a value where the re-run starts, and those that recorded writes which may be served go to."""
+def recorded_channels(graph: Graph, request: Request) -> dict[str, set[str]]:
+    """The channels that hold a value where the re-run starts, and those that recorded writes which may be served go to.
+
+    By the graph: "" for the root, else the nodes that lead to a subgraph, joined with `|`.
+    """
     with contextlib.closing(sqlite3.connect(request.database)) as database:
         newest = "SELECT type, checkpoint FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1"
         row = database.execute(newest, (request.run_id,)).fetchone()
-    found = set() if row is None else set(serializer_of(graph).loads_typed(row)["channel_values"])
-    return found if not request.recorded or "*" in request.execute else found | written_channels(Path(request.recorded))
+    found = {"": set() if row is None else set(serializer_of(graph).loads_typed(row)["channel_values"])}
+    for path, channels in ({} if not request.recorded or "*" in request.execute else written_channels(Path(request.recorded))).items():
+        found[path] = found.get(path, set()) | channels
+    return found
 
 
 def overlay(graph: Graph, request: Request, values: Mapping[str, Json]) -> None:

@@ -106,7 +106,8 @@ class Case(Value):
         done = self._again(graph or self.graph, live, seconds)
         again = [one for one in detection.examine(done.run)[0] if any(_alike(one, known) for known in self.findings)]
         if again:
-            raise AssertionError("it happens again:\n" + "\n".join(f"  {one.detector} at step {one.step}: {one.message}" for one in again))
+            hint = "" if live else "\n  models answered as recorded: for a fix in a prompt or in a model, say check(live=['model'])"
+            raise AssertionError("it happens again:\n" + "\n".join(f"  {one.detector} at step {one.step}: {one.message}" for one in again) + hint)
         if missed := self._not_reached(done):
             says = done.run.notes[-1] if done.run.notes else done.run.outcome
             raise AssertionError(

@@ -148,11 +148,13 @@ class Task:
     asked: int
 
 
-def written_channels(path: Path) -> set[str]:
-    """The channels of the root graph that the recorded tasks in such a file wrote to."""
+def written_channels(path: Path) -> dict[str, set[str]]:
+    """The channels that the recorded tasks in such a file wrote to, by the graph they ran in: the nodes that lead to it joined with `|`."""
+    found: dict[str, set[str]] = {}
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        written = "SELECT DISTINCT channel FROM writes JOIN tasks USING (task_id) WHERE namespace = '' AND idx >= 0"
-        return {channel for (channel,) in database.execute(written)}
+        for namespace, channel in database.execute("SELECT DISTINCT namespace, channel FROM writes JOIN tasks USING (task_id) WHERE idx >= 0"):
+            found.setdefault("|".join(part.partition(":")[0] for part in namespace.split("|")), set()).add(channel)
+    return found
 
 
 Stored = tuple[int, str, str | None, bytes | None]
