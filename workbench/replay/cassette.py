@@ -409,12 +409,24 @@ class Tape:
 
 def scrubber_of(cassette: Cassette) -> Scrubber:
     """What a cassette's calls are compared without. An id is data where an answer brought it before any call named it."""
+    found: list[frozenset[str]] = []
+
+    def is_data(one: str) -> bool:
+        if not found:  # only looked for where something is not found exactly
+            found.append(_brought(cassette))
+        return one in found[0]
+
+    return Scrubber(cassette.moments, is_data, cassette.scrub)
+
+
+def _brought(cassette: Cassette) -> frozenset[str]:
+    """The ids that answers brought before any call named them."""
     data: set[str] = set()
     named: set[str] = set()
     for one in cassette.interactions:
         named |= {found for text in strings_of(one.arguments) for found in ID.findall(text)}
         data |= {found for text in strings_of([one.result, one.message]) for found in ID.findall(text) if found not in named}
-    return Scrubber(cassette.moments, data.__contains__, cassette.scrub)
+    return frozenset(data)
 
 
 def likeness(recorded: Json, asked: Json) -> float:

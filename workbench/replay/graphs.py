@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,10 +115,15 @@ def _is_data(channel: str) -> bool:
     return not channel.startswith(("__", "branch:", "start:"))
 
 
-def data_types() -> set[tuple[str, str]]:
+def data_types() -> frozenset[tuple[str, str]]:
     """What the graph's own package defines as data: pydantic models, dataclasses and enums, by module and name. States hold them without a schema's word."""
-    loaded = [(name, module) for name, module in list(sys.modules.items()) if name.partition(".")[0] in _packages]
-    return {(name, kind.__name__) for name, module in loaded for kind in list(vars(module).values()) if _is_own_data(kind, name)}
+    return _data_types(tuple(name for name in sorted(sys.modules) if name.partition(".")[0] in _packages))
+
+
+@cache
+def _data_types(names: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    loaded = [(name, sys.modules[name]) for name in names]
+    return frozenset((name, kind.__name__) for name, module in loaded for kind in list(vars(module).values()) if _is_own_data(kind, name))
 
 
 def _is_own_data(kind: object, module: str) -> bool:
