@@ -17,6 +17,7 @@ def test_one_server_for_many(tmp_path: Path, ledger: Path, monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-to-be-seen")
     recording = record(tmp_path, "graph", [["book", {"flight": "NH 1"}]])
     before = ledger.read_text()
+    forkserver.close()
     servers = []
     for number in range(3):
         monkeypatch.setenv("LEDGER", str(tmp_path / f"ledger-{number}.txt"))
