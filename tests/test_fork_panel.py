@@ -6,11 +6,13 @@ import ast
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import traitlets
 
+import workbench as wb
 from tests.browser.forked import BOOKING, Recorded, forked, question, receipt
 from tests.browser.runs import booked_twice
 from workbench.compared import Compared
@@ -24,6 +26,7 @@ from workbench.widgets import AskHere, ComparisonView, ForkPanel, ReceiptView, S
 from workbench.widgets.code import called
 from workbench.widgets.packing import size
 
+INCIDENT = Path(__file__).parents[1] / "sample_traces" / "booked_twice"
 ASK = {"ask": "rerun", "kind": "tool_result", "text": json.dumps(BOOKING), "as_text": False, "live": ["model"], "budget": {"usd": 0.25}}
 
 
@@ -120,6 +123,13 @@ def test_each_kind_of_change(chosen: dict[str, Any], value: dict[str, Any]) -> N
     """What stands in the editor becomes the value that its kind of change takes."""
     panel = ForkPanel(Recorded(), 10, **chosen)
     assert panel.options == value
+
+
+def test_seconds_are_those_of_the_rerun() -> None:
+    """`seconds` bounds the re-run and stands in its code; how long a question waits is another matter."""
+    panel = ForkPanel(Recorded(), 9, kind="none", seconds=30, wait=5)
+    assert (panel.options, panel.desk.seconds) == ({"seconds": 30.0}, 5)
+    assert panel.code == 'bench.run("booked-twice").fork(9, seconds=30.0)'
 
 
 def test_the_recorded_state_is_fetched_on_request() -> None:
@@ -227,7 +237,7 @@ def test_the_browser_side_is_small(widget: type[Any]) -> None:
 
 def test_nobody_answers() -> None:
     """A question that nobody answers in time is a denial that says so."""
-    place = AskHere(seconds=0, by="Ada")
+    place = AskHere(wait=0, by="Ada")
     assert place(question()) == Reply(False, "nobody", "nobody answered within 0 s")
     assert (list(place._waiting), place.said[0]["approved"]) == ([], False)
     assert "denied by nobody" in repr(place)
@@ -238,6 +248,28 @@ def test_an_answer_is_a_plain_yes_or_no_to_an_open_question() -> None:
     place = AskHere()
     assert "question 3 is not open" in place.answer({"ask": "reply", "number": 3, "approved": True})["error"]
     assert "can't answer" in place.answer({"ask": "reply", "number": 0, "approved": "yes"})["error"]
+
+
+def test_a_yes_in_the_panel_stands_in_ledger_and_receipt(tmp_path: Path) -> None:
+    """A real re-run calls the tool for real only after the yes, and ledger and receipt tell who said it, with the note; here no server answers the call."""
+    bench = wb.open(tmp_path / "a.db")
+    bench.ingest(INCIDENT / "spans.otlp.jsonl", INCIDENT / "checkpoints.sqlite")
+    panel = bench.run("booked-twice").fork_panel(11, kind="none", live=["tool:book_flight"], graph="sample_traces.travel_agent:graph", by="Ada")
+    assert ["1", "made for real, after a person's yes", "11 book_flight", ""] in panel._forecast["rows"]
+    waiting = threading.Event()
+    panel.observe(lambda change: change["new"] and waiting.set(), "_waiting")
+    panel.rerun()
+    assert waiting.wait(60)
+    assert panel._waiting[0]["already"][1] == "The recorded run did the same at step 13 (done)"
+    panel.approve(panel._waiting[0]["number"], "customer agreed")
+    panel.wait(60)
+    lines = bench.store.entries(run_id=panel.fork.run_id)
+    assert [(one.event, one.approved_by) for one in lines] == [("begun", "Ada"), ("failed", "Ada")]
+    assert lines[0].says == "customer agreed"
+    (went_live,) = panel.fork.receipt.view()._receipt["went_live"]
+    assert went_live[2] == "Ada"
+    assert str(panel.fork.receipt).startswith("receipt: not clean")
+    bench.close()
 
 
 # ---- receipt

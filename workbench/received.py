@@ -23,5 +23,7 @@ class Received(Receipt):
     def __repr__(self) -> str:
         return static.receipt_text(self)
 
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         return static.receipt_html(self)

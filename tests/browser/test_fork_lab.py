@@ -65,7 +65,7 @@ def test_a_fork_from_beginning_to_end(lab: Lab, write: Write, screenshot: Screen
     expect(page.locator(".ws-ahead")).to_contain_text("never called: book_flight")
     editor.fill(BOOKED)
     for key in ("x", "d", "d", "Shift+Enter"):
-        page.get_by_role("button", name="Re-run").focus()
+        page.get_by_role("radio", name="tool result").focus()
         page.keyboard.press(key)
     assert page.evaluate(CELLS) == 2
     page.get_by_role("button", name="Re-run").click()
@@ -75,6 +75,7 @@ def test_a_fork_from_beginning_to_end(lab: Lab, write: Write, screenshot: Screen
     (lab.folder / folder / "go").touch()
     wait_for_kernel(page, "viewer.forked.stage, viewer.forked.fork.receipt.clean, viewer.forked.fork.run_id", "('done', True, 'booked-twice~1')")
     screenshot(page, "lab-fork-panel")
+    screenshot(page.locator(".ws-fork"), "fork-panel", committed=True)
     page.locator(".ws-next-line", has_text="compare").get_by_role("button", name="Insert").click()
     assert page.evaluate(CELLS) == 3
     assert kernel_value(page, "viewer.forked.text") == repr(BOOKED)

@@ -60,17 +60,17 @@ class Heard(anywidget.AnyWidget):
 
 
 class Asking(Heard):
-    """A widget that has a desk: `approve=` of a fork. `said` lists what was answered, and by whom."""
+    """A widget that has a desk: `approve=` of a fork. A question waits so many seconds (`wait`); `by` is who answers, `said` lists what was answered."""
 
     said = traitlets.List(traitlets.Dict(), help="What was answered, oldest first: what, approved, by, says, after so many seconds.").tag(sync=True)
     _waiting = traitlets.List(traitlets.Dict()).tag(sync=True)
 
-    def __init__(self, *, seconds: float = WAIT_SECONDS, by: str | None = None, clock: Callable[[], float] = time.monotonic, **traits: Any) -> None:
+    def __init__(self, *, wait: float = WAIT_SECONDS, by: str | None = None, clock: Callable[[], float] = time.monotonic, **traits: Any) -> None:
         self.by = by or _user()
         self._clock = clock
         self._since: dict[int, float] = {}
         self._pushing = threading.RLock()
-        self.desk = Desk(seconds=seconds, changed=self._push)
+        self.desk = Desk(seconds=wait, changed=self._push)
         super().__init__(**traits)
         self.on_msg(self._on_message)
 
@@ -142,7 +142,7 @@ def ask_here(seconds: float = WAIT_SECONDS, by: str | None = None) -> AskHere:
     """
     from IPython.display import display  # noqa: PLC0415  # there is one in every notebook, and nowhere else
 
-    place = AskHere(seconds=seconds, by=by)
+    place = AskHere(wait=seconds, by=by)
     display(place)  # type: ignore[no-untyped-call]  # IPython has no types
     return place
 
