@@ -75,6 +75,7 @@ def test_a_fork_from_beginning_to_end(lab: Lab, write: Write, screenshot: Screen
     (lab.folder / folder / "go").touch()
     wait_for_kernel(page, "viewer.forked.stage, viewer.forked.fork.receipt.clean, viewer.forked.fork.run_id", "('done', True, 'booked-twice~1')")
     screenshot(page, "lab-fork-panel")
+    page.set_viewport_size({"width": 1280, "height": 1500})
     screenshot(page.locator(".ws-fork"), "fork-panel", committed=True)
     page.locator(".ws-next-line", has_text="compare").get_by_role("button", name="Insert").click()
     assert page.evaluate(CELLS) == 3

@@ -238,6 +238,14 @@ def test_ids_and_times_are_left_out_on_request(show: Show) -> None:
     expect(here.page.locator("del")).to_have_count(2)
 
 
+def test_texts_that_share_nothing_are_shown_whole(show: Show) -> None:
+    """Of two texts that have only spaces and signs in common each is marked as a whole, not word by word."""
+    runs = [sketch(model(said), run_id=said[:4]) for said in ("TimeoutError: POST /bookings timed out", '{"booking": "BK-1", "status": "ok"}')]
+    here = show(Compared(*runs).view(inline=True))
+    expect(here.page.locator(".ws-panel del")).to_have_text(["TimeoutError: POST /bookings timed out"])
+    expect(here.page.locator(".ws-panel ins")).to_have_count(1)
+
+
 # ---- all of them
 
 

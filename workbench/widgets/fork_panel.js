@@ -8,7 +8,6 @@ const CHANGES = [["none", "nothing"], ["tool_result", "tool result"], ["message"
 const FAULTS = ["timeout", "error", "empty", "slow"];
 const BUDGET_WORDS = { model_calls: "model calls", tokens: "tokens", usd: "US$", seconds: "seconds", steps: "calls in all" };
 const STAGE_WORDS = { running: "… running", stopping: "… stopping", failed: "✕ failed" };
-const EFFECT_WORDS = { effect: "changes the world", idempotent: "idempotent", "read-only": "read-only", unknown: "not known" };
 const CHOSEN = ["step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust"];
 // of longer texts a difference takes longer than a key press
 const COMPARED_CHARS = 200000;
@@ -361,7 +360,7 @@ class ForkView {
       choice("model", "the model, inside the sandbox", "It thinks anew, without a network: for models that run in this process"),
       ...models.map((name) => choice(`model:${name}`, [make("span", "", "model "), bdi(name, "ws-mono"), muted(" for real, asks you")], "Called outside the sandbox, after your yes")),
       ...tools.map(({ name, effect, guessed }) => choice(`tool:${name}`, [make("span", "", "tool "), bdi(name, "ws-mono"),
-        make("span", effect === "read-only" && !guessed ? "ws-muted" : "ws-acts", ` ${EFFECT_WORDS[effect] ?? effect}${guessed ? ", a guess" : ""}`), muted(live.includes(`tool:${name}`) ? " · asks you" : " · blocked")], "Called for real, outside the sandbox, after your yes to each act")));
+        make("span", effect === "read-only" && !guessed ? "ws-muted" : "ws-acts", ` ${CLASSES[effect] ?? effect}${guessed ? ", a guess" : ""}`), muted(live.includes(`tool:${name}`) ? " · asks you" : " · blocked")], "Called for real, outside the sandbox, after your yes to each act")));
     if (focused) this.live.querySelector(`[data-live="${CSS.escape(focused)}"]`)?.focus();
   }
 

@@ -226,9 +226,16 @@ function textPieces(before, after) {
   const [one, other] = [words(before), words(after)];
   const [head, tail] = sharedEnds(one, other, (a, b) => a === b);
   const [mine, theirs] = [one.slice(head, one.length - tail), other.slice(head, other.length - tail)];
-  const between = mine.length * theirs.length > MOST_PAIRS ? [["-", mine.join("")], ["+", theirs.join("")]] : matched(mine, theirs);
+  const found = mine.length * theirs.length > MOST_PAIRS ? [] : matched(mine, theirs);
+  const between = alikeEnough(found) ? found : [["-", mine.join("")], ["+", theirs.join("")]];
   const pieces = [["=", one.slice(0, head).join("")], ...between, ["=", one.slice(one.length - tail).join("")]];
   return pieces.filter(([, text]) => text);
+}
+
+// Whether pieces share enough that one reads them with gain: of texts that have little more than spaces in common each is shown as a whole.
+function alikeEnough(pieces) {
+  const length = (signs) => pieces.reduce((sum, [sign, text]) => sum + (signs.includes(sign) ? text.replace(/\s/g, "").length : 0), 0);
+  return length("=") * 4 >= Math.min(length("-"), length("+"));
 }
 
 // The longest common subsequence of two lists of words, as pieces.
@@ -265,7 +272,7 @@ function piecesShown(pieces) {
   };
   return make("pre", "ws-text ws-pieces", pieces.map(([sign, text], place) => {
     if (sign === "=") return kept(text, place, pieces.length - 1);
-    return make(sign === "-" ? "del" : "ins", sign === "-" ? "ws-removed" : "ws-added", { "aria-label": `${sign === "-" ? "removed" : "added"}: ${text.slice(0, 200)}` }, text);
+    return make(sign === "-" ? "del" : "ins", sign === "-" ? "ws-removed" : "ws-added", text);
   }));
 }
 
