@@ -91,7 +91,7 @@ class ForkView {
       this.limits[name] = focusable(make("input", "ws-number", { type: "number", min: 0, step: "any", placeholder: "no limit", "aria-label": `At most ${BUDGET_WORDS[name]}`, oninput: () => this.limited(), onchange: () => this.send("foresee") }));
       return make("label", "ws-choice", "≤", this.limits[name], BUDGET_WORDS[name]);
     };
-    this.seconds = focusable(make("input", "ws-number", { type: "number", min: 1, step: "any", "aria-label": "Stop the re-run after so many seconds", oninput: () => this.limited() }));
+    this.seconds = focusable(make("input", "ws-number", { type: "number", min: 1, step: "any", "aria-label": "Stop after so many seconds", oninput: () => this.limited() }));
     this.graph = focusable(make("input", "ws-graph", { type: "text", placeholder: "as the project says", "aria-label": "Graph, as module:attribute", oninput: () => { this.model.set("graph", this.graph.value.trim()); this.drawCode(); } }));
     this.trust = focusable(make("input", "", { type: "checkbox", onchange: () => this.choose({ trust: this.trust.checked }) }));
     return make("details", "ws-more-of", focusable(make("summary", "", "Budget and graph")),
@@ -316,7 +316,7 @@ class ForkView {
   between(before, after, text) {
     if (typeof before === "string" && typeof after === "string") {
       if (before === after) return note("The same as recorded.");
-      if (before.length + after.length > COMPARED_CHARS) return note("They differ; they are too long to compare as you type.");
+      if (before.length + after.length > COMPARED_CHARS) return note("They differ; too long to compare as you type.");
       const inside = this.insideTexts(before, after);
       return inside ?? piecesShown(textPieces(before, after));
     }
@@ -343,7 +343,7 @@ class ForkView {
     const before = new Map([...value.keys()].filter((name) => known.has(name)).map((name) => [name, known.get(name)]));
     const unknown = [...value.keys()].filter((name) => this.channels && !this.channels.some(([known_]) => known_ === name));
     const shown = this.between(before, value, "");
-    return [unknown.length ? note(`Not in the recorded state: ${unknown.join(", ")}`) : undefined, ...[shown].flat()].filter(Boolean);
+    return [unknown.length ? note(`Not recorded: ${unknown.join(", ")}`) : undefined, ...[shown].flat()].filter(Boolean);
   }
 
   drawLive() {
