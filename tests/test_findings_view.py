@@ -9,12 +9,12 @@ import pytest
 import traitlets
 
 import workbench as wb
-from tests.browser.populations import findings_view, hostile_findings_view, opened, reviewed, story_findings
+from tests.browser.populations import findings_view, hostile_findings_view, reviewed, story_findings
 from workbench.detected import Desk, Findings
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import FindingsView, packing
 from workbench.widgets.code import forking
-from workbench.widgets.opening import Static
+from workbench.widgets.opening import Below, Static
 
 TWICE = sketch(
     user("Book NH 11"),
@@ -55,7 +55,7 @@ def test_a_verdict_that_cannot_be_kept_is_said() -> None:
     view = findings_view()
     assert "no space left" in view.answer({"ask": "review", "place": 0, "verdict": "dismissed", "note": "full disk"})["error"]
     assert view._reviews == {}
-    alone = FindingsView(story_findings(), open_run=opened, static=Static(str, str))
+    alone = FindingsView(story_findings(), below=Below(), static=Static(str, str))
     assert "without a store" in alone.answer({"ask": "review", "place": 0, "verdict": "confirmed", "note": ""})["error"]
 
 
@@ -63,7 +63,7 @@ def test_earlier_verdicts_are_shown() -> None:
     """What people said before stands beside the finding it was said of, also where the numbers in it changed since."""
     first, second = story_findings()
     view = FindingsView(
-        [first, second], reviews=[reviewed(second.model_copy(update={"numbers": {"n": 9}}), "confirmed", "seen")], open_run=opened, static=Static(str, str)
+        [first, second], reviews=[reviewed(second.model_copy(update={"numbers": {"n": 9}}), "confirmed", "seen")], below=Below(), static=Static(str, str)
     )
     assert view._reviews == {"1": {"verdict": "confirmed", "note": "seen", "reviewed_ms": 1750000000000}}
 
@@ -132,6 +132,6 @@ def test_findings_of_a_run_are_a_list_with_a_view(tmp_path: Path) -> None:
 
 def test_no_findings_are_shown_too() -> None:
     """A run in which nothing was found has a view that says so, and what could not be judged."""
-    empty = Findings([], [], Desk(list, reviewed, opened))
+    empty = Findings([], [], Desk(list, reviewed, Below))
     view = empty.view()
     assert (view.finding_id, view.code, repr(empty)) == ("", "bench.findings()", "no findings")

@@ -11,7 +11,7 @@ import workbench as wb
 from tests.browser.populations import found_in, hostile_list, overview, run_list
 from workbench.overview import failed_first
 from workbench.sketch import sketch, tool
-from workbench.widgets import RunList, packing
+from workbench.widgets import RunList, Stepper, packing
 
 
 def test_failed_runs_stand_first() -> None:
@@ -63,10 +63,10 @@ def test_opening_places_the_run_below_and_closes_the_one_before() -> None:
     """What is opened stands below the list in the same output, at its first bad step; what stood there is closed."""
     view = run_list(5)
     first = view.show(view.run_id)
-    assert view.box.children == (view, first)
+    assert view.box.children == (view, first.box)
     assert first.step == 11
     second = view.show(view._table["ids"][1], step=3)
-    assert view.box.children == (view, second)
+    assert view.box.children == (view, second.box)
     assert (view.opened, second.step, first.comm) == (second, 3, None)
 
 
@@ -77,6 +77,30 @@ def test_what_cannot_be_opened_is_said() -> None:
     assert view.answer({"ask": "open", "run_id": "gone"})["error"] == "LookupError: no run gone"
     assert "can't answer" in view.answer({"ask": "sing"})["error"]
     assert view.opened is opened
+
+
+def test_fork_panel_and_comparison_stand_below_too() -> None:
+    """The list compares the marked runs below, and an opened run opens the fork panel below itself; a view without a store says it has none."""
+    view = run_list(5)
+    opened = view.show(view.run_id)
+    beside = view.answer({"ask": "compare", "run_ids": view._table["ids"][:2]})
+    assert "error" not in beside
+    assert len(view.box.children) == 3
+    assert "error" not in opened.answer({"ask": "fork", "step": 3})
+    assert len(opened.box.children) == 2
+    assert opened.box.children[1].children[0].step == 3
+    assert "without a store" in Stepper(sketch(tool("pay", {}, 1))).answer({"ask": "fork", "step": 0})["error"]
+
+
+def test_a_fork_that_is_under_way_keeps_its_place() -> None:
+    """A panel in which a fork runs is not replaced by another; it is said why."""
+    view = run_list(5)
+    panel = view.show_fork(view.run_id)
+    panel.stage = "running"
+    assert "a fork is under way" in view.answer({"ask": "fork", "run_id": view.run_id, "step": 0})["error"]
+    assert view.box.children == (view, panel.box)
+    panel.stage = "done"
+    assert "error" not in view.answer({"ask": "fork", "run_id": view.run_id, "step": 0})
 
 
 def test_twenty_thousand_runs_are_sent_lean() -> None:
@@ -100,7 +124,10 @@ def test_a_bench_shows_its_runs(tmp_path: Path) -> None:
     bench.detect()
     view = bench.view()
     assert None not in view._table["clusters"]
-    assert view.show("good").run.run_id == "good"
+    opened = view.show("good")
+    assert opened.run.run_id == "good"
+    assert opened.fork(0).step == 0
+    assert view.show_comparison(["bad", "good"]).code.startswith('wb.compare(bench.run("bad"), bench.run("good"))')
     data, _ = view._repr_mimebundle_()
     assert data.keys() == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == view.box.model_id

@@ -75,7 +75,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from workbench.backtest import Backtest, Labels
-    from workbench.widgets import ForkPanel, RunList, Stepper
+    from workbench.widgets import ComparisonView, ForkPanel, RunList, Stepper
+    from workbench.widgets.opening import Below
 
 Progress = Callable[[str, int, int], None]
 MODEL_ONLY = ("model",)
@@ -216,10 +217,16 @@ class Bench:
         collection.catch_up(self.store)
         overviews, found = self.store.overviews(), self.store.found()
         still = Static(partial(static.runs_html, overviews, found), partial(static.runs_text, overviews, found))
-        return RunList(overviews, found, open_run=self._open, static=still, **state)
+        return RunList(overviews, found, below=self.below(), static=still, **state)
 
-    def _open(self, run_id: str, step: int | None = None) -> Stepper:
-        return self.run(run_id).view(step)
+    def _compared(self, run_ids: Sequence[str]) -> ComparisonView:
+        return compare(*map(self.run, run_ids)).view()
+
+    def below(self) -> Below:
+        """What views of this bench may let stand below themselves."""
+        from workbench.widgets.opening import Below  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+
+        return Below(lambda run_id, step: self.run(run_id).view(step), lambda run_id, step: self.run(run_id).fork_panel(step), self._compared)
 
     def _detected(self, findings: list[Finding], lacks: list[NotEvaluated], done: detection.Detection) -> Detected:
         return Detected(Findings(findings, lacks, self.desk), done)
@@ -227,7 +234,7 @@ class Bench:
     @property
     def desk(self) -> Desk:
         """What findings ask of this bench."""
-        return Desk(self.store.reviews, self.review, self._open)
+        return Desk(self.store.reviews, self.review, self.below)
 
     def findings(self) -> pl.DataFrame:
         """One row a finding of the runs examined so far, the gravest first."""

@@ -11,15 +11,16 @@ from workbench.model import Finding, NotEvaluated, Review
 from workbench.report import static
 
 if TYPE_CHECKING:
-    from workbench.widgets import FindingsView, Stepper
+    from workbench.widgets import FindingsView
+    from workbench.widgets.opening import Below
 
 
 class Desk(NamedTuple):
-    """What findings ask of the bench they lie on: the reviews so far, one more review to keep, and the view of a run at a step."""
+    """What findings ask of the bench they lie on: the reviews so far, one more review to keep, and what may stand below a view of them."""
 
     reviews: Callable[[], list[Review]]
     review: Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
-    open_run: Callable[[str, int | None], Stepper]
+    below: Callable[[], Below]
 
 
 class Findings(list[Finding]):
@@ -49,7 +50,7 @@ class Findings(list[Finding]):
             records=self.records,
             reviews=self._desk.reviews(),
             keep=self._desk.review,
-            open_run=self._desk.open_run,
+            below=self._desk.below(),
             static=Static(self._repr_html_, self.__repr__),
             **state,
         )

@@ -9,7 +9,7 @@ from workbench.model import Evidence, Finding, NotEvaluated, Review, Severity
 from workbench.overview import Found, FoundIn, Overview
 from workbench.sketch import START_NS
 from workbench.widgets.findings import FindingsView
-from workbench.widgets.opening import Static
+from workbench.widgets.opening import Below, Static
 from workbench.widgets.run_list import RunList
 from workbench.widgets.stepper import Stepper
 
@@ -59,20 +59,33 @@ def opened(run_id: str, step: int | None = None) -> Stepper:
     if run_id.endswith("gone"):
         raise LookupError(f"no run {run_id}")
     run = booked_twice()
-    return Stepper(run.model_copy(update={"run_id": run_id}), twice_findings(run), step=step)
+    return Stepper(run.model_copy(update={"run_id": run_id}), twice_findings(run), step=step, fork=lambda at: opened(run_id, at))
+
+
+def _panel(run_id: str, step: int | None) -> Stepper:
+    """Stands for a fork panel."""
+    return opened(run_id, step)
+
+
+def _beside(run_ids: Sequence[str]) -> Stepper:
+    """Stands for a comparison."""
+    return opened(run_ids[0])
+
+
+BELOW = Below(opened, _panel, _beside)
 
 
 def run_list(count: int = 412, **state: object) -> RunList:
     """A list of so many runs."""
     overviews = [overview(number) for number in range(count)]
-    return RunList(overviews, found_in(overviews), open_run=opened, static=Static(lambda: "<b>runs</b>", lambda: "runs"), **state)
+    return RunList(overviews, found_in(overviews), below=BELOW, static=Static(lambda: "<b>runs</b>", lambda: "runs"), **state)
 
 
 def hostile_list() -> RunList:
     """A list in which everything recorded is a payload."""
     overviews = [overview(number, payload)._replace(agent=payload, outcome=payload) for number, payload in enumerate(PAYLOADS)]
     found = {one.run_id: (Found(one.run_id, "error"),) for one in overviews}
-    return RunList(overviews, found, open_run=opened, static=Static(str, str))
+    return RunList(overviews, found, below=BELOW, static=Static(str, str))
 
 
 def story_findings(times: int = 1) -> list[Finding]:
@@ -105,7 +118,7 @@ LACKS = (
 
 def findings_view(times: int = 1, **state: object) -> FindingsView:
     """The story's findings live, with what could not be judged."""
-    return FindingsView(story_findings(times), LACKS, keep=reviewed, open_run=opened, static=Static(lambda: "<b>findings</b>", lambda: "findings"), **state)
+    return FindingsView(story_findings(times), LACKS, keep=reviewed, below=BELOW, static=Static(lambda: "<b>findings</b>", lambda: "findings"), **state)
 
 
 def hostile_findings_view() -> FindingsView:
@@ -127,4 +140,4 @@ def hostile_findings_view() -> FindingsView:
         for place, payload in enumerate(PAYLOADS)
     ]
     lacks = [NotEvaluated(detector=payload, run_id=payload, why=payload) for payload in PAYLOADS]
-    return FindingsView(found, lacks, keep=reviewed, open_run=opened, static=Static(str, str))
+    return FindingsView(found, lacks, keep=reviewed, below=BELOW, static=Static(str, str))

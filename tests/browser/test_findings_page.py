@@ -52,6 +52,10 @@ def test_keys_choose_and_open(show: Show) -> None:
     expect(widget.page.locator(".ws-opening")).to_have_text("booked-twice is open below, at step 11")
     assert view.opened is not None
     assert view.opened.step == 11
+    focus(widget)
+    widget.press("f")
+    expect(widget.page.locator(".ws-opening")).to_have_text("the fork panel is below")
+    assert widget.asked[-1] == {"ask": "fork", "run_id": "booked-twice", "step": 11}
 
 
 def test_a_verdict_needs_two_keys_and_takes_a_note(show: Show) -> None:

@@ -15,7 +15,7 @@ CELLS = "window.jupyterapp.shell.currentWidget.model.toJSON().cells.map((cell) =
 
 
 def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screenshot: Screenshot) -> None:
-    """Enter opens the chosen run below the list, where the next keys go; `Y` in either puts its line into a cell below; Lab takes none of the keys."""
+    """Enter opens the chosen run below the list, where the next keys go, and `f` what stands below that; `Y` in either puts its line into a cell below; Lab takes none of the keys."""
     path = tmp_path / "runs.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(SOURCES)]), path)
     page = lab.open_notebook(path, "light")
@@ -30,6 +30,9 @@ def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screensh
     wait_for_kernel(page, "view.opened.step", "10")
     screenshot(page, "lab-run-list")
     page.keyboard.press("Y")
+    page.keyboard.press("f")
+    expect(page.locator(".ws-opening").nth(1)).to_have_text("the fork panel is below")
+    expect(page.locator(".ws-list").nth(2)).to_be_focused()
     page.locator(".rl-list").focus()
     page.keyboard.press("j")
     page.keyboard.press("Y")

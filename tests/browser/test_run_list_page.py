@@ -128,6 +128,20 @@ def test_enter_asks_to_open_the_run(show: Show) -> None:
     assert view.opened.run.run_id == ids[3]
 
 
+def test_marked_runs_are_compared_below(show: Show) -> None:
+    """With two runs marked there is a button, and `C`, that set them side by side below."""
+    widget = show(run_list())
+    focus(widget)
+    compare = widget.page.get_by_role("button", name="Compare the marked runs")
+    widget.press("c", "C")
+    expect(compare).to_be_hidden()
+    assert widget.asked == []
+    widget.press("j", "c")
+    compare.click()
+    expect(widget.page.locator(".ws-opening")).to_have_text("the comparison is below")
+    assert widget.asked == [{"ask": "compare", "run_ids": widget.trait("marked")}]
+
+
 def test_python_leads_too(show: Show) -> None:
     """A trait set in Python changes the page, also to a run that is folded away."""
     view = run_list(group="findings")

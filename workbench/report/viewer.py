@@ -35,10 +35,9 @@ const model = {
 const section = document.getElementById("viewer");
 section.hidden = false;
 widget.render({ model, el: section.querySelector("div") });
-section.querySelector('button[aria-label^="Insert this line"]')?.remove(); // there is no notebook to insert it into
 """
-SCRIPT = assets.esm("stepper").replace("export default {", "const widget = {") + BOOT
-STYLE = assets.css("stepper")
+SCRIPT = assets.esm("opening", "stepper").replace("export default {", "const widget = {") + BOOT
+STYLE = assets.css("opening", "stepper")
 
 
 def viewer(run: Run, findings: Sequence[Finding]) -> tuple[Markup, Markup]:

@@ -14,7 +14,7 @@ REMARK = re.compile(r"^\s*//.*\n|^/\*[^*]*\*/\n|^ +", re.MULTILINE)
 
 
 def esm(*names: str | Path) -> str:
-    """`elements.js` and the files of these names (without ending; here, or a whole path) after it, as one module; lines of comment stay behind."""
+    """`elements.js` and the files of these names (without ending; here, or a whole path) after it, as one module; comment and indents stay behind."""
     return _joined(names, ".js")
 
 

@@ -218,7 +218,7 @@ class CodeLine {
     this.said = make("span", "ws-copied", { role: "status" });
     this.parts = [this.said, this.line,
       button("ws-button", "Copy: take this line of code (y)", "copy", () => this.copy()),
-      button("ws-button", "Insert cell: put this line into a new cell below (Y)", "insert cell", () => this.insert())];
+      model.widget_manager ? button("ws-button", "Insert cell: put this line into a new cell below (Y)", "insert cell", () => this.insert()) : ""];
   }
 
   show(code) {

@@ -9,7 +9,7 @@ const FILTERS = ["words", "severity", "detector", "capability", "reviewed"];
 const REVIEWED = [["", "reviewed or not"], ["open", "not reviewed"], ["confirmed", "confirmed"], ["dismissed", "dismissed"]];
 const SIGNS = { confirmed: "✓", dismissed: "⊘" };
 const KEYS = [
-  ["j ↓, k ↑", "next, previous finding"], ["Home End PgUp PgDn", "as in any list"], ["Enter", "open its step below"], ["1 – 9", "open the step of that evidence"],
+  ["j ↓, k ↑", "next, previous finding"], ["Home End PgUp PgDn", "as in any list"], ["Enter", "open its step below"], ["f", "fork the run there, below"], ["1 – 9", "open the step of that evidence"],
   ["c, d", "confirm, dismiss: with a note, Enter keeps it"], ["n, Shift n", "next, previous that nobody reviewed"], ["/", "filter; Esc clears"],
   ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
 ];
@@ -196,6 +196,10 @@ class FindingsView {
     if (this.all.count) this.opening.open(runOf(this.all, this.at), this.all.step[this.at]);
   }
 
+  fork() {
+    if (this.all.count && this.all.forkable) this.opening.fork(runOf(this.all, this.at), this.all.step[this.at]);
+  }
+
   openEvidence(position) {
     const cited = this.details[this.at]?.evidence[position];
     if (cited) this.opening.open(cited.run_id, cited.step);
@@ -265,7 +269,8 @@ class FindingsView {
     if (!code) return "";
     const line = new CodeLine(this.model);
     line.show(code);
-    return make("div", "fi-fork", line.parts);
+    const panel = this.all.forkable && button("ws-button", "Fork below: edit and re-run in a panel (f)", "⑂ fork below", () => this.fork());
+    return make("div", "fi-fork", line.parts, panel);
   }
 
   askFor(place) {
@@ -359,7 +364,7 @@ class FindingsView {
     const page = Math.max(1, Math.floor(this.list.clientHeight / ROW) - 1);
     return {
       j: () => this.move(1), ArrowDown: () => this.move(1), k: () => this.move(-1), ArrowUp: () => this.move(-1), PageDown: () => this.move(page), PageUp: () => this.move(-page),
-      Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)), Enter: () => this.enter(), c: () => this.begin("confirmed"), d: () => this.begin("dismissed"),
+      Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)), Enter: () => this.enter(), f: () => this.fork(), c: () => this.begin("confirmed"), d: () => this.begin("dismissed"),
       n: () => this.nextOpen(1), N: () => this.nextOpen(-1), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(),
       "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(), Escape: () => { this.help.hidden = true; this.list.focus(); },
     }[key];

@@ -17,7 +17,7 @@ from workbench.model import Finding, Json, NotEvaluated, Review, Severity
 from workbench.widgets import assets, packing
 from workbench.widgets.code import forking, is_plain, literal, opening
 from workbench.widgets.excerpt import sendable
-from workbench.widgets.opening import Open, Opener, Static
+from workbench.widgets.opening import Below, Opener, Static
 
 Keep = Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
 """What keeps a person's word on a finding."""
@@ -28,7 +28,7 @@ MAX_LACKS, MAX_NAMED = 200, 5
 
 
 class FindingsView(Opener):
-    """Findings, the gravest first. Enter opens the run at the chosen finding's step below; `c` confirms it, `d` dismisses it, with a note.
+    """Findings, the gravest first. Enter opens the run at the chosen one's step below, `f` the panel to fork it; `c` confirms, `d` dismisses, with a note.
 
     `words`, `severity`, `detector`, `capability` and `reviewed` say which findings are shown; each may be set from Python. `keep` is called with each verdict
     (LookupError and the like are shown); without it there is nothing to confirm with. TraitError for a finding that is not there.
@@ -58,7 +58,7 @@ class FindingsView(Opener):
         records: Iterable[Record] = (),
         reviews: Iterable[Review] = (),
         keep: Keep | None = None,
-        open_run: Open,
+        below: Below,
         static: Static,
         **state: Any,
     ) -> None:
@@ -66,12 +66,12 @@ class FindingsView(Opener):
         self._places = {one.finding_id: place for place, one in reversed([*enumerate(self.findings)])}
         self._keep = keep
         self._done = ""
-        table = {**_packed(self.findings, not_evaluated, tuple(records)), "may_review": keep is not None}
+        table = {**_packed(self.findings, not_evaluated, tuple(records)), "may_review": keep is not None, "forkable": below.fork is not None}
         first = {"finding_id": self.findings[0].finding_id} if self.findings else {}
         known = {one.key: _review(one) for one in reviews}
         said = {str(place): known[one.key] for place, one in enumerate(self.findings) if one.key in known}
         super().__init__(
-            open_run, static, _table=table, _details=_eager(self.findings, packing.OPEN_BYTES - packing.size(table)), _reviews=said, **{**first, **state}
+            below, static, _table=table, _details=_eager(self.findings, packing.OPEN_BYTES - packing.size(table)), _reviews=said, **{**first, **state}
         )
 
     @property

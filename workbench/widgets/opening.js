@@ -1,36 +1,48 @@
-// What the views share that open a run below themselves, in the same output.
+// What the views share below which others open, in the same output: a run to step through, a fork panel, a comparison.
 
-// Ask the kernel to open a run at a step (its first bad one without), say what comes of it, and take the keys there once it stands below.
+const OPENED = { open: ({ run_id, opened_step }) => `${run_id} is open below, at step ${opened_step}`, fork: () => "the fork panel is below", compare: () => "the comparison is below" };
+
+// Ask the kernel to open something below, say what comes of it, and take the keys there once it is in the page.
 class Opening {
   constructor(model, root) {
     Object.assign(this, { model, root });
     this.said = make("span", "ws-opening", { role: "status" });
   }
 
+  // A run at a step; its first bad one without.
   open(run_id, step) {
-    this.said.textContent = visible(`opening ${run_id} … (as soon as the kernel is free)`);
-    this.watch();
-    this.model.send({ ask: "open", run_id, step });
+    this.ask({ ask: "open", run_id, step });
   }
 
-  answered({ ask, run_id, opened_step, error }) {
-    if (ask !== "open") return;
-    this.said.classList.toggle("ws-wrong", Boolean(error));
-    this.said.textContent = visible(error ?? `${run_id} is open below, at step ${opened_step}`);
-    if (error) this.stop();
+  fork(run_id, step) {
+    this.ask({ ask: "fork", run_id, step });
+  }
+
+  ask(question) {
+    this.said.classList.remove("ws-wrong");
+    this.said.textContent = "opening … (as soon as the kernel is free)";
+    this.watch();
+    this.model.send(question);
+  }
+
+  answered(answer) {
+    if (!(answer.ask in OPENED)) return;
+    this.said.classList.toggle("ws-wrong", Boolean(answer.error));
+    this.said.textContent = this.said.title = visible(answer.error ?? OPENED[answer.ask](answer));
+    if (answer.error) this.stop();
   }
 
   watch() {
     this.stop();
     const box = this.root.closest(".widget-vbox");
     if (!box) return;
-    const before = new Set(box.querySelectorAll(".ws-list"));
+    const before = new Set(box.querySelectorAll(".ws"));
     this.watching = new MutationObserver(() => {
-      const list = [...box.querySelectorAll("[role=tree].ws-list")].find((one) => !before.has(one));
-      if (!list) return;
+      const view = [...box.querySelectorAll(".ws")].find((one) => !before.has(one));
+      if (!view) return;
       this.stop();
-      list.closest(".ws").scrollIntoView({ block: "nearest" });
-      list.focus({ preventScroll: true });
+      view.scrollIntoView({ block: "nearest" });
+      (view.querySelector(".ws-list") ?? view).focus({ preventScroll: true });
     });
     this.watching.observe(box, { childList: true, subtree: true });
   }

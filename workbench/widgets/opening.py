@@ -1,20 +1,34 @@
-"""Views that open runs: what was opened stands below, in the same output, so that one cell is enough."""
+"""Views that let others stand below themselves: a run to step through, a fork panel, a comparison; in the same output, so that one cell is enough."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-import anywidget
 import ipywidgets
 from ipywidgets.widgets.widget import Widget
 
 from workbench.model import Json
+from workbench.widgets.asking import Heard
 from workbench.widgets.excerpt import sendable
-from workbench.widgets.stepper import Stepper
 
-Open = Callable[[str, int | None], Stepper]
-"""What makes the view of a run, at a step or (None) at its first bad one. LookupError for a run that isn't there."""
+if TYPE_CHECKING:
+    from workbench.widgets.stepper import Stepper
+
+P = ParamSpec("P")
+T = TypeVar("T")
+BUSY = ("running", "stopping")
+
+
+class Below(NamedTuple):
+    """What makes the views that may stand below another; None where there is none to make. They raise LookupError for a run that isn't there."""
+
+    run: Callable[[str, int | None], Stepper] | None = None
+    """The view of a run at a step, or (None) at its first bad one."""
+    fork: Callable[[str, int | None], Widget] | None = None
+    """The panel in which one forks a run at a step."""
+    compare: Callable[[Sequence[str]], Widget] | None = None
+    """Runs side by side, the first as reference."""
 
 
 class Static(NamedTuple):
@@ -24,13 +38,12 @@ class Static(NamedTuple):
     text: Callable[[], str]
 
 
-class Opener(anywidget.AnyWidget):
-    """A view that opens runs below itself. `opened` is the step-through view that stands there; the one before it is closed."""
+class Opener(Heard):
+    """A view below which others open: one run, one fork panel, one comparison, each in place of the one before. `opened` is the run's view."""
 
-    def __init__(self, open_run: Open, static: Static, **traits: Any) -> None:
-        self._open = open_run
-        self._static = static
-        self.opened: Stepper | None = None
+    def __init__(self, below: Below, static: Static, **traits: Any) -> None:
+        self._below, self._static = below, static
+        self._shown: dict[str, Widget] = {}
         super().__init__(**traits)
         self.box = ipywidgets.VBox([self])
         self.on_msg(self._on_message)
@@ -40,35 +53,69 @@ class Opener(anywidget.AnyWidget):
         """The line that repeats what was done last."""
         raise NotImplementedError
 
+    @property
+    def opened(self) -> Stepper | None:
+        """The step-through view that stands below."""
+        return self._shown.get("run")
+
     def show(self, run_id: str, step: int | None = None) -> Stepper:
         """Open a run below, at its first bad step unless one is given."""
-        opened = self._open(run_id, step)
-        before, self.opened = self.opened, opened
-        self.place(opened)
-        if before is not None:
-            before.close()
+        opened = _maker(self._below.run)(run_id, step)
+        self._place("run", opened)
         return opened
 
-    def place(self, below: Widget | None) -> None:
-        """Let a widget stand below this one, in place of what stood there."""
-        self.box.children = (self,) if below is None else (self, getattr(below, "box", below))
+    def show_fork(self, run_id: str, step: int | None = None) -> Any:
+        """Open the panel below in which one forks a run at a step."""
+        return self._place("fork", _maker(self._below.fork)(run_id, step))
 
-    def _on_message(self, _widget: object, content: dict[str, Json], _buffers: object) -> None:
-        self.send(self.answer(content))
+    def show_comparison(self, run_ids: Sequence[str]) -> Any:
+        """Set runs side by side below, the first as reference."""
+        return self._place("compare", _maker(self._below.compare)(run_ids))
+
+    def _place(self, kind: str, widget: Any) -> Any:
+        before = self._shown.get(kind)
+        if getattr(before, "stage", None) in BUSY:
+            widget.close()
+            raise ValueError("a fork is under way in the panel below: stop it, or wait until it is done")
+        self._shown[kind] = widget
+        self.box.children = (self, *(getattr(one, "box", one) for one in self._shown.values()))
+        if before is not None:
+            before.close()
+        return widget
+
+    def close(self) -> None:
+        """Close this view and what stands below it."""
+        for one in (*getattr(self, "_shown", {}).values(), getattr(self, "box", None)):
+            if one is not None:
+                one.close()
+        super().close()
 
     def answer(self, question: dict[str, Json]) -> dict[str, Json]:
         """What the view is told when it asks: the question repeated with the answer's fields added; whatever goes wrong comes back as `error`."""
         try:
             return {**question, **self._answer(question)}
-        except Exception as error:  # noqa: BLE001  # what opens a run may raise anything; it is shown, not lost in the kernel's log
+        except Exception as error:  # noqa: BLE001  # what opens a run or reads a state may raise anything; it is shown, not lost in the kernel's log
             return {**question, "error": sendable(f"{type(error).__name__}: {error}"[:2000])}
 
     def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
-        if question["ask"] != "open":
-            raise ValueError(f"can't answer {question['ask']!r}")
-        return {"opened_step": self.show(question["run_id"], question.get("step")).step}
+        match question["ask"]:
+            case "open":
+                return {"opened_step": self.show(question["run_id"], question.get("step")).step}
+            case "fork":
+                self.show_fork(question["run_id"], question.get("step"))
+                return {}
+            case "compare":
+                self.show_comparison(question["run_ids"])
+                return {}
+        raise ValueError(f"can't answer {question['ask']!r}")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view, with what it opens below it, where there is a kernel; a static page where there isn't, plain text everywhere else."""
         data = self.box._repr_mimebundle_(**kwargs) or {}  # IPython's protocol for showing a value
         return {**data, "text/html": self._static.html(), "text/plain": self._static.text()}, {}
+
+
+def _maker(maker: Callable[P, T] | None) -> Callable[P, T]:
+    if maker is None:
+        raise LookupError("this view was made without a store, so there is nothing to open from it")
+    return maker

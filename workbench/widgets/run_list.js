@@ -13,7 +13,7 @@ const COLUMNS = [
 ];
 const WIDEST_FIRST = new Set(["started", "took", "steps", "tokens", "cost", "findings", "status"]);
 const KEYS = [
-  ["j ↓, k ↑", "next, previous run"], ["Home End PgUp PgDn", "as in any list"], ["Enter", "open the run below"], ["c", "mark for a comparison"],
+  ["j ↓, k ↑", "next, previous run"], ["Home End PgUp PgDn", "as in any list"], ["Enter", "open the run below"], ["c, C", "mark for a comparison, compare the marked below"],
   ["e, Shift e", "next, previous failed run"], ["n, Shift n", "next, previous run with findings"], ["g", "group: by findings, agent, status"], ["←, →", "fold, unfold a group"],
   ["/", "filter; Esc clears"], ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
 ];
@@ -120,8 +120,9 @@ class RunListView {
 
   buildFoot() {
     this.codeLine = new CodeLine(this.model);
+    this.comparing = button("ws-button", "Compare the marked runs below (C)", "compare", () => this.compare(), { hidden: "" });
     return make("footer", "ws-foot", {},
-      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k · Enter open · c mark · g group · / filter · ? keys"), this.opening.said, this.codeLine.parts);
+      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k · Enter open · c mark · C compare · g group · / filter · ? keys"), this.opening.said, this.codeLine.parts, this.comparing);
   }
 
   listen() {
@@ -266,6 +267,12 @@ class RunListView {
     this.drawMarks();
   }
 
+  compare() {
+    const marked = this.model.get("marked");
+    if (marked.length > 1 && this.runs.comparable) this.opening.ask({ ask: "compare", run_ids: marked });
+    else this.say("Mark two runs or more to compare them");
+  }
+
   toggle(name, fold = !this.folded.has(name)) {
     if (fold) this.folded.add(name);
     else this.folded.delete(name);
@@ -332,6 +339,7 @@ class RunListView {
   drawMarks() {
     this.drawRows();
     this.codeLine.show(this.code());
+    this.comparing.hidden = this.model.get("marked").length < 2 || !this.runs.comparable;
   }
 
   drawRows() {
@@ -427,7 +435,7 @@ class RunListView {
     const found = (row) => runs.findings[row] > 0;
     return {
       j: () => this.move(1), ArrowDown: () => this.move(1), k: () => this.move(-1), ArrowUp: () => this.move(-1), PageDown: () => this.move(page), PageUp: () => this.move(-page),
-      Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)), Enter: () => this.enter(), c: () => this.mark(),
+      Home: () => this.choose(this.shown[0]), End: () => this.choose(this.shown.at(-1)), Enter: () => this.enter(), c: () => this.mark(), C: () => this.compare(),
       e: () => this.next(failed, 1), E: () => this.next(failed, -1), n: () => this.next(found, 1), N: () => this.next(found, -1),
       g: () => this.cycle(), ArrowLeft: () => this.foldHere(true), ArrowRight: () => this.foldHere(false), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(),
       "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(), Escape: () => { this.help.hidden = true; this.list.focus(); },

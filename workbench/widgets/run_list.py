@@ -17,7 +17,7 @@ from workbench.overview import FoundIn, Overview, failed_first
 from workbench.widgets import assets, packing
 from workbench.widgets.code import is_plain, literal, opening
 from workbench.widgets.excerpt import sendable
-from workbench.widgets.opening import Open, Opener, Static
+from workbench.widgets.opening import Below, Opener, Static
 
 STATUSES = ("ok", "error", "interrupted", "running", "cancelled")
 SORTS = ("run", "agent", "status", "started", "took", "steps", "tokens", "cost", "findings")
@@ -28,7 +28,7 @@ SAYS_CHARS, SAYS_BYTES = 160, 400_000
 
 
 class RunList(Opener):
-    """Runs, the failed ones first. Enter opens the chosen run below, `c` marks it; `marked` runs are what `code` compares.
+    """Runs, the failed ones first. Enter opens the chosen run below, `c` marks it; `C` compares the `marked` runs below, as `code` does.
 
     `words`, `status`, `agent` and `detector` say which runs are shown, `sort` and `group` how; each may be set from Python. TraitError for a run that is not in
     the list, or a word that none of these takes.
@@ -50,11 +50,11 @@ class RunList(Opener):
     )
     _table = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, overviews: Sequence[Overview], found: FoundIn, *, open_run: Open, static: Static, **state: Any) -> None:
+    def __init__(self, overviews: Sequence[Overview], found: FoundIn, *, below: Below, static: Static, **state: Any) -> None:
         ranked = failed_first(overviews, found)
         self._known = {one.run_id for one in ranked}
         first = {"run_id": ranked[0].run_id} if ranked else {}
-        super().__init__(open_run, static, _table=_packed(ranked, found), **{**first, **state})
+        super().__init__(below, static, _table={**_packed(ranked, found), "comparable": below.compare is not None}, **{**first, **state})
 
     @property
     def code(self) -> str:

@@ -1,4 +1,4 @@
-// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`, after elements.js.
+// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`, after elements.js and opening.js.
 //
 // Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
 // The model holds `_outline` (columns, one entry a step), `_details` (of some steps), `step`, `tab`, `collapsed`. What isn't there is asked for by
@@ -112,6 +112,7 @@ class View {
   build(el) {
     this.root = make("section", "ws", { "aria-label": `Steps of run ${this.run.run_id}`, "data-lm-suppress-shortcuts": "true" });
     this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
+    this.opening = new Opening(this.model, this.root);
     this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs(KEYS));
     this.root.style.setProperty("--digits", `${String(indexOf(this.run, this.run.count - 1)).length * 7.3 + 14}px`);
     this.body = make("div", "ws-body", this.buildSteps(), this.buildPane());
@@ -220,7 +221,7 @@ class View {
   buildFoot() {
     this.codeLine = new CodeLine(this.model);
     return make("footer", "ws-foot", {},
-      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"), this.codeLine.parts);
+      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"), this.opening.said, this.codeLine.parts);
   }
 
   listen() {
@@ -239,6 +240,7 @@ class View {
 
   destroy() {
     this.unfollow();
+    this.opening.stop();
     this.resized.disconnect();
     this.gone = true;
   }
@@ -515,10 +517,8 @@ class View {
     }[key];
   }
 
-  // The panel comes from the kernel, below this view.
   fork() {
-    this.codeLine.said.textContent = "a fork opens below …";
-    this.model.send({ ask: "fork", step: this.index });
+    this.opening.ask({ ask: "fork", step: this.index });
   }
 
   toggleHelp() {
@@ -558,7 +558,7 @@ class View {
   answered(answer) {
     const { ask, step } = answer;
     if (ask === "text") return this.grow(answer);
-    if (ask === "fork") return this.codeLine.said.replaceChildren(visible(answer.error ?? `step ${step} forks below`));
+    if (ask in OPENED) return this.opening.answered(answer);
     this.answers.set(JSON.stringify({ ask, step }), answer);
     if (ask === "step" && answer.detail) {
       Object.assign(this.messages, answer.messages);

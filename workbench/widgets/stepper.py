@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import anywidget
-import ipywidgets
 import traitlets
 from ipywidgets.widgets.widget import Widget
 
@@ -19,6 +17,7 @@ from workbench.model import Finding, Json, Run, Step
 from workbench.widgets import assets, fallback, packing
 from workbench.widgets.code import literal, opening
 from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, fold_logprobs, sendable, whole
+from workbench.widgets.opening import Below, Opener, Static
 
 TABS = ("messages", "decision", "state", "changes", "findings", "raw")
 STATE_CHARS = 20_000
@@ -29,15 +28,15 @@ ReadState = Callable[[Step], dict[str, Json]]
 OpenFork = Callable[[int], Widget]
 
 
-class Stepper(anywidget.AnyWidget):
+class Stepper(Opener):
     """Step through one run. Opens at the first bad step; `step` may name another (a TraitError names the nearest where the run has none such).
 
     `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane. `fork` makes the
     panel that forks at a step; the one that stands below is `forked`.
     """
 
-    _esm: ClassVar[Any] = assets.esm("stepper")
-    _css: ClassVar[Any] = assets.css("stepper")
+    _esm: ClassVar[Any] = assets.esm("opening", "stepper")
+    _css: ClassVar[Any] = assets.css("opening", "stepper")
 
     # The browser is ahead of the kernel while keys repeat: an echo of an older choice would throw it back.
     step = traitlets.Int(help="Index of the chosen step.").tag(sync=True, echo_update=False)
@@ -50,8 +49,6 @@ class Stepper(anywidget.AnyWidget):
         self, run: Run, findings: Sequence[Finding] = (), *, state: ReadState | None = None, step: int | None = None, fork: OpenFork | None = None
     ) -> None:
         self.run = run
-        self._fork = fork
-        self.forked: Widget | None = None
         self.findings = tuple(findings)
         self._read_state = state
         self._pool = packing.Pool({}, {})
@@ -59,9 +56,8 @@ class Stepper(anywidget.AnyWidget):
         head = {**packing.outline(run, self.findings), "code": sendable(opening(run.run_id)), "forks": fork is not None}
         budget = packing.OPEN_BYTES - packing.size([head, str(self._esm), str(self._css)]) - 4_000
         steps = packing.eager(run, chosen, budget, self._pool)
-        super().__init__(step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
-        self.box = ipywidgets.VBox([self])
-        self.on_msg(self._on_message)
+        below = Below(fork=None if fork is None else lambda _run_id, at: fork(chosen if at is None else at))
+        super().__init__(below, Static(self._html, self._text_form), step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
 
     @property
     def code(self) -> str:
@@ -77,19 +73,6 @@ class Stepper(anywidget.AnyWidget):
             except LookupError as error:
                 raise traitlets.TraitError(error.args[0]) from error
         return index
-
-    def _on_message(self, _widget: object, content: dict[str, Json], _buffers: object) -> None:
-        self.send(self.answer(content))
-
-    def answer(self, question: dict[str, Json]) -> dict[str, Json]:
-        """What the view is told when it asks: `{"ask": "step"|"state"|"raw"|"text", "step": index}`, repeated with the answer's fields added.
-
-        Whatever goes wrong (no such step, a state that can't be read) comes back as `error`, to be shown where the answer would stand.
-        """
-        try:
-            return {**question, **self._answer(question)}
-        except Exception as error:  # noqa: BLE001  # readers of state may raise anything; it is shown, not lost in the kernel's log
-            return {**question, "error": sendable(f"{type(error).__name__}: {error}"[:2000])}
 
     def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
         step = self.run.step(question["step"])
@@ -108,15 +91,14 @@ class Stepper(anywidget.AnyWidget):
                 return {}
         raise ValueError(f"can't answer {question['ask']!r}; ask for step, state, raw, text or fork")
 
-    def fork(self, step: int) -> Widget:
+    def fork(self, step: int) -> Any:
         """Open the panel that forks at a step, below this view and in place of the one before. LookupError where there is nothing to fork from."""
-        if self._fork is None:
-            raise LookupError("this view was opened without a store, so there is nothing to fork from")
-        before, self.forked = self.forked, self._fork(step)
-        self.box.children = (self, self.forked)
-        if before is not None:
-            before.close()
-        return self.forked
+        return self.show_fork(self.run.run_id, step)
+
+    @property
+    def forked(self) -> Any:
+        """The panel that stands below; None where there is none."""
+        return self._shown.get("fork")
 
     def _state(self, step: Step) -> dict[str, Json]:
         if self._read_state is None:
@@ -154,9 +136,8 @@ class Stepper(anywidget.AnyWidget):
         """The call that would show this view, and what it shows."""
         return f"<Stepper {literal(self.run.run_id)} at step {self.step} of {len(self.run.steps)} steps: {self.code}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live view where there is a kernel, a static page where there isn't, plain text everywhere else."""
-        data, metadata = dict(self.box._repr_mimebundle_(**kwargs) or {}), dict[str, Any]()  # IPython's protocol for showing a value
-        data["text/html"] = fallback.as_html(self.run, self.findings, self.step, self.code)
-        data["text/plain"] = fallback.as_plain(self.run, self.findings, self.step, self.code)
-        return data, metadata
+    def _html(self) -> str:
+        return fallback.as_html(self.run, self.findings, self.step, self.code)
+
+    def _text_form(self) -> str:
+        return fallback.as_plain(self.run, self.findings, self.step, self.code)
