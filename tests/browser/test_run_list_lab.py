@@ -15,7 +15,7 @@ CELLS = "window.jupyterapp.shell.currentWidget.model.toJSON().cells.map((cell) =
 
 
 def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screenshot: Screenshot) -> None:
-    """Enter opens the chosen run below the list, where the next keys go, and `f` what stands below that; `Y` in either puts its line into a cell below; Lab takes none of the keys."""
+    """Enter opens the chosen run below, and `f` what stands below that; the keys go there; `Y` makes a cell of either's line; Lab takes none of them."""
     path = tmp_path / "runs.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(SOURCES)]), path)
     page = lab.open_notebook(path, "light")
