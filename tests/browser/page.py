@@ -28,7 +28,7 @@ const model = {
   save_changes: () => { window.saves = (window.saves ?? 0) + 1; window.keep(unsaved).then(told); unsaved = {}; },
   on: (event, listener) => (listeners[event] ??= []).push(listener),
   off: (event, listener) => { listeners[event] = (listeners[event] ?? []).filter((other) => other !== listener); },
-  send: async (question) => { const answer = await window.kernel(question); told(await window.keep({})); if (answer) fire("msg:custom", answer); },
+  send: async (question) => { const [news, answer] = await window.kernel(question); told(news); if (answer) fire("msg:custom", answer); },
 };
 window.model = model;
 window.listening = () => Object.values(listeners).flat().length;
@@ -65,10 +65,11 @@ class WidgetPage:
         page.wait_for_function("window.opened !== undefined")
         return here
 
-    def kernel(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """Answer as the notebook's kernel would; a busy one doesn't."""
+    def kernel(self, question: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Answer as the notebook's kernel would, with the traits that changed meanwhile; a busy one doesn't."""
         self.asked.append(question)
-        return None if self.busy else self.widget.answer(question)
+        answer = None if self.busy else self.widget.answer(question)
+        return self.keep({}), answer
 
     def keep(self, changes: dict[str, Any]) -> dict[str, Any] | None:
         """Take what the browser set, and tell it of the traits that changed in Python meanwhile; a busy kernel does neither."""
