@@ -558,11 +558,10 @@ class Store:
 
     def headers(self) -> Iterator[Run]:
         """Every run without its steps, in the order of `run_ids`: a payload each, so that many can be gone through."""
+        query = select(RUN.c.run_id, RUN.c.sha256).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST)
         with self._reading() as connection:
-            addresses = _column(connection, select(RUN.c.sha256).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST))
-            for start in range(0, len(addresses), BATCH):
-                for header in load_many(connection, addresses[start : start + BATCH]):
-                    yield Run.model_validate({name: value for name, value in header.items() if name != "prefix"})
+            for _, header in _loaded(connection, query):
+                yield Run.model_validate({name: value for name, value in header.items() if name != "prefix"})
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or by the start of it that no other run shares. RunNotFoundError names the nearest."""
@@ -624,12 +623,14 @@ class Store:
         newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
         if only is not None:
             newest = newest.where(EXAMINATION.c.run_id == only)
+        chosen = select(EXAMINATION.c.run_id, EXAMINATION.c.sha256).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq)
+        placed = select(FINDING.c.run_id, FINDING.c.sha256).where(FINDING.c.examination.in_(newest)).order_by(FINDING.c.examination, FINDING.c.position)
         result: dict[str, tuple[list[Finding], list[NotEvaluated]]] = {}
         with self._engine.connect() as connection:
-            for row in list(connection.execute(select(EXAMINATION).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq))):
-                addresses = _column(connection, select(FINDING.c.sha256).where(FINDING.c.examination == row.seq).order_by(FINDING.c.position))
-                lacks = [NotEvaluated.model_validate(one) for one in _rest(load_json(connection, row.sha256))["not_evaluated"]]
-                result[row.run_id] = (list(load(connection, Finding, addresses)), lacks)
+            for run_id, told in _loaded(connection, chosen):
+                result[run_id] = ([], [NotEvaluated.model_validate(one) for one in _rest(told)["not_evaluated"]])
+            for run_id, told in _loaded(connection, placed):
+                result[run_id][0].append(Finding.model_validate(told))
         return result
 
     def found(self) -> dict[str, list[Found]]:
@@ -649,7 +650,7 @@ class Store:
             EXAMINATION.c.seq.in_(newest if only is None else newest.where(EXAMINATION.c.run_id == only))
         )
         with self._engine.connect() as connection:
-            found = {row.run_id: _rest(load_json(connection, row.sha256)).get("verdict") for row in list(connection.execute(query.order_by(EXAMINATION.c.seq)))}
+            found = {run_id: _rest(told).get("verdict") for run_id, told in _loaded(connection, query.order_by(EXAMINATION.c.seq))}
         return {run_id: Verdict.model_validate(one) for run_id, one in found.items() if one}
 
     def save_receipt(self, receipt: Receipt) -> None:
@@ -902,6 +903,14 @@ def _checked(address: str, content: bytes | ValueError, *, step: bool) -> tuple[
 
 
 # ---- rows
+
+
+def _loaded(connection: Connection, query: Any) -> Iterator[tuple[str, Json]]:
+    """For each row of a query for names and addresses, the name and the JSON behind the address; many are fetched at once."""
+    rows = connection.execute(query).all()
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        yield from zip((row[0] for row in some), load_many(connection, [row[1] for row in some]), strict=True)
 
 
 def _review(row: Any) -> Review:
