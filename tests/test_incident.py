@@ -222,7 +222,7 @@ def test_the_card_is_inert_and_has_a_text_twin() -> None:
     told = incident([run], [doubled(run, detector=HOSTILE, message=HOSTILE, refute=HOSTILE)], Scope(name=HOSTILE))
     page, text = Page(static.incident_html(told)), static.incident_text(told)
     assert {tag for tag, _ in page.elements} <= {"div", "table", "tbody", "tr", "td", "details", "summary", "span", "b", "code"}
-    assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open"}
+    assert {key for _, attributes in page.elements for key in attributes} <= {"style", "open", "class"}
     assert page.open == []
     assert "alert(1)" in text
     assert "alert(1)" in words(static.incident_html(told))
