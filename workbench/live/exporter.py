@@ -37,6 +37,8 @@ logger = logging.getLogger("workbench.live")
 
 QUEUE_SPANS = 8192
 BATCH_SPANS = 512
+GENTLE_SPANS = 64
+"""How many spans are stored at once while the agent is at work: a batch holds the interpreter for as long as it takes to make its records."""
 DELAY_SECONDS = 1.0
 STOP_SECONDS = 10.0
 AGAIN_SECONDS = 0.1
@@ -169,7 +171,8 @@ class StoreExporter(SpanProcessor, SpanExporter):
     def _store_batch(self) -> bool:
         """Store the oldest spans, which leave the queue once they are durable; whether that went well."""
         with self._changed:
-            batch, dropped = list(itertools.islice(self._queue, BATCH_SPANS)), self.dropped
+            pressed = self._hurry.is_set() or 2 * len(self._queue) >= self.queue_spans
+            batch, dropped = list(itertools.islice(self._queue, BATCH_SPANS if pressed else GENTLE_SPANS)), self.dropped
         try:
             self._store = self._store or Store.open(self.path)
             collection.add_live(self._store, self._origin, self._records(batch, dropped - self._told))
