@@ -62,6 +62,7 @@ def test_a_cells_agent_is_recorded(shell: InteractiveShell, tmp_path: Path, caps
     assert (len(mine.run_ids), "trip" in mine.run_ids) == (1, False)
     assert "1 run" in repr(mine)
     assert mine.run_ids[0] in mine._repr_html_()
+    assert type(mine._repr_html_()) is str  # marimo sends no subclass of it
     result(shell, plain)
     assert wb.open("cell.db").runs().height == 2
     assert [path.name for path in tmp_path.glob("*.db")] == ["cell.db"]

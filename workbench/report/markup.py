@@ -44,13 +44,13 @@ def join(*children: str) -> Markup:
     return Markup("".join(escape(child) for child in children))
 
 
-def still(*children: str) -> Markup:
+def still(*children: str) -> str:
     r"""A static view in a notebook: its children in one element that MathJax passes over (by the classes of its versions 3 and 2).
 
     JupyterLab and nbconvert take every `$…$` in an output's HTML for a formula, after their sanitizer has seen it; and a formula may hold a link
     to a script (`\href{javascript:…}`) or a style that fetches.
     """
-    return element("div", *children, class_=STILL)
+    return str(element("div", *children, class_=STILL))  # a plain one: marimo can't send a subclass of str
 
 
 def markdown(text: str) -> str:

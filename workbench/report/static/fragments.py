@@ -32,7 +32,7 @@ def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: 
     return visible("\n".join([title, *(f"  {one}" for one in says), *(f"  {one}" for one in lines), *rest(len(rows))]))
 
 
-def lines_html(lines: Sequence[str]) -> Markup:
+def lines_html(lines: Sequence[str]) -> str:
     """Sentences below each other, the first as a heading."""
     first, *others = lines
     return still(element("b", first), *(element("div", one) for one in others))
