@@ -431,7 +431,7 @@ class Bench:
         """Fork a run at every step of `at`, with every change (`{"tool_result": …}`, None for none), k times each; forks are kept in the store.
 
         Each fork re-runs in a process of its own; `executor` says who starts them (threads here, one a core, unless one is given: a process pool,
-        Dask's `client.get_executor()`, Ray's). Called again, it goes on where it stopped: what is done is not done twice. `forks` and
+        Dask's `client.get_executor()`). Called again, it goes on where it stopped: what is done is not done twice. `forks` and
         `budget` limit all of them together, `outcome` is what is counted (`workbench.controls.outcome_of`), `progress(what, done, total)` is called after each.
         """
         parent = self.run(run) if isinstance(run, str) else run
