@@ -78,9 +78,9 @@ def where(incident: Incident) -> str:
     return f"run {line(bad.run_id, 80)} step {bad.step}: {bad.kind} {line(call, ASKED_CHARS + 40)}" + (f" → {line(bad.came, CAME_CHARS)}" if bad.came else "")
 
 
-def counts(one: Counted, *, circular: bool = False) -> str:
+def counts(one: Counted) -> str:
     """`31 of 38 affected, 0 of 374 good`."""
-    return f"{one.affected:,} of {one.affected_runs:,} affected, {one.good:,} of {one.good_runs:,} good" + (" (none by definition)" if circular else "")
+    return f"{one.affected:,} of {one.affected_runs:,} affected, {one.good:,} of {one.good_runs:,} good"
 
 
 def cost_words(cost: Cost, runs: int) -> str:
