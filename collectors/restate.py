@@ -16,8 +16,9 @@ from workbench.model import Json, Record, Skip, Status
 from workbench.plugins import Example
 from workbench.reading.documents import json_documents
 from workbench.reading.exchanges import opened
-from workbench.reading.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, brief, known, moment, pick, text_of, told, told_once
+from workbench.reading.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, brief, known, moment, pick, text_of, told_once
 from workbench.reading.messages import count_of
+from workbench.reading.spans import told
 from workbench.source import Source, SourceError
 
 TABLES = ("sys_invocation", "sys_journal_events", "sys_journal")

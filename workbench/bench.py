@@ -60,6 +60,7 @@ from workbench.report import Report, ReportError, audit_report, run_report, save
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
 from workbench.report.markup import visible
+from workbench.report.quantities import plural
 from workbench.report.reference import Reference
 from workbench.report.static.fragments import lines_html
 from workbench.report.sweeps import Sweep
@@ -1023,7 +1024,7 @@ class Ingested:
     @property
     def _lines(self) -> list[str]:
         files = sum(file.collector is not None for file in self.summary.files)
-        lines = [f"{files} files read, {len(self.summary.runs)} runs new or changed, {self.summary.skipped} skipped"]
+        lines = [f"{plural(files, 'file')} read, {plural(len(self.summary.runs), 'run')} new or changed, {self.summary.skipped} skipped"]
         if self.summary.redacted:
             lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
         return [*lines, *self.summary.skips_told()]

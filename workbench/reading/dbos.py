@@ -15,8 +15,9 @@ from typing import Protocol
 
 from workbench.model import PASSED_ON, Json, Record, Skip, Status
 from workbench.reading.documents import parse_json
-from workbench.reading.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of, told
+from workbench.reading.histories import CHILD, UNUSABLE, Failure, Fields, History, Operation, answer, moment, text_of
 from workbench.reading.pickles import PickleError, plain_data
+from workbench.reading.spans import told
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "workflow_status": ("workflow_uuid", "status", "name"),

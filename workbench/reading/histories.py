@@ -16,6 +16,7 @@ from workbench.model import PASSED_ON, Json, Message, Record, Run, Skip, Status,
 from workbench.reading.documents import json_documents
 from workbench.reading.exchanges import Exchange, exchange_of, opened
 from workbench.reading.messages import time_ns
+from workbench.reading.spans import told
 from workbench.source import Source, SourceError
 
 Fields = dict[str, Json]
@@ -400,8 +401,3 @@ def known(operations: dict[Any, Operation], key: Json) -> Operation:
     if operation is None:
         raise ValueError(f"it belongs to {key!r}, which never began")
     return operation
-
-
-def told(error: Exception) -> str:
-    """An error in words: a missing key says only its name by itself."""
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -10,7 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 
 from workbench.model import Json, Record, Skip, Span, SpanEvent
 from workbench.reading.documents import json_documents
-from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, UNUSABLE, Fields, Said, any_time, brief, event_of, hex_id, parent_id, skips, span_of, state_of
+from workbench.reading.spans import (
+    SPAN_DIGITS,
+    TRACE_DIGITS,
+    UNUSABLE,
+    Fields,
+    Said,
+    any_time,
+    brief,
+    event_of,
+    hex_id,
+    parent_id,
+    skips,
+    span_of,
+    state_of,
+    told,
+)
 from workbench.source import Source, SourceError
 
 TRACE_IDS = ("trace_id", "traceId")
@@ -46,7 +61,7 @@ def build_each(items: Iterable[Json], build: Callable[[Json, Said], Record], pla
         try:
             yield build(item, said)
         except UNUSABLE as error:
-            said.append(f"{brief(item)}: {error}")
+            said.append(f"{brief(item)}: {told(error)}")
         yield from skips(said, f"{place}, item {number}" if number else place)
 
 

@@ -78,6 +78,13 @@ def span_of(
     )
 
 
+def told(error: Exception) -> str:
+    """An error in words: a missing key says only its name by itself, and an attribute of Python's says nothing about a file."""
+    if isinstance(error, AttributeError | TypeError):
+        return f"a part of it is of another kind than it should be ({error})"
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
 def skips(said: Said, place: str) -> Iterator[Skip]:
     """What was said since the last time, as skips at a place."""
     yield from (Skip(place=place, reason=reason) for reason in said)

@@ -19,7 +19,7 @@ from workbench.model import Budget, Comparison, Finding, NotEvaluated, Receipt, 
 from workbench.overview import Overview, overview_of
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
-from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words
+from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words, sides
 from workbench.report.incidents import tally, title_of
 from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
 from workbench.report.reach import examples_of, incident_sections
@@ -206,16 +206,16 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
     verdict = "; ".join(changed) if changed else "the same side effects were attempted"
     words: Phrase = (Mark("effects", "changed" if changed else "quiet"), f" {verdict}")
     rights = [right, *(one.right for one in report.others)]
-    columns = ("", "original", "fork") if len(rights) == 1 else ("", "reference", *(f"run {number}" for number in range(2, len(rights) + 2)))
+    columns = ("", *sides(comparison)) if len(rights) == 1 else ("", "reference", *(f"run {number}" for number in range(2, len(rights) + 2)))
     yield Section("In short", (Paragraph(words, "changed" if changed else ""), Table(columns, tuple(_beside(report, left, rights)))), "summary")
     yield Section("Side effects", effects_blocks(comparison), "effects")
     yield alignment_section(comparison)
     if report.receipt:
         yield receipt_section(report.receipt, "left")
-    for prefix, run, title in (("left", left, "original"), ("right", right, "fork")):
+    for prefix, run, side in zip(("left", "right"), (left, right), sides(comparison), strict=True):
         mine = [finding for finding in report.findings if finding.run_id == run.run_id]
-        yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {title}", f"{prefix}-findings")
-        yield steps_section(run, mine, f"Steps of the {title}", prefix)
+        yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {side}", f"{prefix}-findings")
+        yield steps_section(run, mine, f"Steps of the {side}", prefix)
     for number, one in enumerate(report.others, start=3):
         yield alignment_section(one, f"Side by side: run {number}, {line(one.right.run_id, 60)}", f"run-{number}")
         yield steps_section(one.right, (), f"Steps of run {number}", f"run-{number}")

@@ -19,6 +19,11 @@ ENDED_TONES = {"done": "ok", "unknown": "warning", "failed": "error", "edited by
 MAX_PARTS, PART_CHARS, LEAD_CHARS = 3, 60, 12
 
 
+def sides(comparison: Comparison) -> tuple[str, str]:
+    """What the two runs are to each other: an original and its fork, or two runs of which one is the reference."""
+    return ("original", "fork") if comparison.right.forked_from else ("reference", "other run")
+
+
 def effects_blocks(comparison: Comparison) -> tuple[Block, ...]:
     """How often each effect was attempted before and after, as a table and a plot."""
     counts = comparison.effects
@@ -31,7 +36,7 @@ def effects_blocks(comparison: Comparison) -> tuple[Block, ...]:
         )
         for one in counts
     )
-    table = Table(("tool", "act", "original", "fork", "change"), rows, frozenset({"original", "fork"}))
+    table = Table(("tool", "act", *sides(comparison), "change"), rows, frozenset(sides(comparison)))
     return table, Plot(charts.effects(effects_frame(counts)).to_plotly_json(), "; ".join(f"{one.tool} {effect_word(one)}" for one in counts))
 
 
@@ -84,9 +89,10 @@ def alignment_section(comparison: Comparison, title: str = "Side by side", right
     rows = tuple(_aligned_rows(comparison, right))
     first = comparison.first_divergence
     says = "The runs are the same, step by step." if first is None else "The first divergence is marked; what is the same on both sides is folded."
-    columns = ("", "original", "what it did", "fork", "what it did there", "differs in")
+    one, other = sides(comparison)
+    columns = ("", one, "what it did", other, "what it did there", "differs in")
     anchored = "side-by-side" if right == "right" else f"side-by-side-{right}"
-    return Section(title, (Paragraph((says,), "quiet"), Table(columns, rows, frozenset({"original", "fork"}))), anchored)
+    return Section(title, (Paragraph((says,), "quiet"), Table(columns, rows, frozenset({one, other}))), anchored)
 
 
 def folded(comparison: Comparison) -> Iterator[Aligned | int]:

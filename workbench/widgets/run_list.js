@@ -81,10 +81,12 @@ class RunListView {
   buildTitle() {
     const { runs } = this;
     const failed = runs.status.split("").filter((one) => one === "e").length;
+    const grave = Array.from({ length: runs.count }, (_, row) => row).filter((row) => worstOf(runs, row) === "error").length;
     const unexamined = runs.cluster.filter((cluster) => runs.clusters[cluster] === null).length;
     this.counted = make("span", "rl-counted");
     return make("header", "ws-title", make("h3", "ws-run", plural(runs.count, "run")),
-      make("span", `ws-status ws-${failed ? "error" : "ok"}`, failed ? `✕ ${number(failed)} failed` : "✓ none failed"), this.counted,
+      make("span", `ws-status ws-${failed ? "error" : grave ? "muted" : "ok"}`, failed ? `✕ ${number(failed)} failed` : grave ? "none failed" : "✓ none failed"),
+      grave > 0 && make("span", "ws-count", `◆ ${number(grave)} with a grave finding`), this.counted,
       make("span", "ws-facts", unexamined > 0 && make("span", "", `${number(unexamined)} not examined yet: bench.detect()`)));
   }
 
@@ -185,17 +187,18 @@ class RunListView {
     return rows.sort((a, b) => compare(keys.get(a), keys.get(b)));
   }
 
-  // Groups by the order of their first run, so that those with the failed runs stand at the top; the largest of equals first.
+  // The groups with the most failed runs first, then those with the most grave findings, then the largest.
   grouped(rows, by) {
     const groups = new Map();
     if (!by) return groups;
     for (const row of rows) {
       const name = this.groupOf(row, by);
-      if (!groups.has(name)) groups.set(name, { rows: [], failed: 0 });
+      if (!groups.has(name)) groups.set(name, { rows: [], failed: 0, grave: 0 });
       groups.get(name).rows.push(row);
       groups.get(name).failed += this.runs.status[row] === "e";
+      groups.get(name).grave += worstOf(this.runs, row) === "error";
     }
-    return new Map([...groups].sort(([, a], [, b]) => b.failed - a.failed || b.rows.length - a.rows.length));
+    return new Map([...groups].sort(([, a], [, b]) => b.failed - a.failed || b.grave - a.grave || b.rows.length - a.rows.length));
   }
 
   groupOf(row, by) {

@@ -6,7 +6,7 @@ from itertools import islice
 
 from workbench.calls import token_count
 from workbench.model import Comparison, Run
-from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, told_sides
+from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, sides, told_sides
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import DASH, line, plural, spending
 from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, quiet, table_of, whole
@@ -25,16 +25,17 @@ def comparison_html(comparison: Comparison) -> str:
     ]
     effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
     changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
+    one_side, other_side = sides(comparison)
     return still(
-        table_of(("", f"original {left.run_id}", f"fork {right.run_id}"), facts, [""] * len(facts)),
-        table_of(("act", "original", "fork", "change"), effects, changed) if effects else quiet("neither run attempted a side effect"),
+        table_of(("", f"{one_side} {left.run_id}", f"{other_side} {right.run_id}"), facts, [""] * len(facts)),
+        table_of(("act", one_side, other_side, "change"), effects, changed) if effects else quiet("neither run attempted a side effect"),
         _alignment(comparison),
     )
 
 
 def comparison_text(comparison: Comparison) -> str:
     """Two runs as text: effects, outcomes, first divergence."""
-    first = comparison.first_divergence
+    first, runs = comparison.first_divergence, (comparison.left, comparison.right)
     where = (
         "nowhere: the same step by step"
         if first is None
@@ -47,7 +48,7 @@ def comparison_text(comparison: Comparison) -> str:
     findings = findings_words(comparison)
     lines += [f"  findings {findings}"] if findings else []
     return visible(
-        "\n".join([*lines, f"  diverges {where}", f"  original: {line(comparison.left.outcome, 200)}", f"  fork:     {line(comparison.right.outcome, 200)}"])
+        "\n".join([*lines, f"  diverges {where}", *(f"  {f'{side}:':<10} {line(run.outcome, 200)}" for side, run in zip(sides(comparison), runs, strict=True))])
     )
 
 
@@ -62,8 +63,9 @@ def _alignment(comparison: Comparison) -> Markup:
         told = told_sides(comparison, row)
         rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.aspects or row.differs)))
         tones.append("quiet" if row.relation == "same" else "warning")
+    one, other = sides(comparison)
     heading = f"side by side ({plural(len(comparison.rows), 'row')})"
-    return element("details", element("summary", heading), table_of(("", "", "original", "", "fork", "differs in"), rows, tones), open=True)
+    return element("details", element("summary", heading), table_of(("", "", one, "", other, "differs in"), rows, tones), open=True)
 
 
 def _side(run: Run, index: int | None, told: str) -> tuple[str, str]:
