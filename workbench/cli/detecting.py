@@ -58,10 +58,10 @@ def _together(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
 
     with opened(store) as bench:
         done = bench.together()
-        standing = bench.undismissed(done.findings)
+        standing, records = bench.undismissed(done.findings), done.records
     if as_json:
         for finding in done.findings:
-            print_line(summary.of_finding(finding, done.records))
+            print_line(summary.of_finding(finding, records))
         for lack in done.not_evaluated:
             print_line({"not_evaluated": lack.model_dump(mode="json")})
     else:
@@ -77,11 +77,11 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
     with opened(store) as bench, progress_bar("examining", as_json) as progress:
         done = bench.detect(progress=progress)
         examined = list(bench.store.examined())
-        verdicts = bench.verdicts() if as_json else {}
+        verdicts, records = (bench.verdicts(), done.records) if as_json else ({}, ())
         standing = bench.undismissed(done.findings)
     if as_json:
         for finding in done.findings:
-            print_line(summary.of_finding(finding, done.records))
+            print_line(summary.of_finding(finding, records))
         for line in (line for verdict in verdicts.values() for line in summary.of_verdict(verdict)):
             print_line(line)
         print_line({"examined": examined, "not_evaluated": [lack.model_dump(mode="json") for lack in done.not_evaluated]})

@@ -357,10 +357,10 @@ class ForkView {
     };
     const focused = this.live.contains(document.activeElement) ? document.activeElement.dataset.live : undefined;
     this.live.replaceChildren(
-      choice("model", "the model, inside the sandbox", "It thinks anew, without a network: for models that run in this process"),
-      ...models.map((name) => choice(`model:${name}`, [make("span", "", "model "), bdi(name, "ws-mono"), muted(" for real, asks you")], "Called outside the sandbox, after your yes")),
+      choice("model", "the model, inside the sandbox", "It thinks anew, without a network: for models of this process"),
+      ...models.map((name) => choice(`model:${name}`, [make("span", "", "model "), bdi(name, "ws-mono"), muted(" for real, asks you")], "Called outside the sandbox after your yes")),
       ...tools.map(({ name, effect, guessed }) => choice(`tool:${name}`, [make("span", "", "tool "), bdi(name, "ws-mono"),
-        make("span", effect === "read-only" && !guessed ? "ws-muted" : "ws-acts", ` ${CLASSES[effect] ?? effect}${guessed ? ", a guess" : ""}`), muted(live.includes(`tool:${name}`) ? " · asks you" : " · blocked")], "Called for real, outside the sandbox, after your yes to each act")));
+        make("span", effect === "read-only" && !guessed ? "ws-muted" : "ws-acts", ` ${CLASSES[effect] ?? effect}${guessed ? ", a guess" : ""}`), muted(live.includes(`tool:${name}`) ? " · asks you" : " · blocked")], "Called for real, outside the sandbox, after your yes to each")));
     if (focused) this.live.querySelector(`[data-live="${CSS.escape(focused)}"]`)?.focus();
   }
 
