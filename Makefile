@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.done
 
 .DEFAULT_GOAL := test
-.PHONY: test demo lab setup compiled chromium postgres lint types contracts check bench bench-million bench-phoenix bench-mutations bench-detectors record screenshots lock clean
+.PHONY: test demo lab setup compiled chromium postgres lint types contracts check bench bench-million bench-phoenix bench-mutations bench-detectors scores record screenshots lock clean
 
 test: compiled chromium postgres lint types contracts  ## all that CI does
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -69,6 +69,9 @@ bench-detectors: setup  ## measure the detectors on labelled public runs, and ke
 
 bench-mutations: setup  ## plant faults in healthy runs: what the structural detectors find, and whom they flag
 	$(BIN)/python -m tests.bench.mutations
+
+scores: setup  ## the scorers beside the repository, the slow one too
+	WORKBENCH_SCORES=1 $(BIN)/python -m pytest tests/test_scores.py
 
 record: setup  ## record the sample incidents anew
 	$(BIN)/python -m sample_traces.record

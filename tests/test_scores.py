@@ -28,5 +28,7 @@ def score(name: str, *arguments: str) -> dict[str, Any]:
 
 def test_langgraph_databases_are_read_truly():
     """Every task is a step, every span joins its task, the files are left alone, and nothing in them runs."""
+    if not os.environ.get("WORKBENCH_SCORES"):
+        pytest.skip("takes minutes: `make scores` runs it")
     result = score("score_langgraph.py")
     assert result["passed"], result["by_kind"] | result["gates"]
