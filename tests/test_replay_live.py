@@ -23,15 +23,6 @@ LIVE = ("tool:pay",)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real, written by the tools themselves."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
 def paid(tmp_path: Path, ledger: Path) -> Recording:
     """A recorded run that paid once."""
     recording = record(tmp_path, "graph", PAY)

@@ -31,15 +31,6 @@ from workbench.store import Store
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real, written by the tools themselves."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
 def recording(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     """A run that paid twice and looked."""
     monkeypatch.setenv("KILL", str(ledger))  # it is there, so nothing is killed

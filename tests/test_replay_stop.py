@@ -18,15 +18,6 @@ SLOW = Change(kind="fault", value={"kind": "slow", "seconds": 600})
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What tools did for real, written by the tools themselves."""
-    path = tmp_path / "ledger.txt"
-    path.touch()
-    monkeypatch.setenv("LEDGER", str(path))
-    return path
-
-
-@pytest.fixture
 def paid(tmp_path: Path, ledger: Path) -> Recording:
     """A recorded run that booked and paid at once."""
     recording = record(tmp_path, "graph", [["book", {"flight": "NH 1"}], ["pay", {"amount": 5}]])
