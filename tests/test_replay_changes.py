@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,18 @@ def test_answer_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
     forked = recording.fork(asking(recording), Change(kind="answer", value="no"))
     assert "was recorded after another answer of the person" in forked.receipt.outcome
     assert ledger.read_text() == "confirm NH 1\n"
+
+
+def test_a_call_beside_another(tmp_path: Path, ledger: Path) -> None:
+    """Of two calls that one answer asked for, the time of one lies within the other's: a fork at it serves the other, whose code doesn't run."""
+    recording = record(tmp_path, "graph", [["book", {"flight": "NH 1"}], ["book", {"flight": "NH 2"}]])
+    one, other = recording.step("book"), recording.step("book", 1)
+    around, within = recording.run.step(one), recording.run.step(other)
+    longest = around.model_copy(update={"started_ns": within.started_ns - 1, "ended_ns": within.ended_ns + 1})
+    overlapping = recording.run.model_copy(update={"steps": tuple(longest if step is around else step for step in recording.run.steps)})
+    forked = replace(recording, run=overlapping).fork(other, Change(kind="tool_result", value="no seat"), live=("model",))
+    assert sorted((one.name, one.answer) for one in forked.receipt.records) == [("Scripted", "live"), ("book", "edited"), ("book", "served")]
+    assert (forked.receipt.calls.blocked, forked.run.outcome) == (0, "booked NH 1; no seat")
 
 
 def said(forked: Forked) -> Any:

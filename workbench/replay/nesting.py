@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from workbench.model import Run, Step
 
+NOBODY: frozenset[int] = frozenset()
+
 
 def tasks_of(step: Step) -> list[str]:
     """The tasks that a step ran in, outermost first."""
@@ -17,17 +19,39 @@ def tasks_of(step: Step) -> list[str]:
 
 
 def inside_tools(run: Run) -> dict[int, int]:
-    """Of steps made in a tool's body, the step that is the tool's call: by the tasks, and by the time where a task made several calls."""
+    """Of steps made in a tool's body, the step that is the tool's call: by the tasks, and by the time where a task made several calls.
+
+    Calls that one answer of a model asked for are made side by side. The time of one may well lie within that of another, and what was made
+    while both were under way is not known to be in either.
+    """
     tools: dict[str, list[Step]] = {}
     for step in run.of_kind("tool"):
         if step.task_id:
             tools.setdefault(step.task_id, []).append(step)
+    asked = _asked(run) if tools else {}
     found = {}
     for step in run.steps if tools else ():
-        around = [tool for task in tasks_of(step) for tool in tools.get(task, ()) if _holds(tool, step, alone=len(tools[task]) == 1)]
-        if around and (len(around) == 1 or _holds(around[-2], around[-1], alone=False)):
+        around = [
+            tool
+            for task in tasks_of(step)
+            for tool in tools.get(task, ())
+            if _holds(tool, step, alone=len(tools[task]) == 1) and not asked.get(tool.index, NOBODY) & asked.get(step.index, NOBODY)
+        ]
+        apart = len(around) > 1 and asked.get(around[-2].index, NOBODY) & asked.get(around[-1].index, NOBODY)
+        if around and (len(around) == 1 or (not apart and _holds(around[-2], around[-1], alone=False))):
             found[step.index] = around[-1].index
     return found
+
+
+def _asked(run: Run) -> dict[int, frozenset[int]]:
+    """Of each tool call, the model calls whose answer asked for it by its id."""
+    answers: dict[tuple[str, str], set[int]] = {}
+    for step in run.of_kind("model"):
+        for call in step.output.tool_calls if step.output else ():
+            if call.call_id:
+                answers.setdefault((call.name, call.call_id), set()).add(step.index)
+    tools = ((step, step.tool_call) for step in run.of_kind("tool"))
+    return {step.index: frozenset(answers.get((call.name, call.call_id), ())) for step, call in tools if call and call.call_id}
 
 
 def _holds(tool: Step, step: Step, *, alone: bool) -> bool:
