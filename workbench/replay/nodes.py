@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from types import TracebackType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig, ensure_config
@@ -281,14 +282,27 @@ def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTas
     return recorded, served
 
 
-def _failed(task: PregelExecutableTask, recorded: Task | None, error: BaseException) -> PregelExecutableTask:
-    """What stands in for a task whose code failed. Raises the failure where nothing can."""
-    served: PregelExecutableTask | None = _nodes.instead(task, recorded, failed=True) if _nodes else None
-    if served is None:
-        if _nodes is not None and isinstance(error, Exception):
-            _nodes.failed(task, error)
-        raise error
-    return served
+class _Course:
+    """A task on its way: what was recorded of it, and what stands in for it, from the start or once its code has run within this."""
+
+    def __init__(self, task: PregelExecutableTask) -> None:
+        self.task = task
+        self.recorded, self.served = _begun(task)
+
+    def __enter__(self) -> None:
+        """The task's code runs."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        """What stands in for it now, if anything must. A failure that nothing stands in for is the task's own."""
+        if _nodes is None or isinstance(error, GraphBubbleUp):
+            return False
+        if error is None:
+            self.served = _nodes.instead(self.task, self.recorded) or _nodes.compare(self.task, self.recorded)
+        elif isinstance(error, Exception | Unanswered):
+            self.served = _nodes.instead(self.task, self.recorded, failed=True)
+            if self.served is None and isinstance(error, Exception):
+                _nodes.failed(self.task, error)
+        return self.served is not None
 
 
 @contextlib.contextmanager
@@ -304,49 +318,29 @@ def _told(task: PregelExecutableTask) -> Iterator[None]:
         raise
 
 
-def _ended(task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
-    """What stands in for a task whose code has run, if anything must."""
-    if _nodes is None:
-        return None
-    served: PregelExecutableTask | None = _nodes.instead(task, recorded) or _nodes.compare(task, recorded)
-    return served
-
-
 def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
-        recorded, served = _begun(task)
-        if served is None:
-            try:
+        course = _Course(task)
+        if course.served is None:
+            with course:
                 result = original(task, retry_policy, *args, **kwargs)
-            except GraphBubbleUp:
-                raise
-            except (Exception, Unanswered) as error:  # noqa: BLE001  # raised again unless something stands in
-                served = _failed(task, recorded, error)
-            else:
-                served = _ended(task, recorded)
-        if served is None:
+        if course.served is None:
             return result
         with _told(task):
-            return original(served, (), *args, **kwargs)
+            return original(course.served, (), *args, **kwargs)
 
     return run_with_retry
 
 
 def _patched_later(original: Callable[..., Any]) -> Callable[..., Any]:
     async def arun_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
-        recorded, served = _begun(task)
-        if served is None:
-            try:
+        course = _Course(task)
+        if course.served is None:
+            with course:
                 result = await original(task, retry_policy, *args, **kwargs)
-            except (GraphBubbleUp, asyncio.CancelledError):
-                raise
-            except (Exception, Unanswered) as error:  # noqa: BLE001  # raised again unless something stands in
-                served = _failed(task, recorded, error)
-            else:
-                served = _ended(task, recorded)
-        if served is None:
+        if course.served is None:
             return result
         with _told(task):
-            return await original(served, (), *args, **kwargs)
+            return await original(course.served, (), *args, **kwargs)
 
     return arun_with_retry

@@ -20,7 +20,7 @@ from workbench.replay.channel import ChannelError, Line
 from workbench.replay.journal import Seen
 
 if TYPE_CHECKING:
-    from workbench.replay.fence import Session
+    from workbench.replay.playback import Playback
 
 DECLARED = "effect"
 """The key in a LangChain tool's metadata that says what calling it does: read-only, idempotent or effect."""
@@ -38,7 +38,7 @@ class Reach:
         """Whether calls of this name go out."""
         return f"{kind}:{name}" in self.names
 
-    def ask(self, now: Session, seen: Seen, question: dict[str, Json]) -> Json:
+    def ask(self, now: Playback, seen: Seen, question: dict[str, Json]) -> Json:
         """Have a call made outside. Raises Divergence where it is refused, and what the call raised."""
         place = {"kind": seen.call.kind, "name": seen.call.name, "node_path": seen.call.node_path, "place": seen.place, "nth": now.journal.count(seen)}
         if self.line is None:
@@ -51,7 +51,7 @@ class Reach:
             raise now.halt(seen, Divergence(f"{seen.call} did not go live: {reply['refused']}"))
         return reply
 
-    def tool(self, now: Session, tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+    def tool(self, now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
         """Call a tool outside, and return what its body would have."""
         now.free()
         if injected := sorted(tool._injected_args_keys):  # noqa: SLF001  # LangChain's own account of what the graph puts in
@@ -66,7 +66,7 @@ class Reach:
         now.journal.note(seen, answer, says=reply.get("says", ""), output=content)
         return (content, reply["value"].get("artifact")) if tool.response_format == "content_and_artifact" else paired(content, tool)
 
-    def model(self, now: Session, model: BaseChatModel, original: BaseChatModel, seen: Seen) -> BaseChatModel:
+    def model(self, now: Playback, model: BaseChatModel, original: BaseChatModel, seen: Seen) -> BaseChatModel:
         """A model that thinks outside where this one is to, else this one."""
         if not (self.takes("model", model_name(model)) or self.takes("model", model_name(original))):
             return model

@@ -28,10 +28,10 @@ from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
-from workbench.replay.fence import Session
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
 from workbench.replay.overlay import overlay, recorded_channels, replace_message, serializer_of, undecoded
+from workbench.replay.playback import FenceError, Playback, plain
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
 from workbench.replay.tasks import Tasks
@@ -79,12 +79,12 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         if alteration.message is not None and replace_message(graph, request, alteration.message):
             alteration = alteration.model_copy(update={"message": None})
             replaced = True
-    except (graphs.GraphError, fence.FenceError) as error:
+    except (graphs.GraphError, FenceError) as error:
         return Answer(ended="refused", says=str(error))
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
     gone = request.resumed or Resumed(part=0, records=0, used=(), freed=False, applied=0, starts=0)
-    session = Session(
+    playback = Playback(
         Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale),
         Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
         models_live=request.models_live,
@@ -95,54 +95,54 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         reach=Reach(line, frozenset(request.outside), alteration.settings),
         meter=Meter(request.budget, spent=gone.spent),
     )
-    session.altered.applied = gone.applied
-    _go_on(session, gone)
-    fence.put_up(session)
+    playback.altered.applied = gone.applied
+    _go_on(playback, gone)
+    fence.put_up(playback)
     if graph.store is not None:
-        session.notes.append(STORE)
+        playback.notes.append(STORE)
     lost = undecoded()
     if request.recorded:
-        session.nodes = _nodes(request, session, graph, lost, wire)
-        nodes.put_up(session.nodes)
-    ended, says, state = _through(session, request, graph)
+        playback.nodes = _nodes(request, playback, graph, lost, wire)
+        nodes.put_up(playback.nodes)
+    ended, says, state = _through(playback, request, graph)
     if lost:
-        session.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
-    answer = _answer(session, ended, says)
-    return answer.model_copy(update={"state": state, "applied": replaced or session.altered.applied > 0 or _edited(session)})
+        playback.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
+    answer = _answer(playback, ended, says)
+    return answer.model_copy(update={"state": state, "applied": replaced or playback.altered.applied > 0 or _edited(playback)})
 
 
-def _go_on(session: Session, gone: Resumed) -> None:
+def _go_on(playback: Playback, gone: Resumed) -> None:
     """Leave out what an earlier part of this re-run has done."""
-    session.journal.go_on(gone.root, gone.starts)
-    session.tape.leave_out(gone.used)
+    playback.journal.go_on(gone.root, gone.starts)
+    playback.tape.leave_out(gone.used)
     for _ in range(max(0, gone.starts - 1)):
-        session.tape.restart()
+        playback.tape.restart()
     if gone.freed:
-        session.tape.free()
+        playback.tape.free()
 
 
-def _edited(session: Session) -> bool:
-    return any(record.answer == "edited" for record in session.journal.records)
+def _edited(playback: Playback) -> bool:
+    return any(record.answer == "edited" for record in playback.journal.records)
 
 
-def _through(session: Session, request: Request, graph: Graph) -> tuple[str, str, tuple[str, str] | None]:
+def _through(playback: Playback, request: Request, graph: Graph) -> tuple[str, str, tuple[str, str] | None]:
     """Drive the graph to its end. One that turns out to run asynchronously alone, before it made any call, is begun again so.
 
     Returns how it ended, what there is to say about it, and the hashes of its last state in memory and reloaded.
     """
     loops = graphs.needs_loop(graph)
     mark = _last_write(request)
-    ended = _driven(session, request, graph, loops=loops)
-    if loops or session.journal.records or not ASYNC_ONLY.match(ended[1]):
+    ended = _driven(playback, request, graph, loops=loops)
+    if loops or playback.journal.records or not ASYNC_ONLY.match(ended[1]):
         return ended
     _forget_failure(request, mark)
-    session.journal.forget()
-    return _driven(session, request, graph, loops=True)
+    playback.journal.forget()
+    return _driven(playback, request, graph, loops=True)
 
 
-def _driven(session: Session, request: Request, graph: Graph, *, loops: bool) -> tuple[str, str, tuple[str, str] | None]:
+def _driven(playback: Playback, request: Request, graph: Graph, *, loops: bool) -> tuple[str, str, tuple[str, str] | None]:
     with runner(graph, request, loops=loops) as running:
-        drive = Drive(running, session, request, graph)
+        drive = Drive(running, playback, request, graph)
         return *drive.through(), reload.compared(graph, request.database, running.config, drive.held)
 
 
@@ -157,46 +157,46 @@ def _forget_failure(request: Request, mark: int) -> None:
         database.execute("DELETE FROM writes WHERE rowid > ? AND channel = '__error__'", (mark,))
 
 
-def _nodes(request: Request, session: Session, graph: Graph, lost: list[str], wire: Tripwire) -> Nodes:
+def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire) -> Nodes:
     """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
     wire.whose = nodes.current_task
     return Nodes(
         tasks=Tasks(Path(request.recorded)),
         serializer=serializer_of(graph),
-        journal=session.journal,
+        journal=playback.journal,
         lost=lost,
-        scrubber=session.tape.scrubber,
+        scrubber=playback.tape.scrubber,
         reached=wire.of,
         execute=request.execute,
-        on_course=request.state is None and request.alteration.message == session.altered.asked.message,
+        on_course=request.state is None and request.alteration.message == playback.altered.asked.message,
     )
 
 
-def _answer(session: Session, ended: Any, says: str) -> Answer:
-    if session.divergence is not None:
-        ended, says = "halted", "\n  ".join([str(session.divergence), *(one for one in session.notes if one == STORE)])
-    left = [one.step for one in session.tape.left if _expected(session, one)]
-    notes = [*session.notes, *(session.nodes.notes if session.nodes else ()), *_flagged(session.journal.records)]
-    if session.edited is not None and not _edited(session) and not session.altered.applied:
-        notes.append(f"the changed call, step {session.edited}, was never made: the change had no effect")
-    elif session.altered.asked != Alteration() and not session.altered.applied:
+def _answer(playback: Playback, ended: Any, says: str) -> Answer:
+    if playback.divergence is not None:
+        ended, says = "halted", "\n  ".join([str(playback.divergence), *(one for one in playback.notes if one == STORE)])
+    left = [one.step for one in playback.tape.left if _expected(playback, one)]
+    notes = [*playback.notes, *(playback.nodes.notes if playback.nodes else ()), *_flagged(playback.journal.records)]
+    if playback.edited is not None and not _edited(playback) and not playback.altered.applied:
+        notes.append(f"the changed call, step {playback.edited}, was never made: the change had no effect")
+    elif playback.altered.asked != Alteration() and not playback.altered.applied:
         notes.append("no call was made that the change applies to: it had no effect")
-    journal, tasks = session.journal, tuple(session.nodes.tasks.translated.items()) if session.nodes else ()
+    journal, tasks = playback.journal, tuple(playback.nodes.tasks.translated.items()) if playback.nodes else ()
     told = {"records": tuple(journal.records), "spans": tuple(journal.spans), "tasks": tasks, "notes": tuple(notes)}
-    told |= {"left": tuple(left), "opened": tuple(session.opened)}
-    return Answer(ended=ended, says=says, spent=session.meter.now(), **told)
+    told |= {"left": tuple(left), "opened": tuple(playback.opened)}
+    return Answer(ended=ended, says=says, spent=playback.meter.now(), **told)
 
 
-def _expected(session: Session, one: Interaction) -> bool:
+def _expected(playback: Playback, one: Interaction) -> bool:
     """Whether a call that was not made again should have been. Where spans tell of calls, one that only the state tells of was none of a tool's."""
-    told = any(other.sources.get("asked") == "span" for other in session.tape.cassette.interactions)
+    told = any(other.sources.get("asked") == "span" for other in playback.tape.cassette.interactions)
     untold = told and one.kind == "tool" and one.sources.get("asked") == "checkpoint"
-    return one.kind in STEPS and not untold and not _goes_live(session, one) and one.step != session.edited
+    return one.kind in STEPS and not untold and not _goes_live(playback, one) and one.step != playback.edited
 
 
-def _goes_live(session: Session, one: Interaction) -> bool:
+def _goes_live(playback: Playback, one: Interaction) -> bool:
     """Whether calls like this recorded one are made anew."""
-    return (one.kind == "model" and session.models_live) or session.reach.takes(one.kind, one.name)
+    return (one.kind == "model" and playback.models_live) or playback.reach.takes(one.kind, one.name)
 
 
 def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
@@ -213,8 +213,8 @@ def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
 class Drive:
     """Starts the graph at the cut, and again as often as the recording did: with recorded answers, with recorded inputs, after a crash."""
 
-    def __init__(self, running: Runner, session: Session, request: Request, graph: Graph) -> None:
-        self.running, self.session, self.request, self.name = running, session, request, graph.get_name()
+    def __init__(self, running: Runner, playback: Playback, request: Request, graph: Graph) -> None:
+        self.running, self.playback, self.request, self.name = running, playback, request, graph.get_name()
         serializer = serializer_of(graph)
         self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
         self.restarts = request.restarts
@@ -229,8 +229,8 @@ class Drive:
         given: Any = self._first()
         while given is not STOP:
             failed = self._invoke(given)
-            if self.session.divergence is not None:
-                return "halted", str(self.session.divergence)
+            if self.playback.divergence is not None:
+                return "halted", str(self.playback.divergence)
             try:
                 given = self._next()
             except Exception as error:  # noqa: BLE001  # a reducer of the agent's, which takes in what was written before it shows where it stands
@@ -254,7 +254,7 @@ class Drive:
         if gone.given == "input" and self._at() == gone.at:
             return self.taken
         if self.running.state().interrupts:
-            self.session.tape.give_back(gone.answers)
+            self.playback.tape.give_back(gone.answers)
             return self._next()
         return None
 
@@ -263,23 +263,23 @@ class Drive:
         return None if found is None else str(found)
 
     def _invoke(self, given: Any) -> str:
-        """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by the session."""
+        """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
         failed, limits, self.held = "", self.request.limits, None
         kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
-        self.session.journal.start(self.name, given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
+        self.playback.journal.start(self.name, given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
         try:
             self.held = self.running.invoke(given, self.limit)
-            self.session.settle()
+            self.playback.settle()
         except CutOff as stop:
-            self.session.cut_off = None
-            self.session.notes.append(str(stop))
+            self.playback.cut_off = None
+            self.playback.notes.append(str(stop))
         except Divergence as divergence:
             failed = str(divergence)
         except Exception as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
             failed = f"{type(error).__name__}: {error}"
         if limits:  # the error counts from where the graph was started, the limit is that of the run
             failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
-        self.session.journal.stop(failed)
+        self.playback.journal.stop(failed)
         self.limit = limits[1] if limits else None
         return failed
 
@@ -294,22 +294,22 @@ class Drive:
         if not again and not self.inputs:
             return STOP
         self.restarts -= 1
-        self.session.tape.restart()
+        self.playback.tape.restart()
         return None if again else self.inputs.popleft()
 
     def _answer(self, asked: Interrupt) -> Json:
-        call = Call("human", "interrupt", "", fence.plain(asked.value))
-        seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.session.journal.clock())
+        call = Call("human", "interrupt", "", plain(asked.value))
+        seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock())
         try:
-            served = self.session.tape.take(call)
+            served = self.playback.tape.take(call)
         except Divergence as unanswered:
-            self.session.notes.append(str(unanswered))
+            self.playback.notes.append(str(unanswered))
             return NOTHING
         self.restarts -= 1
-        changed = served.interaction.step == self.session.edited
+        changed = served.interaction.step == self.playback.edited
         if changed:
-            self.session.free()
-        self.session.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
+            self.playback.free()
+        self.playback.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
         return served.interaction.result
 
     def _ending(self, failed: str) -> tuple[str, str]:

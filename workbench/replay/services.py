@@ -1,30 +1,40 @@
-"""What a plain node calls besides tools and models, answered from the tape: HTTP services (httpx, requests) and retrievers."""
+"""What a plain node calls besides tools and models, answered from the tape: HTTP services (httpx, requests), embeddings and retrievers."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
 
 from workbench.model import Interaction, Json
 from workbench.replay import answers
 from workbench.replay.captured import http_arguments, http_name
+from workbench.replay.cassette import Call, Served
+from workbench.replay.journal import Seen
+from workbench.replay.playback import TWIN, playing, seen_here
 from workbench.wire import Answered, Asked, bytes_of, text_of
 
-if TYPE_CHECKING:
-    from workbench.replay.cassette import Served
+RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")
 
-Ask = Callable[[str, str, Json], "Served"]
-"""Asks the tape: kind, name, arguments. It raises where there is no answer."""
+
+def ask(kind: str, name: str, arguments: Json) -> Served:
+    """The tape's answer to a call that is no step of the run."""
+    now, seen = playing(), seen_here(Call(kind, name, "", arguments), None, None)
+    served = now.served(seen)
+    now.note(seen, served)
+    return served
+
+
+def embedded(embeddings: Any, method: str, texts: Any, _: Any) -> Any:
+    """What a model of embeddings gave for these texts; see `workbench.vectors.listen`."""
+    return ask("embedding", type(embeddings).__name__, {"method": method, "texts": texts}).interaction.result
 
 
 class Web:
     """Answers HTTP requests from the tape; see `workbench.wire.Listener`."""
-
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
 
     def listens(self) -> bool:
         """Always: no request goes out past the fence."""
@@ -33,7 +43,7 @@ class Web:
     def answer(self, asked: Asked) -> Answered:
         """The recorded answer to a request."""
         arguments = http_arguments(asked.method, asked.url, text_of(asked.body))
-        recorded = self._ask("http", http_name(asked.method, asked.url), arguments).interaction
+        recorded = ask("http", http_name(asked.method, asked.url), arguments).interaction
         headers = tuple((str(name), str(value)) for name, value in recorded.result["headers"])
         return Answered(recorded.result["status"], headers, bytes_of(recorded.result["body"]), recorded.error)
 
@@ -42,6 +52,35 @@ class Web:
 
 
 # ---- retrievers
+
+
+def retriever_twin(retriever: BaseRetriever, bound: dict[str, Any]) -> BaseRetriever:
+    """A copy of a retriever for one call, whose body is the tape."""
+    twin = copy.copy(retriever)
+    seen = seen_here(Call("retrieval", retriever.get_name(), "", {"query": bound.get("input")}), bound.get("config"), None)
+
+    def find(*_args: Any, **_kwargs: Any) -> list[Document]:
+        return _found(seen)
+
+    async def afind(*_args: Any, **_kwargs: Any) -> list[Document]:
+        return _found(seen)
+
+    vars(twin).update({**dict(zip(RETRIEVER_HOOKS, (find, afind), strict=True)), TWIN: True})
+    return twin
+
+
+def _found(seen: Seen) -> list[Document]:
+    now = playing()
+    served = now.served(seen)
+    try:
+        found = documents(served.interaction)
+    except Exception as error:
+        if served.interaction.error is None:
+            raise now.fault(str(seen.call), error) from error
+        now.note(seen, served, error=error)
+        raise
+    now.note(seen, served, output=served.interaction.result)
+    return found
 
 
 def documents(recorded: Interaction) -> list[Document]:

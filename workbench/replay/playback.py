@@ -1,0 +1,179 @@
+"""One re-run as it plays: what its calls are answered with, what was changed, where it halts. Every call of the process is put to it.
+
+It is global to the process, not bound to a context: a thread that the agent started itself would otherwise find no fence. After a divergence
+nothing is answered any more, and a divergence that somebody's thread swallowed still fails the run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import ensure_config
+
+from workbench.model import Json
+from workbench.replay.alterations import Alterations, model_name
+from workbench.replay.budget import Meter, OverBudgetError
+from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered
+from workbench.replay.history import History
+from workbench.replay.journal import Journal, Seen, place, step_of
+from workbench.replay.nodes import Nodes, current_task
+from workbench.replay.reach import Reach
+
+TWIN = "_workbench_twin"
+"""Marks a copy of a tool or model that is made for one call."""
+BY_NODE = frozenset(("http", "embedding", "retrieval"))
+"""Kinds of calls that not every recorder captures: where none was in a node, what the node wrote is served in their place."""
+
+
+class FenceError(RuntimeError):
+    """The fence can't be put up, so nothing may run. The message says which hook failed."""
+
+
+@dataclass
+class Playback:
+    """One re-run: its tape, its journal, and what may go live. `edited` is the step whose recorded result was replaced."""
+
+    tape: Tape
+    journal: Journal
+    models_live: bool = False
+    edited: int | None = None
+    opened: frozenset[int] = frozenset()
+    """The tool calls whose code runs, since something inside them was changed."""
+    stale_answers: bool = False
+    altered: Alterations = field(default_factory=Alterations)
+    reach: Reach = field(default_factory=Reach)
+    meter: Meter = field(default_factory=Meter)
+    divergence: Divergence | None = None
+    cut_off: tuple[Seen, CutOff] | None = None
+    notes: list[str] = field(default_factory=list)
+    nodes: Nodes | None = None
+    history: History = field(default_factory=History)
+
+    def served(self, seen: Seen) -> Served:
+        """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
+        self.check(seen)
+        try:
+            with guarded(str(seen.call)):
+                return self.tape.take(seen.call)
+        except CutOff as stop:
+            self.cut_off = seen, stop
+            raise
+        except Divergence as divergence:
+            self._leave_to_node(seen, divergence)
+            raise self.halt(seen, divergence) from None
+
+    def _leave_to_node(self, seen: Seen, divergence: Divergence) -> None:
+        """Give a call up that nobody recorded, in favour of what its node wrote, which somebody did."""
+        task = current_task()
+        if self.nodes is not None and task and seen.call.kind in BY_NODE and self.nodes.can_stand_in(task) and not self.tape.knows(seen.call):
+            self.nodes.unanswered.setdefault(task, []).append(str(seen.call))
+            raise Unanswered(str(divergence)) from None
+
+    def free(self) -> None:
+        """Something was changed or went live: what was recorded after it no longer stands by itself."""
+        self.tape.free()
+        if self.nodes is not None:
+            self.nodes.leave("")
+
+    def check(self, seen: Seen) -> None:
+        """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
+        self.settle()
+        if self.divergence is not None:
+            self.journal.note(seen, "halted", says="nothing is answered after the first halt")
+            raise self.divergence
+        with self.within(seen):
+            self.meter.step()
+
+    @contextmanager
+    def within(self, seen: Seen) -> Iterator[None]:
+        """Let the re-run end where its budget does."""
+        try:
+            yield
+        except OverBudgetError as error:
+            raise self.halt(seen, Divergence(str(error))) from None
+
+    def thinks(self, model: BaseChatModel) -> bool:
+        """Whether a model's calls are live, inside the sandbox or outside."""
+        return self.models_live or self.reach.takes("model", model_name(model)) or bool(self.altered.asked.settings and self.reach.names)
+
+    def settle(self) -> None:
+        """Take a cut-off that did not end the run for what it is: a call without a recording."""
+        if self.cut_off is not None:
+            (seen, stop), self.cut_off = self.cut_off, None
+            self.halt(seen, Divergence(stop.miss))
+
+    def halt(self, seen: Seen, divergence: Divergence) -> Divergence:
+        """Let the re-run end here: nothing is answered any more. Returns the divergence, to be raised."""
+        self.divergence = divergence
+        self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
+        return divergence
+
+    def fault(self, what: str, error: Exception) -> Divergence:
+        """The fence failed where it was to answer: let the re-run end here. Returns the divergence, to be raised."""
+        divergence = Divergence(f"the fence failed at {what}: {type(error).__name__}: {error}; nothing was executed")
+        around = Seen(call=Call("fence", what, "", None), namespace="", node=None, thread_id=None, started_ns=self.journal.clock())
+        return self.halt(around, divergence)
+
+    def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
+        """Write down a served call."""
+        step = served.interaction.step
+        answer: Literal["edited", "served"] = "edited" if step == self.edited and self.altered.asked.fault is None else "served"
+        if answer == "edited":
+            self.free()
+        self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
+
+
+_playing: Playback | None = None
+
+
+def playing() -> Playback:
+    """What plays in this process. FenceError when a call comes before anything does."""
+    if _playing is None:
+        raise FenceError("a call was made before the fence had anything to play")
+    return _playing
+
+
+def play(new: Playback) -> None:
+    """Let this re-run be the one that plays."""
+    global _playing  # noqa: PLW0603  # process-global on purpose: see the module's docstring
+    _playing = new
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Halt where the fence itself fails at a call. An Exception would be taken for the tool's or the model's own, and might be swallowed."""
+    try:
+        yield
+    except Exception as error:
+        raise playing().fault(what, error) from error
+
+
+# ---- where a call was made
+
+
+def seen_here(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
+    """A call with its place in the graph, from the config it was given or else from the one in force."""
+    around = ensure_config(config)
+    known = {**(around.get("metadata") or {}), **(metadata or {})}
+    configurable = around.get("configurable") or {}
+    namespace, node, path = place({"checkpoint_ns": configurable.get("checkpoint_ns"), **known})
+    thread = known.get("thread_id") or configurable.get("thread_id")
+    placed = Call(call.kind, call.name, path, call.arguments)
+    return Seen(call=placed, place=step_of(known), namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
+
+
+def plain(value: Any) -> Json:
+    """A value as JSON holds it; what JSON has no form for is its text."""
+    return json.loads(json.dumps(value, default=str)) if value else None
+
+
+def pause(seconds: float) -> None:
+    """Let a call take longer."""
+    if seconds:  # even a sleep of no time hands the processor to somebody else
+        time.sleep(seconds)

@@ -1,0 +1,185 @@
+"""Tools behind the fence: each call runs on a copy of its tool, whose body is the tape, a live call outside, a fault, or its own code."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import ensure_config
+from langchain_core.tools import BaseTool
+from langchain_core.tools.base import _get_runnable_config_param
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import Command, interrupt
+
+from workbench.model import Interaction, Json
+from workbench.replay import answers, nodes
+from workbench.replay.alterations import raised
+from workbench.replay.captured import COMMAND
+from workbench.replay.cassette import Call, Divergence, Served
+from workbench.replay.identities import aligned
+from workbench.replay.journal import Seen
+from workbench.replay.playback import TWIN, Playback, guarded, pause, playing, seen_here
+from workbench.replay.reach import declared
+
+
+def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
+    """A copy of a tool for one call, whose body is the tape."""
+    _ = tool._injected_args_keys  # noqa: SLF001  # worked out from the real body, and kept in the copy
+    twin = copy.copy(tool)
+    tool_call_id = bound.get("tool_call_id")
+    seen = seen_here(
+        Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))),
+        bound.get("config"),
+        bound.get("metadata"),
+        call_id=tool_call_id,
+        declared=declared(tool),
+    )
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        pause(playing().altered.pause(seen.call))
+        if (opened := _opened(seen)) is None:
+            return _answered_tool(tool, seen, tool_call_id)
+        with _body(seen, opened) as body:
+            body.came = tool._run(*args, **_configured(tool._run, kwargs))  # noqa: SLF001  # this is the body
+        return body.came
+
+    async def arun(*args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(playing().altered.pause(seen.call))
+        if (opened := _opened(seen)) is None:
+            return _answered_tool(tool, seen, tool_call_id)
+        with _body(seen, opened) as body:
+            body.came = await tool._arun(*args, **_configured(tool._arun, kwargs))  # noqa: SLF001  # this is the body
+        return body.came
+
+    def parse(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return tool._parse_input(*args, **kwargs)  # noqa: SLF001  # what comes before the body
+        except Exception as error:
+            _note_unfit(seen, error)
+            raise
+
+    vars(twin).update({"_run": run, "_arun": arun, "_parse_input": parse, TWIN: True})
+    return twin
+
+
+def _note_unfit(seen: Seen, error: Exception) -> None:
+    """Write down a call whose arguments the tool's own schema refuses: its body is never asked, in the recording neither."""
+    now = playing()
+    now.check(seen)
+    recorded = now.tape.take_one_of(None, seen.call)
+    if recorded is None:
+        now.journal.note(seen, "served", says="the tool's own schema refused the arguments", error=error)
+    else:
+        now.note(seen, recorded, error=error)
+
+
+# ---- tools whose code runs, since something inside them was changed
+
+
+@dataclass
+class _Body:
+    """What a tool's code came to."""
+
+    came: Any = None
+
+
+def _opened(seen: Seen) -> Served | None:
+    """The recording of a call whose code is to run; None for any other."""
+    now = playing()
+    if not now.opened or now.altered.fault(seen.call) is not None or now.reach.takes("tool", seen.call.name):
+        return None
+    with guarded(str(seen.call)):
+        found = now.tape.take_one_of(now.opened, seen.call)
+    if found is not None:
+        now.check(seen)
+    return found
+
+
+@contextmanager
+def _body(seen: Seen, served: Served) -> Iterator[_Body]:
+    """Write down what a tool's code came to."""
+    now, body = playing(), _Body()
+    ran = Served(served.interaction, ("its code ran, and its calls were answered", *served.notes))
+    try:
+        yield body
+    except BaseException as error:
+        now.note(seen, ran, error=error)
+        raise
+    now.note(seen, ran, output=_output(body.came, served.interaction.model_copy(update={"result": None})))
+
+
+def _configured(body: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What the body is given, with the config that LangChain would have handed to it."""
+    name = _get_runnable_config_param(body)
+    return {**kwargs, name: ensure_config()} if name else kwargs
+
+
+def _arguments(tool: BaseTool, given: Any) -> Json:
+    """What the model gave to a tool, without what the graph injects. A lone text stands for the tool's first argument."""
+    if isinstance(given, dict):
+        return tool._filter_injected_args(given)  # noqa: SLF001  # the very filter that recorded inputs went through
+    return {next(iter(tool.args), "input"): given}
+
+
+def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+    """What a call comes to: the fault that was asked for, else what was recorded."""
+    now = playing()
+    fault = now.altered.fault(seen.call)
+    if fault is None:
+        if not now.reach.takes("tool", tool.name):
+            return _served_tool(tool, seen, tool_call_id)
+        now.check(seen)
+        return now.reach.tool(now, tool, seen, tool_call_id)
+    now.check(seen)
+    now.free()
+    error = raised(fault)
+    now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output="" if error is None else None, error=error)
+    if error is not None:
+        raise error
+    return answers.paired("", tool)
+
+
+def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+    now = playing()
+    served = now.served(seen)
+    if served.interaction.interrupted or served.asked is not None:
+        _ask_again(now, seen, served)
+        if now.stale_answers:
+            raise now.halt(seen, Divergence(f"{seen.call} was recorded after another answer of the person, so what it returned then is not served now"))
+    try:
+        result = _in_state(answers.tool_result(served.interaction, tool, tool_call_id))
+    except Exception as error:
+        if served.interaction.error is None:
+            raise now.fault(str(seen.call), error) from error
+        now.note(seen, served, error=error)
+        raise
+    raised = served.interaction.error
+    now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
+    return result
+
+
+def _in_state(result: Any) -> Any:
+    """What a tool returned, with the messages that it takes from the state under the ids which they have there now."""
+    read = (ensure_config().get("configurable") or {}).get(nodes.READ)
+    return aligned(result, read) if isinstance(result, Command) and read is not None else result
+
+
+def _ask_again(now: Playback, seen: Seen, served: Served) -> None:
+    """Stop to ask what the tool's body stopped to ask, and count the answer as used where it goes on."""
+    question = (served.asked or served.interaction).result
+    try:
+        interrupt(question)
+    except GraphBubbleUp as stop:
+        now.note(seen, served, error=stop)
+        raise
+
+
+def _output(result: Any, interaction: Interaction) -> Json:
+    """What the span shows as the result: the recorded one, or what took its place."""
+    shown = interaction.result if interaction.result is not None else result
+    shown = shown[COMMAND] if isinstance(shown, dict) and shown.keys() == {COMMAND} else shown
+    return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))
