@@ -53,6 +53,7 @@ def test_every_command_stands_in_a_group_with_an_example_that_it_takes():
     for name, command in root.commands.items():
         program, said, *arguments = shlex.split(command.epilog.removeprefix("Example: "))
         assert (program, said) == ("workbench", name)
+        assert command.get_short_help_str(63).endswith("."), f"{name}: its first sentence is cut off in the list of commands"
         assert command.make_context(name, arguments).params.keys() >= {"as_json"} or name == "lab"
 
 
@@ -359,30 +360,30 @@ def test_whatever_takes_long_tells_how_far_it_is(tmp_path: Path):
         assert all(done <= total for _, done, total in calls)
 
 
-def test_sweep_and_controls(store: Path):
-    """A sweep is stopped after as many forks as allowed and goes on the next time; a change that is none is refused by its form."""
+def test_sweep_and_controls(store: Path, tmp_path: Path):
+    """A sweep stops after as many forks as allowed and goes on the next time; a change that is none is refused by its form, a taken file before any fork."""
     options = ["booked-twice", "--at", 13, "--change", "none", "--k", 2, "--store", store]
     first = json.loads(run("sweep", *options, "--forks", 1, "--json"))
     assert [one["how"] for one in first["forks"]] == ["done", "left"]
     assert [one["how"] for one in json.loads(run("sweep", *options, "--json"))["forks"]] == ["done before", "done"]
     assert "should be KIND=JSON" in run("sweep", "booked-twice", "--at", 13, "--change", "better", "--store", store, status=2)
     assert "is no fork: say from which step" in run("controls", "booked-twice", "--store", store, status=2)
+    report = tmp_path / "sweep.html"
+    assert "it opens offline" in run("sweep", *options, "-o", report)
+    assert "every statement is supported" in run("verify", report, "--store", store)
+    assert "is there already; --force overwrites it" in run("sweep", "booked-twice", "--at", 2, "-o", report, "--store", store, status=2)
+    controlled = "controls", "booked-twice", "--at", 13, "--k", 1, "--store", store
+    assert json.loads(run(*controlled, "-o", tmp_path / "controls.json", "--json"))["report"] == str(tmp_path / "controls.json")
+    assert "counting" in run(*controlled)
 
 
 def test_incident_tells_and_writes_and_refuses(store: Path, tmp_path: Path):
     """The incident as text and as JSON; -o writes a report that verifies; a misspelt detector is an error with the nearest."""
-    told = json.loads(in_process("incident", "INC-1", "--store", store, "--json"))
+    told = json.loads(run("incident", "INC-1", "--store", store, "--json"))
     assert (told["scope"]["name"], told["reach"]["affected"], told["reach"]["runs"], told["worst"]) == ("INC-1", 5, 10, "booked-twice")
-    assert 'bench.run("booked-twice").view(step=13)' in in_process("incident", "--detector", "duplicated-effect", "--store", store)
+    assert 'bench.run("booked-twice").view(step=13)' in run("incident", "--detector", "duplicated-effect", "--store", store)
     report = tmp_path / "incident.html"
-    assert "it opens offline" in in_process("incident", "-o", report, "--store", store)
-    assert "every statement is supported" in in_process("verify", report, "--store", store)
+    assert "it opens offline" in run("incident", "-o", report, "--store", store)
+    assert "every statement is supported" in run("verify", report, "--store", store)
     refused = CliRunner().invoke(app, ["incident", "--detector", "duplicate-effect", "--store", str(store)])
     assert "the nearest is 'duplicated-effect'" in str(refused.exception)
-
-
-def in_process(*arguments: str | Path) -> str:
-    """What a command that ends well prints, without another process."""
-    done = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @command(COLLECT, "workbench ingest traces/ checkpoints.sqlite --store incident.db")
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, or URLs of databases.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, or URLs of databases.")],
     redaction: Annotated[bool, typer.Option(help="Replace secrets, and what [tool.workbench.redaction] names, by pseudonyms.")] = True,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Read spans, checkpoints and chat logs into a store."""
+    """Read spans, checkpoints and chat logs into a store. What is not there yet is made; what was read before is not read twice."""
     with opened(store, create=True) as bench, progress_bar("reading", as_json) as progress:
         done = bench.ingest(*paths, progress=progress, redaction=redaction)
         touched = set(() if as_json else done.summary.runs)
@@ -79,7 +79,7 @@ def receive(
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let other machines send; needs a token.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Receive spans and logs by OTLP and keep them; each request is answered once it is safe on disk."""
+    """Receive spans and logs by OTLP, and keep them. Each request is answered once it is safe on disk."""
     from workbench.database import location
     from workbench.live.receiver import Receiver, Settings, until_signalled
     from workbench.report.markup import visible

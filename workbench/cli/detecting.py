@@ -36,7 +36,7 @@ def detect(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the detectors over what they have not seen, and print every finding."""
+    """Run the detectors, and print every finding. Runs that they have seen are not examined again."""
     from workbench.detection import ORDER
 
     if watching:
@@ -120,11 +120,11 @@ def _watch(store: str, hook: str | None, every: float, *, once: bool, least: Sev
 
 @command(DETECT, "workbench detectors runaway-loop", name="detectors")
 def list_detectors(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One detector, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One detector, in full.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """List the detectors: what each flags, how right it was where someone knows, and what people made of its findings in the store, where there is one."""
+    """List the detectors: what each flags, and how right it was. That is measured where someone knows, and told by reviews where there is a store."""
     from workbench import detection
     from workbench.checklist import CHECKLIST
     from workbench.figures import told
@@ -160,7 +160,7 @@ def review(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm or dismiss a finding: what people make of findings is kept, as the record of each detector."""
+    """Confirm or dismiss a finding. What people make of findings is kept, as the record of each detector."""
     with opened(store) as bench:
         kept = bench.review(finding, "confirmed" if confirm else "dismissed", note)
     if as_json:
@@ -172,7 +172,7 @@ def review(
 @command(DETECT, "workbench judge --model openai:gpt-5 --max-usd 2 booked-twice")
 def judge(
     model: Annotated[str, typer.Option("--model", help="The chat model to ask, as provider:name.")],
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="The runs to judge; without any, all.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs to judge; without any, all.")] = None,
     max_model_calls: Annotated[int, typer.Option("--max-model-calls", min=1, help="Ask it so often at most.")] = 100,
     max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="Spend so many US dollars at most, by list price.")] = None,
     store: StoreOption = STORE,
@@ -199,12 +199,12 @@ def judge(
 
 @command(DETECT, "workbench backtest 'cost > 0.50 or same_effect > 1' --labels labels.csv")
 def backtest(
-    guard: Annotated[str | None, typer.Argument(metavar="[GUARD]", help="Such as 'cost > 0.50 or same_effect > 1'; without one, every detector.")] = None,
+    guard: Annotated[str | None, typer.Argument(metavar="GUARD", help="Such as 'cost > 0.50 or same_effect > 1'; without one, every detector.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="A CSV file that tells which runs failed: run_id, failed (or success).")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a guard on recorded runs: where it would have stopped them, what that saves, which good runs it costs."""
+    """Try a guard on recorded runs. It tells where the guard would have stopped them, what that saves, and which good runs it costs."""
     from workbench import summary
 
     with opened(store) as bench:

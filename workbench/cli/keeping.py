@@ -9,13 +9,13 @@ import typer
 from rich.markup import escape
 
 from workbench.cli.application import KEEP, command
-from workbench.cli.options import STORE, JsonOption, StoreOption
+from workbench.cli.options import STORE, JsonOption, RunArgument, StoreOption
 from workbench.cli.terminal import opened, out, print_json, progress_bar, shown
 
 
 @command(KEEP, "workbench renormalise --store incident.db")
 def renormalise(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """Derive every run anew from what is stored, by the conventions as they are now."""
+    """Derive every run anew from what is stored. For a store that an earlier version filled: the conventions of today are applied, nothing is read again."""
     with opened(store) as bench, progress_bar("deriving", as_json) as progress:
         done = bench.renormalise(progress=progress)
     if as_json:
@@ -28,12 +28,12 @@ def renormalise(store: StoreOption = STORE, as_json: JsonOption = False) -> None
 
 @command(KEEP, "workbench delete booked-twice --dependants")
 def delete(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    run_id: RunArgument,
     dependants: Annotated[bool, typer.Option("--dependants", help="Delete its forks and the runs of the same thread too.")] = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a run with everything only it used; no byte of it stays in the store."""
+    """Delete a run with everything that only it used. No byte of it stays in the store; the files it was read from stay as they are."""
     with opened(store) as bench:
         done = bench.delete(run_id, dependants=dependants)
     if as_json:
@@ -47,7 +47,7 @@ def delete(
 
 @command(KEEP, "workbench doctor")
 def doctor(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """Look at versions, plugins, the sandbox and the store, and say what is not well."""
+    """Say what is not well with this machine and the store. Looks at versions, plugins and the sandbox."""
     from workbench.database import location
     from workbench.doctor import examine
 

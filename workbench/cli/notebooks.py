@@ -22,7 +22,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 @command(BEGIN, "workbench demo")
 def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """Load the recorded incidents that come with the workbench, detect, report, and say where to look."""
+    """Load the incidents that come with the workbench, and detect. Writes report.html beside the store, and says where to look."""
     if not SAMPLES.is_dir():
         raise LookupError(f"the recorded incidents are not in {SAMPLES}; run the demo from a checkout")
     with opened(store, create=True) as bench, progress_bar("working", as_json) as progress:
@@ -53,13 +53,13 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
 @command(BEGIN, "workbench lab --store incident.db")
 def lab(
-    notebook: Annotated[Path | None, typer.Argument(help="The notebook to open.")] = None,
+    notebook: Annotated[Path | None, typer.Argument(metavar="NOTEBOOK", help="The notebook to open.")] = None,
     store: Annotated[
         str | None, typer.Option("--store", help="Open a notebook over this store, made beside it where there is none.", envvar="WORKBENCH_STORE")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open JupyterLab on a notebook, on this machine only: the one you name, the one over a store, or the first of those that come with the workbench."""
+    """Open JupyterLab on a notebook, on this machine only. It is the one you name, the one over a store, or the first that comes with the workbench."""
     target = notebook or (NOTEBOOKS / "00_start_here.ipynb" if store is None else _over(store))
     if not target.exists():
         raise LookupError(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.application import REPLAY, command
-from workbench.cli.options import STORE, JsonOption, LevelName, StoreOption
+from workbench.cli.options import STORE, ForceOption, JsonOption, LevelName, OutputOption, RunArgument, StoreOption
+from workbench.cli.results import check_free, hand_in
 from workbench.cli.tables import aligned_table, table_of
 from workbench.cli.terminal import named, opened, out, parsed, print_json, progress_bar, shown
 
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from workbench.replay.approvals import Approve, Question, Reply
     from workbench.swept import Swept
 
+OUTCOME = "What is counted: findings (those of the run are gone), effects (others are made), answer (is another). Default: findings, where there are any."
+
 
 @command(REPLAY, "workbench cassette booked-twice -o cassette.json")
 def cassette(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    run_id: RunArgument,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the cassette as JSON to this file.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was recorded of a run's calls, how much of it can be replayed, and why the rest can't."""
+    """Show what of a run can be replayed, and why the rest can't."""
     with opened(store) as bench:
         taken = bench.run(run_id).cassette
     if output is not None:
@@ -43,7 +46,7 @@ def cassette(
 
 @command(REPLAY, 'workbench fork booked-twice --at 9 --tool-result \'{"booking_id": "BK-1001"}\' --live model')
 def fork(
-    run_id: Annotated[str | None, typer.Argument(metavar="RUN")] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id, or its beginning; none with --resume.")] = None,
     at: Annotated[int | None, typer.Option("--at", help="The step to fork at.")] = None,
     tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
     message: Annotated[str | None, typer.Option("--message", help='JSON: {"index": 2, "content": "…"} edits what the model saw.')] = None,
@@ -71,7 +74,7 @@ def fork(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Re-run from a step with one thing changed; nothing real is touched unless it is named as live and approved."""
+    """Re-run from a step with one thing changed. Nothing real is touched unless it is named as live and approved."""
     from workbench.model import Budget
 
     budget = Budget(model_calls=max_model_calls, tokens=max_tokens, usd=max_usd, steps=max_steps)
@@ -109,7 +112,7 @@ def _ask_at_the_terminal(question: Question) -> Reply:
 
 @command(REPLAY, "workbench simulate booked-twice --at 9 --model openai:gpt-5 --system 'Book once.'")
 def simulate(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    run_id: RunArgument,
     at: Annotated[int, typer.Option("--at", help="The step to go on from: a model call, a tool call or a person's word.")],
     model: Annotated[str, typer.Option("--model", help="The chat model to ask, as provider:name.")],
     tool_result: Annotated[str | None, typer.Option("--tool-result", help="JSON to put in place of what the tool returned.")] = None,
@@ -123,7 +126,7 @@ def simulate(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on from a step without the agent's code: the model is asked anew, tools answer from the recording."""
+    """Go on from a step without the agent's code. The model is asked anew, tools answer from the recording."""
     texts = {"tool_result": tool_result, "message": message, "tools": tools, "answer": answer}
     given = {name: parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
     given |= {name: text for name, text in (("system", system), ("fault", fault)) if text is not None}
@@ -150,7 +153,7 @@ def _print_fork(forked: RecordedRun, store: str, *, as_json: bool) -> None:
 
 @command(REPLAY, "workbench compare booked-twice healthy-booking --ignore ids")
 def compare(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="The reference, then one run or more.")],
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN", help="The reference, then one run or more.")],
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="What may differ without being told: ids, times.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -172,26 +175,32 @@ def compare(
             out.print(aligned_table(comparison))
 
 
-@command(REPLAY, "workbench sweep booked-twice --at 7 --at 9 --change none --change 'fault=\"timeout\"' --k 3")
+@command(REPLAY, "workbench sweep booked-twice --at 7 --at 9 --change none --change 'fault=\"timeout\"' -k 3 -o sweep.html")
 def sweep(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    run_id: RunArgument,
     at: Annotated[list[int], typer.Option("--at", help="A step to fork at; give several to try several.")],
-    change: Annotated[list[str] | None, typer.Option("--change", help="KIND=JSON, such as tool_result={}, or none; give several to try several.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--change", help='KIND=JSON, such as tool_result={} or fault="timeout", or none; give several to try several. Default: none.'),
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How often each change at each step.")] = 1,
-    live: Annotated[list[str] | None, typer.Option("--live", help="What may run anew: model.")] = None,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
+    live: Annotated[list[str] | None, typer.Option("--live", help="What goes live in each fork: model (in the sandbox).")] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help=OUTCOME)] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="How many forks at once; default: one a core.")] = None,
     forks: Annotated[int | None, typer.Option("--forks", min=0, help="At most so many forks now.")] = None,
     model_calls: Annotated[int | None, typer.Option("--model-calls", min=0, help="Begin no fork after so many live model calls.")] = None,
     within: Annotated[float | None, typer.Option("--within", help="Begin no fork after so many seconds.")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop each re-run after this long.")] = 120.0,
+    output: OutputOption = None,
+    force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Fork a run at every step with every change, so many times; a sweep that was stopped goes on where it stopped."""
+    """Fork a run at each step with each change, so many times. A sweep that was stopped goes on where it stopped."""
     from workbench.model import Budget
 
+    check_free(output, force=force)
     changes = [_change_given(one) for one in change or ["none"]]
     with opened(store) as bench, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool, progress_bar("forking", as_json) as progress:
         try:
@@ -211,23 +220,26 @@ def sweep(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
-    _print_swept(done, as_json)
+    _hand_in(done, output, as_json=as_json)
 
 
-@command(REPLAY, "workbench controls booked-twice~1 --k 5 --outcome effects")
+@command(REPLAY, "workbench controls booked-twice~1 -k 5 --outcome effects -o controls.html")
 def controls(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A fork; or a run, with --at.")],
     at: Annotated[int | None, typer.Option("--at", help="The step to re-run from; default: where the fork was made.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How often, with the change and without.")] = 5,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="What is counted: findings (gone), effects (other), answer (another).")] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help=OUTCOME)] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: the fork's.")] = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Re-run a fork's change beside no change, with the same parts live, and say whether the change did it."""
+    """Re-run a fork's change beside no change: was it luck? The same parts are live on both sides, and an exact test says whether the change did it."""
+    check_free(output, force=force)
     with opened(store) as bench, progress_bar("forking", as_json) as progress:
         done = bench.run(run_id).controls(at, k, outcome=outcome, graph=graph, progress=progress)
-    _print_swept(done, as_json)
+    _hand_in(done, output, as_json=as_json)
 
 
 def _change_given(text: str) -> dict[str, Json]:
@@ -240,23 +252,20 @@ def _change_given(text: str) -> dict[str, Json]:
     return {kind: parsed(value, f"--change {kind}")}
 
 
-def _print_swept(done: Swept, as_json: bool) -> None:
+def _hand_in(done: Swept, output: Path | None, *, as_json: bool) -> None:
     """What a sweep came to; status 1 where a fork could not be made."""
-    if as_json:
-        print_json(done.to_json())
-    else:
-        out.print(repr(done), markup=False)
+    hand_in(done, done.to_json(), output, as_json=as_json)
     if any(one.how == "failed" for one in done.repetitions):
         raise typer.Exit(1)
 
 
 @command(REPLAY, "workbench ledger --json")
 def ledger(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A fork; without one, all of them.")] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="A fork; without one, all of them.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every side effect that re-runs attempted, how it was answered, and what went live."""
+    """Show the side effects that re-runs attempted. Each with how it was answered, and what went live."""
     with opened(store) as bench:
         lines = bench.store.entries(run_id=None if run_id is None else bench.store.resolve(run_id))
     if as_json:

@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from workbench.cli.application import REPORT, command
-from workbench.cli.options import OUTPUT, STORE, ForceOption, JsonOption, StoreOption
+from workbench.cli.options import OUTPUT, STORE, ForceOption, JsonOption, OutputOption, RunArgument, StoreOption
+from workbench.cli.results import check_free, hand_in, tell_written
 from workbench.cli.terminal import opened, out, print_json, progress_bar, shown
 
 
 @command(REPORT, "workbench report booked-twice -o report.html")
 def report(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run; without one, the whole store.")] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="A run; without one, the whole store.")] = None,
     against: Annotated[str | None, typer.Option("--against", help="Compare with this run, usually a fork.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help=OUTPUT)] = Path("report.html"),
+    output: Annotated[Path, typer.Option("-o", "--output", help=f"Write to {OUTPUT}")] = Path("report.html"),
     force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -28,7 +29,7 @@ def report(
 
     if against is not None and run_id is None:
         raise ReportError(f"--against {against} compares it with a run; name that run too: workbench report RUN --against {against}")
-    _check_free(output, force=force)
+    check_free(output, force=force)
     with opened(store) as bench:
         if run_id is None:
             bench.report(output)
@@ -36,37 +37,29 @@ def report(
             bench.run(run_id).report(output)
         else:
             compare(bench.run(run_id), bench.run(against)).report(output)
-    _tell_written(output, as_json=as_json)
+    tell_written(output, as_json=as_json)
 
 
 @command(REPORT, "workbench incident INC-4711 --since 2026-11-20 -o incident.html")
 def incident(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="What people call it; notes are kept under it.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it; notes are kept under it.")] = "",
     agent: Annotated[str | None, typer.Option("--agent", help="Only this agent's runs.")] = None,
     version: Annotated[str | None, typer.Option("--agent-version", help="Only runs of this version of the agent.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="Only runs started at or after this moment, such as 2026-11-23T03:00+00:00.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Only runs started before this moment.")] = None,
     detector: Annotated[str | None, typer.Option("--detector", help="What this detector finds, however small.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="Write this down about it first.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help=OUTPUT)] = None,
+    output: OutputOption = None,
     force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what failed, how far it reaches, since when, where to look first, what is not known, and what to do next."""
-    if output:
-        _check_free(output, force=force)
+    """Tell what failed, how far it reaches, and where to look. Since when, what is not known, and what to do next stand there too."""
+    check_free(output, force=force)
     with opened(store) as bench:
         found = bench.incident(name, agent=agent, version=version, since=_moment(since), until=_moment(until), detector=detector)
         found = found.note(note) if note else found
-        if output:
-            found.report(output)
-    if output:
-        _tell_written(output, as_json=as_json)
-    elif as_json:
-        print_json(found.incident.model_dump(mode="json"))
-    else:
-        out.print(repr(found), markup=False, soft_wrap=True)
+        hand_in(found, found.incident.model_dump(mode="json"), output, as_json=as_json)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -79,50 +72,23 @@ def _moment(text: str | None) -> datetime | None:
 @command(REPORT, "workbench audit --strict -o audit.html")
 def audit(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 where an item is not met.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help=OUTPUT)] = None,
+    output: OutputOption = None,
     force: ForceOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer every item of the production checklist from the recorded runs: met, not met, or no evidence and how to get some."""
-    if output:
-        _check_free(output, force=force)
+    """Answer the production checklist from the recorded runs. Each item is met, not met, or without evidence, and then it says how to get some."""
+    check_free(output, force=force)
     with opened(store) as bench:
         found = bench.audit()
-        if output:
-            found.report(output)
-    if output:
-        _tell_written(output, as_json=as_json)
-    elif as_json:
-        print_json(found.audit.model_dump(mode="json"))
-    else:
-        out.print(repr(found), markup=False)
+        hand_in(found, found.audit.model_dump(mode="json"), output, as_json=as_json)
     if strict and found.audit.of("not met"):
         raise typer.Exit(1)
 
 
-def _check_free(output: Path, *, force: bool) -> None:
-    from workbench.report import ReportError, files_of
-
-    taken = next((file for file in files_of(output) if file.exists()), None)
-    if taken and not force:
-        raise ReportError(f"{taken} is there already; --force overwrites it, or give another name with -o")
-
-
-def _tell_written(output: Path, *, as_json: bool) -> None:
-    from workbench.report import files_of
-
-    if as_json:
-        print_json({"report": str(output), "bytes": output.stat().st_size})
-        return
-    offline = "; it opens offline" if output.suffix.lower() == ".html" else ""
-    beside = "".join(f" and {file}" for file in files_of(output)[1:] if file.exists())
-    out.print(f"wrote {shown(str(output) + beside)}, {output.stat().st_size:,} bytes{offline}")
-
-
 @command(REPORT, "workbench export booked-twice --pytest -o tests")
 def export(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    run_id: RunArgument,
     as_pytest: Annotated[bool, typer.Option("--pytest", help="As a test file with its case beside it.")] = False,
     folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into, or the test file itself.")] = Path("tests"),
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
@@ -130,7 +96,7 @@ def export(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a regression test that fails while the agent does again what was found in a run."""
+    """Write a regression test of an incident. It fails while the agent does again what was found in the run."""
     if not as_pytest:
         raise typer.BadParameter("say as what: --pytest")
     with opened(store) as bench:
@@ -144,7 +110,7 @@ def export(
 
 @command(REPORT, "workbench share booked-twice -o case.wb --redact email")
 def share(
-    run_ids: Annotated[list[str], typer.Argument(metavar="RUN…")],
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs, by id or its beginning.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle; `workbench ingest` opens it elsewhere.")] = Path("case.wb"),
     kinds: Annotated[list[str] | None, typer.Option("--redact", help="Replace this too: card, iban or email; give several.")] = None,
     keys: Annotated[list[str] | None, typer.Option("--key", help="Replace what stands under this name; give several.")] = None,
@@ -152,11 +118,11 @@ def share(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write runs into one redacted file that another workbench opens and replays, and prove that nothing redacted is left in it."""
+    """Write runs into one redacted file to hand on. Another workbench opens and replays it; it is searched for every original before it is finished."""
     from workbench.report.markup import visible
     from workbench.report.quantities import plural
 
-    _check_free(output, force=force)
+    check_free(output, force=force)
     with opened(store) as bench:
         done = bench.share(run_ids, output, kinds=kinds or (), keys=keys or ())
     if as_json:
@@ -173,11 +139,13 @@ def share(
 
 @command(REPORT, "workbench verify report.html")
 def verify(
-    file: Annotated[Path | None, typer.Argument(help="A report (.html, .md, .json) to hold against the store; without one, the store itself.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A report (.html, .md, .json) to hold against the store; without one, the store itself.")
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Name each statement of a report that the store doesn't support; or re-hash everything in a store and follow its references."""
+    """Hold a report against its store, or the store against itself. Names each statement that the store doesn't support; without one, all is hashed anew."""
     if file is not None:
         _verify_report(file, store, as_json=as_json)
         return

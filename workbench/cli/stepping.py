@@ -9,14 +9,14 @@ import typer
 from rich.markup import escape
 
 from workbench.cli.application import STEP, command
-from workbench.cli.options import STORE, JsonOption, StoreOption
+from workbench.cli.options import STORE, JsonOption, RunArgument, StoreOption
 from workbench.cli.tables import STATUS, print_findings, runs_table, steps_table
 from workbench.cli.terminal import opened, out, print_json, shown
 
 
 @command(STEP, "workbench runs --store incident.db")
 def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """List the runs of a store."""
+    """List the runs of a store, with what was found in each."""
     from workbench import summary
 
     with opened(store) as bench:
@@ -29,8 +29,8 @@ def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
 
 @command(STEP, "workbench show booked-twice")
-def show(run_id: Annotated[str, typer.Argument(metavar="RUN")], store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """Show one run, step by step."""
+def show(run_id: RunArgument, store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Show one run, step by step, with its findings and verdict."""
     from workbench import summary
 
     with opened(store) as bench:
