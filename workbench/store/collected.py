@@ -1,0 +1,376 @@
+"""What came in: spans, logs, checkpoints, conversations and histories, as they were recorded, and what of it no run was derived from yet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, Table, bindparam, func, select
+
+from workbench.database import Location, location
+from workbench.model import (
+    Checkpoint,
+    Conversation,
+    Json,
+    Log,
+    Receipt,
+    Record,
+    Review,
+    Run,
+    Skip,
+    Span,
+    Value,
+)
+from workbench.store import dialect
+from workbench.store.opened import Opened
+from workbench.store.payloads import Payloads, load
+from workbench.store.recent import Recent
+from workbench.store.rows import (
+    BATCH,
+    CHECKPOINT,
+    CONVERSATION,
+    HISTORY,
+    LOG,
+    PENDING,
+    RECEIPT,
+    REVIEW,
+    SKIP,
+    SOURCE,
+    SPAN,
+    column,
+    insert,
+    rows_of,
+)
+from workbench.store.schema import TABLES
+
+V = TypeVar("V", bound=Value)
+GROUPS_AT_ONCE = 50
+THREADS_OF_TRACE = "SELECT DISTINCT conversation_id FROM span WHERE trace_id = ? AND conversation_id IS NOT NULL"
+TRACES_OF_THREAD = "SELECT DISTINCT trace_id FROM span WHERE conversation_id = ?"
+CHECKPOINTS_OF_THREAD = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == bindparam("thread")).order_by(CHECKPOINT.c.seq)
+PENDING_KINDS = ("trace", "thread", "conversation", "history")
+
+RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
+"""The table of each kind of record."""
+KEYS = {
+    "span": ("trace_id", "span_id", "start_ns"),
+    "log": ("trace_id", "span_id"),
+    "checkpoint": ("thread_id", "namespace", "checkpoint_id"),
+    "conversation": ("run_id",),
+    "history": ("run_id",),
+}
+"""The columns that are fields of the record; the whole record stands in its payload."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file or database that records come from: its path or URL, the hash of its bytes (or of the URL), the collector that reads it."""
+
+    path: Location
+    sha256: str
+    collector: str
+
+
+@dataclass
+class Added:
+    """What came of one file: records by kind, how many of them were new, what was skipped, and which runs have to be derived anew."""
+
+    records: dict[str, int] = field(default_factory=dict)
+    new: int = 0
+    skips: list[Skip] = field(default_factory=list)
+    traces: set[str] = field(default_factory=set)
+    threads: set[str] = field(default_factory=set)
+    conversations: set[str] = field(default_factory=set)
+    histories: set[str] = field(default_factory=set)
+    derived: list[str] = field(default_factory=list)
+    """Runs that were derived while their file was still being read."""
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """First and last mark of what was noted as pending; see `Collected.settle_marks`."""
+
+
+Touch = tuple[str, str | None]
+"""A trace that got records, and the conversation they name."""
+
+
+class _Waiting:
+    """What was touched since its runs were derived, by how lately."""
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._touched: dict[Touch, int] = {}
+
+    def note(self, touched: Iterable[Touch]) -> None:
+        """Another batch touched these."""
+        self._round += 1
+        self._touched.update(dict.fromkeys(touched, self._round))
+
+    def settled(self) -> frozenset[Touch]:
+        """What neither of the last two batches touched, nor its trace's or conversation's others; it waits no longer."""
+        busy = {name for touch, number in self._touched.items() if number > self._round - 2 for name in touch if name is not None}
+        found = frozenset(touch for touch in self._touched if busy.isdisjoint(touch))
+        for touch in found:
+            del self._touched[touch]
+        return found
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What no run was derived from since it changed; `upto` is what to settle it by."""
+
+    traces: frozenset[str]
+    threads: frozenset[str]
+    conversations: frozenset[str]
+    histories: frozenset[str]
+    upto: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """All spans, logs and checkpoints that belong together: one thread's, or one trace's. `paths` are the files they came from."""
+
+    spans: tuple[Span, ...]
+    logs: tuple[Log, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    paths: tuple[str, ...]
+
+
+class Collected(Opened):
+    """The store's records."""
+
+    def __init__(self, path: Location, engine: Engine) -> None:
+        super().__init__(path, engine)
+        self._recent = Recent()
+
+    def add(
+        self,
+        origin: Origin,
+        records: Iterable[Record],
+        conversation_of: Callable[[Span], str | None],
+        *,
+        pending: bool = False,
+        settle: Callable[[Collection[Touch]], bool] | None = None,
+    ) -> Added:
+        """Store one file's records in one transaction: all of it, or nothing. What is already there stays as it is and is not counted as new.
+
+        `pending` also marks what was touched, so that whoever comes next derives its runs, whatever happens to this process.
+        `settle` is called within the transaction when more came in than is remembered, with what was not touched lately. It derives their runs, so that
+        they are not to be derived any more, unless they are touched again; False where it could not.
+        """
+        added, waiting = Added(), _Waiting()
+        with self._writing() as connection:
+            source_id = _source_id(connection, origin)
+            rest = iter(records)
+            while batch := list(itertools.islice(rest, BATCH)):
+                waiting.note(self._add_batch(connection, source_id, batch, conversation_of, added))
+                if settle and self._recent.is_filling and (settled := waiting.settled()) and settle(settled):
+                    added.traces -= {trace for trace, _ in settled}
+                    added.threads -= {thread for _, thread in settled if thread is not None}
+            _put_skips(connection, source_id, added.skips)
+            if pending:
+                added.marks += _mark(connection, added)
+        return added
+
+    def pending(self) -> Pending:
+        """What came in and is not in a run yet."""
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(select(PENDING)))
+        names = {kind: frozenset(row.name for row in rows if row.kind == kind) for kind in PENDING_KINDS}
+        return Pending(names["trace"], names["thread"], names["conversation"], names["history"], max((row.seq for row in rows), default=0))
+
+    def settle(self, pending: Pending, failed: Collection[str] = ()) -> None:
+        """Say that the runs of what was pending are saved, but for the `failed`. What came in meanwhile stays pending."""
+        with self._writing() as connection:
+            connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto, PENDING.c.name.not_in(failed)))
+
+    def settle_marks(self, marks: Iterable[tuple[int, int]]) -> None:
+        """Say that the runs of what one's own `add` marked are saved. What others marked meanwhile stays pending."""
+        with self._writing() as connection:
+            for first, last in marks:
+                connection.execute(PENDING.delete().where(PENDING.c.seq.between(first, last)))
+
+    def _add_batch(
+        self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
+    ) -> set[Touch]:
+        rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
+        payloads, before = Payloads(), 0
+        for record in batch:
+            added.records[type(record).__name__] = added.records.get(type(record).__name__, 0) + 1
+            if isinstance(record, Skip):
+                added.skips.append(record)
+                continue
+            if isinstance(record, Receipt | Review):
+                added.new += _add_told(connection, source_id, record, payloads)
+                continue
+            row = {column: getattr(record, column) for column in KEYS[RAW[type(record)]]}
+            address = payloads.put(record)
+            if isinstance(record, Span):
+                row["conversation_id"] = conversation_of(record)
+            if isinstance(record, Span | Checkpoint):
+                self._recent.keep(address, record, payloads.characters - before)
+                before = payloads.characters
+            rows[RAW[type(record)]].append(row | {"sha256": address, "source_id": source_id})
+        payloads.save(connection)
+        for name, values in rows.items():
+            added.new += insert(connection, TABLES[name], values)
+        # A known span may come from a file that was cut off before its thread was known: what was touched is derived anew, new or not.
+        added.traces |= {row["trace_id"] for row in (*rows["span"], *rows["log"])}
+        added.threads |= {row["thread_id"] for row in rows["checkpoint"]} | {row["conversation_id"] for row in rows["span"] if row["conversation_id"]}
+        added.conversations |= {row["run_id"] for row in rows["conversation"]}
+        added.histories |= {row["run_id"] for row in rows["history"]}
+        return {(row["trace_id"], row.get("conversation_id")) for row in (*rows["span"], *rows["log"])}
+
+    def everything(self) -> Added:
+        """All that runs are derived from, as if it had just come in."""
+        with self._engine.connect() as connection:
+            traces = {*column(connection, select(SPAN.c.trace_id).distinct()), *column(connection, select(LOG.c.trace_id).distinct())}
+            named = column(connection, select(SPAN.c.conversation_id).distinct().where(SPAN.c.conversation_id.is_not(None)))
+            threads = {*column(connection, select(CHECKPOINT.c.thread_id).distinct()), *named}
+            conversations, histories = (set(column(connection, select(table.c.run_id).distinct())) for table in (CONVERSATION, HISTORY))
+        return Added(traces=traces, threads=threads, conversations=conversations, histories=histories)
+
+    def rename(self, conversation_of: Callable[[Span], str | None]) -> int:
+        """Ask anew which conversation each stored span belongs to; returns how many got another answer. The spans themselves stay as they are."""
+        changed, last = 0, 0
+        query = select(SPAN.c.seq, SPAN.c.sha256, SPAN.c.conversation_id).order_by(SPAN.c.seq).limit(BATCH)
+        with self._writing() as connection:
+            while rows := list(connection.execute(query.where(SPAN.c.seq > last))):
+                last = rows[-1].seq
+                spans = load(connection, Span, (row.sha256 for row in rows))
+                for row, conversation_id in zip(rows, map(conversation_of, spans), strict=True):
+                    if conversation_id != row.conversation_id:
+                        connection.execute(SPAN.update().where(SPAN.c.seq == row.seq).values(conversation_id=conversation_id))
+                        changed += 1
+        return changed
+
+    def groups(self, traces: Iterable[str], threads: Iterable[str]) -> Iterator[Group]:
+        """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
+        wanted = iter(self._lone_and_threads(traces, threads))
+        while some := list(itertools.islice(wanted, GROUPS_AT_ONCE)):
+            with self._reading() as connection:  # short reads: a long one would keep the write-ahead log from being emptied
+                for lone, thread in some:
+                    every = [] if thread is None else dialect.first_column(connection, TRACES_OF_THREAD, thread)
+                    own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
+                    group = self._group(connection, own, thread)
+                    if thread is None or group.spans or group.checkpoints:
+                        yield group
+
+    def _lone_and_threads(self, traces: Iterable[str], threads: Iterable[str]) -> list[tuple[str, str | None]]:
+        """The traces that name no thread, or several, each with None; then the threads."""
+        lone, named = list[tuple[str, str | None]](), set(threads)
+        with self._reading() as connection:
+            for trace in sorted(set(traces)):
+                found = dialect.first_column(connection, THREADS_OF_TRACE, trace)
+                if len(found) == 1:
+                    named.add(found[0])
+                else:
+                    lone.append((trace, None))
+        return lone + [("", thread) for thread in sorted(named)]
+
+    def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
+        return len(dialect.first_column(connection, THREADS_OF_TRACE, trace)) == 1
+
+    def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
+        span_rows, log_rows = (rows_of(connection, table, traces) for table in (SPAN, LOG))
+        checkpoint_rows = list(connection.execute(CHECKPOINTS_OF_THREAD, {"thread": thread})) if thread is not None else []
+        newest_spans = {(row.trace_id, row.span_id): row for row in span_rows}.values()
+        newest_checkpoints = {(row.namespace, row.checkpoint_id): row for row in checkpoint_rows}.values()
+        used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
+        paths = column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
+        return Group(
+            spans=tuple(self._newest(connection, Span, [row.sha256 for row in newest_spans])),
+            logs=tuple(load(connection, Log, (row.sha256 for row in log_rows))),
+            checkpoints=tuple(self._newest(connection, Checkpoint, [row.sha256 for row in newest_checkpoints])),
+            paths=tuple(paths),
+        )
+
+    def _newest(self, connection: Connection, kind: type[V], addresses: Sequence[str]) -> Iterator[V]:
+        """The records behind these addresses, those that came in just now from memory."""
+        here = [found if isinstance(found := self._recent.take(address), kind) else None for address in addresses]
+        rest = load(connection, kind, [address for address, found in zip(addresses, here, strict=True) if found is None])
+        return (next(rest) if found is None else found for found in here)
+
+    def spans(self, traces: Iterable[str]) -> list[Span]:
+        """The spans of these traces, as they were recorded."""
+        with self._engine.connect() as connection:
+            rows = {(row.trace_id, row.span_id): row for row in rows_of(connection, SPAN, set(traces))}
+            return list(load(connection, Span, (row.sha256 for row in rows.values())))
+
+    def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
+        """The newest version of each of these conversations, with the path it came from."""
+        return self._told(CONVERSATION, Conversation, run_ids)
+
+    def histories(self, run_ids: Iterable[str]) -> Iterator[tuple[Run, str]]:
+        """The newest version of each of these runs as its source told it, with the path it came from."""
+        return self._told(HISTORY, Run, run_ids)
+
+    def _told(self, table: Table, kind: type[V], run_ids: Iterable[str]) -> Iterator[tuple[V, str]]:
+        query = select(table.c.sha256, SOURCE.c.path).join(SOURCE, SOURCE.c.source_id == table.c.source_id)
+        with self._reading() as connection:
+            for run_id in sorted(run_ids):
+                row = connection.execute(query.where(table.c.run_id == run_id).order_by(table.c.seq.desc()).limit(1)).one()
+                yield next(iter(load(connection, kind, [row.sha256]))), row.path
+
+    def checkpoint_source(self, thread_id: str, namespace: str, checkpoint_id: str) -> tuple[Location, str]:
+        """The database that holds a checkpoint's full state, and the collector that can read it. LookupError when no such checkpoint is known."""
+        where = (CHECKPOINT.c.thread_id == thread_id, CHECKPOINT.c.namespace == namespace, CHECKPOINT.c.checkpoint_id == checkpoint_id)
+        query = select(SOURCE.c.path, SOURCE.c.collector).join(CHECKPOINT, SOURCE.c.source_id == CHECKPOINT.c.source_id).where(*where)
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(CHECKPOINT.c.seq.desc()).limit(1)).first()
+        if row is None:
+            raise LookupError(f"no checkpoint {checkpoint_id} of thread {thread_id} in the store")
+        return location(row.path), row.collector
+
+    def newest_checkpoint(self, thread_id: str) -> str | None:
+        """The id of the newest checkpoint of a thread's root graph (ids are in time order); None where none is known."""
+        query = select(func.max(CHECKPOINT.c.checkpoint_id)).where(CHECKPOINT.c.thread_id == thread_id, CHECKPOINT.c.namespace == "")
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def source_hashes(self, path: Path) -> list[str]:
+        """The hashes of a file's bytes each time it was ingested; empty for one that never was."""
+        with self._engine.connect() as connection:
+            return column(connection, select(SOURCE.c.sha256).where(SOURCE.c.path == str(path)))
+
+    def skips(self) -> list[tuple[str, Skip]]:
+        """Everything that was skipped, with the path it was in."""
+        query = select(SOURCE.c.path, SKIP).join(SKIP, SKIP.c.source_id == SOURCE.c.source_id).order_by(SOURCE.c.path, SKIP.c.place)
+        with self._engine.connect() as connection:
+            return [(row.path, Skip(place=row.place, reason=row.reason, count=row.count)) for row in connection.execute(query)]
+
+
+def _add_told(connection: Connection, source_id: int, record: Receipt | Review, payloads: Payloads) -> int:
+    """Keep what a share bundle tells of its runs, unless it is there already; returns whether it was new."""
+    if isinstance(record, Receipt):
+        return insert(connection, RECEIPT, [{"run_id": record.run_id, "sha256": payloads.put(record)}])
+    path = connection.execute(select(SOURCE.c.path).where(SOURCE.c.source_id == source_id)).scalar_one()
+    row = record.model_dump() | {"origin": Path(path).name}
+    same = (REVIEW.c[name] == row[name] for name in ("key", "verdict", "note", "reviewed_ns", "origin"))
+    known = connection.execute(select(REVIEW.c.seq).where(*same)).first()
+    return 0 if known else insert(connection, REVIEW, [row])
+
+
+def _source_id(connection: Connection, origin: Origin) -> int:
+    values = {"path": str(origin.path), "sha256": origin.sha256, "collector": origin.collector}
+    insert(connection, SOURCE, [values])
+    query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.sha256 == values["sha256"])
+    return int(connection.execute(query).scalar_one())
+
+
+def _mark(connection: Connection, added: Added) -> list[tuple[int, int]]:
+    """Note what was touched as pending; gives the first and last mark. They are numbered without a gap: a writer is alone until it is done."""
+    names = zip(PENDING_KINDS, (added.traces, added.threads, added.conversations, added.histories), strict=True)
+    marks: list[dict[str, Json]] = [{"kind": kind, "name": name} for kind, some in names for name in sorted(some)]
+    if not insert(connection, PENDING, marks):
+        return []
+    last = int(connection.execute(select(func.max(PENDING.c.seq))).scalar_one())
+    return [(last - len(marks) + 1, last)]
+
+
+def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:
+    counts: dict[tuple[str, str], int] = {}
+    for skip in skips:
+        counts[skip.place, skip.reason] = counts.get((skip.place, skip.reason), 0) + skip.count
+    insert(connection, SKIP, [{"source_id": source_id, "place": place, "reason": reason, "count": n} for (place, reason), n in counts.items()])

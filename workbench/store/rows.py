@@ -1,0 +1,50 @@
+"""Rows and columns: the tables by name, and what is done with them everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, func, select
+
+from workbench.model import Json
+from workbench.store import dialect
+from workbench.store.payloads import load_many
+from workbench.store.schema import TABLES
+
+BATCH = 2_000
+SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
+RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
+ALERT, REVIEW, LEDGER, JUDGEMENT, NOTE = map(TABLES.__getitem__, ("alert", "review", "ledger", "judgement", "note"))
+
+# Asked for every run: built once, because building a query takes longer than running one of these.
+ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}
+NEWEST = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
+OLDEST_FIRST = RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq
+NEWEST_REVISION = select(RUN.c.revision).where(RUN.c.run_id == bindparam("run")).order_by(RUN.c.seq.desc()).limit(1)
+
+
+def insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]) -> int:
+    """Insert what is not there yet; returns how many rows that was."""
+    if not rows:
+        return 0
+    names = [one.name for one in table.columns]
+    return dialect.insert_new(connection, table, [tuple(map(row.get, names)) for row in rows])
+
+
+def column(connection: Connection, query: Any) -> list[Any]:
+    """The first column of what a query finds."""
+    return list(connection.execute(query).scalars())
+
+
+def rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
+    """All rows of these traces, oldest first within each."""
+    return [row for trace in sorted(traces) for row in connection.execute(ROWS_OF_TRACE[table.name], {"trace": trace}).all()]
+
+
+def loaded(connection: Connection, query: Any) -> Iterator[tuple[str, Json]]:
+    """For each row of a query for names and addresses, the name and the JSON behind the address; many are fetched at once."""
+    rows = connection.execute(query).all()
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        yield from zip((row[0] for row in some), load_many(connection, [row[1] for row in some]), strict=True)
