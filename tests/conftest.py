@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import Server, running
 from workbench.database import Location, location
+
+settings.register_profile("workbench", suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no fault of the code
+settings.load_profile("workbench")
 
 
 @pytest.fixture(scope="session")

@@ -437,7 +437,7 @@ def test_a_small_pickle_that_stands_for_a_huge_value_is_refused():
         plain_data(pickle.dumps(loop))
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=200)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_data_or_a_pickle_error(content: bytes):
     """Whatever the bytes, reading them as a pickle gives JSON or PickleError."""
@@ -445,7 +445,7 @@ def test_any_bytes_are_data_or_a_pickle_error(content: bytes):
         json.dumps(plain_data(b"\x80\x04" + content))
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20))
 def test_plain_values_survive_their_pickle(value: Json):
     """JSON values come out of their pickle as they went in."""

@@ -527,7 +527,7 @@ ODD = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=400)
 @given(kind=st.sampled_from(["LLM", "TOOL", "AGENT"]), values=st.dictionaries(st.sampled_from(KEYS), ODD | ODD.map(json.dumps) | ODD.map(repr), max_size=8))
 def test_any_span_can_be_read(kind: str, values: dict[str, Json]):
     """Whatever stands in the attributes, of whatever type and shape, a reading comes of it and can be written as JSON."""

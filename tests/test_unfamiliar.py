@@ -125,7 +125,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map(".".join), VALUES, max_size=8))
 def test_any_attributes_at_all_make_a_run(attributes: dict[str, Json]):
     """Hostile names and values are read as far as they go, and break nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -72,7 +72,6 @@ def in_full(message: bytes, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         return list(otlp.records_of_protobuf(message, "f"))
 
 
-@settings(deadline=None)
 @given(message=requests())
 def test_reading_straight_and_reading_in_full_give_the_same(message: bytes):
     """Spans, the order of their attributes, and what is skipped and said, are the same either way."""
