@@ -145,7 +145,7 @@ def test_latency_has_percentiles_by_kind_and_name() -> None:
 
 
 def test_flow_shows_the_usual_way_and_the_one_taken() -> None:
-    """Each place says how many runs were there; the way of the chosen run is marked, and rare tools stand together."""
+    """Each place says how many runs were there; the way of the chosen run is marked."""
     usual = [sketch(tool("look"), tool("book"), run_id=f"r{number}") for number in range(8)]
     odd = sketch(tool("look"), tool("pay"), tool("book"), run_id="odd")
     flow = flow_frame([*usual, odd], odd)
@@ -155,9 +155,24 @@ def test_flow_shows_the_usual_way_and_the_one_taken() -> None:
     (sankey,) = charts.tool_flow(flow, "odd").data
     assert sankey.node.label[:2] == ("(start) (9)", "look (9)")
     assert sankey.link.color.count("rgba(208,138,30,0.45)") == 4
-    many = flow_frame([sketch(tool(f"tool {number}"), run_id=str(number)) for number in range(20)], tools=3)
-    assert set(many.filter(pl.col("position") == 0)["after"]) == {"tool 0", "tool 1", "tool 10", "(other)"}
     assert flow_frame([sketch(*(tool("again") for _ in range(30)))], calls=2)["after"].to_list() == ["again", "again", "(more)"]
+
+
+def test_flow_of_runs_with_little_in_common_stays_readable() -> None:
+    """The most frequent ways and that of the chosen run are followed; the rest is gathered where it leaves them, with its count, and none is lost."""
+    runs = [sketch(*(tool(f"tool {number % (7 + place)}") for place in range(number % 9)), run_id=str(number)) for number in range(100)]
+    flow = flow_frame(runs, chosen := runs[98])
+    at = [flow.filter(pl.col("position") == place) for place in range(6)]
+    assert [place["runs"].sum() for place in at[:2]] == [100, 100 - at[0].filter(pl.col("after").is_in(["(other)", "(end)"]))["runs"].sum()]
+    assert all(place.filter(~pl.col("after").str.starts_with("("))["after"].len() <= 6 for place in at)
+    assert not flow.filter(pl.col("before") == "(other)").height
+    ways = [name for name, *_ in flow.filter("chosen").select("after").iter_rows()]
+    assert ways == [*[step.name for step in chosen.of_kind("tool")][:5], "(more)"]
+    (sankey,) = charts.tool_flow(flow, "98").data
+    other = sankey.node.label.index(f"(other) ({at[0].filter(pl.col('after') == '(other)')['runs'][0]})")
+    assert "left the most frequent ways here" in sankey.node.customdata[other]
+    few = flow_frame([sketch(tool(f"tool {number}"), run_id=str(number)) for number in range(20)], ways=3)
+    assert set(few.filter(pl.col("position") == 0)["after"]) == {"tool 0", "tool 1", "tool 10", "(other)"}
 
 
 def test_findings_over_time_have_their_quiet_stretches() -> None:

@@ -17,6 +17,8 @@ from workbench.effects import attempted
 from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, canonical
 from workbench.overview import Overview, overview_of, step_columns
 
+MORE, OTHER = "(more)", "(other)"
+"""In a flow: the calls that are left out, and the runs that left the most frequent ways."""
 SEVERITY = pl.Enum(["info", "warning", "error"])
 """Severities sort from the least to the gravest."""
 UTC = pl.Datetime("ns", "UTC")
@@ -128,8 +130,8 @@ SWEPT: Schema = {
 EFFECTS: Schema = {"tool": pl.String, "key": pl.String, "original": pl.Int64, "fork": pl.Int64}
 FLOW: Schema = {
     "position": pl.Int64,  # 0: from the start of a run to its first tool call
-    "before": pl.String,  # a tool, (start), or (other) for those that are not among the most frequent there
-    "after": pl.String,  # a tool, (end) where none was called any more, (other), or (more) where the rest is left out
+    "before": pl.String,  # a tool, or (start)
+    "after": pl.String,  # a tool, (end) where none was called any more, (more) where the rest is left out, (other) where runs left the most frequent ways
     "runs": pl.Int64,
     "chosen": pl.Boolean,  # whether the run that is looked at went that way
 }
@@ -231,35 +233,36 @@ def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:
     return comparison.right.run_id, row.relation, row.left, row.right, step.kind, step.name, list(row.aspects)
 
 
-def flow_frame(runs: Iterable[Run], chosen: Run | None = None, *, calls: int = 6, tools: int = 5) -> pl.DataFrame:
+def flow_frame(runs: Iterable[Run], chosen: Run | None = None, *, calls: int = 5, ways: int = 5) -> pl.DataFrame:
     """Which tool runs called after which, for their first `calls` tool calls, and which way the `chosen` run took. The columns are `FLOW`.
 
-    At each place the most frequent `tools` are told apart. The chosen run counts as one of them, once.
+    At each place the most frequent `ways` are followed, each taken by a fiftieth of the runs at least, and that of the chosen run, which counts as one of them,
+    once. Runs that took another are gathered as (other) there, and followed no further: so few lines stay, however little the runs have in common.
     """
-    ways = {run.run_id: _way(run, calls) for run in (*runs, *([chosen] if chosen else []))}
-    known = [_frequent((way[place] for way in ways.values() if len(way) > place), tools) for place in range(calls + 2)]
-    mine = ways.get(chosen.run_id, ()) if chosen else ()
-    taken = {(place, *_told(mine, place, known)) for place in range(len(mine) - 1)}
-    counted = Counter((place, *_told(way, place, known)) for way in ways.values() for place in range(len(way) - 1))
-    return rows_frame([(*way, runs, way in taken) for way, runs in sorted(counted.items())], FLOW)
+    taken = {run.run_id: _way(run, calls) for run in (*runs, *([chosen] if chosen else []))}
+    mine = taken.get(chosen.run_id) if chosen else None
+    followed, rows = list(taken.values()), []
+    for place in range(calls + 1):
+        pairs = [(way[place], way[place + 1]) for way in followed if len(way) > place + 1]
+        own = (mine[place], mine[place + 1]) if mine and len(mine) > place + 1 else None
+        kept = _usual(Counter(pairs), ways, len(taken) / 50) | {own}
+        counted = Counter(pair if pair in kept else (pair[0], OTHER) for pair in pairs)
+        rows += [(place, *pair, count, pair == own) for pair, count in sorted(counted.items())]
+        followed = [way for way in followed if len(way) > place + 1 and (way[place], way[place + 1]) in kept]
+    return rows_frame(rows, FLOW)
 
 
 def _way(run: Run, calls: int) -> tuple[str, ...]:
     """The start, the first tool calls of a run, and its end, or that there are more."""
     called = [step.name for step in run.of_kind("tool")]
-    return (START, *called[:calls], END if len(called) <= calls else "(more)")
+    return (START, *called[:calls], END if len(called) <= calls else MORE)
 
 
-def _frequent(names: Iterable[str], most: int) -> frozenset[str]:
-    """The most frequent names, and those that are no tools."""
-    counted = Counter(names)
-    tools = sorted((name for name in counted if name not in (START, END, "(more)")), key=lambda name: (-counted[name], name))
-    return frozenset((START, END, "(more)", *tools[:most]))
-
-
-def _told(way: Sequence[str], place: int, known: Sequence[frozenset[str]]) -> tuple[str, str]:
-    before, after = (name if name in known[place + shift] else "(other)" for shift, name in enumerate(way[place : place + 2]))
-    return before, after
+def _usual(counted: Counter[tuple[str, str]], most: int, least: float) -> set[tuple[str, str] | None]:
+    """The most frequent ways from one tool to the next, and all that lead to no tool."""
+    ends = {pair for pair in counted if pair[1] in (END, MORE)}
+    tools = sorted((pair for pair in counted if pair not in ends and counted[pair] >= least), key=lambda pair: (-counted[pair], pair))
+    return {*ends, *tools[:most]}
 
 
 def latency_frame(steps: pl.DataFrame, by: str = "kind") -> pl.DataFrame:

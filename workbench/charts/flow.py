@@ -6,34 +6,36 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.charts.drawing import GREY, INK, SEVERITY_COLOURS, new_figure, plain
+from workbench.cohorts import END
+from workbench.frames import MORE, OTHER
 
-USUAL, CHOSEN = "rgba(138,147,160,0.35)", "rgba(208,138,30,0.45)"
-HEIGHT, ROW_PX, LABEL, LEAST_SHARE = 160, 34, 20, 0.06
-"""A node that fewer than this share of the runs came to has its name only where one points at it."""
+LEFT = " left the most frequent ways here"
+USUAL, CHOSEN = "rgba(138,147,160,0.28)", "rgba(208,138,30,0.45)"
+HEIGHT, ROW_PX = 150, 34
+WIDE_PX, NODE_PX, LETTER_PX, LAST = 860, 14, 5.8, 1.7
+"""Labels are cut to fit a figure of this width. They stand to the right of a node, in the last column to its left: the space before it is wider, for both."""
 
 
 def tool_flow(flow: pl.DataFrame, run_id: str | None = None) -> go.Figure:
     """The calls of many runs in order (`flow_frame`), as wide as runs took that way; what the one run did is highlighted.
 
-    Columns are the first, second, … call of a run; each node says how many runs were there. Tools beyond the most frequent of a column stand together.
+    Columns are the first, second, … call of a run; each node says how many runs were there. Where runs leave the most frequent ways they stand together,
+    as (other), and are followed no further.
     """
     places = _places(flow)
     figure = new_figure("Tools called, in order" + (f": {plain(run_id, 40)} highlighted" if run_id else ""), "", "")
     columns = max((column for column, _ in places), default=0) or 1
-    visited = _visited(flow, places)
-    total = max((runs for _, runs in places.values()), default=1)
+    gap = 1 / (columns - 1 + LAST)
+    letters = int((WIDE_PX * gap - NODE_PX - 8) / LETTER_PX)
     nodes = {
-        "label": [
-            f"{plain(tool, max(LABEL // 2, LABEL * 4 // columns))} ({runs:,})" if mine or runs >= LEAST_SHARE * total else ""
-            for ((_, tool), (_, runs)), mine in zip(places.items(), visited, strict=True)
-        ],
-        "customdata": [f"{plain(tool)}: {runs:,} runs" for (_, tool), (_, runs) in places.items()],
+        "label": [_label(tool, runs, letters) for (_, tool), (_, runs) in places.items()],
+        "customdata": [f"{plain(tool)}: {runs:,} runs{LEFT if tool == OTHER else ''}" for (_, tool), (_, runs) in places.items()],
         "hovertemplate": "%{customdata}<extra></extra>",
-        "x": [0.001 + 0.998 * column / columns for column, _ in places],
+        "x": [0.999 if column == columns else 0.001 + 0.998 * column * gap for column, _ in places],
         "y": [y for y, _ in places.values()],
-        "color": [SEVERITY_COLOURS["warning"] if chosen else GREY for chosen in visited],
+        "color": [SEVERITY_COLOURS["warning"] if chosen else GREY for chosen in _visited(flow, places)],
         "pad": 14,
-        "thickness": 14,
+        "thickness": NODE_PX,
         "line": {"width": 0},
     }
     number = {place: row for row, place in enumerate(places)}
@@ -45,20 +47,30 @@ def tool_flow(flow: pl.DataFrame, run_id: str | None = None) -> go.Figure:
         "color": [CHOSEN if chosen else USUAL for *_, chosen in rows],
         "hovertemplate": "%{source.customdata} → %{target.customdata}<br>%{value} went this way<extra></extra>",
     }
-    figure.add_sankey(node=nodes, link=links, arrangement="fixed", textfont={"color": INK, "shadow": "none"})
-    figure.update_layout(height=HEIGHT + ROW_PX * max((sum(1 for one, _ in places if one == column) for column in range(columns + 1)), default=1))
+    figure.add_sankey(node=nodes, link=links, arrangement="fixed", textfont={"color": INK, "size": 11, "shadow": "none"})
+    figure.update_layout(
+        margin={"l": 10, "r": 10, "b": 20},
+        height=HEIGHT + ROW_PX * max((sum(1 for one, _ in places if one == column) for column in range(columns + 1)), default=1),
+    )
     return figure
 
 
+def _label(tool: str, runs: int, letters: int) -> str:
+    """A node's name and its runs; the name is what is cut."""
+    count = f" ({runs:,})"
+    return plain(tool, max(6, letters - len(count))) + count
+
+
 Places = dict[tuple[int, str], tuple[float, int]]
-"""For each column and tool the middle of its node from the top, from 0 to 1, and how many runs were there; the most frequent of a column first."""
+"""For each column and tool the middle of its node from the top, from 0 to 1, and how many runs were there; tools first, the most frequent at the top."""
 
 
 def _places(flow: pl.DataFrame) -> Places:
     came = flow.select(pl.col("position") + 1, pl.col("after").alias("tool"), "runs")
     began = flow.filter(pl.col("position") == 0).select("position", pl.col("before").alias("tool"), "runs")
     counted = pl.concat([began, came]).group_by("position", "tool").agg(pl.col("runs").sum())
-    ordered = counted.sort(["position", "runs", "tool"], descending=[False, True, False])
+    aside = pl.col("tool").is_in([END, MORE, OTHER])
+    ordered = counted.sort("position", aside, "runs", "tool", descending=[False, False, True, False])
     total = ordered.filter(pl.col("position") == 0)["runs"].sum() or 1
     found: Places = {}
     for (_,), column in ordered.group_by(["position"], maintain_order=True):

@@ -10,7 +10,7 @@ from workbench.model import Json
 from workbench.report.canvas import LETTER_PX, WIDTH, written
 from workbench.report.markup import Markup, element
 
-NODE_PX, PAD_PX, TOP, LABEL_PX = 10, 12, 34, 11
+NODE_PX, PAD_PX, TOP = 10, 13, 34
 BESIDE = 6
 
 
@@ -32,15 +32,20 @@ def ribbons(trace: Json, height: float) -> Iterator[Markup]:
     for node in nodes:
         yield element("rect", x=node.x, y=round(node.y, 2), width=NODE_PX, height=round(max(1, node.height), 2), fill=node.colour)
         before = node.x == last
-        room = _room(nodes, node) / LETTER_PX
-        if node.label and (node.height >= LABEL_PX or before):
-            text = node.label if len(node.label) <= room else node.label[: max(1, int(room) - 1)] + "…"
+        if node.label:
+            text = _cut(node.label, int(_room(nodes) / LETTER_PX))
             x, side = (node.x - BESIDE, "end") if before else (node.x + NODE_PX + BESIDE, "start")
             yield written(text, x, node.y + node.height / 2 + 4, side)
 
 
-def _room(nodes: list[Node], node: Node) -> float:
-    """How wide a label may be: to the next column, or to the one before."""
+def _cut(label: str, letters: int) -> str:
+    """A label that fits, "name (count)": the count goes first, then the end of the name."""
+    name = label if len(label) <= letters else label.rpartition(" (")[0] or label
+    return name if len(name) <= letters else name[: max(1, letters - 1)] + "…"
+
+
+def _room(nodes: list[Node]) -> float:
+    """How wide a label may be: to the next column."""
     columns = sorted({one.x for one in nodes})
     return (columns[1] - columns[0] - NODE_PX - 2 * BESIDE) if len(columns) > 1 else WIDTH / 2
 
