@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.graph import END, START, StateGraph, add_messages
-from langgraph.prebuilt import InjectedState, ToolNode
+from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
 
 from tests import replay_escapes
@@ -175,14 +175,7 @@ def list_payments() -> str:
     return Path(os.environ["LEDGER"]).read_text()
 
 
-@tool
-def owe(to: str, state: Annotated[dict[str, Any], InjectedState]) -> str:
-    """Needs what the graph injects."""
-    really(f"owe {to}")
-    return "owed"
-
-
-TOOLS = [pay, owe, book, slow_then_fast, seats, confirm]
+TOOLS = [pay, book, slow_then_fast, seats, confirm]
 MODEL = Scripted()
 REMOTE = Remote()
 

@@ -112,14 +112,6 @@ def test_retry(failures: str, tries: int, event: str, paid: Recording, ledger: P
     assert (len(lines), len(set(lines)), pages.lines[-1].event) == (tries, 1, event), pages.lines
 
 
-def test_injected(tmp_path: Path, ledger: Path) -> None:
-    """A tool that needs what the graph injects can't go live, and the reason is told."""
-    recording = record(tmp_path, "graph", [["owe", {"to": "Ada"}]])
-    forked = recording.fork(recording.step("owe"), live=("tool:owe",), terms=Terms(approve=standing(["owe"])))
-    assert "the graph injects state, which can't leave its process" in forked.receipt.outcome
-    assert ledger.read_text() == "owe Ada\n"
-
-
 # ---- models
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, get_type_hints
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict, messages_from_dict
 from langchain_core.tools import BaseTool
 from langgraph.types import Command, Send
 
@@ -67,11 +67,34 @@ def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | No
         )
         return paired(answer, tool)
     if isinstance(interaction.result, dict) and interaction.result.keys() == {COMMAND}:
-        return _command(interaction.result[COMMAND], tool_call_id)
+        return command_of(interaction.result[COMMAND], tool_call_id)
     return paired(as_returned(interaction.result, tool), tool)
 
 
-def _command(recorded: Json, tool_call_id: str | None) -> Command[Any]:
+def described(result: Any) -> Json:
+    """What a tool returned as recorders write it: a message's content, a Command's fields, anything else as it is."""
+    if isinstance(result, BaseMessage):
+        return result.content
+    if isinstance(result, Command):
+        goto = result.goto if isinstance(result.goto, list | tuple) else [result.goto]
+        return {COMMAND: {"graph": result.graph, "update": _update(result.update), "resume": result.resume, "goto": [_addressed(one) for one in goto]}}
+    is_output = isinstance(result, list) and result and all(isinstance(one, BaseMessage | Command) for one in result)
+    return [described(one) for one in result] if is_output else result
+
+
+def _update(update: Any) -> Json:
+    if isinstance(update, dict):
+        return {channel: _update(value) for channel, value in update.items()}
+    if isinstance(update, list | tuple):
+        return [_update(one) for one in update]
+    return message_to_dict(update) if isinstance(update, BaseMessage) else update
+
+
+def _addressed(target: Any) -> Json:
+    return {"node": target.node, "arg": target.arg} if isinstance(target, Send) else target
+
+
+def command_of(recorded: Json, tool_call_id: str | None) -> Command[Any]:
     """A Command as a tool returned it; the message in it answers this call."""
     update = recorded["update"]
     if isinstance(update, dict):

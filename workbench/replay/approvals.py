@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ class Question(Value):
     effect: EffectClass
     guessed: bool
     arguments: Json = None
+    injected: Mapping[str, str] = {}
+    """What the graph adds to them, as text by argument; a long one is cut, and says so."""
     key: str = ""
     """The business key of the act, empty for a model."""
     idempotency_key: str = ""
@@ -37,7 +39,8 @@ class Question(Value):
         sure = " (a guess by its name)" if self.guessed and self.kind == "tool" else ""
         what = f"{self.kind} {self.name}" + (f" with {canonical(self.arguments)}" if self.kind == "tool" else "")
         key = " It carries an idempotency key." if self.passes_key else ""
-        return f"{self.run_id} is about to call {what} for real: {self.effect}{sure}.{key}" + "".join(f" {one}." for one in self.already)
+        injected = "".join(f"\n  the graph adds {name} = {text}" for name, text in self.injected.items())
+        return f"{self.run_id} is about to call {what} for real: {self.effect}{sure}.{key}" + "".join(f" {one}." for one in self.already) + injected
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,19 @@ import tenacity
 from pydantic import ValidationError
 
 from workbench.effects import UNKNOWN_OUTCOME, effects_of
-from workbench.model import Budget, EffectClass, Json, LedgerEntry, Run, Tokens, Value
+from workbench.model import Budget, EffectClass, Json, LedgerEntry, Run, Tokens, Value, canonical, digest
+from workbench.reading.serde import UndecodedError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, reply_of
 from workbench.replay.budget import Meter, OverBudgetError, left
 from workbench.replay.channel import ChannelError, Line
 from workbench.replay.ledger import Causes, Ledger, Pages, Scribe
 from workbench.replay.process import SWITCHES, module_paths
+from workbench.replay.protocol import Packed
 
 TRIES = 3
 LONGEST_WAIT_SECONDS = 20.0
+SHOWN_CHARS = 2000
+"""So much of an injected argument is shown to the person who approves."""
 
 
 class Wanted(Value):
@@ -43,6 +47,7 @@ class Wanted(Value):
     call_id: str | None = None
     declared: EffectClass | None = None
     takes_key: bool = False
+    injected: Mapping[str, Packed] = {}
     made_as: str = ""
     settings: Mapping[str, Json] = {}
     messages: Sequence[Json] = ()
@@ -175,7 +180,8 @@ class Broker:
         if (before := self._before(entry)) is not None:
             return before
         reply = self._approved(wanted, entry)
-        entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": reply.says, "at_ns": self.scribe.clock()})
+        says = "; ".join(one for one in (reply.says, _handed(wanted)) if one)
+        entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": says, "at_ns": self.scribe.clock()})
         if not self.ledger.append_entry(entry):
             raise Refused(f"its idempotency key {entry.idempotency_key} has been used by another re-run")
         return self._made(wanted, entry)
@@ -226,7 +232,8 @@ class Broker:
             already += [f"The recorded run did the same at step {effect.step} ({effect.outcome})" for effect in recorded]
         fields = ("run_id", "kind", "name", "effect", "guessed", "arguments", "key", "idempotency_key", "cause")
         known = {name: getattr(entry, name) for name in fields}
-        return Question(**known, passes_key=wanted.takes_key, already=tuple(dict.fromkeys(already)), done_live=bool(live))
+        known |= {"injected": _shown(wanted), "already": tuple(dict.fromkeys(already))}
+        return Question(**known, passes_key=wanted.takes_key, done_live=bool(live))
 
     # ---- making it
 
@@ -249,7 +256,7 @@ class Broker:
             self._end(entry, "unknown" if unknown else "failed", reply["error"])
             return {"error": reply["error"], "says": f"live, approved: {entry.approved_by}"}
         self._end(entry, "done", "", reply["value"] if wanted.kind == "tool" else None)
-        return {"value": reply["value"], "says": f"live, approved: {entry.approved_by}"}
+        return {"value": reply["value"], "says": "; ".join((f"live, approved: {entry.approved_by}", *([note] if (note := reply["value"].get("note")) else [])))}
 
     def _tried(self, question: Json, wanted: Wanted, *, repeatable: bool) -> Json:
         """Call, and call again with growing, jittered waits where that does no harm and may help. The last reply counts."""
@@ -282,6 +289,22 @@ class Broker:
     def _end(self, entry: LedgerEntry, event: Literal["done", "failed", "unknown"], says: str, result: Json = None) -> None:
         ended = {"event": event, "says": says, "result": result, "at_ns": self.scribe.clock()}
         self.ledger.append_entry(entry.model_copy(update=ended))
+
+
+def _shown(wanted: Wanted) -> dict[str, str]:
+    """What the graph injects into a call, as text, by argument. Refused for what is too large or deep for anybody to look at."""
+    try:
+        texts = {name: canonical(one.shown()) for name, one in wanted.injected.items()}
+    except (UndecodedError, ValueError) as error:
+        raise Refused(f"what the graph injects into it can't be shown to a person: {error}") from error
+    return {
+        name: text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} … and {len(text) - SHOWN_CHARS:,} more characters" for name, text in texts.items()
+    }
+
+
+def _handed(wanted: Wanted) -> str:
+    """What the graph injected into a call, for the ledger: by hash, since it may be the whole history."""
+    return ", ".join(f"injected {name} (sha256 {digest(one.shown())[:12]})" for name, one in wanted.injected.items())
 
 
 def tokens_in(message: Json) -> Tokens:

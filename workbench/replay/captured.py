@@ -19,6 +19,11 @@ COMMAND, COMMAND_FIELDS = "$command", frozenset(("graph", "update", "resume", "g
 EMBEDDED, VECTORS, EMBEDDING = "workbench.embedding.texts", "workbench.embedding.vectors", "workbench.embedding.name"
 
 
+def unwrapped(result: Json) -> Json:
+    """A tool's recorded result as it is shown: of a Command its fields."""
+    return result[COMMAND] if isinstance(result, dict) and result.keys() == {COMMAND} else result
+
+
 class Captured:
     """The spans of a run that hold such calls."""
 

@@ -1,7 +1,7 @@
 """The process in which approved live calls are made: `python -m workbench.replay.outside GRAPH`. It is not shut in, and knows the user's keys.
 
 It loads the user's own graph, as production does, and calls the tools and models that were made then, each when it is asked to: the re-run itself
-never gets a network. What it is asked with are plain values; nothing of a re-run is ever loaded here.
+never gets a network. What it is asked with are plain values, and what the graph injects into a tool, decoded strictly (`workbench.replay.injected`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import json
 import os
 import sys
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.effects import IDEMPOTENCY_KEYS
 from workbench.model import Json
 from workbench.replay import channel
+
+if TYPE_CHECKING:
+    from workbench.replay.injected import Crossing
 
 TRANSIENT = ("Timeout", "ConnectionError", "ConnectError", "ReadError", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable", "RemoteProtocol")
 """Parts of the names of errors that may be gone the next time, in the libraries that agents call with."""
@@ -37,16 +40,18 @@ def main(graph: str) -> int:
     except graphs.GraphError as error:
         channel.listen(line, lambda _, why=str(error): {"refused": why})  # type: ignore[misc]  # bound now, since `error` is gone later
         return 0
-    channel.listen(line, lambda said: answer(said[channel.ASK]))
+    from workbench.replay.injected import Crossing  # noqa: PLC0415  # as above
+
+    crossing = Crossing.of(loaded)
+    channel.listen(line, lambda said: answer(said[channel.ASK], crossing))
     del loaded  # its tools and models must have been alive until here
     return 0
 
 
-def answer(question: Json) -> Json:
+def answer(question: Json, crossing: Crossing) -> Json:
     """Make one call. Gives `value` or `error`, with `transient` where another try may do, or `refused` where it can't be made."""
     try:
-        call = _tool if question["kind"] == "tool" else _model
-        return {"value": call(question)}
+        return {"value": _tool(question, crossing) if question["kind"] == "tool" else _model(question)}
     except OutsideError as error:
         return {"refused": str(error)}
     except Exception as error:  # noqa: BLE001  # whatever the tool raises is its answer
@@ -85,17 +90,44 @@ def name_of(one: Any) -> str:
     return model_name(one) if hasattr(one, "_llm_type") else str(one.name)
 
 
-def _tool(question: Json) -> Json:
+def _tool(question: Json, crossing: Crossing) -> Json:
     from langchain_core.tools import BaseTool  # noqa: PLC0415  # as in main
 
     tool = _the_one(BaseTool, "tool", question["name"])
     tool = tool.model_copy(update={"handle_tool_error": False})  # an error is told as one; the copy inside handles it as the agent would
-    given = with_key(tool, question["arguments"], question["idempotency_key"])
-    if tool.response_format == "content_and_artifact":
+    injected, config = _injected(tool, question, crossing)
+    given = {**with_key(tool, question["arguments"], question["idempotency_key"]), **injected}
+    whole = tool.response_format == "content_and_artifact"
+    if whole or (injected and question["call_id"]):
         given = {"name": tool.name, "args": given, "id": question["call_id"] or "live", "type": "tool_call"}
-    result = _run(tool, given, {"metadata": {"idempotency_key": question["idempotency_key"]}})
-    content, artifact = (result.content, result.artifact) if tool.response_format == "content_and_artifact" else (result, None)
-    return json.loads(json.dumps({"content": content, "artifact": artifact}, default=str))
+    config["metadata"] = {**config.get("metadata", {}), "idempotency_key": question["idempotency_key"]}
+    return _returned(_run(tool, given, config), crossing)
+
+
+def _injected(tool: Any, question: Json, crossing: Crossing) -> tuple[dict[str, Any], Any]:
+    """What the graph fills in, and the config. OutsideError where either is nothing that it fills in, or is given as an argument of the model's."""
+    from workbench.replay.injected import CantCrossError, names_of  # noqa: PLC0415  # as in main
+    from workbench.replay.protocol import Packed  # noqa: PLC0415
+
+    try:
+        injected, config = crossing.unpack(tool, {name: Packed.model_validate(one) for name, one in question["injected"].items()})
+    except CantCrossError as error:
+        raise OutsideError(f"{tool.name}: {error}") from error
+    if given := sorted(names_of(tool) & set(question["arguments"])):
+        raise OutsideError(f"{tool.name}: the graph fills in {', '.join(given)}, so no model's call can")
+    return injected, config
+
+
+def _returned(result: Any, crossing: Crossing) -> Json:
+    """What a tool returned: its content as JSON, and the very value, packed, where JSON doesn't hold it; a note where nothing does."""
+    from workbench.replay.answers import described  # noqa: PLC0415  # as in main
+
+    shown, artifact = described(result), getattr(result, "artifact", None)
+    told = json.loads(json.dumps({"content": shown, "artifact": artifact}, default=str))
+    if shown is result and told["content"] == result:
+        return told
+    packed = crossing.returned(result)
+    return told | ({"packed": packed} if packed else {"note": f"what it returned holds a {crossing.strange(result)}: its text was handed on"})
 
 
 def _run(tool: Any, given: Json, config: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,9 @@ def serializer_of(graph: Graph) -> JsonPlusSerializer:
     return JsonPlusSerializer(allowed_msgpack_modules=()).with_msgpack_allowlist(allowed)
 
 
-def undecoded() -> list[str]:
-    """A list that fills, from now on, with the names of types that states hold and that are left undecoded."""
+@contextlib.contextmanager
+def decoding() -> Iterator[list[str]]:
+    """A list that fills, meanwhile, with the names of types that values hold and that are left undecoded."""
     names: list[str] = []
 
     def listen(event: SerdeEvent) -> None:
@@ -47,8 +48,11 @@ def undecoded() -> list[str]:
         if event["kind"].endswith("blocked") and name not in names:
             names.append(name)
 
-    register_serde_event_listener(listen)
-    return names
+    forget = register_serde_event_listener(listen)
+    try:
+        yield names
+    finally:
+        forget()
 
 
 def recorded_channels(graph: Graph, request: Request) -> dict[str, set[str]]:
@@ -100,8 +104,8 @@ def replace_message(graph: Graph, request: Request, edit: MessageEdit) -> bool:
 def _rewrite(graph: Graph, request: Request, put: Callable[[dict[str, Any], dict[str, Any]], bool]) -> bool:
     """Change the values of the checkpoint at the cut, given them and their versions, where `put` says that it did. GraphError where types would be lost."""
     namespace, checkpoint_id = request.cut
-    serializer, lost = serializer_of(graph), undecoded()
-    with contextlib.closing(sqlite3.connect(request.database)) as database, database:
+    serializer = serializer_of(graph)
+    with decoding() as lost, contextlib.closing(sqlite3.connect(request.database)) as database, database:
         where = "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
         row = database.execute(f"SELECT type, checkpoint FROM checkpoints {where}", (request.run_id, namespace, checkpoint_id)).fetchone()  # noqa: S608  # constant text
         checkpoint = serializer.loads_typed(row)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Literal
 
 from workbench.model import Budget, CallRecord, Cassette, EffectClass, Json, Level, Span, Spent, Value
+from workbench.reading.serde import decode
 
 
 class Fault(Value):
@@ -120,6 +122,18 @@ class Request(Value):
     resumed: Resumed | None = None
     limits: tuple[int, int] | None = None
     """The recorded run ended at its recursion limit: what is left of it at the cut, and the whole."""
+
+
+class Packed(Value):
+    """One injected argument as it crosses: a value, the runtime, or the config; `data` is msgpack as base64."""
+
+    kind: Literal["value", "runtime", "config"]
+    data: str
+
+    def shown(self) -> Json:
+        """The value as plain data, whatever it holds. UndecodedError for what is too large or deep to be looked at."""
+        (value,) = decode("msgpack", base64.b64decode(self.data)).value
+        return value
 
 
 class Answer(Value):

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_to_dict
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage, message_to_dict
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import ensure_config
 from langchain_core.tools import BaseTool
 
 from workbench.model import EffectClass, Json
 from workbench.replay.alterations import model_name
-from workbench.replay.answers import exception, paired
+from workbench.replay.answers import command_of, exception
+from workbench.replay.captured import unwrapped
 from workbench.replay.cassette import Divergence
 from workbench.replay.channel import ChannelError, Line
+from workbench.replay.injected import CantCrossError, Crossing
 from workbench.replay.journal import Seen
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class Reach:
     line: Line | None = None
     names: frozenset[str] = frozenset()
     settings: Mapping[str, Json] = field(default_factory=dict)
+    crossing: Crossing | None = None
+    """How what the graph injects gets out, and what a tool returns gets in."""
 
     def takes(self, kind: str, name: str) -> bool:
         """Whether calls of this name go out."""
@@ -51,20 +56,39 @@ class Reach:
             raise now.halt(seen, Divergence(f"{seen.call} did not go live: {reply['refused']}"))
         return reply
 
-    def tool(self, now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
-        """Call a tool outside, and return what its body would have."""
+    def tool(self, now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None, given: Any) -> Any:
+        """Call a tool outside with what it was `given`, injected arguments included, and return what its body would have."""
         now.free()
-        if injected := sorted(tool._injected_args_keys):  # noqa: SLF001  # LangChain's own account of what the graph puts in
-            raise now.halt(seen, Divergence(f"{seen.call} can't go live: the graph injects {', '.join(injected)}, which can't leave its process"))
-        reply = self.ask(now, seen, {"arguments": seen.call.arguments, "call_id": tool_call_id, "declared": seen.declared, "takes_key": _takes_key(tool)})
+        about = {"arguments": seen.call.arguments, "call_id": tool_call_id, "declared": seen.declared, "takes_key": _takes_key(tool)}
+        reply = self.ask(now, seen, about | {"injected": self._injected(now, tool, seen, given)})
         answer: Literal["served", "live"] = "served" if reply.get("again") else "live"
         if "error" in reply:
             raised = exception(reply["error"])
             now.journal.note(seen, answer, says=reply.get("says", ""), error=raised)
             raise raised
-        content = reply["value"]["content"]
-        now.journal.note(seen, answer, says=reply.get("says", ""), output=content)
-        return (content, reply["value"].get("artifact")) if tool.response_format == "content_and_artifact" else paired(content, tool)
+        value = reply["value"]
+        now.journal.note(seen, answer, says=reply.get("says", ""), output=unwrapped(value["content"]))
+        return self._came(tool, value, tool_call_id)
+
+    def _injected(self, now: Playback, tool: BaseTool, seen: Seen, given: Any) -> dict[str, Json]:
+        """What the graph injects into a call, as it crosses. Raises Divergence for what can't."""
+        if self.crossing is None:
+            return {}
+        try:
+            return {name: one.model_dump(mode="json") for name, one in self.crossing.pack(tool, given, ensure_config()).items()}
+        except CantCrossError as error:
+            raise now.halt(seen, Divergence(f"{seen.call} can't go live: {error}")) from None
+
+    def _came(self, tool: BaseTool, value: dict[str, Json], tool_call_id: str | None) -> Any:
+        """What the body of a tool would have returned, from what came back: exactly that where it crossed, else its content as JSON."""
+        content, artifact = value["content"], value.get("artifact")
+        packed = value.get("packed")
+        result = self.crossing.received(packed) if packed and self.crossing else None
+        if result is None and unwrapped(content) is not content:
+            result = command_of(unwrapped(content), tool_call_id)
+        if tool.response_format != "content_and_artifact":
+            return content if result is None else result
+        return (result.content, result.artifact) if isinstance(result, ToolMessage) else (content if result is None else result, artifact)
 
     def model(self, now: Playback, model: BaseChatModel, original: BaseChatModel, seen: Seen) -> BaseChatModel:
         """A model that thinks outside where this one is to, else this one."""

@@ -28,9 +28,10 @@ from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
+from workbench.replay.injected import Crossing
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
-from workbench.replay.overlay import overlay, recorded_channels, replace_message, serializer_of, undecoded
+from workbench.replay.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
 from workbench.replay.playback import FenceError, Playback, plain
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
@@ -92,7 +93,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
         altered=Alterations(alteration),
-        reach=Reach(line, frozenset(request.outside), alteration.settings),
+        reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
     )
     playback.altered.applied = gone.applied
@@ -100,11 +101,11 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     fence.put_up(playback)
     if graph.store is not None:
         playback.notes.append(STORE)
-    lost = undecoded()
-    if request.recorded:
-        playback.nodes = _nodes(request, playback, graph, lost, wire)
-        nodes.put_up(playback.nodes)
-    ended, says, state = _through(playback, request, graph)
+    with decoding() as lost:
+        if request.recorded:
+            playback.nodes = _nodes(request, playback, graph, lost, wire)
+            nodes.put_up(playback.nodes)
+        ended, says, state = _through(playback, request, graph)
     if lost:
         playback.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
     answer = _answer(playback, ended, says)

@@ -18,7 +18,7 @@ from langgraph.types import Command, interrupt
 from workbench.model import Interaction, Json
 from workbench.replay import answers, nodes
 from workbench.replay.alterations import raised
-from workbench.replay.captured import COMMAND
+from workbench.replay.captured import unwrapped
 from workbench.replay.cassette import Call, Divergence, Served
 from workbench.replay.identities import aligned
 from workbench.replay.journal import Seen
@@ -30,9 +30,9 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     """A copy of a tool for one call, whose body is the tape."""
     _ = tool._injected_args_keys  # noqa: SLF001  # worked out from the real body, and kept in the copy
     twin = copy.copy(tool)
-    tool_call_id = bound.get("tool_call_id")
+    given, tool_call_id = bound.get("tool_input"), bound.get("tool_call_id")
     seen = seen_here(
-        Call("tool", tool.name, "", _arguments(tool, bound.get("tool_input"))),
+        Call("tool", tool.name, "", _arguments(tool, given)),
         bound.get("config"),
         bound.get("metadata"),
         call_id=tool_call_id,
@@ -42,7 +42,7 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     def run(*args: Any, **kwargs: Any) -> Any:
         pause(playing().altered.pause(seen.call))
         if (opened := _opened(seen)) is None:
-            return _answered_tool(tool, seen, tool_call_id)
+            return _answered_tool(tool, seen, tool_call_id, given)
         with _body(seen, opened) as body:
             body.came = tool._run(*args, **_configured(tool._run, kwargs))  # noqa: SLF001  # this is the body
         return body.came
@@ -50,7 +50,7 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
     async def arun(*args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(playing().altered.pause(seen.call))
         if (opened := _opened(seen)) is None:
-            return _answered_tool(tool, seen, tool_call_id)
+            return _answered_tool(tool, seen, tool_call_id, given)
         with _body(seen, opened) as body:
             body.came = await tool._arun(*args, **_configured(tool._arun, kwargs))  # noqa: SLF001  # this is the body
         return body.came
@@ -125,15 +125,15 @@ def _arguments(tool: BaseTool, given: Any) -> Json:
     return {next(iter(tool.args), "input"): given}
 
 
-def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
-    """What a call comes to: the fault that was asked for, else what was recorded."""
+def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: Any) -> Any:
+    """What a call comes to: the fault that was asked for, else what was recorded, or what it comes to live."""
     now = playing()
     fault = now.altered.fault(seen.call)
     if fault is None:
         if not now.reach.takes("tool", tool.name):
             return _served_tool(tool, seen, tool_call_id)
         now.check(seen)
-        return now.reach.tool(now, tool, seen, tool_call_id)
+        return now.reach.tool(now, tool, seen, tool_call_id, given)
     now.check(seen)
     now.free()
     error = raised(fault)
@@ -180,6 +180,5 @@ def _ask_again(now: Playback, seen: Seen, served: Served) -> None:
 
 def _output(result: Any, interaction: Interaction) -> Json:
     """What the span shows as the result: the recorded one, or what took its place."""
-    shown = interaction.result if interaction.result is not None else result
-    shown = shown[COMMAND] if isinstance(shown, dict) and shown.keys() == {COMMAND} else shown
+    shown = unwrapped(interaction.result if interaction.result is not None else result)
     return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))

@@ -60,7 +60,8 @@ class Questions {
       make("h4", "", make("span", "ws-live-sign", "⚠ goes live"), bdi(`${one.kind} ${one.name}`), make("span", "ws-waits", "waits for you since ", took, " ", left)),
       one.already.map((says) => make("p", "ws-already", `▲ ${says}`)),
       pairs(this.facts(one)),
-      one.arguments !== null && this.arguments(one.arguments),
+      one.arguments !== null && this.arguments("Arguments, as they will be sent", one.arguments),
+      one.injected.map(([name, excerpt]) => this.arguments(`${name}: injected by the graph, the model did not give it`, excerpt)),
       make("div", "ws-answer", words, buttons, state));
     element.addEventListener("keydown", (event) => this.noEnter(event));
     return { element, took, left, since: performance.now() - one.waited * 1000, seconds: one.seconds, buttons, state };
@@ -77,9 +78,9 @@ class Questions {
     ];
   }
 
-  arguments(excerpt) {
+  arguments(title, excerpt) {
     const [text, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
-    return [make("h5", "", "Arguments, as they will be sent"), make("pre", "ws-text", coloured(text), cut > 0 && make("b", "ws-wrong", ` … ${number(cut)} more characters that are not shown here`))];
+    return [make("h5", "", title), make("pre", "ws-text", coloured(text), cut > 0 && make("b", "ws-wrong", ` … ${number(cut)} more characters that are not shown here`))];
   }
 
   // Enter answers nothing, wherever the focus is: a button is pressed by Space or by pointer.

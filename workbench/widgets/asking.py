@@ -149,9 +149,10 @@ def ask_here(seconds: float = WAIT_SECONDS, by: str | None = None) -> AskHere:
 
 def _shown(question: Question) -> dict[str, Json]:
     arguments = None if question.kind != "tool" else excerpt(as_text(question.arguments), ARGUMENT_CHARS)
-    told = question.model_dump(mode="json", exclude={"arguments", "already"})
+    told = question.model_dump(mode="json", exclude={"arguments", "injected", "already"})
+    injected = [[sendable(name), excerpt(as_text(text), ARGUMENT_CHARS)] for name, text in question.injected.items()]
     shown = {name: sendable(value) if isinstance(value, str) else value for name, value in told.items()}
-    return {**shown, "arguments": arguments, "already": [sendable(one) for one in question.already]}
+    return {**shown, "arguments": arguments, "injected": injected, "already": [sendable(one) for one in question.already]}
 
 
 def _said_words(one: dict[str, Json]) -> str:

@@ -1,0 +1,149 @@
+"""Live tools that take what the graph injects: it crosses to the process outside the sandbox as what it is, or the reason why it can't is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ormsgpack
+import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+import workbench as wb
+from tests import replay_injected
+from workbench.model import Tokens
+from workbench.replay.approvals import Question
+from workbench.replay.injected import CantCrossError, Crossing
+from workbench.replay.outside import answer
+from workbench.replay.protocol import Packed
+
+CALLS = {
+    "crossing": [
+        ["visa", {"country": "Japan"}],
+        ["tell", {"name": "Ada"}],
+        ["quiet", {"name": "Ada"}],
+        ["move", {"city": "Nara"}],
+        ["chart", {"city": "Uji"}],
+        ["table", {"city": "Otsu"}],
+    ],
+    "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "greet", "lend", "sure")],
+}
+
+
+async def drive(name: str, folder: Path) -> None:
+    config: Any = {"configurable": {"thread_id": "thread", "user": "ada"}}
+    async with AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
+        with wb.record(getattr(replay_injected, name).copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
+            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))]}, config, context=replay_injected.Context() if name == "staying" else None)
+
+
+@pytest.fixture(scope="module", params=["crossing", "staying"])
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[wb.RecordedRun]:
+    """The recorded run of an agent: each test names the one it is for."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEDGER", str(folder / "ledger.txt"))
+        asyncio.run(drive(request.param, folder))
+    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
+        bench.ingest(folder / "checkpoints.sqlite")
+        yield bench.run("thread")
+
+
+def at(run: wb.RecordedRun, name: str) -> int:
+    return next(step.index for step in run.steps if step.name == name and step.kind == "tool")
+
+
+@pytest.mark.parametrize("recorded", ["crossing"], indirect=True)
+def test_crossing(recorded: wb.RecordedRun, ledger: Path) -> None:
+    """State, call id, runtime and config reach the process outside as what they are, and Commands and artifacts come back as what they are."""
+    asked: dict[str, Question] = {}
+
+    def approve(question: Question) -> bool:
+        asked[question.name] = question
+        return True
+
+    served = recorded.fork(at(recorded, "visa"), graph=f"{replay_injected.__name__}:crossing")
+    assert ledger.read_text() == ""
+    live = [f"tool:{name}" for name, _ in CALLS["crossing"]]
+    forked = recorded.fork(at(recorded, "visa"), live=live, graph=f"{replay_injected.__name__}:crossing", approve=approve, stale=["model"])
+    assert sorted(ledger.read_text().splitlines()) == [
+        "chart Uji Kyoto",
+        "move Nara from Kyoto",
+        "quiet Ada ada wb-",
+        "table Otsu",
+        "tell Ada ada 2 Kyoto call-1",
+        "visa Japan Trip Kyoto call-0",
+    ]
+    assert [row for row in wb.compare(recorded, forked).comparison.rows if row.relation != "same"] == []
+    assert (asked["visa"].arguments, asked["visa"].injected) == ({"country": "Japan"}, {"trip": '{"city":"Kyoto"}', "call": '"call-0"'})
+    assert [(name, list(one.injected)) for name, one in sorted(asked.items()) if name != "visa"] == [
+        ("chart", ["trip"]),
+        ("move", ["state", "call"]),
+        ("quiet", ["config"]),
+        ("table", []),
+        ("tell", ["runtime"]),
+    ]
+    assert "the graph adds trip = " in str(asked["visa"])
+    ledgers = [recorded.bench.ledger(run_id=one.run_id) for one in (served, forked)]
+    keys = [dict(zip(lines["name"], lines["idempotency_key"], strict=True)) for lines in ledgers]
+    assert keys[0] == keys[1] == {name: one.idempotency_key for name, one in asked.items()}
+    assert "a Frame, which LangGraph can't write down: its text was handed on" in next(one.says for one in forked.receipt.records if one.name == "table")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("keep", "its argument 'store' is the graph's store, which is held in the re-run's process"),
+        ("recall", "its code uses runtime.store, and the graph's store can't leave the re-run's process"),
+        ("greet", "its code uses runtime.context, which the run was started with and no checkpoint holds"),
+        ("lend", "its argument 'state' holds a lock at ['lock'], which LangGraph can't write down"),
+        ("sure", "it asks a person in its body (interrupt)"),
+    ],
+)
+@pytest.mark.parametrize("recorded", ["staying"], indirect=True)
+def test_staying(name: str, says: str, recorded: wb.RecordedRun, ledger: Path) -> None:
+    """A tool that needs what can't cross does not go live: the reason and what to do are told before anybody is asked."""
+    forked = recorded.fork(
+        0, live=[f"tool:{name}"], execute=["first"], graph=f"{replay_injected.__name__}:staying", approve=lambda question: pytest.fail(str(question))
+    )
+    assert says in forked.receipt.outcome
+    assert "put a result in its place" in forked.receipt.outcome
+    assert ledger.read_text() == ""
+
+
+# ---- what the sandbox may ask for
+
+
+def packed(value: Any) -> Packed:
+    return Packed(kind="value", data=base64.b64encode(JsonPlusSerializer().dumps_typed([value])[1]).decode())
+
+
+@pytest.mark.parametrize(
+    ("injected", "says"),
+    [
+        ({"country": packed("Peru")}, "country is nothing that the graph fills in for it"),
+        (
+            {"trip": Packed(kind="value", data=base64.b64encode(ormsgpack.packb([ormsgpack.Ext(0, ormsgpack.packb(("os", "system", "exit 1")))])).decode())},
+            "os.system",
+        ),
+        ({"trip": packed(Tokens())}, "it is given workbench.model.Tokens, which the graph's schema does not name"),
+    ],
+)
+def test_hostile_injection(injected: dict[str, Packed], says: str) -> None:
+    """A re-run can't replace an argument that a person approved, nor have a type made that the graph's schema does not name."""
+    with pytest.raises(CantCrossError, match=re.escape(says)):
+        Crossing.of(replay_injected.crossing).unpack(replay_injected.visa, injected)
+
+
+def test_injected_as_an_argument() -> None:
+    """What the graph fills in can't be handed over as if the model had given it."""
+    question = {"kind": "tool", "name": "visa", "arguments": {"country": "Japan", "trip": {"city": "Oslo"}}, "injected": {}}
+    question |= {"idempotency_key": "k", "call_id": "call-0"}
+    assert answer(question, Crossing.of(replay_injected.crossing)) == {"refused": "visa: the graph fills in trip, so no model's call can"}
