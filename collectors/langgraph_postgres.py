@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.database import Database
-from workbench.model import Json, Record, Skip
+from workbench.model import Json, Record
 from workbench.plugins import Example
-from workbench.reading.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
+from workbench.reading.threads import MissingTablesError, checkpoints, fetch_state, opened
 from workbench.source import Source
 
 SCHEMES = ("postgresql",)
@@ -31,13 +31,7 @@ def accepts(source: Source | Database) -> bool:
 
 def collect(source: Database) -> Iterator[Record]:
     """The checkpoints of all threads, oldest first within each, and what could not be read. SourceError when nothing can."""
-    with opened(source) as tables:
-        skipped = Skipped(str(source))
-        try:
-            yield from read_threads(tables, skipped)
-        except BrokenOffError as error:
-            yield Skip(place=str(source), reason=f"{error}; what was read before stands")
-        yield from skipped.skips()
+    yield from checkpoints(source)
 
 
 def state(location: Database, thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Json]:

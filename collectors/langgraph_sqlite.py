@@ -14,10 +14,10 @@ from pathlib import Path
 
 import ormsgpack
 
-from workbench.model import Json, Record, Skip
+from workbench.model import Json, Record
 from workbench.plugins import Example
 from workbench.reading.bundles import is_bundle
-from workbench.reading.threads import BrokenOffError, MissingTablesError, Skipped, fetch_state, opened, read_threads
+from workbench.reading.threads import MissingTablesError, checkpoints, fetch_state, opened
 from workbench.source import Source, SourceError
 
 MAGIC = b"SQLite format 3\x00"
@@ -39,13 +39,7 @@ def accepts(source: Source) -> bool:
 def collect(source: Source) -> Iterator[Record]:
     """The checkpoints of all threads, oldest first within each, and what could not be read. SourceError when nothing can."""
     _check(source)
-    with opened(source.path) as tables:
-        skipped = Skipped(str(source.path))
-        try:
-            yield from read_threads(tables, skipped)
-        except BrokenOffError as error:
-            yield Skip(place=str(source.path), reason=f"{error}; what was read before stands")
-        yield from skipped.skips()
+    yield from checkpoints(source.path)
 
 
 def state(location: Path, thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Json]:

@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.model import CallCounts, Change, Json, Receipt, Record, Review, Run, Skip, Span
+from workbench.model import CallCounts, Change, Json, Receipt, Record, Review, Run, Span
 from workbench.plugins import Example
 from workbench.reading import bundles
-from workbench.reading.threads import BrokenOffError, Skipped, fetch_state, opened, read_threads
+from workbench.reading.threads import checkpoints, fetch_state
 from workbench.source import Source
 
 
@@ -25,13 +25,7 @@ def accepts(source: Source) -> bool:
 def collect(source: Source) -> Iterator[Record]:
     """The shared records, then the checkpoints of their threads."""
     yield from bundles.records(source)
-    skipped = Skipped(str(source.path))
-    with opened(source.path) as tables:
-        try:
-            yield from read_threads(tables, skipped)
-        except BrokenOffError as error:
-            yield Skip(place=str(source.path), reason=f"{error}; what was read before stands")
-    yield from skipped.skips()
+    yield from checkpoints(source.path)
 
 
 def state(location: Path, thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Json]:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from tests.postgres import Server, running
 from workbench.database import Location, location
 
-settings.register_profile("workbench", suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no fault of the code
+# A loaded machine is no fault of the code, and a folder of its own that examples share does them no harm.
+settings.register_profile("workbench", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("workbench")
 
 

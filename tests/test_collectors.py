@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -101,7 +101,7 @@ def test_a_cut_off_example_is_an_error_or_fewer_records(collector: Collector, ex
 
 
 @pytest.mark.parametrize(("collector", "example"), EXAMPLES)
-@settings(derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(derandomize=True, max_examples=60)
 @given(data=st.data())
 def test_a_damaged_example_raises_nothing_but_a_source_error(collector: Collector, example: Example, tmp_path: Path, data: st.DataObject):
     """Whichever bytes of a file are flipped, every collector that looks at it raises SourceError or goes on, and changes nothing."""

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 import zstandard
 from google.protobuf.json_format import ParseDict
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
@@ -523,7 +523,7 @@ def test_a_bulk_export_of_langsmith_is_read_from_parquet(tmp_path: Path):
     assert langsmith.accepts(Source(tmp_path / "runs.parquet"))
 
 
-@settings(derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(derandomize=True, max_examples=60)
 @given(data=st.data())
 def test_a_damaged_parquet_file_is_an_error_or_fewer_spans(tmp_path: Path, data: st.DataObject):
     """Cut off or with bytes flipped, a Parquet file raises SourceError or yields what it still holds."""

@@ -9,14 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.database import Location, require_driver
-from workbench.model import Json
+from workbench.model import Checkpoint, Json, Skip
 from workbench.reading import serde
 from workbench.reading.threads.records import Skipped, read_threads
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, Tables
 from workbench.source import SourceError
 
-__all__ = ["BrokenOffError", "CheckpointRow", "MissingTablesError", "Place", "Skipped", "Tables", "fetch_state", "opened", "read_threads"]
+__all__ = ["BrokenOffError", "CheckpointRow", "MissingTablesError", "Place", "Skipped", "Tables", "checkpoints", "fetch_state", "opened", "read_threads"]
+
+
+def checkpoints(location: Location) -> Iterator[Checkpoint | Skip]:
+    """The checkpoints of all threads, oldest first within each, and what could not be read. SourceError when nothing can."""
+    skipped = Skipped(str(location))
+    with opened(location) as tables:
+        try:
+            yield from read_threads(tables, skipped)
+        except BrokenOffError as error:
+            yield Skip(place=str(location), reason=f"{error}; what was read before stands")
+    yield from skipped.skips()
 
 
 def fetch_state(location: Location, thread_id: str, place: Place) -> dict[str, Json]:
