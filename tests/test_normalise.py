@@ -642,3 +642,11 @@ def test_a_trace_without_its_root_says_so() -> None:
     (cut,) = normalise([span(1, "TOOL", "look", parent=0)], [])
     assert whole.notes == ()
     assert cut.notes == ("1 trace without a root span: the file may be cut off, or the process died before it ended",)
+
+
+def test_spans_that_are_plumbing_alone_make_no_run():
+    """A health check, or an agent that is only set up, is no run of an agent."""
+    probe: dict[str, Any] = {"name": "GET /health", "status": "error", "attributes": {"http.request.method": "GET", "http.response.status_code": 404}}
+    set_up: dict[str, Any] = {"name": "create_agent desk", "attributes": {"gen_ai.operation.name": "create_agent", "gen_ai.agent.name": "desk"}}
+    drawn = [Span(trace_id=TRACE, span_id="1" * 16, **fields) for fields in (probe, set_up)]
+    assert [normalise([one], ()) for one in drawn] == [[], []]

@@ -32,13 +32,15 @@ SUFFIX_DIGITS = 8
 def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Sequence[Log] = (), read: Callable[[Span], Reading] = semconv.read) -> list[Run]:
     """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
-    Several when one thread id covers checkpoint lineages that have nothing to do with each other; the first keeps the plain run id. Sources
-    are left for the caller to fill. `read` is for callers that have read some spans before.
+    None where the spans are plumbing alone, such as a health check's: nothing of an agent ran. Several when one thread id covers checkpoint lineages
+    that have nothing to do with each other; the first keeps the plain run id. Sources are left for the caller to fill. `read` is for callers that have read some spans before.
     """
     if not spans and not checkpoints:
         return []
     spans = with_logs(spans, logs)
     readings = {(span.trace_id, span.span_id): read(span) for span in spans}
+    if not checkpoints and all(reading.kind == "plumbing" for reading in readings.values()):
+        return []
     lineages = split(spans, checkpoints, readings)
     return [_run(lineage, number, readings) for number, lineage in enumerate(lineages)]
 

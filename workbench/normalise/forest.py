@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from workbench.model import Reading, Span
+from workbench.model import Json, Reading, Span, Tokens
 from workbench.normalise.lineage import Readings, task_of
 from workbench.reading.unfamiliar import BY_EVIDENCE, BY_WORDS
 
 CALLS = frozenset(("model", "tool", "retrieval", "human"))
 Key = tuple[str, str]
 TOP: Key = ("", "")
+NO_TOKENS = Tokens()
 MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
@@ -100,14 +101,19 @@ class Forest:
 
     @cached_property
     def _twins(self) -> dict[Key, Key]:
-        """The model spans that another instrumentor's span beside them describes too: they have the same answer's id at the same time."""
-        first: dict[tuple[str, str], Node] = {}
+        """The model spans that another instrumentor's span beside them describes too: at the same time, and alike in what they tell of the answer."""
+        alike: dict[tuple[Json, ...], list[Node]] = defaultdict(list)
         found: dict[Key, Key] = {}
+        taken: set[tuple[Key, str | None]] = set()
         for node in self._own:
-            if node.reading.kind == "model" and node.reading.response_id:
-                other = first.setdefault((node.span.trace_id, node.reading.response_id), node)
-                if other.span.scope != node.span.scope and _overlap(other.span, node.span):
+            marks = [(node.span.trace_id, *mark) for mark in _marks(node)] if node.reading.kind == "model" else []
+            for other in (other for mark in marks for other in alike[mark]):
+                if (other.key, node.span.scope) not in taken and _describe_one(other, node):
                     found[node.key] = other.key
+                    taken.add((other.key, node.span.scope))
+                    break
+            for mark in marks if node.key not in found else ():
+                alike[mark] = [*(other for other in alike[mark] if _overlap(other.span, node.span)), node]
         return found
 
     @cached_property
@@ -118,7 +124,7 @@ class Forest:
 
     def _repeats(self, node: Node) -> bool:
         if node.reading.kind == "model":
-            return next(self.described_again(node), None) is not None or self._sums_up(node)
+            return next(self.described_again(node), None) is not None or self._sums_up(node) or self._prepares(node)
         if node.reading.kind == "tool":
             above = next((above for above in self.above(node) if above.reading.kind in WALLS or above.reading.kind == "model"), None)
             return above is not None and above.reading.kind == "tool" and _same_tool(above, node)
@@ -130,6 +136,23 @@ class Forest:
         if not told_by.startswith((BY_WORDS, BY_EVIDENCE)):
             return False
         return any(below.reading.kind == "model" for below in self.below(node)) or (told_by.startswith(BY_EVIDENCE) and self._models_known)
+
+    def _prepares(self, node: Node) -> bool:
+        """Whether a span only gets a call ready: it tells nothing of an answer, under another name than those beside it that do."""
+        names = self._answering.get(node.span.scope)
+        if not names or node.span.name in names or _answered(node) or node.failed:
+            return False
+        parent = self.parent(node)
+        return parent is not None and any(beside.reading.kind == "model" and beside.span.name in names for beside in self.children[parent.key])
+
+    @cached_property
+    def _answering(self) -> dict[str | None, frozenset[str]]:
+        """The names of the model spans that tell of an answer, by the instrumentor that made them."""
+        found: dict[str | None, set[str]] = defaultdict(set)
+        for node in self.nodes.values():
+            if node.reading.kind == "model" and _answered(node):
+                found[node.span.scope].add(node.span.name)
+        return {scope: frozenset(names) for scope, names in found.items()}
 
     @cached_property
     def _models_known(self) -> bool:
@@ -179,11 +202,15 @@ class Forest:
                 yield current
             waiting.extend(self.children[current.key])
 
+    def same_tools(self, node: Node) -> list[Node]:
+        """The tool spans below a tool's that describe the same call, oldest first."""
+        inner = [below for below in self.below(node) if below.reading.kind == "tool" and self._repeats(below) and _same_tool(node, below)]
+        return sorted(inner, key=lambda below: below.span.start_ns or 0)
+
     def descriptions(self, node: Node) -> list[Reading]:
         """All readings of one call, the call's own first: what its own span doesn't say, a wrapper may."""
         if node.reading.kind == "tool":
-            inner = [below for below in self.below(node) if below.reading.kind == "tool" and self._repeats(below) and _same_tool(node, below)]
-            return [node.reading, *(child.reading for child in inner)]
+            return [node.reading, *(child.reading for child in self.same_tools(node))]
         found = [node.reading, *(self.nodes[twin].reading for twin, own in self._twins.items() if own == node.key)]
         for above in self.above(node):
             if above.reading.kind in WALLS:
@@ -242,6 +269,32 @@ def _overlap(one: Span, other: Span) -> bool:
     if None in (one.start_ns, one.end_ns, other.start_ns, other.end_ns):
         return False
     return (one.start_ns or 0) < (other.end_ns or 0) and (other.start_ns or 0) < (one.end_ns or 0)
+
+
+def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
+    """What a model span tells of its answer that another span of the same call would tell too."""
+    reading = node.reading
+    if reading.response_id:
+        yield "id", reading.response_id
+    if reading.tokens.input and reading.tokens.output:
+        yield "tokens", reading.tokens.input, reading.tokens.output
+    if reading.output is not None and (calls := tuple(call.call_id for call in reading.output.tool_calls if call.call_id)):
+        yield "calls", *calls
+    if reading.output is not None and not reading.output.tool_calls and reading.output.content.strip():
+        yield "text", reading.output.content.strip()
+    if node.failed:
+        yield ("failed",)
+
+
+def _describe_one(outer: Node, inner: Node) -> bool:
+    """Whether two model spans that are alike are one call's: two instrumentors' at the same time, whose answers' ids, where both have one, are the same."""
+    ids = {outer.reading.response_id, inner.reading.response_id} - {None}
+    return outer.span.scope != inner.span.scope and len(ids) < 2 and outer.failed == inner.failed and _overlap(outer.span, inner.span)  # noqa: PLR2004
+
+
+def _answered(node: Node) -> bool:
+    """Whether a model span tells anything of an answer."""
+    return node.reading.tokens != NO_TOKENS or node.reading.output is not None or node.reading.response_id is not None
 
 
 def _same_tool(outer: Node, inner: Node) -> bool:

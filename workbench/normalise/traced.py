@@ -49,14 +49,15 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
     """The step a call's span makes."""
     name = (reading.tool_name if reading.kind in ("tool", "human") else reading.model) or node.span.name
     is_model = reading.kind == "model"
+    status, error = _outcome(node, reading, forest)
     return Step(
         index=0,
         kind=STEP_KINDS[reading.kind],
         name="approval" if reading.kind == "human" else name,
         node=place.node or reading.node,
         depth=_depth(node, place, forest),
-        status=status_of(node),
-        error=reading.error,
+        status=status,
+        error=error,
         model=reading.model if is_model else None,
         messages=reading.messages if is_model else (),
         output=reading.output if is_model else None,
@@ -66,9 +67,17 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         tokens=reading.tokens,
         cost_usd=reading.cost_usd,
         idempotency_key=reading.idempotency_key,
-        notes=tuple(_notes(node, reading, forest)),
+        notes=tuple(_notes(node, reading, forest, status)),
         **where(node, place),
     )
+
+
+def _outcome(node: Node, reading: Reading, forest: Forest) -> tuple[Status, str | None]:
+    """How a call ended, with its error: a framework that hands a tool's exception to the model says ok of it, and only its inner span says what failed."""
+    status = status_of(node)
+    inner = forest.same_tools(node)[-1:] if node.reading.kind == "tool" and status == "ok" else []
+    failed = next((one for one in inner if one.failed), None)
+    return (status, reading.error) if failed is None else ("error", failed.reading.error)
 
 
 def _call(reading: Reading, name: str) -> ToolCall | None:
@@ -86,8 +95,8 @@ def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> 
     return any(slug(name) in forest.agents for name in (tool.removeprefix(TRANSFER), *given))
 
 
-def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
-    if reading.handoff or (reading.tool_name and status_of(node) == "ok" and hands_over(reading.tool_name, reading.arguments, forest)):
+def _notes(node: Node, reading: Reading, forest: Forest, status: Status) -> Iterator[str]:
+    if reading.handoff or (reading.tool_name and status == "ok" and hands_over(reading.tool_name, reading.arguments, forest)):
         yield HANDOFF
     if node.key in forest.delegates:
         yield RAN_AGENT

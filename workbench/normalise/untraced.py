@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from workbench.model import HANDOFF, Message, Step, ToolCall
 from workbench.normalise.forest import Forest
 from workbench.normalise.traced import hands_over
+from workbench.reading.decoders import opened
 
 TOLD = "told by the messages: no span of the call was recorded"
 """Note of such a call. Its time is that between the model's question and the next model call, which saw the answer."""
+
+Asked = tuple[ToolCall, Step]
+"""A call, and the model step that asked for it."""
 
 
 def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] = frozenset()) -> list[Step]:
@@ -19,23 +24,68 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
     """
     if any(step.kind == "tool" for step in steps):
         return list(steps)
-    asked: dict[str, tuple[ToolCall, Step]] = {}
+    asked: dict[str, Asked] = {}
+    latest: list[Asked] = []
+    before: Step | None = None
     found: list[Step] = []
     for step in steps:
         if step.kind == "model":
             found.extend(_answered(step, asked, forest))
-            asked |= {call.call_id: (call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id and call.call_id not in denied}
+            waiting = [(call, origin) for call, origin in latest if call.call_id is None or call.call_id in asked]
+            found.extend(_answered_in_order(step, waiting, before, forest))
+            latest = [(call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id not in denied]
+            asked |= {call.call_id: (call, step) for call, _ in latest if call.call_id}
+            before = step
         found.append(step)
     return found
 
 
-def _answered(step: Step, asked: dict[str, tuple[ToolCall, Step]], forest: Forest) -> Iterator[Step]:
+def _answered(step: Step, asked: dict[str, Asked], forest: Forest) -> Iterator[Step]:
     """The calls whose answers are new to this model call. Each leaves `asked`."""
     for message in step.messages:
         if message.role == "tool" and message.tool_call_id in asked:
             call, before = asked.pop(message.tool_call_id)
-            notes = (TOLD, HANDOFF) if not message.error and hands_over(call.name, call.arguments, forest) else (TOLD,)
-            yield _told(call, message, before, step).model_copy(update={"notes": notes})
+            yield _noted(call, message, before, step, forest)
+
+
+def _answered_in_order(step: Step, latest: Sequence[Asked], before: Step | None, forest: Forest) -> Iterator[Step]:
+    """The calls whose answers carry no ids, as Gemini's and Ollama's don't: by name where the answer has one, else in order.
+
+    Where the model call before recorded no calls, they are those of the last assistant's message. The first model call's are history.
+    """
+    if before is None:
+        return
+    answers = [message for message in _since_the_model_spoke(_new(step, before)) if message.role == "tool" and message.tool_call_id is None]
+    spoken = next((message for message in reversed(step.messages) if message.role == "assistant"), None)
+    waiting = list(latest) or [(call, before) for call in (spoken.tool_calls if spoken else ()) if call.call_id is None]
+    for answer in answers:
+        number = next((number for number, (call, _) in enumerate(waiting) if answer.name in (None, call.name)), None)
+        if number is not None:
+            call, origin = waiting.pop(number)
+            yield _noted(call, answer.model_copy(update={"content": _unwrapped(answer.content)}), origin, step, forest)
+
+
+def _unwrapped(content: str) -> str:
+    """A result out of Gemini's wrapper: its SDK hands over `{"result": …}` where a function returned no object."""
+    found = opened(content)
+    alone = found["result"] if isinstance(found, dict) and found.keys() == {"result"} else None
+    return alone if isinstance(alone, str) else content
+
+
+def _new(step: Step, before: Step) -> Sequence[Message]:
+    """The messages of a model call that the one before it was not given: each call repeats the conversation so far."""
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(step.messages, before.messages, strict=False))
+    return step.messages[sum(1 for _ in same) :]
+
+
+def _since_the_model_spoke(messages: Sequence[Message]) -> Sequence[Message]:
+    last = max((number for number, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    return messages[last + 1 :]
+
+
+def _noted(call: ToolCall, answer: Message, before: Step, after: Step, forest: Forest) -> Step:
+    notes = (TOLD, HANDOFF) if not answer.error and hands_over(call.name, call.arguments, forest) else (TOLD,)
+    return _told(call, answer, before, after).model_copy(update={"notes": notes})
 
 
 def _told(call: ToolCall, answer: Message, before: Step, after: Step) -> Step:

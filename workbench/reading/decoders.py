@@ -27,6 +27,10 @@ from workbench.reading.messages import Fields, fields_of, message_of
 MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
 CHOICE = "gen_ai.choice"
+WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output"))
+"""What wrappers of a call have beside the call's own arguments or result."""
+ENVELOPED = ("content", "raw_output", "blocks", "result", "error")
+"""Where a tool's own envelope, such as MCP's or LlamaIndex's, says what came of the call."""
 MAX_PATH = 40
 """Dots in a flattened key beyond this many are part of its last name: no convention nests so deep, but a hostile key could."""
 
@@ -90,7 +94,11 @@ def _tool_message(value: Json) -> Json:
 
 
 def _failed(value: Json) -> Json:
-    """What a tool message says went wrong; None where its status is not "error"."""
+    """What a tool message, or a tool's own envelope, says went wrong; None where it says that nothing did."""
+    if isinstance(value, dict) and True in (value.get("isError"), value.get("is_error")):
+        said = next((found for key in ENVELOPED if (found := value.get(key)) is not None), None)
+        text = _text_blocks(said) or said
+        return text if isinstance(text, str) else "failed"
     message = message_of(value)
     return message.error if message else None
 
@@ -105,10 +113,18 @@ def _text_blocks(value: Json) -> Json:
 
 
 def _kwargs(value: Json) -> Json:
-    """The keyword arguments in a wrapper of Python's own: `{"args": [], "kwargs": {…}}`, whatever else it notes. None with positional ones."""
-    if not isinstance(value, dict) or not value.keys() >= {"args", "kwargs"} or value["args"]:
+    """The keyword arguments in a wrapper of Python's own: `{"args": [], "kwargs": {…}}`, whatever else it notes, or `{"kwargs": {…}}`.
+
+    None with positional ones.
+    """
+    if not isinstance(value, dict) or value.get("args") or not isinstance(value.get("kwargs"), dict):
         return None
-    return value["kwargs"]
+    return value["kwargs"] if "args" in value or value.keys() == {"kwargs"} else None
+
+
+def _bare(value: Json) -> Json:
+    """An object that is no wrapper of a call: its keys are the arguments' own names."""
+    return value if isinstance(value, dict) and value.keys().isdisjoint(WRAPPED) else None
 
 
 def _known(value: Json) -> Json:
@@ -190,6 +206,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "failed": _failed,
     "text blocks": _text_blocks,
     "kwargs": _kwargs,
+    "bare": _bare,
     "known": _known,
     "event messages": _event_messages,
     "event choice": _event_choice,

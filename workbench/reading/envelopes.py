@@ -59,7 +59,12 @@ def answer_in(value: Json, depth: int = 0) -> Json:
     if calls := value.get("tool_calls", value.get("toolCalls")):
         said = next((value[key] for key in ANSWERED if isinstance(value.get(key), str)), "")
         return {"role": "assistant", "content": said, "tool_calls": calls}
-    return next((one for key in ANSWERED if value.get(key) and (one := answer_in(value[key], depth + 1))), None)
+    return next((one for key in ANSWERED if _may_answer(key, value.get(key)) and (one := answer_in(value[key], depth + 1))), None)
+
+
+def _may_answer(key: str, value: Json) -> bool:
+    """Whether there is something that may be an answer; messages of which only Python's text was kept are none."""
+    return bool(value) and not (key == "messages" and isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def spoken(value: Json) -> Json:
