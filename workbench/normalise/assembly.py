@@ -33,7 +33,8 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
     """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
     None where the spans are plumbing alone, such as a health check's: nothing of an agent ran. Several when one thread id covers checkpoint lineages
-    that have nothing to do with each other; the first keeps the plain run id. Sources are left for the caller to fill. `read` is for callers that have read some spans before.
+    that have nothing to do with each other; the first keeps the plain run id. Sources are left for the caller to fill. `read` is for callers that have
+    read some spans before.
     """
     if not spans and not checkpoints:
         return []
