@@ -16,6 +16,8 @@ CALLS = frozenset(("model", "tool", "retrieval", "human"))
 Key = tuple[str, str]
 TOP: Key = ("", "")
 NO_TOKENS = Tokens()
+BESIDE = "beside"
+"""Mark of the model spans of one model below one parent."""
 MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
@@ -107,12 +109,13 @@ class Forest:
         taken: set[tuple[Key, str | None]] = set()
         for node in self._own:
             marks = [(node.span.trace_id, *mark) for mark in _marks(node)] if node.reading.kind == "model" else []
-            for other in (other for mark in marks for other in alike[mark]):
-                if (other.key, node.span.scope) not in taken and _describe_one(other, node):
-                    found[node.key] = other.key
-                    taken.add((other.key, node.span.scope))
-                    break
-            for mark in marks if node.key not in found else ():
+            beside = ((one, mark[1]) for mark in marks for one in alike[mark])
+            own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
+            if own is not None:
+                found[node.key] = own.key
+                taken.add((own.key, node.span.scope))
+                continue
+            for mark in marks:
                 alike[mark] = [*(other for other in alike[mark] if _overlap(other.span, node.span)), node]
         return found
 
@@ -272,24 +275,33 @@ def _overlap(one: Span, other: Span) -> bool:
 
 
 def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
-    """What a model span tells of its answer that another span of the same call would tell too."""
+    """What a model span tells of its call that another span of the same call would tell too, the surest first."""
     reading = node.reading
     if reading.response_id:
         yield "id", reading.response_id
-    if reading.tokens.input and reading.tokens.output:
-        yield "tokens", reading.tokens.input, reading.tokens.output
+    tokens = reading.tokens
+    if tokens.input and tokens.output:
+        yield "tokens", tokens.input, tokens.output
+        if cached := (tokens.cache_read or 0) + (tokens.cache_write or 0):  # some count the cached among the input, some beside it
+            yield "tokens", tokens.input - cached, tokens.output
     if reading.output is not None and (calls := tuple(call.call_id for call in reading.output.tool_calls if call.call_id)):
         yield "calls", *calls
     if reading.output is not None and not reading.output.tool_calls and reading.output.content.strip():
         yield "text", reading.output.content.strip()
     if node.failed:
         yield ("failed",)
+    if reading.model:
+        yield BESIDE, node.span.parent_span_id, reading.model.lower()
 
 
-def _describe_one(outer: Node, inner: Node) -> bool:
-    """Whether two model spans that are alike are one call's: two instrumentors' at the same time, whose answers' ids, where both have one, are the same."""
-    ids = {outer.reading.response_id, inner.reading.response_id} - {None}
-    return outer.span.scope != inner.span.scope and len(ids) < 2 and outer.failed == inner.failed and _overlap(outer.span, inner.span)  # noqa: PLR2004
+def _describe_one(outer: Node, inner: Node, mark: Json) -> bool:
+    """Whether two model spans that are alike by a mark are one call's: two instrumentors' at the same time, that nowhere tell of two answers."""
+    if mark == BESIDE and not _within(inner.span, outer.span):
+        return False
+    if outer.span.scope == inner.span.scope or outer.failed != inner.failed or not _overlap(outer.span, inner.span):
+        return False
+    told = ((reading.response_id, reading.tokens.output) for reading in (outer.reading, inner.reading))
+    return all(one is None or other is None or one == other for one, other in zip(*told, strict=True))
 
 
 def _answered(node: Node) -> bool:

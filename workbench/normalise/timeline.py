@@ -45,19 +45,24 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     unanswered call wins.
     """
     open_calls: list[ToolCall] = []
+    known: set[str | None] = set()
     found: list[Step] = []
     for step in steps:
         if step.kind == "model" and step.output is not None:
             open_calls.extend(step.output.tool_calls)
+            known.update(call.call_id for call in step.output.tool_calls)
         if step.kind != "tool" or step.tool_call is None:
             found.append(step)
             continue
-        number = _asked(open_calls, step.tool_call)
+        call = step.tool_call
+        if call.call_id not in known and known and (made := _made_up(open_calls, call)):
+            call = call.model_copy(update={"call_id": made})
+        number = _asked(open_calls, call)
         if number is None:
             found.append(step)
             continue
         asked = open_calls[number] if step.status == "interrupted" else open_calls.pop(number)
-        found.append(step.model_copy(update={"tool_call": _completed(step.tool_call, asked)}))
+        found.append(step.model_copy(update={"tool_call": _completed(call, asked)}))
     return found
 
 
@@ -67,6 +72,13 @@ def _asked(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:
         return next((number for number in backwards if open_calls[number].call_id == call.call_id), None)
     same = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
     return same[-1] if same else None
+
+
+def _made_up(open_calls: Sequence[ToolCall], call: ToolCall) -> str | None:
+    """The id of the call that a tool step is whose own id no model gave: some instrumentors make one up. By its name and the same arguments."""
+    if call.call_id is None or call.arguments is None:
+        return None
+    return next((asked.call_id for asked in open_calls if asked.name == call.name and asked.arguments == call.arguments), None)
 
 
 def _fits(asked: ToolCall, call: ToolCall) -> bool:

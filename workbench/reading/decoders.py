@@ -26,6 +26,8 @@ from workbench.reading.messages import Fields, fields_of, message_of
 
 MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
+SHOWN = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|True|False|-?\d+(?:\.\d+)?|\{\}|\[\])(?:,?\s+|$)""", re.DOTALL)
+"""One field of an object as Python shows it."""
 CHOICE = "gen_ai.choice"
 WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output"))
 """What wrappers of a call have beside the call's own arguments or result."""
@@ -75,6 +77,18 @@ def _plain(value: Json) -> Json:
         return [_plain(inner) for inner in value]
     plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     return value if plain else repr(value)
+
+
+def _shown(value: Json) -> Json:
+    """The fields of an object that Python showed as text, `content='sunny' tool_call_id='c1'`, as far as they are plain; None for any other text."""
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
+        return None
+    found: Fields = {}
+    at = 0
+    while field := SHOWN.match(value, at):
+        found[field[1]] = _python(field[2])
+        at = field.end()
+    return found if len(found) > 1 else None
 
 
 def opened(value: Json) -> Json:
@@ -207,6 +221,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "text blocks": _text_blocks,
     "kwargs": _kwargs,
     "bare": _bare,
+    "shown": _shown,
     "known": _known,
     "event messages": _event_messages,
     "event choice": _event_choice,

@@ -335,7 +335,7 @@ def _text(block: Json) -> str:
     if not isinstance(block, dict):
         return canonical(block)
     kind = type_of(block)
-    if kind in REASONING or kind in CALLS or is_approval(block):
+    if kind in REASONING or _is_call(block) or is_approval(block):
         return ""
     said = next((block[key] for key in ("text", "response", "output", "result", "content") if block.get(key) is not None), None)
     if kind in TEXT or kind in RESPONSES or (not kind and said is not None):
@@ -361,8 +361,16 @@ def _calls(fields: Fields, blocks: list[Json]) -> tuple[ToolCall, ...]:
         listed = _list(additional.get("tool_calls"))
     if not listed and isinstance(fields.get("function_call"), dict):
         listed = [fields["function_call"]]
-    listed = listed or [block for block in blocks if type_of(block) in CALLS and not is_approval(block)]
+    listed = listed or [block for block in blocks if _is_call(block) and not is_approval(block)]
     return tuple(call for item in listed if (call := tool_call_of(item)) is not None)
+
+
+def _is_call(block: Json) -> bool:
+    """Whether a block is a call that is asked for: by its type, or one of OpenAI's calls put where the content should be. A schema is none."""
+    if type_of(block) in CALLS:
+        return True
+    function = block.get("function") if isinstance(block, dict) and type_of(block) == "function" else None
+    return isinstance(function, dict) and "arguments" in function
 
 
 def _approvals(blocks: list[Json]) -> tuple[Approval, ...]:
