@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from workbench.model import PASSED_ON, Json, Step, ToolCall
+from workbench.model import HANDOFF, PASSED_ON, Json, Step, ToolCall
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger
+from workbench.normalise.traced import TRANSFER
 
 LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
 
@@ -58,6 +59,8 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
         if call.call_id not in known and known and (made := _made_up(open_calls, call)):
             call = call.model_copy(update={"call_id": made})
         number = _asked(open_calls, call)
+        if number is None and HANDOFF in step.notes and (number := _transfer(open_calls, call)) is not None:
+            call = open_calls[number]
         if number is None:
             found.append(step)
             continue
@@ -72,6 +75,12 @@ def _asked(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:
         return next((number for number in backwards if open_calls[number].call_id == call.call_id), None)
     same = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
     return same[-1] if same else None
+
+
+def _transfer(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:
+    """The call that handed over, where the step has only a name of its own for it; some tell of a handoff and not of the tool that made it."""
+    bare = call.call_id is None and call.arguments is None
+    return next((number for number in range(len(open_calls) - 1, -1, -1) if bare and open_calls[number].name.startswith(TRANSFER)), None)
 
 
 def _made_up(open_calls: Sequence[ToolCall], call: ToolCall) -> str | None:
