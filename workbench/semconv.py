@@ -170,6 +170,7 @@ PIECES = ("content", "reasoning", "tool_calls")
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
 NOTHING_READ = dict(Reading())
 NO_TOKENS, NO_COUNTS = Tokens(), dict(Tokens())
+UNTOLD = "failed, with no message recorded"
 SUMMED = "input + output"
 """Provenance of a total that was not recorded: nobody counts anything else in it."""
 
@@ -215,6 +216,8 @@ def _told(found: dict[str, Json], failure: Failure) -> Failure:
     if status and status.lower() in FAILED and not (failure.error or failure.interrupted):
         result = found.get("result")
         return Failure(error=found.get("error") or (result if isinstance(result, str) else None if result is None else canonical(result)) or status)
+    if failure.error == UNTOLD and found.get("error"):
+        return Failure(error=found["error"])
     return failure
 
 
@@ -260,7 +263,7 @@ def _failure(span: Span) -> Failure:
     if kind in pauses or hands_over or PAUSE.search(kind):
         return Failure(interrupted=True, handoff=hands_over)
     if span.status == "error" or (span.status == "unset" and ERROR_TYPE in span.attributes):
-        return Failure(error=": ".join(part for part in (kind, message) if part) or "failed, with no message recorded")
+        return Failure(error=": ".join(part for part in (kind, message) if part) or UNTOLD)
     return Failure()
 
 

@@ -9,7 +9,8 @@ from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 
-TRANSFER = "transfer_to_"
+TRANSFER = ("transfer_to_", "handoff_to_")
+"""How the name of a tool begins that passes the conversation on, in most frameworks."""
 QUESTION = "question"
 ASKED_AGAIN = "the model was asked to try again"
 """Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
@@ -88,11 +89,12 @@ def _call(reading: Reading, name: str) -> ToolCall | None:
 
 
 def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> bool:
-    """Whether a tool passes the conversation on: `transfer_to_` an agent that is in the run, named by the tool or its one argument."""
-    if not tool.startswith(TRANSFER):
+    """Whether a tool passes the conversation on: `transfer_to_` an agent that is in the run, named by the tool or by an argument."""
+    start = next((start for start in TRANSFER if tool.startswith(start)), None)
+    if start is None:
         return False
     given = [value for value in (arguments or {}).values() if isinstance(value, str)]
-    return any(slug(name) in forest.agents for name in (tool.removeprefix(TRANSFER), *given))
+    return any(slug(name) in forest.agents for name in (tool.removeprefix(start), *given))
 
 
 def _notes(node: Node, reading: Reading, forest: Forest, status: Status) -> Iterator[str]:

@@ -13,6 +13,7 @@ from workbench.reading.decoders import opened
 TOLD = "told by the messages: no span of the call was recorded"
 """Note of such a call. Its time is that between the model's question and the next model call, which saw the answer."""
 
+GEMINI = "gemini"
 Asked = tuple[ToolCall, Step]
 """A call, and the model step that asked for it."""
 
@@ -30,7 +31,7 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
     found: list[Step] = []
     for step in steps:
         if step.kind == "model":
-            found.extend(_answered(step, asked, forest))
+            found.extend(_answered(step, asked, before, forest))
             waiting = [(call, origin) for call, origin in latest if call.call_id is None or call.call_id in asked]
             found.extend(_answered_in_order(step, waiting, before, forest))
             latest = [(call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id not in denied]
@@ -40,12 +41,12 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
     return found
 
 
-def _answered(step: Step, asked: dict[str, Asked], forest: Forest) -> Iterator[Step]:
-    """The calls whose answers are new to this model call. Each leaves `asked`."""
-    for message in step.messages:
+def _answered(step: Step, asked: dict[str, Asked], before: Step | None, forest: Forest) -> Iterator[Step]:
+    """The calls whose answers are new to this model call. Each leaves `asked`. Made-up ids may begin anew with each answer, as Gemini's `get_weather_0` do."""
+    for message in _new(step, before) if before else ():
         if message.role == "tool" and message.tool_call_id in asked:
-            call, before = asked.pop(message.tool_call_id)
-            yield _noted(call, message, before, step, forest)
+            call, origin = asked.pop(message.tool_call_id)
+            yield _noted(call, message, origin, step, forest)
 
 
 def _answered_in_order(step: Step, latest: Sequence[Asked], before: Step | None, forest: Forest) -> Iterator[Step]:
@@ -62,7 +63,7 @@ def _answered_in_order(step: Step, latest: Sequence[Asked], before: Step | None,
         number = next((number for number, (call, _) in enumerate(waiting) if answer.name in (None, call.name)), None)
         if number is not None:
             call, origin = waiting.pop(number)
-            yield _noted(call, answer.model_copy(update={"content": _unwrapped(answer.content)}), origin, step, forest)
+            yield _noted(call, answer, origin, step, forest)
 
 
 def _unwrapped(content: str) -> str:
@@ -85,6 +86,8 @@ def _since_the_model_spoke(messages: Sequence[Message]) -> Sequence[Message]:
 
 def _noted(call: ToolCall, answer: Message, before: Step, after: Step, forest: Forest) -> Step:
     notes = (TOLD, HANDOFF) if not answer.error and hands_over(call.name, call.arguments, forest) else (TOLD,)
+    if answer.tool_call_id is None or GEMINI in (after.model or ""):
+        answer = answer.model_copy(update={"content": _unwrapped(answer.content)})
     return _told(call, answer, before, after).model_copy(update={"notes": notes})
 
 
