@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from IPython.core.error import UsageError
@@ -14,11 +16,15 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 from opentelemetry.util._once import Once
+from psycopg_pool import ConnectionPool
 
 import workbench as wb
 from sample_traces.record import HERE
+from tests.postgres import Server
 from tests.test_cli import run as command
 from tests.test_live_recorder import CONFIG, agent, calling
+from workbench.database import connect, location
+from workbench.live.checkpointers import place_of
 from workbench.magics import Recorded
 
 
@@ -68,6 +74,74 @@ def test_a_cells_agent_is_recorded(shell: InteractiveShell, tmp_path: Path, caps
     result(shell, plain)
     assert wb.open("cell.db").runs().height == 2
     assert [path.name for path in tmp_path.glob("*.db")] == ["cell.db"]
+
+
+BOOKS = """
+import sqlite3
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from tests import replay_agents
+saver = {saver}
+agent = replay_agents.graph.copy(update={{"checkpointer": saver}})
+answer = agent.invoke({{"messages": [("user", '[["book", {{"flight": "AF7"}}]]')]}}, {{"configurable": {{"thread_id": 7}}}})
+getattr(saver, "conn", None) and saver.conn.close()
+"""
+FORK = '_.run.fork(STEP, graph="tests.replay_agents:graph")'
+
+
+@pytest.mark.parametrize("saver", ["InMemorySaver()", 'SqliteSaver(sqlite3.connect("agent.sqlite", check_same_thread=False))'])
+def test_a_recorded_cell_can_be_forked(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saver: str):
+    """The thread's checkpoints are stored with its spans, of a file that is closed by then and of memory alike; the line that is offered forks it.
+
+    Deleting the run deletes the copy, and no database of the user's.
+    """
+    monkeypatch.setenv("LEDGER", str(tmp_path / "ledger"))
+    made = recorded(shell, "cell.db", BOOKS.format(saver=saver))
+    place = tmp_path / "agent.sqlite" if "SqliteSaver" in saver else next(Path("cell.db.forks").glob("*.sqlite"))
+    assert made.says == (f"7: spans and 5 checkpoints ({place}{'' if 'SqliteSaver' in saver else ', copied from InMemorySaver'}); fork it by {FORK}",)
+    assert FORK in repr(made)
+    assert "5 checkpoints" in made._repr_html_()
+    run = made.run
+    assert [(one.name, one.status) for one in run.run.of_kind("tool")] == [("book", "ok")]
+    book = next(one for one in run.steps if one.name == "book")
+    assert run.state(book.index)["messages"]
+    fork = run.fork(book.index, tool_result="sold out", graph="tests.replay_agents:graph", live=["model"])
+    assert "sold out" in fork.outcome
+    assert (tmp_path / "ledger").read_text().splitlines().count("book AF7") == 1
+    made.bench.delete("7", dependants=True)
+    assert place.exists() == ("SqliteSaver" in saver)
+
+
+def test_what_is_missing_for_a_fork_is_told(shell: InteractiveShell):
+    """A graph that only the notebook holds, one without a checkpointer, and a cell without a thread: each is told, and the spans are kept."""
+    here = recorded(shell, "cell.db", 'graph.invoke({"messages": [("user", "book")]}, CONFIG)')
+    assert 'move its graph from this notebook into a module, which a re-run imports: _.run.fork(STEP, graph="your_module:graph")' in here.says[0]
+    bare = recorded(shell, "cell.db", BOOKS.format(saver="None").replace('"thread_id": 7', '"thread_id": "bare"'))
+    assert bare.says == ("bare: spans alone are recorded, so that it can't be forked: its graph has no checkpointer",)
+    assert bare.run_ids == ["bare"]
+    assert "no LangGraph graph was called with a thread_id" in recorded(shell, "cell.db", "1 + 1").says[0]
+
+
+def test_a_cell_that_awaits_is_refused(shell: InteractiveShell):
+    """In a notebook's running event loop such a cell would never run: the magic says so, and what to write instead."""
+
+    async def as_in_a_kernel() -> None:
+        with pytest.raises(UsageError, match=r"with wb\.record"):
+            recorded(shell, "cell.db", "await anything()")
+
+    asyncio.run(as_in_a_kernel())
+
+
+def test_the_database_of_a_connection_is_known(postgres: Server):
+    """What a connection or pool of PostgreSQL writes to is found without its password in the name; a connection that is closed is none."""
+    database = location(postgres.create())
+    with connect(database) as connection, ConnectionPool(connection.info.dsn, kwargs={"password": connection.info.password}, min_size=1) as pool:
+        for one in (connection, pool):
+            found = place_of(SimpleNamespace(conn=one))
+            assert "password" not in str(found)
+            with connect(found) as again:
+                assert again.info.dbname == connection.info.dbname
+    assert place_of(SimpleNamespace(conn=connection)) is None
 
 
 def test_a_cell_that_fails_says_what_is_recorded(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]):

@@ -20,6 +20,7 @@ from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.project import tool_classes
+from workbench.reading.threads import checkpoints
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, dialect_of
 from workbench.shown import Shown
@@ -201,6 +202,18 @@ def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
     redactor = _live_redactor(store)
     return store.add(origin, redactor.records(records) if redactor else records, conversation_of, pending=True)
+
+
+def add_thread(store: Store, place: Location, thread_id: str) -> int:
+    """Store the checkpoints of one thread of a database, as ingesting the whole of it would, and derive nothing yet; returns how many there are.
+
+    SourceError where the database can't be read.
+    """
+    collector = collectors()["langgraph-postgres" if isinstance(place, Database) else "langgraph-sqlite"]
+    redactor, origin, records = _live_redactor(store), origin_of(place, collector), checkpoints(place, thread_id)
+    added = store.add(origin, redactor.records(records) if redactor else records, conversation_of, pending=True)
+    store.keep(_choice(origin.path), REDACTED if redactor else WHOLE)
+    return added.records.get("Checkpoint", 0)
 
 
 def _live_redactor(store: Store) -> Redactor | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -12,19 +13,24 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from workbench import bench as wb
+from workbench.literals import text_literal
+from workbench.live.checkpointers import Called, called_threads, keep
 from workbench.live.recorder import recorded_calls
 from workbench.report import static
+from workbench.report.quantities import plural
 
 STORE = "workbench.db"
+AWAITS = "%%record runs no cell that awaits. Record the graph itself: with wb.record(graph, STORE) as graph: await graph.ainvoke(…)"
+THREADLESS = "spans alone are recorded, so that nothing can be forked: no LangGraph graph was called with a thread_id"
 SCOPE = ("name", "agent", "version", "since", "until", "detector")
 """What an incident can be of, as `Bench.incident` takes it."""
 
 
 class Recorded:
-    """The runs that a cell made, or added to; `bench` holds them, `run` is the last of them."""
+    """The runs that a cell made, or added to; `bench` holds them, `run` is the last of them, and `says` tells of each thread whether it can be forked."""
 
-    def __init__(self, bench: wb.Bench, run_ids: list[str]) -> None:
-        self.bench, self.run_ids = bench, run_ids
+    def __init__(self, bench: wb.Bench, run_ids: list[str], says: Sequence[str] = ()) -> None:
+        self.bench, self.run_ids, self.says = bench, run_ids, tuple(says)
 
     @property
     def run(self) -> wb.RecordedRun:
@@ -38,10 +44,10 @@ class Recorded:
         return [one for one in self.bench.store.overviews() if one.run_id in mine], self.bench.store.found()
 
     def __repr__(self) -> str:
-        return static.runs_text(*self._parts())
+        return static.runs_text(*self._parts(), says=self.says)
 
     def _repr_html_(self) -> str:
-        return static.runs_html(*self._parts())
+        return static.runs_html(*self._parts(), says=self.says)
 
 
 @magics_class
@@ -52,16 +58,21 @@ class WorkbenchMagics(Magics):
     def record(self, line: str, cell: str) -> Recorded:
         """Record what this cell's agent does into a store, and list the runs: `%%record [STORE] [--agent NAME]`.
 
-        Every LangChain and LangGraph call is recorded, whichever graph makes it, and the spans of the global OpenTelemetry provider. Without a STORE it is
-        the one of the variable `bench`, else what WORKBENCH_STORE names, else workbench.db. The result has `run` and `bench`: `_.run.view()`.
+        Every LangChain and LangGraph call is recorded, whichever graph makes it, with the checkpoints of each thread where its graph has a checkpointer, and
+        the spans of the global OpenTelemetry provider. Without a STORE it is the one of the variable `bench`, else what WORKBENCH_STORE names, else
+        workbench.db. The result has `run` and `bench`: `_.run.view()`.
         """
+        shell: Any = self.shell
+        if _in_a_loop() and shell.should_run_async(cell, transformed_cell=shell.transform_cell(cell)):
+            raise UsageError(AWAITS)
         given = _given("%%record", ["agent"], line)
         bench = self._bench(given.pop("store", ""))
         before = _marks(bench)
-        with recorded_calls(str(bench.store.path), agent=given.get("agent", "notebook")):
-            done = self.shell.run_cell(cell)  # type: ignore[union-attr]  # there is a shell once the magic is called
+        with recorded_calls(str(bench.store.path), agent=given.get("agent", "notebook")), called_threads() as called:
+            done = shell.run_cell(cell)
+        says = [_kept(bench, one) for one in called.values()]
         after = _marks(bench)
-        recorded = Recorded(bench, [run_id for run_id, mark in after.items() if before.get(run_id) != mark])
+        recorded = Recorded(bench, [run_id for run_id, mark in after.items() if before.get(run_id) != mark], says or [THREADLESS])
         if not done.success:
             raise UsageError(f"the cell failed; what it did until then is recorded: {', '.join(recorded.run_ids) or 'nothing'}")
         return recorded
@@ -73,10 +84,19 @@ class WorkbenchMagics(Magics):
         return self._bench(given.pop("store", "")).incident(**given)
 
     def _bench(self, store: str) -> wb.Bench:
-        held = self.shell.user_ns.get("bench")  # type: ignore[union-attr]  # as above
+        held = self.shell.user_ns.get("bench")  # type: ignore[union-attr]  # there is a shell once a magic is called
         if not store and isinstance(held, wb.Bench):
             return held
         return wb.open(store or os.environ.get("WORKBENCH_STORE") or STORE)
+
+
+def _in_a_loop() -> bool:
+    """Whether an event loop runs already, as in a notebook's kernel: a second one can't run inside it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _given(magic: str, options: Iterable[str], line: str) -> dict[str, str]:
@@ -86,6 +106,19 @@ def _given(magic: str, options: Iterable[str], line: str) -> dict[str, str]:
     for option in options:
         parser.add_argument(f"--{option}")
     return {name: str(value).strip("'\"") for name, value in vars(parser.parse_argstring(line)).items() if value is not None}
+
+
+def _kept(bench: wb.Bench, called: Called) -> str:
+    """Store the checkpoints of a thread, and tell what that came to: whether its run can be forked, and what is missing where it can't."""
+    try:
+        place, count = keep(bench.store, called)
+    except Exception as error:  # noqa: BLE001  # whatever a checkpointer raises: the spans are recorded, and what is missing is told
+        return f"{called.thread_id}: spans alone are recorded, so that it can't be forked: {error}"
+    copied = "" if called.place else f", copied from {type(called.saver).__name__}"
+    graph = called.named
+    fork = f"_.run.fork(STEP, graph={text_literal(graph or 'your_module:graph')})"
+    forks = f"fork it by {fork}" if graph else f"to fork it, move its graph from this notebook into a module, which a re-run imports: {fork}"
+    return f"{called.thread_id}: spans and {plural(count, 'checkpoint')} ({place}{copied}); {forks}"
 
 
 def _marks(bench: wb.Bench) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from workbench.database import Location, require_driver
 from workbench.model import Checkpoint, Json, Skip
 from workbench.reading import serde
-from workbench.reading.threads.records import Skipped, read_threads
+from workbench.reading.threads.records import Skipped, Thread, read_threads
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, MissingTablesError, Place, Tables
 from workbench.source import SourceError
@@ -19,12 +19,12 @@ from workbench.source import SourceError
 __all__ = ["BrokenOffError", "CheckpointRow", "MissingTablesError", "Place", "Skipped", "Tables", "checkpoints", "fetch_state", "opened", "read_threads"]
 
 
-def checkpoints(location: Location) -> Iterator[Checkpoint | Skip]:
-    """The checkpoints of all threads, oldest first within each, and what could not be read. SourceError when nothing can."""
+def checkpoints(location: Location, thread_id: str | None = None) -> Iterator[Checkpoint | Skip]:
+    """The checkpoints of all threads or one, oldest first within each, and what could not be read. SourceError when nothing can."""
     skipped = Skipped(str(location))
     with opened(location) as tables:
         try:
-            yield from read_threads(tables, skipped)
+            yield from read_threads(tables, skipped) if thread_id is None else Thread(tables, thread_id, skipped).checkpoints()
         except BrokenOffError as error:
             yield Skip(place=str(location), reason=f"{error}; what was read before stands")
     yield from skipped.skips()

@@ -37,19 +37,19 @@ def run_text(run: Run, findings: Iterable[Finding]) -> str:
     return visible("\n".join([head, *(finding_line(finding, several=False) for finding in ranked)] if ranked else [head, "no findings"]))
 
 
-def runs_html(overviews: Iterable[Overview], found: FoundIn) -> str:
-    """Runs as a table: failed ones and those with grave findings first."""
+def runs_html(overviews: Iterable[Overview], found: FoundIn, says: Iterable[str] = ()) -> str:
+    """Runs as a table: failed ones and those with grave findings first; then what else is to be said of them."""
     ranked = failed_first(overviews, found)
     rows = [(badge(one.status, STATUS_TONE[one.status]), one.run_id, *_runs_row(one, found)) for one in ranked[:MAX_ROWS]]
     table = table_of(("status", "run", "agent", "started", "took", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
-    return still(element("b", plural(len(ranked), "run")), table, *map(quiet, rest(len(ranked))))
+    return still(element("b", plural(len(ranked), "run")), table, *map(quiet, (*rest(len(ranked)), *says)))
 
 
-def runs_text(overviews: Iterable[Overview], found: FoundIn) -> str:
+def runs_text(overviews: Iterable[Overview], found: FoundIn, says: Iterable[str] = ()) -> str:
     """Runs as text, a line each, in the order of `runs_html`."""
     ranked = failed_first(overviews, found)
     lines = [f"{SIGN[one.status]} {one.run_id}  {'  '.join(_runs_row(one, found))}" for one in ranked[:MAX_ROWS]]
-    return visible("\n".join([plural(len(ranked), "run"), *lines, *rest(len(ranked))]))
+    return visible("\n".join([plural(len(ranked), "run"), *lines, *rest(len(ranked)), *says]))
 
 
 def _step_cells(step: Step) -> tuple[str, ...]:
