@@ -29,7 +29,11 @@ TOLD = {
         "effect.idempotency_key": "(9, None)",
         "really booked twice": "26 found, 0 false alarms, 0 missed",
     },
-    "07_fork_and_prove": {"controls(k=2)": "not shown that the change did it", "controls(k=4)": "in 4 of 4 with the change, in 0 of 4 without"},
+    "07_fork_and_prove": {
+        "panel.wait()": 'bench.run("booked-twice").fork(11, tool_result=',
+        "controls(k=2)": "not shown that the change did it",
+        "controls(k=4)": "in 4 of 4 with the change, in 0 of 4 without",
+    },
     "08_audit_before_deploying": {"bench.audit()": "9 not met", "verify_report": "[]"},
     "09_your_own_detector": {"quiet on": "quiet on [[], []]", "bench.findings()": "booked-twice", "fork.findings": "[]"},
     "10_your_own_collector": {"mine.collect": "the line was cut off", "bench.detect()": "refund 1 → 2"},
