@@ -17,7 +17,7 @@ Key = tuple[str, str]
 TOP: Key = ("", "")
 NO_TOKENS = Tokens()
 BESIDE = "beside"
-"""Mark of the model spans of one model below one parent."""
+"""Mark of the spans of one model below one parent, and of one tool."""
 MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
@@ -103,27 +103,21 @@ class Forest:
 
     @cached_property
     def _twins(self) -> dict[Key, Key]:
-        """The model spans that another instrumentor's span beside them describes too: at the same time, and alike in what they tell of the answer."""
-        alike: dict[tuple[Json, ...], list[Node]] = defaultdict(list)
-        found: dict[Key, Key] = {}
-        taken: set[tuple[Key, str | None]] = set()
-        for node in self._own:
-            marks = [(node.span.trace_id, *mark) for mark in _marks(node)] if node.reading.kind == "model" else []
-            beside = ((one, mark[1]) for mark in marks for one in alike[mark])
-            own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
-            if own is not None:
-                found[node.key] = own.key
-                taken.add((own.key, node.span.scope))
-                continue
-            for mark in marks:
-                alike[mark] = [*(other for other in alike[mark] if _overlap(other.span, node.span)), node]
+        return _twins_among(self._own)
+
+    @cached_property
+    def _twins_of(self) -> dict[Key, list[Key]]:
+        found: dict[Key, list[Key]] = defaultdict(list)
+        for twin, own in self._twins.items():
+            found[own].append(twin)
         return found
 
     @cached_property
     def embeddings(self) -> int:
         """How many embedding calls there are, each counted once."""
         spans = [node for node in self.nodes.values() if node.reading.kind == "embedding"]
-        return sum(not any(below.reading.kind == "embedding" for below in self.below(node)) for node in spans)
+        innermost = [node for node in spans if not any(below.reading.kind == "embedding" for below in self.below(node))]
+        return len(innermost) - len(_twins_among(innermost))
 
     def _repeats(self, node: Node) -> bool:
         if node.reading.kind == "model":
@@ -212,9 +206,9 @@ class Forest:
 
     def descriptions(self, node: Node) -> list[Reading]:
         """All readings of one call, the call's own first: what its own span doesn't say, a wrapper may."""
+        found = [node.reading, *(self.nodes[twin].reading for twin in self._twins_of.get(node.key, ()))]
         if node.reading.kind == "tool":
-            return [node.reading, *(child.reading for child in self.same_tools(node))]
-        found = [node.reading, *(self.nodes[twin].reading for twin, own in self._twins.items() if own == node.key)]
+            return [*found, *(child.reading for child in self.same_tools(node))]
         for above in self.above(node):
             if above.reading.kind in WALLS:
                 break
@@ -274,8 +268,40 @@ def _overlap(one: Span, other: Span) -> bool:
     return (one.start_ns or 0) < (other.end_ns or 0) and (other.start_ns or 0) < (one.end_ns or 0)
 
 
+def _twins_among(nodes: Sequence[Node]) -> dict[Key, Key]:
+    """The calls' spans, of those given in order, that another instrumentor's span beside them describes too, each with that one.
+
+    Both were at the same time and are alike in what they tell of the call; each span has at most one such twin of another instrumentor.
+    """
+    alike: dict[tuple[Json, ...], list[Node]] = defaultdict(list)
+    found: dict[Key, Key] = {}
+    taken: set[tuple[Key, str | None]] = set()
+    for node in nodes:
+        marks = [(node.span.trace_id, node.reading.kind, *mark) for mark in _marks(node)]
+        beside = ((one, mark[2]) for mark in marks for one in alike[mark])
+        own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
+        if own is not None:
+            found[node.key] = own.key
+            taken.add((own.key, node.span.scope))
+            continue
+        for mark in marks:
+            alike[mark] = [*(other for other in alike[mark] if _overlap(other.span, node.span)), node]
+    return found
+
+
 def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
-    """What a model span tells of its call that another span of the same call would tell too, the surest first."""
+    """What a call's span tells of it that another span of the same call would tell too, the surest first."""
+    if node.reading.call_id:
+        yield "call", node.reading.call_id
+    if node.reading.kind == "tool" and node.reading.tool_name:
+        yield BESIDE, node.reading.tool_name
+    if node.reading.kind in ("model", "embedding"):
+        yield from _marks_of_answer(node)
+        if node.reading.model:
+            yield BESIDE, node.span.parent_span_id, node.reading.model.lower()
+
+
+def _marks_of_answer(node: Node) -> Iterator[tuple[Json, ...]]:
     reading = node.reading
     if reading.response_id:
         yield "id", reading.response_id
@@ -290,17 +316,20 @@ def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
         yield "text", reading.output.content.strip()
     if node.failed:
         yield ("failed",)
-    if reading.model:
-        yield BESIDE, node.span.parent_span_id, reading.model.lower()
 
 
 def _describe_one(outer: Node, inner: Node, mark: Json) -> bool:
-    """Whether two model spans that are alike by a mark are one call's: two instrumentors' at the same time, that nowhere tell of two answers."""
+    """Whether two spans that are alike by a mark are one call's: two instrumentors' at the same time, that nowhere tell of two calls or answers."""
     if mark == BESIDE and not _within(inner.span, outer.span):
         return False
-    if outer.span.scope == inner.span.scope or outer.failed != inner.failed or not _overlap(outer.span, inner.span):
+    if outer.span.scope == inner.span.scope or not _overlap(outer.span, inner.span):
         return False
-    told = ((reading.response_id, reading.tokens.output) for reading in (outer.reading, inner.reading))
+    if outer.reading.kind == "model" and outer.failed != inner.failed:
+        return False
+    ids = outer.reading.response_id, inner.reading.response_id
+    if None not in ids:
+        return ids[0] == ids[1]
+    told = ((reading.tokens.output, reading.call_id, reading.arguments) for reading in (outer.reading, inner.reading))
     return all(one is None or other is None or one == other for one, other in zip(*told, strict=True))
 
 

@@ -221,6 +221,13 @@ def _of_model(leaves: list[Leaf]) -> Iterator[tuple[str, Json, Leaf]]:
     yield from _faults(own)
 
 
+def _of_embedding(leaves: list[Leaf]) -> Iterator[tuple[str, Json, Leaf]]:
+    for leaf in ending(leaves, "response model", "model name", "model id", "model"):
+        yield "model", _name(leaf.value), leaf
+    yield from _amounts(leaves)
+    yield from _faults([leaf for leaf in leaves if not leaf.inside])
+
+
 def _of_tool(leaves: list[Leaf]) -> Iterator[tuple[str, Json, Leaf]]:
     own = [leaf for leaf in leaves if not leaf.inside]
     whole = [(leaf, call) for leaf in ending(own, "tool call", "function call", "call") if (call := tool_call_of(leaf.value))]
@@ -266,7 +273,7 @@ def _of_human(leaves: list[Leaf]) -> Iterator[tuple[str, Json, Leaf]]:
 
 OF_KIND: dict[str, Callable[[list[Leaf]], Iterator[tuple[str, Json, Leaf]]]] = {
     "model": _of_model,
-    "embedding": _of_model,
+    "embedding": _of_embedding,
     "tool": _of_tool,
     "retrieval": _of_retrieval,
     "human": _of_human,
