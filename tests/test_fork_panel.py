@@ -13,7 +13,7 @@ import pytest
 import traitlets
 
 import workbench as wb
-from tests.browser.forked import BOOKING, Recorded, forked, question, receipt
+from tests.browser.forked import BOOKED, BOOKING, Recorded, forked, question, receipt
 from tests.browser.runs import booked_twice
 from workbench.compared import Compared
 from workbench.model import Message, Receipt, Run, Step
@@ -95,6 +95,7 @@ def test_a_rerun_does_what_the_code_says() -> None:
     assert (panel.stage, panel.fork.run_id, panel._result["clean"]) == ("done", "booked-twice~1", True)
     assert panel._result["code"]["compare"] == 'wb.compare(bench.run("booked-twice"), bench.run("booked-twice~1")).view()'
     assert "1 act" not in panel._result["why"]
+    assert panel._result["effects"] == [[BOOKED, 2, 0, "0 attempted, 1 answered by the edit, 1 not attempted"]]
     assert "clean" in str(panel._repr_mimebundle_()[0]["text/html"])
 
 

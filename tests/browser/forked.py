@@ -14,6 +14,7 @@ from workbench.replay.forecast import Expected, Forecast, Reachable
 from workbench.report.forecasts import Foreseen
 
 BOOKING = {"booking_id": "BK-1001", "status": "confirmed"}
+BOOKED = 'book_flight(flight="NH 11", passenger="Ada", price={"amount":412.8,"currency":"USD"})'
 
 
 def question(**fields: Any) -> Question:
@@ -49,7 +50,7 @@ def receipt(*, clean: bool = True, **fields: Any) -> Receipt:
         "graph": "agent:graph",
         "calls": CallCounts(served=2, live=1, halted=len(halted)),
         "records": (record(), record("edited", name="book_flight", from_step=9), record("live", kind="model", name="gpt-5", from_step=None), *halted),
-        "effects": (EffectCount(tool="book_flight", key='book_flight(flight="NH 11")', original=2, fork=1),),
+        "effects": (EffectCount(tool="book_flight", key=BOOKED, original=2, fork=0),),
         "outcome": "Booked NH 11, once." if clean else "halted: no recording of tool cancel_booking",
         "isolation": "sandboxed: no network (a namespace), no programs (Landlock ABI 7)",
         "isolation_asked": "process",
@@ -91,9 +92,10 @@ class Recorded:
         """Play a fork."""
         self.asked.append({"at": at, **{name: one for name, one in given.items() if name not in ("approve", "watch")}})
         self.play(given)
-        forked = Recorded(self.run.model_copy(update={"run_id": f"{self.run_id}~1", "forked_from": self.run_id, "forked_at_step": at}))
-        forked.receipt = receipt(clean=not given["watch"].stopped_by)
-        return forked
+        made = forked(self.run) if len(self.run.steps) > 12 else self.run  # what `forked` needs
+        found = Recorded(made.model_copy(update={"run_id": f"{self.run_id}~1", "forked_from": self.run_id, "forked_at_step": at}))
+        found.receipt = receipt(clean=not given["watch"].stopped_by)
+        return found
 
     def foresee(self, at: int, live: Any = (), **change: Any) -> Foreseen:
         """A forecast of the right form."""

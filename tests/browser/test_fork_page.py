@@ -99,6 +99,7 @@ def test_a_rerun_is_one_message_and_shows_what_came_of_it(show: Show) -> None:
     assert [(one["text"], one["live"], one["kind"]) for one in sent] == [(BOOKED, ["model"], "tool_result")]
     expect(here.page.locator(".ws-result .ws-verdict")).to_have_text("✓ clean receipt")
     expect(here.page.locator(".ws-result")).to_contain_text('bench.run("booked-twice~1").view()')
+    expect(here.page.locator(".ws-result .ws-table")).to_contain_text("answered by the edit")
 
 
 def test_choices_are_made_with_keys_alone(show: Show) -> None:

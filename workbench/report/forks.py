@@ -47,11 +47,14 @@ def effect_word(one: EffectCount) -> str:
 
 def effect_says(comparison: Comparison, one: EffectCount) -> str:
     """`2 → 1: 1 attempted (served), 1 answered by the edit`: the count and, where it changed, what became of the others."""
-    if one.original == one.fork:
-        return effect_word(one)
-    ways = answered(comparison.right, one.tool, one.key)
+    return effect_word(one) if one.original == one.fork else f"{effect_word(one)}: {became(comparison.right, one)}"
+
+
+def became(fork: Run, one: EffectCount) -> str:
+    """`0 attempted, 1 answered by the edit, 1 not attempted`: what became in a fork of an effect's attempts."""
+    ways = answered(fork, one.tool, one.key)
     gone = one.original - sum(ways.values())
-    return f"{effect_word(one)}: {attempts(ways)}{f', {gone} not attempted' if gone > 0 else ''}"
+    return f"{attempts(ways)}{f', {gone} not attempted' if gone > 0 else ''}"
 
 
 def attempts(ways: Mapping[Answered | None, int]) -> str:

@@ -437,7 +437,7 @@ class ForkView {
       result.why && make("p", "ws-says", result.why),
       make("h5", "", "Outcome: recorded, and now"), result.recorded === result.outcome ? make("pre", "ws-text", result.outcome) : piecesShown(textPieces(result.recorded, result.outcome)),
       result.effects?.length && make("table", "ws-table", make("thead", "", make("tr", "", ["act", "recorded", "now"].map((name) => make("th", "", name)))),
-        make("tbody", "", result.effects.map(([key, before, after]) => make("tr", before === after ? "" : "ws-tone-warning", make("td", "", bdi(key, "ws-mono")), make("td", "ws-count-of", before), make("td", "ws-count-of", after))))),
+        make("tbody", "", result.effects.map(([key, before, after, says]) => make("tr", before === after ? "" : "ws-tone-warning", make("td", "", bdi(key, "ws-mono"), says && make("div", "ws-muted", says)), make("td", "ws-count-of", before), make("td", "ws-count-of", after))))),
       make("div", "ws-next", Object.entries(result.code).map(([name, code]) => this.nextLine(name, code)))].filter(Boolean));
   }
 
