@@ -273,10 +273,13 @@ def _twins_among(nodes: Sequence[Node]) -> dict[Key, Key]:
 
     Both were at the same time and are alike in what they tell of the call; each span has at most one such twin of another instrumentor.
     """
+    scopes: dict[str, set[str | None]] = defaultdict(set)
+    for node in nodes:
+        scopes[node.reading.kind].add(node.span.scope)
     alike: dict[tuple[Json, ...], list[Node]] = defaultdict(list)
     found: dict[Key, Key] = {}
     taken: set[tuple[Key, str | None]] = set()
-    for node in nodes:
+    for node in (node for node in nodes if len(scopes[node.reading.kind]) > 1):
         marks = [(node.span.trace_id, node.reading.kind, *mark) for mark in _marks(node)]
         beside = ((one, mark[2]) for mark in marks for one in alike[mark])
         own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
