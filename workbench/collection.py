@@ -31,7 +31,6 @@ logger = logging.getLogger("workbench.collection")
 
 _LIVE_REDACTORS: WeakKeyDictionary[Store, tuple[Rules | None, Redactor | None]] = WeakKeyDictionary()
 
-BLOCK_BYTES = 1 << 20
 PLACES_SHOWN = 3
 REDACTED, WHOLE = b"redacted", b"whole"
 NO_CONVENTION = "none"
@@ -427,11 +426,8 @@ def _until_broken(collector: Collector, source: Input, path: Location) -> Iterat
 
 def sha256(path: Path) -> str:
     """The hash of a file's bytes."""
-    found = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            found.update(block)
-    return found.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _derive(store: Store, touched: Added, reader: Reader | None = None, progress: Progress | None = None) -> list[str]:

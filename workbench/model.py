@@ -12,6 +12,7 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -64,9 +65,20 @@ class Value(Shown, BaseModel):
         _set(value, "__pydantic_private__", None)
         return value
 
+    @classmethod
+    def unchecked(cls, **fields: Json) -> Self:
+        """As `made`, what is not given at its default: for readers, which make values by the million and each of the type it should have."""
+        return cls.made({**_blank(cls), **fields})
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same value but for what is in `update`, which is not checked."""
         return super().model_copy(update=update, deep=deep) if deep else self.made({**self.__dict__, **(update or {})})
+
+
+@cache
+def _blank(kind: type[Value]) -> dict[str, Json]:
+    """The fields of a value at their defaults, in their order, since that is the order in which they are written."""
+    return {name: None if field.is_required() else field.default for name, field in kind.model_fields.items()}
 
 
 def canonical(value: Json) -> str:

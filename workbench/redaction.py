@@ -211,9 +211,7 @@ class Redactor:
         if isinstance(record, Span):
             changed = self._changed(record)
             return record.model_copy(update=changed) if changed else record
-        before = record.model_dump(mode="json")
-        after = self._of(before)
-        return record if after is before else type(record).model_validate(after)
+        return self._value(record)
 
     def state(self, state: dict[str, Json]) -> dict[str, Json]:
         """The channels of a state, redacted."""
@@ -267,8 +265,14 @@ class Redactor:
             return value if all(after[key] is value[key] for key in value) else after
         if isinstance(value, list | tuple):
             items = [self._of(inner, name) for inner in value]
-            return value if all(one is other for one, other in zip(items, value, strict=True)) else items
-        return value
+            return value if all(one is other for one, other in zip(items, value, strict=True)) else type(value)(items)
+        return self._value(value) if isinstance(value, Value) else value
+
+    def _value(self, value: V) -> V:
+        """A value of the model, redacted: the same object where nothing was replaced."""
+        before = value.__dict__
+        after = self._of(before)
+        return value if after is before else value.made(after)
 
     def _text(self, text: str, name: str) -> str:
         if name and _is_id(name):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from workbench.model import Joined, Json, Reading
 from workbench.normalise.forest import Node
@@ -35,13 +36,18 @@ class Joiner:
     """Finds the place of each span, one after the other, in time order: a task that has its model call is not given another's."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Index what the tasks of a ledger wrote."""
+        """Of the tasks of a ledger."""
         self.ledger = ledger
         self.claimed: set[tuple[str, str]] = set()
-        self._said: dict[str, list[Task]] = defaultdict(list)
-        for task in ledger.tasks:
+
+    @cached_property
+    def _said(self) -> dict[str, list[Task]]:
+        """Which tasks wrote what. Only made for spans that don't name their task."""
+        found: dict[str, list[Task]] = defaultdict(list)
+        for task in self.ledger.tasks:
             for mark in set(_marks_of(task)) if not is_start(task) else ():
-                self._said[mark].append(task)
+                found[mark].append(task)
+        return found
 
     def place(self, node: Node, reading: Reading) -> Place:
         """Where a call's span ran; `reading` is all that is known of the call."""

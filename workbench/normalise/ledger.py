@@ -60,7 +60,11 @@ class Task:
 
     def wrote(self, channel: str) -> bool:
         """Whether it wrote to a channel at all, decoded or not."""
-        return any(write.channel == channel for write in self.writes)
+        return channel in self._channels
+
+    @cached_property
+    def _channels(self) -> frozenset[str]:
+        return frozenset([write.channel for write in self.writes])
 
 
 def _is_control(channel: str, node: str | None) -> bool:

@@ -51,7 +51,7 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
     name = (reading.tool_name if reading.kind in ("tool", "human") else reading.model) or node.span.name
     is_model = reading.kind == "model"
     status, error = _outcome(node, reading, forest)
-    return Step(
+    return Step.unchecked(
         index=0,
         kind=STEP_KINDS[reading.kind],
         name="approval" if reading.kind == "human" else name,
@@ -85,7 +85,7 @@ def _call(reading: Reading, name: str) -> ToolCall | None:
     """The call a tool's span was; of a person's span what waited for them and what they were asked."""
     if reading.kind == "human":
         return ToolCall(name=name, arguments={QUESTION: reading.arguments or reading.raw_arguments})
-    return ToolCall(name=name, arguments=reading.arguments, call_id=reading.call_id, raw=_raw(reading)) if reading.kind == "tool" else None
+    return ToolCall.unchecked(name=name, arguments=reading.arguments, call_id=reading.call_id, raw=_raw(reading)) if reading.kind == "tool" else None
 
 
 def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> bool:
@@ -135,8 +135,8 @@ def status_of(node: Node) -> Status:
 def decision_of(output: Message | None, tools: tuple[str, ...] | None) -> Decision:
     """What a model chose, of what."""
     if output is None:
-        return Decision(alternatives=tools)
-    return Decision(
+        return Decision.unchecked(alternatives=tools)
+    return Decision.unchecked(
         selected=tuple(call.name for call in output.tool_calls),
         alternatives=tools,
         confidence=output.confidence,

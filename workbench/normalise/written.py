@@ -72,7 +72,7 @@ class Recorded:
     def _fresh(self, task: Task) -> list[dict[str, Json]]:
         """The messages of a task that no task before it, and none of its subgraphs', had written."""
         inside = {signature(raw) for other in self.ledger.inside(task) for raw in other.messages}
-        found = [raw for raw in task.messages if raw.get("id") not in self._ids and signature(raw) not in inside]
+        found = [raw for raw in task.messages if raw.get("id") not in self._ids and not (inside and signature(raw) in inside)]
         self._ids |= {str(raw["id"]) for raw in task.messages if raw.get("id")}
         return found
 
@@ -204,7 +204,7 @@ class Recorded:
     def _plain(self, task: Task, kind: str, name: str, spans: Sequence[Node]) -> Step:
         """A step that only the checkpoint tells of: it began when the checkpoint was there; how long it took was not recorded."""
         created = task.checkpoint.created_ns
-        return Step(
+        return Step.unchecked(
             index=0,
             kind=kind,
             name=name,

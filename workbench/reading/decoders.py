@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from workbench.model import Json, Span
-from workbench.reading.documents import parse_json, parse_recurring
+from workbench.reading.documents import parse_json, parse_recurring, whole_characters
 from workbench.reading.messages import Fields, fields_of, message_of
 
 MAX_LITERAL_CHARACTERS = 1 << 20
@@ -64,7 +64,7 @@ def _python(value: Json) -> Json:
     if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
         return None
     try:
-        return _plain(ast.literal_eval(value.strip()))
+        return whole_characters(_plain(ast.literal_eval(value.strip())))
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(f"no Python literal: {error}") from None
 

@@ -195,7 +195,7 @@ def _safe(value: Json, text: str) -> Json:
     """The value of a text, checked for depth, with whole characters only."""
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
-    return _whole_characters(value) if "\\ud" in text or "\\uD" in text else value
+    return whole_characters(value) if "\\ud" in text or "\\uD" in text else value
 
 
 def _finite(text: str) -> float | str:
@@ -216,12 +216,12 @@ def _check_depth(value: Json) -> None:
     raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
-def _whole_characters(value: Json) -> Json:
+def whole_characters(value: Json) -> Json:
     """The value with every lone surrogate replaced: such text can't be encoded, so nothing could store or show it."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole_characters(inner) for inner in value]
+        return [whole_characters(inner) for inner in value]
     if isinstance(value, dict):
-        return {_whole_characters(key): _whole_characters(inner) for key, inner in value.items()}
+        return {whole_characters(key): whole_characters(inner) for key, inner in value.items()}
     return value

@@ -47,6 +47,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_NS = 86_400_000_000_000
 LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
 MAX_COUNT = 1 << 53
+NO_TOKENS = Tokens()
 
 
 def message_of(value: Json) -> Message | None:
@@ -141,7 +142,7 @@ def tool_call_of(value: Json) -> ToolCall | None:
     call_id = next((inner[key] for key in CALL_IDS if inner.get(key)), None)
     arguments = arguments_of(given)
     raw = None if arguments is not None or given is None else given if isinstance(given, str) else canonical(given)
-    return ToolCall(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
+    return ToolCall.unchecked(name=name, arguments=arguments, call_id=None if call_id is None else str(call_id), raw=raw)
 
 
 def arguments_of(value: Json) -> Fields | None:
@@ -157,7 +158,7 @@ def arguments_of(value: Json) -> Fields | None:
 def tokens_of(usage: Json) -> Tokens:
     """Token counts from a usage object of LangChain, OpenAI or Anthropic."""
     if not isinstance(usage, dict):
-        return Tokens()
+        return NO_TOKENS
     details = [
         inner
         for key in ("input_token_details", "prompt_tokens_details", "output_token_details", "completion_tokens_details")
@@ -172,7 +173,7 @@ def tokens_of(usage: Json) -> Tokens:
         "cache_write": ("cache_creation", "cache_write_tokens", "cache_creation_input_tokens"),
         "reasoning": ("reasoning", "reasoning_tokens"),
     }
-    return Tokens(**{field: next((count for key in keys if (count := count_of(spread.get(key))) is not None), None) for field, keys in names.items()})
+    return Tokens.unchecked(**{field: next((count for key in keys if (count := count_of(spread.get(key))) is not None), None) for field, keys in names.items()})
 
 
 def tool_names(value: Json) -> tuple[str, ...] | None:
@@ -258,7 +259,7 @@ def _message(fields: Fields) -> Message:
     content = "".join(_text(block) for block in blocks)
     confidence, source = _confidence(fields, content) if role == "assistant" else (None, None)
     call_id = fields.get("tool_call_id") or (_response_id(blocks, fields) if role == "tool" else None)
-    return Message(
+    return Message.unchecked(
         role=role,
         content=content,
         tool_calls=_calls(fields, blocks),
@@ -305,9 +306,9 @@ def _blocks(fields: Fields) -> Iterator[Json]:
             yield block
 
 
-def _envelope(block: Json) -> str | None:
+def _envelope(block: Fields) -> str | None:
     """The key a block without a type is wrapped in. An approval holds the call that waits, and is no call."""
-    if not isinstance(block, dict) or type_of(block) in PARTS:
+    if ENVELOPES.keys().isdisjoint(block) or type_of(block) in PARTS:
         return None
     return next((key for key in ENVELOPES if isinstance(block.get(key), dict)), None)
 
@@ -407,7 +408,7 @@ def _tokens(fields: Fields) -> Tokens:
     metadata = fields.get("response_metadata")
     recorded = metadata.get("token_usage", metadata.get("usage")) if isinstance(metadata, dict) else None
     usage = next((usage for usage in (fields.get("usage_metadata"), fields.get("usage"), recorded) if isinstance(usage, dict)), None)
-    return tokens_of(usage) if usage else Tokens()
+    return tokens_of(usage) if usage else NO_TOKENS
 
 
 def _confidence(fields: Fields, content: str) -> tuple[float | None, Literal["logprobs", "self-report"] | None]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from workbench.model import Json
+from workbench.model import Json, Value
 from workbench.reading.documents import listed, parse_item, parse_json
 
 TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
@@ -73,6 +73,8 @@ class Packer:
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
         if isinstance(value, list | tuple):
             return [self.pack(inner) for inner in value]
+        if isinstance(value, Value):
+            return self.pack(value.__dict__)
         return {NUMBER: str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
     def apart(self, value: Json) -> Json:

@@ -53,7 +53,7 @@ class Payloads:
 
     def put(self, value: Value) -> str:
         """Gather a value; returns its address."""
-        return self._put_span(value) if isinstance(value, Span) else self.put_json(value.model_dump(mode="json"))
+        return self._put_span(value) if isinstance(value, Span) else self.put_json(value)
 
     def _put_span(self, span: Span) -> str:
         """A span without what it doesn't say; what all spans of one resource share is kept once."""
@@ -66,7 +66,7 @@ class Payloads:
         return self._put(to_bytes(packed))
 
     def put_json(self, value: Json) -> str:
-        """Gather JSON; returns its address."""
+        """Gather JSON, in which values of the model may stand; returns its address."""
         return self._put(to_bytes(self._packer.pack(value)))
 
     def put_message(self, message: Message) -> str:

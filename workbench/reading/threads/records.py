@@ -89,7 +89,7 @@ class Thread:
         self._name_nodes()
         for row in self.rows:
             note = self._note(row)
-            yield Checkpoint(
+            yield Checkpoint.unchecked(
                 thread_id=self.thread_id,
                 namespace=row.namespace,
                 checkpoint_id=row.checkpoint_id,
@@ -123,7 +123,7 @@ class Thread:
         value, note = _decoded(row)
         if note:
             self.skipped.add("writes", note)
-        return Write(task_id=row.task_id, task_path=row.task_path, idx=row.idx, channel=row.channel, value=value, note=note)
+        return Write.unchecked(task_id=row.task_id, task_path=row.task_path, idx=row.idx, channel=row.channel, value=value, note=note)
 
     def _note(self, row: Row) -> str | None:
         """Why this checkpoint's state can't be fetched, where its type already says so."""
