@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors import otlp
-from workbench.model import Json, Reading, Span, SpanEvent, Tokens, ToolCall
+from workbench.model import Json, Message, Reading, Span, SpanEvent, Tokens, ToolCall
+from workbench.reading.decoders import DECODERS
 from workbench.reading.messages import answer_of, arguments_of, message_of, messages_of, time_ns, tokens_of, tool_names
 from workbench.semconv import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE, ConventionError, conventions, parse_convention, read
 from workbench.source import Source
@@ -541,6 +542,20 @@ def test_a_python_literal_is_never_evaluated(tmp_path: Path):
     attack = f"{{'a': __import__('pathlib').Path({str(marker)!r}).touch()}}"
     reading = read(made(openinference__span__kind="TOOL", input__value=attack))
     assert (reading.arguments, reading.raw_arguments, marker.exists()) == (None, attack, False)
+
+
+def test_half_a_character_in_a_python_literal_is_replaced():
+    """Half a surrogate pair, which nothing could show or read back, comes out of a Python literal as U+FFFD."""
+    assert DECODERS["python"](r"{'said': 'well \ud800'}") == {"said": "well \ufffd"}
+
+
+def test_a_value_made_unchecked_is_the_same_as_one_that_was_checked():
+    """What readers make without checking equals the validated value, fields in the same order, so that both have one address in the store."""
+    fields = {"role": "assistant", "content": "booked", "tool_calls": (ToolCall(name="book", arguments={"flight": "NH 11"}),)}
+    checked, unchecked = Message(**fields), Message.unchecked(**fields)
+    assert unchecked == checked
+    assert unchecked.model_dump_json() == checked.model_dump_json()
+    assert list(unchecked.__dict__) == list(checked.__dict__)
 
 
 def test_conventions_are_in_order_of_rank():
