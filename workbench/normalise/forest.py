@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from workbench.model import Json, Reading, Span, Tokens
+from workbench.model import Json, Reading, Span, Tokens, canonical
 from workbench.normalise.lineage import Readings, task_of
 from workbench.reading.unfamiliar import BY_EVIDENCE, BY_WORDS
 
@@ -297,6 +297,8 @@ def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
     if node.reading.call_id:
         yield "call", node.reading.call_id
     if node.reading.kind == "tool" and node.reading.tool_name:
+        if node.reading.arguments is not None:
+            yield "arguments", node.reading.tool_name, canonical(node.reading.arguments)
         yield BESIDE, node.reading.tool_name
     if node.reading.kind in ("model", "embedding"):
         yield from _marks_of_answer(node)
