@@ -57,6 +57,7 @@ bench: compiled  ## measure against floors taken in the same run
 	$(BIN)/python -m tests.bench.forks
 	$(BIN)/python -m tests.bench.replaying
 	$(BIN)/python -m tests.bench.detecting
+	$(BIN)/python -m tests.bench.incidents
 
 bench-million: setup  ## a million spans: memory, and the last 100,000 against the first
 	$(BIN)/python -m tests.bench.million
