@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -48,3 +49,12 @@ def test_no_server(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(forkserver.Server, "started", lambda *_: (_ for _ in ()).throw(forkserver.ForkserverError("none")))
     forkserver.close()
     assert recording.fork(0).receipt.clean
+
+
+def test_a_process_that_the_user_forks() -> None:
+    """A process forked while another thread starts a server can have one of its own, for nothing of its parent's keeps it waiting."""
+    with forkserver._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if forkserver._lock.acquire(blocking=False) and forkserver._server is None else 1)
+    assert os.waitpid(child, 0)[1] == 0

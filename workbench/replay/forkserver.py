@@ -257,5 +257,16 @@ def close() -> None:
             server.process.wait()
 
 
+def _begin_anew() -> None:
+    """In a process that the user forks: a lock that another thread held then would stay shut for ever, and the server is the parent's."""
+    global _lock  # noqa: PLW0603  # as above
+    _lock = threading.Lock()
+    close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
