@@ -14,7 +14,7 @@ import traitlets
 from workbench.difference import difference
 from workbench.model import Evidence, Finding, Json, Run, Step
 from workbench.sketch import model, sketch, tool, user
-from workbench.widgets import Stepper, packing
+from workbench.widgets import Stepper, assets, packing
 from workbench.widgets.excerpt import HIDDEN, as_text, excerpt, visible
 
 WIDGETS = Path(packing.__file__).parent
@@ -284,6 +284,21 @@ def test_the_browser_side_never_makes_markup_of_text(path: Path) -> None:
 def test_the_browser_side_is_small() -> None:
     """ESM and CSS together, as they travel, are at most 60 kB."""
     assert len(f"{Stepper._esm}{Stepper._css}".encode()) <= 60_000
+
+
+def test_what_travels_means_what_was_written() -> None:
+    """Remarks and spaces stay behind; templates, one inside another too, texts and patterns stay as they are."""
+    template, text, pattern = "`a  ${rows.map(({ one }) => `, ${one ? `  (${one}  )` : 0} `)} b`", '"c  /  d"', "/[ ]  [{]/"
+    script = f"// `remark`\nconst first = {template}; // another `\nconst second  =  [ {text}, {pattern} ];\n"
+    assert assets.squeezed(script) == f"const first={template};const second=[{text},{pattern}];"
+
+
+@pytest.mark.parametrize("path", [*WIDGETS.glob("*.js")], ids=lambda path: path.name)
+def test_no_template_is_touched(path: Path) -> None:
+    """Whatever stands in a template of ours reaches the browser."""
+    bare = assets.REMARK.sub("", path.read_text(encoding="utf-8"))
+    assert "`" not in assets.TEMPLATE.sub("", bare)
+    assert all(template in assets.squeezed(bare) for template in assets.TEMPLATE.findall(bare))
 
 
 def test_a_notebook_gets_live_static_and_plain_forms() -> None:

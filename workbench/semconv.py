@@ -21,9 +21,9 @@ from typing import Any, get_args
 from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
-from workbench.reading.unfamiliar import BY_WORDS, may_tell, read_words
+from workbench.reading.unfamiliar import BY_WORDS, Told, may_tell, read_words
 
-__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "parse_convention", "read"]
+__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "parse_convention", "read"]
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
@@ -42,14 +42,24 @@ class ConventionError(ValueError):
     """A convention file that isn't one. The message names the file, the entry and what would be right."""
 
 
+def glance(span: Span) -> Reading:
+    """Of what kind a span is and whether it failed or paused, as `read` tells it, and nothing else: a fraction of the work."""
+    failure = _failure(span)
+    return Reading(kind=_told_kind(span, Values(span))[0], error=failure.error, interrupted=failure.interrupted, handoff=failure.handoff)
+
+
+def _told_kind(span: Span, values: Values) -> tuple[Any, str | None, Told | None]:
+    """The kind of a span, what told it, and what its words say where no convention did."""
+    kind, told_by = _kind(_rules(*_shape_of(span)), values)
+    told = read_words(span) if told_by is None and may_tell(span) else None
+    return (kind, told_by, None) if told is None else (told.kind, told.told_by, told)
+
+
 def read(span: Span) -> Reading:
     """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
     shape = _shape_of(span)
     values = Values(span)
-    kind, told_by = _kind(_rules(*shape), values)
-    told = read_words(span) if told_by is None and may_tell(span) else None
-    if told is not None:
-        kind, told_by = told.kind, told.told_by
+    kind, told_by, told = _told_kind(span, values)
     provenance = {} if told_by is None else {"kind": told_by}
     found: dict[str, Json] = {}
     for field, made_of, source, told_by in _asked(*shape, kind):

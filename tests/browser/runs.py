@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from tests.hostile import PAYLOADS
-from workbench.model import Evidence, Finding, Json, Message, Run, Step, ToolCall
+from workbench.model import Evidence, Finding, Json, Message, Run, Span, SpanEvent, Step, ToolCall
 from workbench.sketch import START_NS, approval, model, restart, sketch, tool, user
 
 BOOKING: dict[str, Json] = {"flight": "NH 11", "passenger": "Ada", "price": {"amount": 412.8, "currency": "USD"}}
@@ -89,6 +90,50 @@ def twice_state(step: Step) -> dict[str, Json]:
     return state
 
 
+TRACE = "4b" * 16
+AGENT, NODE, CHAIN = "a1".zfill(16), "a2".zfill(16), "a3".zfill(16)
+
+
+def twice_spans(run: Run) -> tuple[Span, ...]:
+    """All spans of the story: the agent around the steps, nodes around some, a wrapper, HTTP calls of which one was tried again, one without its parent,
+    and two that are each other's parents.
+    """
+    at = {step.index: step.started_ns or 0 for step in run.steps}
+    own = (_span_of(step) for step in run.steps if step.kind != "human")
+    openai = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "scripted"}
+    post = {"http.request.method": "POST", "url.full": "https://model.example/v1/chat", "http.response.status_code": 200}
+    failed = {"status": "error", "status_message": "503 from upstream", "attributes": {**post, "http.response.status_code": 503}}
+    raised = SpanEvent(name="exception", at_ns=at[9] + 30_000_000_000, attributes={"exception.type": "TimeoutError", "exception.message": TIMED_OUT})
+    return (
+        _span(AGENT, "invoke_agent travel-agent", START_NS, 80_000, None, attributes={"gen_ai.operation.name": "invoke_agent"}, scope="travel.agent"),
+        _span(NODE, "act", at[9] - 5_000_000, 30_010, AGENT, attributes={"metadata": '{"langgraph_node": "act"}'}, events=(raised,)),
+        _span(CHAIN, "ChatOpenAI", at[10], 1_200, AGENT, attributes=openai),
+        *own,
+        _span("b1".zfill(16), "POST", at[10] + 10_000_000, 200, f"{10:016x}", **failed),
+        _span("b2".zfill(16), "POST", at[10] + 300_000_000, 800, f"{10:016x}", attributes=post, resource={"service.name": "travel"}),
+        _span("c1".zfill(16), "flush", at[12] + 900_000_000, 3, "ff" * 8),
+        _span("d1".zfill(16), "ping", at[12] + 910_000_000, 2, "d2".zfill(16)),
+        _span("d2".zfill(16), "pong", at[12] + 911_000_000, 1, "d1".zfill(16)),
+    )
+
+
+def _span(span_id: str, name: str, start_ns: int, took_ms: int, parent: str | None, **fields: Json) -> Span:
+    return Span(trace_id=TRACE, span_id=span_id, name=name, start_ns=start_ns, end_ns=start_ns + took_ms * 1_000_000, parent_span_id=parent, **fields)
+
+
+def _span_of(step: Step) -> Span:
+    """The span that a step was read from: those of the booking in a node of their own, a model call of theirs in a wrapper."""
+    parent = {9: NODE, 10: CHAIN}.get(step.index, AGENT)
+    kind = {"model": "chat", "tool": "execute_tool"}.get(step.kind, "node")
+    attributes: dict[str, Json] = {"gen_ai.operation.name": kind, "gen_ai.tool.name": step.name}
+    if step.tool_call:
+        attributes["gen_ai.tool.call.arguments"] = json.dumps(step.tool_call.arguments)
+    took_ms = round(step.duration_ms or 0)
+    return _span(
+        step.span_id or "", f"{kind} {step.name}", step.started_ns or 0, took_ms, parent, attributes=attributes, status="error" if step.error else "unset"
+    )
+
+
 def long_run(count: int = 20_000) -> Run:
     """Many steps, some nested, some in error."""
     steps = [
@@ -127,6 +172,26 @@ def hostile_findings(run: Run, texts: Sequence[str] = PAYLOADS) -> tuple[Finding
             evidence=(Evidence.cite(run, place * 2, "$.name", text),),
             capability="security",
             refute=text,
+        )
+        for place, text in enumerate(texts)
+    )
+
+
+def hostile_spans(run: Run, texts: Sequence[str] = PAYLOADS) -> tuple[Span, ...]:
+    """Every text in every field a span can fill; the run's steps are none of them."""
+    return tuple(
+        Span(
+            trace_id=text,
+            span_id=text,
+            parent_span_id=None if place % 2 else text + text,
+            name=text,
+            start_ns=run.started_ns,
+            status="error",
+            status_message=text,
+            attributes={text: text, f"{text}.list": [text], "long": text * 40},
+            events=(SpanEvent(name=text, attributes={text: text}),),
+            scope=text,
+            resource={text: text},
         )
         for place, text in enumerate(texts)
     )

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.browser.conftest import Show
 from tests.browser.forked import Recorded, forked, question, receipt
 from tests.browser.populations import findings_view, run_list
-from tests.browser.runs import booked_twice, twice_findings, twice_state
+from tests.browser.runs import NODE, booked_twice, twice_findings, twice_spans, twice_state
 from tests.browser.watched import Watched
 from workbench.compared import Compared
 from workbench.report import html, run_report
@@ -32,6 +32,12 @@ def stepper() -> Stepper:
     return Stepper(run, twice_findings(run), state=twice_state)
 
 
+def spans() -> Stepper:
+    """The same with every span shown, at one that is no step."""
+    run = booked_twice()
+    return Stepper(run, twice_findings(run), spans=twice_spans(run), span=NODE)
+
+
 def approval() -> AskHere:
     """A question that waits for an answer."""
     place = AskHere(by="Ada")
@@ -42,6 +48,7 @@ def approval() -> AskHere:
 
 VIEWS: dict[str, Callable[[], AnyWidget]] = {
     "stepper": stepper,
+    "stepper with every span": spans,
     "run list": run_list,
     "findings": findings_view,
     "fork panel": lambda: ForkPanel(Recorded(), 9),

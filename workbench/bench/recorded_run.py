@@ -128,11 +128,16 @@ class RecordedRun:
         columns = self.bench.store.step_columns(self.run_id)
         return steps_frame(self.run) if columns is None else columns_frame(columns)
 
-    def view(self, step: int | None = None) -> Stepper:
-        """The step-through widget, at the first bad step unless one is given."""
-        from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+    def view(self, step: int | None = None, **shown: Any) -> Stepper:
+        """The step-through widget, at the first bad step unless one is given.
 
-        return Stepper(self.run, self.findings, state=self._state_of, step=step, fork=self.fork_panel)
+        `shown` sets what it shows, as its traits do: `view(11, tab="state")`, `view(every_span=True)`, `view(span="00f067aa")` by the id of a span.
+        """
+        from workbench.widgets import Stepper  # noqa: PLC0415  # ipywidgets is only needed in a notebook
+        from workbench.widgets.spans import MAX_SPANS  # noqa: PLC0415  # as above
+
+        spans = self._reruns.spans() if self.run.span_count <= MAX_SPANS else ()
+        return Stepper(self.run, self.findings, state=self._state_of, step=step, fork=self.fork_panel, spans=spans, **shown)
 
     def fork_panel(self, step: int | None = None, **chosen: Any) -> ForkPanel:
         """The panel in which one forks this run at a step (the first bad one, unless given), sees beforehand what will happen, re-runs, and stops it.

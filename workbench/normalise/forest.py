@@ -53,7 +53,7 @@ class Forest:
                 unique[key] = span
         ordered = sorted(unique.values(), key=lambda span: (span.start_ns or 0, span.span_id))
         self.nodes = {(span.trace_id, span.span_id): Node(span, readings[span.trace_id, span.span_id]) for span in ordered}
-        self._parents = _without_circles({node.key: (node.span.trace_id, node.span.parent_span_id or "") for node in self.nodes.values()})
+        self._parents = without_circles({node.key: (node.span.trace_id, node.span.parent_span_id or "") for node in self.nodes.values()})
         self._parents |= self._adopted()
         self.children: dict[Key, list[Node]] = defaultdict(list)
         for node in self.nodes.values():
@@ -227,7 +227,7 @@ class Forest:
         return found
 
 
-def _without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
+def without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
     """The links from span to parent, less those that would lead back to where one came from."""
     kept = dict(parents)
     done: set[Key] = set()
@@ -261,7 +261,7 @@ def _is_around(outer: Node, inner: Node) -> bool:
     return same_trace and (one.input, one.output) == (other.input, other.output) and _within(inner.span, outer.span) and not _within(outer.span, inner.span)
 
 
-def _overlap(one: Span, other: Span) -> bool:
+def overlap(one: Span, other: Span) -> bool:
     """Whether two spans ran at the same time; False where a time was not recorded."""
     if None in (one.start_ns, one.end_ns, other.start_ns, other.end_ns):
         return False
@@ -288,7 +288,7 @@ def _twins_among(nodes: Sequence[Node]) -> dict[Key, Key]:
             taken.add((own.key, node.span.scope))
             continue
         for mark in marks:
-            alike[mark] = [*(other for other in alike[mark] if _overlap(other.span, node.span)), node]
+            alike[mark] = [*(other for other in alike[mark] if overlap(other.span, node.span)), node]
     return found
 
 
@@ -327,7 +327,7 @@ def _describe_one(outer: Node, inner: Node, mark: Json) -> bool:
     """Whether two spans that are alike by a mark are one call's: two instrumentors' at the same time, that nowhere tell of two calls or answers."""
     if mark == BESIDE and not _within(inner.span, outer.span):
         return False
-    if outer.span.scope == inner.span.scope or not _overlap(outer.span, inner.span):
+    if outer.span.scope == inner.span.scope or not overlap(outer.span, inner.span):
         return False
     if outer.reading.kind == "model" and outer.failed != inner.failed:
         return False

@@ -36,7 +36,7 @@ const section = document.getElementById("viewer");
 section.hidden = false;
 widget.render({ model, el: section.querySelector("div") });
 """
-SCRIPT = assets.esm("opening", "stepper").replace("export default {", "const widget = {") + BOOT
+SCRIPT = assets.esm("opening", "tree", "stepper").replace("export default{", "const widget={") + BOOT
 STYLE = assets.css("opening", "stepper")
 
 

@@ -34,8 +34,8 @@ class FindingsView(Opener):
     (LookupError and the like are shown); without it there is nothing to confirm with. TraitError for a finding that is not there.
     """
 
-    _esm: ClassVar[Any] = assets.esm("opening", "findings")
-    _css: ClassVar[Any] = assets.css("opening", "findings")
+    _esm: ClassVar[Any] = assets.esm("opening", "filters", "findings")
+    _css: ClassVar[Any] = assets.css("opening", "filters", "findings")
 
     # The browser is ahead of the kernel: an echo of an older choice would throw it back.
     finding_id = traitlets.Unicode(help="The chosen finding; empty where there is none.").tag(sync=True, echo_update=False)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
+from workbench.attempts import attempts
 from workbench.incident import first_bad_step
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
 from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable
@@ -44,8 +45,8 @@ def opening_step(run: Run, findings: Sequence[Finding]) -> int:
     return first_bad_step(run, findings) or 0
 
 
-def outline(run: Run, findings: Sequence[Finding]) -> dict[str, Json]:
-    """The head of the run, its findings, and one column for each thing the list of steps shows."""
+def outline(run: Run, findings: Sequence[Finding], origin_ns: int | None = None) -> dict[str, Json]:
+    """The head of the run, its findings, and one column for each thing the list of steps shows. Times count from the first step, or an earlier moment."""
     return {
         "run_id": sendable(run.run_id),
         "agent": sendable(run.agent or ""),
@@ -57,7 +58,7 @@ def outline(run: Run, findings: Sequence[Finding]) -> dict[str, Json]:
         "forked_at_step": run.forked_at_step,
         "findings": [told(finding) for finding in findings[:MAX_FINDINGS]],
         "findings_count": len(findings),
-        "steps": _columns(run),
+        "steps": _columns(run, origin_ns),
     }
 
 
@@ -66,7 +67,7 @@ def _sum(*counts: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _columns(run: Run) -> dict[str, Json]:
+def _columns(run: Run, origin_ns: int | None) -> dict[str, Json]:
     steps = run.steps
     names, name_of = table(_label(step) for step in steps)
     places, place_of = table(_place(step) for step in steps)
@@ -79,10 +80,20 @@ def _columns(run: Run) -> dict[str, Json]:
         "name": name_of,
         "places": places,
         "place": place_of,
-        "start_us": deltas([step.started_ns for step in steps]),
+        "start_us": deltas([step.started_ns for step in steps], origin_ns),
         "took_us": [None if step.duration_ms is None else round(step.duration_ms * 1000) for step in steps],
         "restarts": _restarts(steps),
-        "badges": {row: badges for row, step in enumerate(steps) if (badges := [note for note in step.notes if note in BADGES])},
+        "badges": _badges(run),
+    }
+
+
+def _badges(run: Run) -> dict[int, list[str]]:
+    """By row: how a re-run answered the call, and which attempt of the same operation it is, or how many the engine counted."""
+    again = {step.index: f"attempt {number}" for chain in attempts(run) for number, step in enumerate(chain[1:], start=2)}
+    counted = {step.index: f"{step.attempts} attempts" for step in run.steps if (step.attempts or 1) > 1}
+    told = {row: [note for note in step.notes if note in BADGES] for row, step in enumerate(run.steps)}
+    return {
+        row: badges for row, step in enumerate(run.steps) if (badges := [*told[row], *(names[step.index] for names in (again, counted) if step.index in names)])
     }
 
 
@@ -107,9 +118,9 @@ def table(texts: Iterable[str]) -> tuple[list[str], list[int]]:
     return [sendable(text[:200]) for text in rows], column
 
 
-def deltas(times_ns: list[int | None]) -> list[int | None]:
-    """Microseconds since the last known time (the first since the earliest); None where no time was recorded."""
-    last = min((time for time in times_ns if time is not None), default=0)
+def deltas(times_ns: list[int | None], origin_ns: int | None = None) -> list[int | None]:
+    """Microseconds since the last known time (the first since the earliest, or an origin before it); None where no time was recorded."""
+    last = min((time for time in (*times_ns, origin_ns) if time is not None), default=0)
     column: list[int | None] = []
     for time in times_ns:
         column.append(None if time is None else (time - last) // 1000)
@@ -200,7 +211,7 @@ def _finite(number: float | None) -> float | None:
 def facts(step: Step) -> list[str]:
     """When, which model, tokens, cost, join and notes, in words, as far as recorded."""
     known = (
-        _moment(step.started_ns),
+        moment(step.started_ns),
         None if step.model == _label(step) else step.model,
         _tokens(step.tokens),
         None if step.cost_usd is None else f"${step.cost_usd:.4g}",
@@ -220,7 +231,8 @@ def _tokens(tokens: Tokens) -> str | None:
     return f"{' → '.join(sides)} tokens{f' ({shown})' if shown else ''}"
 
 
-def _moment(time_ns: int | None) -> str | None:
+def moment(time_ns: int | None) -> str | None:
+    """A time in words, UTC."""
     if time_ns is None:
         return None
     try:

@@ -34,8 +34,8 @@ class RunList(Opener):
     the list, or a word that none of these takes.
     """
 
-    _esm: ClassVar[Any] = assets.esm("opening", "run_list")
-    _css: ClassVar[Any] = assets.css("opening", "run_list")
+    _esm: ClassVar[Any] = assets.esm("opening", "filters", "run_list")
+    _css: ClassVar[Any] = assets.css("opening", "filters", "run_list")
 
     # The browser is ahead of the kernel: an echo of an older choice would throw it back.
     run_id = traitlets.Unicode(help="The chosen run; empty where there is none.").tag(sync=True, echo_update=False)

@@ -1,102 +1,40 @@
-// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`, after elements.js and opening.js.
+// The step-through view of one run. Plain ESM for anywidget: `render({ model, el })`, after elements.js, opening.js and tree.js.
 //
 // Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
-// The model holds `_outline` (columns, one entry a step), `_details` (of some steps), `step`, `tab`, `collapsed`. What isn't there is asked for by
-// custom message and shown when it comes; nothing else waits for the kernel.
+// The model holds `_outline` (columns, one entry a step), `_spans` (the tree of all spans), `_details` (of some steps and spans), `step`, `tab`,
+// `collapsed`, `every_span`, `_place`. What isn't there is asked for by custom message and shown when it comes; nothing else waits for the kernel.
 
 const ROW = 24; // height of a row in px; stepper.css has the same
-const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"]];
-const KINDS = { m: ["model", "✦"], t: ["tool", "⚒"], h: ["human", "◉"], n: ["node", "▢"], r: ["retrieval", "⌕"] };
-const STATUS = { o: ["ok", "✓"], e: ["error", "✕"], i: ["interrupted", "‖"], r: ["running", "…"], c: ["cancelled", "⊘"] };
+const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"], ["span", "Span"]];
 const KEYS = [
   ["j ↓, k ↑", "next, previous step"], ["Home End PgUp PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
-  ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 6", "tab"],
+  ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 7", "tab"],
   ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"], ["f", "fork at this step, below"],
-  ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
+  ["s", "every span, the steps among them; steps only"], ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
 ];
 
 function placeRect(rect, x, width) {
   for (const [name, value] of Object.entries({ x, width, height: 20 })) rect.setAttribute(name, value);
 }
 
-// ---- the run
-
-function unpack(outline) {
-  const cols = outline.steps;
-  const count = cols.kind.length;
-  const [start, took] = [new Float64Array(count), new Float64Array(count)];
-  const run = { ...outline, cols, count, start, took, end: new Int32Array(count), parent: new Int32Array(count) };
-  placeInTime(run);
-  nest(run);
-  run.rowOf = new Map(Array.from({ length: count }, (_, row) => [indexOf(run, row), row]));
-  run.marks = marks(run);
-  run.errors = rowsWhere(run, (row) => cols.status[row] === "e");
-  run.marked = [...run.marks.keys()].sort((a, b) => a - b);
-  return run;
-}
-
-function indexOf(run, row) {
-  return run.cols.index ? run.cols.index[row] : row;
-}
-
-function rowsWhere(run, holds) {
-  return Array.from({ length: run.count }, (_, row) => row).filter(holds);
-}
-
-function placeInTime(run) {
-  let last = 0;
-  run.until = 0;
-  for (let row = 0; row < run.count; row++) {
-    const delta = run.cols.start_us[row];
-    run.start[row] = delta === null ? NaN : (last += delta);
-    run.took[row] = run.cols.took_us[row] ?? NaN;
-    if (delta !== null) run.until = Math.max(run.until, last + Math.max(0, run.took[row] || 0));
-  }
-}
-
-// `end[row]` is the row after its last deeper step, `parent[row]` the step it hangs under (-1: none).
-function nest(run) {
-  const open = [];
-  for (let row = 0; row <= run.count; row++) {
-    const depth = row < run.count ? run.cols.depth[row] : -1;
-    while (open.length && run.cols.depth[open[open.length - 1]] >= depth) run.end[open.pop()] = row;
-    if (row === run.count) break;
-    run.parent[row] = open.length ? open[open.length - 1] : -1;
-    open.push(row);
-  }
-}
-
-// The severest finding of each row.
-function marks(run) {
-  const worst = new Map();
-  for (const finding of run.findings) {
-    const row = run.rowOf.get(finding.step);
-    if (row === undefined) continue;
-    if (!worst.has(row) || SEVERITY_RANK[finding.severity] > SEVERITY_RANK[worst.get(row)]) worst.set(row, finding.severity);
-  }
-  return worst;
-}
-
-const nameOf = (run, row) => run.cols.names[run.cols.name[row]];
-const placeOf = (run, row) => run.cols.places[run.cols.place[row]];
-const kindOf = (run, row) => KINDS[run.cols.kind[row]];
-const statusOf = (run, row) => STATUS[run.cols.status[row]];
-const folds = (run, row) => run.end[row] > row + 1;
-
 // ---- the view
 
 class View {
   constructor(model, el) {
     this.model = model;
-    this.run = unpack(model.get("_outline"));
+    const tree = model.get("_spans");
+    this.run = unpack(model.get("_outline"), tree?.count ? tree : NO_TREE);
     const held = model.get("_details");
     this.messages = { ...held.messages };
     this.details = { ...held.steps };
+    this.spanDetails = { ...held.spans };
     this.answers = new Map(); // answers of the kernel, and `null` for a question still open
     this.grown = new Map(); // texts of which more was fetched
-    this.row = this.run.rowOf.get(model.get("step")) ?? 0;
+    this.every = Boolean(this.run.tree.count && (model.get("every_span") || !this.run.count));
+    this.row = (this.every ? this.run.spans.rows[model.get("_place")] : undefined) ?? this.run.rowOf.get(model.get("step")) ?? 0;
     this.tab = model.get("tab");
-    this.collapsed = new Set(model.get("collapsed").map((index) => this.run.rowOf.get(index)));
+    this.foldedSpans = new Set(this.run.quiet); // of all spans; of the steps by themselves `collapsed` says it
+    this.collapsed = this.every ? this.foldedSpans : this.foldedSteps();
     this.needle = "";
     this.soon = framed();
     this.window = [0, this.run.until || 1];
@@ -105,8 +43,25 @@ class View {
     this.listen();
   }
 
+  get shape() {
+    return this.every ? this.run.spans : this.run.steps;
+  }
+
+  get onStep() {
+    return isStep(this.run, this.row) || !this.run.tree.count;
+  }
+
+  // The chosen step, or the one that the chosen span belongs to.
+  get step() {
+    return this.onStep ? this.row : owner(this.run, this.row).row;
+  }
+
   get index() {
-    return indexOf(this.run, this.row);
+    return indexOf(this.run, this.step);
+  }
+
+  foldedSteps() {
+    return new Set(this.model.get("collapsed").map((index) => this.run.rowOf.get(index)));
   }
 
   build(el) {
@@ -124,7 +79,7 @@ class View {
     const { run } = this;
     const { exact, inferred, none } = run.joins;
     const facts = [
-      plural(run.count, "step"), run.tokens === null ? "tokens not recorded" : `${number(run.tokens)} tokens`,
+      plural(run.count, "step"), run.tree.count ? plural(run.tree.count, "span") : run.span_count > 0 && `${plural(run.span_count, "span")}, too many for a tree`, run.tokens === null ? "tokens not recorded" : `${number(run.tokens)} tokens`,
       run.cost_usd === null ? "cost not recorded" : money(run.cost_usd),
       `joins ${number(exact)} exact · ${number(inferred)} inferred · ${number(none)} none`,
     ];
@@ -132,7 +87,7 @@ class View {
       make("h3", "ws-run", run.run_id), bdi(run.agent), make("span", `ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),
       make("span", `ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`),
       run.forked_from && muted(`fork of ${run.forked_from} at step ${run.forked_at_step}`),
-      make("span", "ws-facts", facts.map((fact) => make("span", "", fact))));
+      make("span", "ws-facts", facts.map((fact) => fact && make("span", "", fact))));
   }
 
   buildControls() {
@@ -148,10 +103,10 @@ class View {
       make("div", "ws-group", { role: "group", "aria-label": "Move" },
         go("First step (Home)", "⇤", () => this.choose(this.shown[0])), go("Previous step (k)", "←", () => this.move(-1)),
         go("Next step (j)", "→", () => this.move(1)), go("Last step (End)", "⇥", () => this.choose(this.shown.at(-1))),
-        go("Next error (e)", `✕ ${number(run.errors.length)}`, () => this.next(run.errors, 1), !run.errors.length),
-        go("Next finding (n)", `◆ ${number(run.marked.length)}`, () => this.next(run.marked, 1), !run.marked.length)),
+        this.toError = go("Next error (e)", "", () => this.next("errors", 1)),
+        go("Next finding (n)", `◆ ${number(run.marks.size)}`, () => this.next("marked", 1), !run.marks.size)),
       make("div", "ws-track", this.buildOverview(), this.slider),
-      make("div", "ws-group", this.search, run.forks && go("Fork at this step, below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
+      make("div", "ws-group", this.search, run.tree.count > 0 && (this.toSpans = go("Every span, the steps among them (s)", "⊢ spans", () => this.showSpans(!this.every))), run.forks && go("Fork at this step, below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
   }
 
   buildOverview() {
@@ -164,7 +119,7 @@ class View {
     this.cursor = svg("rect", "ws-cursor");
     this.overview.append(this.brush, ...paths, this.cursor);
     this.overview.addEventListener("pointerdown", (event) => this.startBrush(event));
-    const diamonds = make("div", "ws-diamonds", { "aria-hidden": "true" }, this.thin(this.run.marked).map((row) => {
+    const diamonds = make("div", "ws-diamonds", { "aria-hidden": "true" }, this.thin(this.run.steps.marked).map((row) => {
       const diamond = make("span", `ws-mark ws-${this.run.marks.get(row)}`, "◆");
       diamond.style.left = `${((row + 0.5) / this.run.count) * 100}%`;
       return diamond;
@@ -200,7 +155,7 @@ class View {
   buildSteps() {
     this.spacer = make("div", "ws-spacer", { role: "none" });
     this.list = focusable(make("div", "ws-list", {
-      role: "tree", id: `${this.id}-list`, "aria-label": "Steps in time order", onscroll: () => this.drawSoon(),
+      role: "tree", id: `${this.id}-list`, onscroll: () => this.drawSoon(),
       onclick: (event) => this.clicked(event),
     }, this.spacer), 0);
     this.axis = make("span", "ws-axis");
@@ -211,7 +166,8 @@ class View {
 
   buildPane() {
     this.paneHead = make("div", "ws-pane-head");
-    this.tabs = TABS.map(([name, label], place) => focusable(make("button", "ws-tab", {
+    this.pages = TABS.filter(([name]) => name !== "span" || this.run.tree.count);
+    this.tabs = this.pages.map(([name, label], place) => focusable(make("button", "ws-tab", {
       type: "button", role: "tab", id: `${this.id}-${name}`, "aria-controls": `${this.id}-panel`, onclick: () => this.openTab(name),
     }, make("span", "ws-tab-key", { "aria-hidden": "true" }, String(place + 1)), label)));
     this.panel = focusable(make("div", "ws-panel", { role: "tabpanel", id: `${this.id}-panel` }), 0);
@@ -221,20 +177,23 @@ class View {
   buildFoot() {
     this.codeLine = new CodeLine(this.model);
     return make("footer", "ws-foot", {},
-      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–6 tab · / search · ? keys"), this.opening.said, this.codeLine.parts);
+      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–7 tab · s spans · / search · ? keys"), this.opening.said, this.codeLine.parts);
   }
 
   listen() {
     this.unfollow = follow(this.model, {
       "change:step": () => this.choose(this.run.rowOf.get(this.model.get("step")), false),
       "change:tab": () => this.openTab(this.model.get("tab"), false),
-      "change:collapsed": () => this.refold(new Set(this.model.get("collapsed").map((index) => this.run.rowOf.get(index)))),
+      "change:collapsed": () => this.every || this.refold(this.foldedSteps()),
+      "change:every_span": () => this.showSpans(this.model.get("every_span"), false),
+      "change:_place": () => this.choose(this.run.spans.rows[this.model.get("_place")], false),
       "msg:custom": (answer) => this.answered(answer),
     });
     listenToKeys(this.root, this.list, (event) => (event.target === this.search ? this.searchKey(event) : this.viewKey(event)));
     this.resized = new ResizeObserver(() => this.drawSoon());
     this.resized.observe(this.list);
-    this.refold(this.collapsed);
+    this.reshape();
+    if (!this.place.has(this.row)) this.uncover(this.row);
     this.reveal(true);
   }
 
@@ -252,19 +211,51 @@ class View {
   // ---- choosing a step
 
   choose(row, tell = true) {
-    if (row === undefined || row < 0 || row >= this.run.count || row === this.row) return;
+    if (row === undefined || row < 0 || row >= this.run.start.length || row === this.row) return;
     this.row = row;
     if (!this.place.has(row)) this.uncover(row);
-    if (tell) setTrait(this.model, "step", indexOf(this.run, row));
+    if (tell) this.tell();
     this.reveal();
   }
 
-  // A step that is folded away or filtered out is shown before it is chosen.
+  tell() {
+    if (this.run.tree.count) this.model.set("_place", this.onStep ? -1 : this.run.spans.at[this.row]);
+    setTrait(this.model, ...(this.onStep ? ["step", this.index] : ["every_span", true]));
+  }
+
+  // A step or span that is folded away or filtered out is shown before it is chosen.
   uncover(row) {
     if (this.needle) this.search.value = this.needle = "";
+    if (this.shape.at[row] < 0) return this.showSpans(true);
     const open = new Set(this.collapsed);
-    for (let parent = this.run.parent[row]; parent >= 0; parent = this.run.parent[parent]) open.delete(parent);
+    for (let above = this.shape.above(row); above >= 0; above = this.shape.above(above)) open.delete(above);
     this.fold(open);
+  }
+
+  // All spans, the steps among them, or the steps by themselves: what is chosen stays in sight, of a span the step it belongs to.
+  showSpans(every, tell = true) {
+    if (!this.run.tree.count || every === this.every) return;
+    if (!every) this.row = this.step;
+    this.every = every;
+    this.collapsed = every ? this.foldedSpans : this.foldedSteps();
+    this.reshape();
+    if (!this.needle && !this.place.has(this.row)) this.uncover(this.row);
+    if (tell) {
+      this.model.set("every_span", every);
+      this.tell();
+    }
+    this.reveal(true);
+  }
+
+  // What depends on which of the two trees is shown.
+  reshape() {
+    const { errors } = this.shape;
+    this.toError.textContent = `✕ ${number(errors.length)}`;
+    this.toError.disabled = !errors.length;
+    this.toSpans?.setAttribute("aria-pressed", String(this.every));
+    this.list.setAttribute("aria-label", this.every ? "Every span, the steps among them" : "Steps in time order");
+    this.refold(this.collapsed);
+    this.filter(this.needle);
   }
 
   move(by) {
@@ -273,10 +264,12 @@ class View {
     this.choose(this.shown[Math.min(this.shown.length - 1, Math.max(0, place + by))]);
   }
 
-  next(rows, by) {
-    if (!rows.length) return;
-    const after = by > 0 ? rows.find((row) => row > this.row) : rows.findLast((row) => row < this.row);
-    this.choose(after ?? rows.at(by > 0 ? 0 : -1));
+  // The next of the shape's `errors` or `marked`, around the end.
+  next(what, by) {
+    const places = this.shape[what];
+    const here = this.shape.at[this.row];
+    const after = by > 0 ? places.find((place) => place > here) : places.findLast((place) => place < here);
+    this.choose(this.shape.rows[after ?? places.at(by > 0 ? 0 : -1)]);
   }
 
   reveal(centred = false) {
@@ -290,23 +283,26 @@ class View {
 
   sentence(row) {
     const { run } = this;
-    if (!run.count) return "This run has no steps.";
+    if (!run.start.length) return "This run has no steps.";
     const finding = run.marks.has(row) ? `, ${run.marks.get(row)} finding` : "";
+    if (!isStep(run, row)) return `${[`Span ${nameOf(run, row)}`, kindOf(run, row)[0], statusOf(run, row)[0], duration(run.took[row]), ...badgesOf(run, row)].join(", ")}`;
     return `Step ${indexOf(run, row)}: ${kindOf(run, row)[0]} ${nameOf(run, row)}, ${statusOf(run, row)[0]}${finding}, ${duration(run.took[row])}`;
   }
 
   drawPosition() {
-    this.slider.value = this.row;
+    this.slider.value = this.step;
     this.slider.setAttribute("aria-valuetext", visible(this.sentence(this.row)));
-    placeRect(this.cursor, this.row, Math.max(1, this.run.count / 400));
-    this.codeLine.show(`${this.run.code}step=${this.index})`);
+    placeRect(this.cursor, this.step, Math.max(1, this.run.count / 400));
+    const id = this.onStep ? "" : idOf(this.run, this.run.spans.at[this.row]);
+    this.codeLine.show(`${this.run.code}${/^[\w:.-]+$/.test(id) ? `span="${id}"` : `step=${this.index}${this.every ? ", every_span=True" : ""}`})`);
   }
 
   // ---- which steps are shown
 
   fold(collapsed) {
     this.refold(collapsed);
-    setTrait(this.model, "collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
+    if (this.every) this.foldedSpans = collapsed;
+    else setTrait(this.model, "collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
   }
 
   refold(collapsed) {
@@ -318,59 +314,72 @@ class View {
   }
 
   unfolded() {
-    const rows = [];
-    for (let row = 0; row < this.run.count; row = this.collapsed.has(row) ? this.run.end[row] : row + 1) rows.push(row);
-    return rows;
+    const { rows, end } = this.shape;
+    const shown = [];
+    for (let place = 0; place < rows.length; place = this.collapsed.has(rows[place]) ? end[place] : place + 1) shown.push(rows[place]);
+    return shown;
   }
 
-  matches() {
+  matches(shape = this.shape) {
     const needle = this.needle.toLowerCase();
-    return rowsWhere(this.run, (row) => this.haystack(row).includes(needle));
+    return Array.from(shape.rows).filter((row) => this.haystack(row).includes(needle));
   }
 
-  // What search looks at: everything in the row, and the texts of the steps whose details are here.
+  // What search looks at: everything in the row, the span's id, and the texts of the steps and spans whose details are here.
   haystack(row) {
+    const { run } = this;
     const held = this.details[row];
+    const place = run.spans.at[row];
     const texts = held ? JSON.stringify([held, (held.given ?? []).map((message) => this.messages[message])]) : "";
-    return `${kindOf(this.run, row)[0]} ${nameOf(this.run, row)} ${placeOf(this.run, row)} ${statusOf(this.run, row)[0]} ${texts}`.toLowerCase();
+    const ofSpan = isStep(run, row) || !this.spanDetails[place] ? "" : JSON.stringify(this.spanDetails[place]);
+    return `${kindOf(run, row)[0]} ${nameOf(run, row)} ${placeOf(run, row)} ${statusOf(run, row)[0]} ${place < 0 ? "" : idOf(run, place)} ${texts} ${ofSpan}`.toLowerCase();
   }
 
   filter(needle) {
     this.needle = needle.trim();
     this.refold(this.collapsed);
-    const loaded = Object.keys(this.details).length;
-    const scope = loaded < this.run.count ? ` (texts of ${number(loaded)} of ${plural(this.run.count, "step")} are loaded; of the others, names)` : "";
-    this.live.textContent = visible(this.needle ? `${plural(this.shown.length, "step")} found${scope}` : `${plural(this.run.count, "step")} shown`);
-    this.empty.hidden = !this.needle;
-    this.empty.textContent = this.live.textContent;
+    this.empty.textContent = visible(this.needle ? this.foundSentence() : (this.every && this.run.tree.lost_says) || "");
+    this.empty.hidden = !this.empty.textContent;
+    this.live.textContent = this.empty.textContent || `${number(this.shown.length)} shown`;
     this.list.scrollTop = (this.place.get(this.row) ?? 0) * ROW - this.list.clientHeight / 2;
     this.drawRows();
+  }
+
+  foundSentence() {
+    const { run } = this;
+    const found = run.tree.count && !this.every ? this.matches(run.spans) : this.shown;
+    const steps = found.filter((row) => isStep(run, row)).length;
+    const spans = found.length - steps;
+    const loaded = Object.keys(this.details).length;
+    const scope = loaded < run.count ? ` (texts of ${number(loaded)} of ${plural(run.count, "step")} are loaded; of the others, names)` : "";
+    return `${plural(steps, "step")} found${spans ? `, ${plural(spans, "other span")}${this.every ? "" : " (s shows them)"}` : ""}${scope}`;
   }
 
   toggle(row) {
     const collapsed = new Set(this.collapsed);
     if (!collapsed.delete(row)) collapsed.add(row);
-    if (collapsed.has(row) && this.row > row && this.row < this.run.end[row]) this.choose(row);
+    const { at, end } = this.shape;
+    if (collapsed.has(row) && at[this.row] > at[row] && at[this.row] < end[at[row]]) this.choose(row);
     this.fold(collapsed);
   }
 
   foldAll(fold) {
-    if (fold) for (let parent = this.run.parent[this.row]; parent >= 0; parent = this.run.parent[parent]) this.choose(parent);
-    this.fold(new Set(fold ? rowsWhere(this.run, (row) => folds(this.run, row)) : []));
+    if (fold) for (let above = this.shape.above(this.row); above >= 0; above = this.shape.above(above)) this.choose(above);
+    this.fold(new Set(fold ? this.shape.rows.filter((row) => this.shape.folds(row)) : []));
     this.reveal();
   }
 
   left() {
-    const { run, row } = this;
-    if (folds(run, row) && !this.collapsed.has(row)) this.toggle(row);
-    else if (run.parent[row] >= 0) this.choose(run.parent[row]);
+    const { shape, row } = this;
+    if (shape.folds(row) && !this.collapsed.has(row)) this.toggle(row);
+    else if (shape.above(row) >= 0) this.choose(shape.above(row));
   }
 
   right() {
-    const { run, row } = this;
-    if (!folds(run, row)) return;
+    const { shape, row } = this;
+    if (!shape.folds(row)) return;
     if (this.collapsed.has(row)) this.toggle(row);
-    else this.choose(row + 1);
+    else this.choose(shape.rows[shape.at[row] + 1]);
   }
 
   // ---- rows
@@ -383,16 +392,19 @@ class View {
   }
 
   drawRow(row, place) {
-    const { run } = this;
+    const { run, shape } = this;
     const [kind, icon] = kindOf(run, row);
     const [status, glyph] = statusOf(run, row);
-    const restart = run.cols.restarts[row];
-    const element = make("div", `ws-row ws-cols ws-${status}${restart === undefined ? "" : " ws-restart"}`, {
+    const step = isStep(run, row);
+    const restart = step ? run.cols.restarts[row] : undefined;
+    const at = shape.at[row];
+    const [nth, of, level] = this.needle ? [place + 1, this.shown.length, 1] : [shape.nth[at], shape.kids[shape.parent[at] + 1], shape.level[at] + 1];
+    const element = make("div", `ws-row ws-cols ws-${status}${restart === undefined ? "" : " ws-restart"}${step ? "" : " ws-span"}`, {
       role: "treeitem", id: `${this.id}-r${row}`, "data-row": row,
-      "aria-level": run.cols.depth[row] + 1, "aria-posinset": place + 1, "aria-setsize": this.shown.length, "aria-selected": String(row === this.row),
-      "aria-expanded": folds(run, row) ? String(!this.collapsed.has(row)) : null, "aria-label": this.sentence(row),
+      "aria-level": level, "aria-posinset": nth, "aria-setsize": of, "aria-selected": String(row === this.row),
+      "aria-expanded": shape.folds(row) && !this.needle ? String(!this.collapsed.has(row)) : null, "aria-label": this.sentence(row),
     },
-    make("span", "ws-index", String(indexOf(run, row))),
+    make("span", "ws-index", step && String(indexOf(run, row))),
     this.drawName(row, icon, kind),
     make("span", "ws-node", { title: placeOf(run, row) }, bdi(placeOf(run, row))),
     make("span", "ws-status", { title: status }, make("span", "ws-glyph", glyph), make("span", "ws-word", status === "ok" ? "" : status)),
@@ -404,16 +416,17 @@ class View {
   }
 
   drawName(row, icon, kind) {
-    const { run } = this;
-    const folded = folds(run, row) && this.collapsed.has(row);
-    const twisty = make("span", "ws-twisty", folds(run, row) ? { "data-fold": row } : {}, folds(run, row) && (folded ? "▸" : "▾"));
+    const { run, shape } = this;
+    const folds = shape.folds(row) && !this.needle;
+    const folded = folds && this.collapsed.has(row);
+    const twisty = make("span", "ws-twisty", folds ? { "data-fold": row } : {}, folds && (folded ? "▸" : "▾"));
     const start = run.cols.restarts[row];
     const name = make("span", "ws-name", twisty, make("span", `ws-kind ws-kind-${kind}`, { title: kind }, icon),
       bdi(nameOf(run, row), "ws-label", { title: nameOf(run, row) }),
       start !== undefined && make("span", "ws-badge", { title: `Here the run was started again, or resumed after a stop: start ${start + 1}` }, /[ih]/.test(run.cols.status[row - 1] + run.cols.kind[row - 1]) ? "↻ resumed" : "↻ restarted"),
-      (run.cols.badges[row] ?? []).map((badge) => make("span", `ws-badge ws-badge-${badge}`, badge)),
-      folded && make("span", "ws-badge", `+${number(run.end[row] - row - 1)}`));
-    name.style.paddingInlineStart = `${Math.min(12, run.cols.depth[row]) * 14}px`;
+      badgesOf(run, row, this.every).map((badge) => make("span", `ws-badge ws-badge-${badge}`, badge)),
+      folded && make("span", "ws-badge", `+${number(shape.hidden(row))}`));
+    name.style.paddingInlineStart = `${Math.min(12, this.needle ? 0 : shape.level[shape.at[row]]) * 14}px`;
     return name;
   }
 
@@ -506,11 +519,11 @@ class View {
   }
 
   letterKey(key) {
-    const tab = TABS[Number(key) - 1];
+    const tab = this.pages[Number(key) - 1];
     if (tab) return () => this.openTab(tab[0]);
     return {
-      j: () => this.move(1), k: () => this.move(-1), e: () => this.next(this.run.errors, 1), E: () => this.next(this.run.errors, -1),
-      n: () => this.next(this.run.marked, 1), N: () => this.next(this.run.marked, -1), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(), z: () => this.zoom(0, this.run.count - 1),
+      j: () => this.move(1), k: () => this.move(-1), e: () => this.next("errors", 1), E: () => this.next("errors", -1),
+      n: () => this.next("marked", 1), N: () => this.next("marked", -1), s: this.run.tree.count > 0 && (() => this.showSpans(!this.every)), y: () => this.codeLine.copy(), Y: () => this.codeLine.insert(), z: () => this.zoom(0, this.run.count - 1),
       f: this.run.forks && (() => this.fork()),
       "/": () => { this.search.focus(); this.search.select(); }, "?": () => this.toggleHelp(),
       Escape: () => { this.help.hidden = true; this.list.focus(); },
@@ -526,8 +539,8 @@ class View {
   }
 
   besideTab(by) {
-    const place = TABS.findIndex(([name]) => name === this.tab);
-    const [name] = TABS[(place + by + TABS.length) % TABS.length];
+    const { pages } = this;
+    const [name] = pages[(pages.findIndex(([one]) => one === this.tab) + by + pages.length) % pages.length];
     this.openTab(name);
     this.root.querySelector(`#${this.id}-${name}`).focus();
   }
@@ -556,15 +569,16 @@ class View {
   }
 
   answered(answer) {
-    const { ask, step } = answer;
+    const { ask, step, place } = answer;
     if (ask === "text") return this.grow(answer);
     if (ask in OPENED) return this.opening.answered(answer);
-    this.answers.set(JSON.stringify({ ask, step }), answer);
+    this.answers.set(JSON.stringify(ask === "span" ? { ask, place } : { ask, step }), answer);
+    if (ask === "span" && answer.detail) this.spanDetails[place] = answer.detail;
     if (ask === "step" && answer.detail) {
       Object.assign(this.messages, answer.messages);
       this.details[this.run.rowOf.get(step)] = answer.detail;
     }
-    if (step === this.index) this.drawPane(true);
+    if (step === this.index || place === this.run.spans.at[this.row]) this.drawPane(true);
   }
 
   grow(answer) {
@@ -584,15 +598,17 @@ class View {
 
   drawPane(keepScroll = false) {
     const scroll = keepScroll ? this.panel.scrollTop : 0;
+    const open = this.onStep ? this.tab : "span"; // a span that is no step has but its own page
     for (const [place, tab] of this.tabs.entries()) {
-      const chosen = TABS[place][0] === this.tab;
+      const chosen = this.pages[place][0] === open;
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
+      tab.disabled = !chosen && !this.onStep;
     }
-    this.panel.setAttribute("aria-labelledby", `${this.id}-${this.tab}`);
-    if (!this.run.count) return this.panel.replaceChildren(note("This run has no steps."));
+    this.panel.setAttribute("aria-labelledby", `${this.id}-${open}`);
+    if (!this.run.start.length) return this.panel.replaceChildren(note("This run has no steps."));
     this.paneHead.replaceChildren(...this.drawPaneHead());
-    this.panel.replaceChildren(make("div", "", this[`${this.tab}Tab`]()));
+    this.panel.replaceChildren(make("div", "", this[`${open}Tab`]()));
     this.panel.scrollTop = scroll;
   }
 
@@ -600,11 +616,13 @@ class View {
     const { run, row } = this;
     const [kind, icon] = kindOf(run, row);
     const [status, glyph] = statusOf(run, row);
+    const step = this.onStep;
+    const { facts = [] } = (step && this.detail()) || {};
     return [
       make("div", "ws-pane-name",
-        make("span", `ws-kind ws-kind-${kind}`, icon), make("span", "ws-pane-index", `step ${this.index}`),
-        bdi(nameOf(run, row), "ws-pane-label"), muted(kind), make("span", `ws-status ws-${status}`, `${glyph} ${status}`)),
-      make("div", "ws-pane-facts", [placeOf(run, row), duration(run.took[row]), ...(this.detail()?.facts ?? [])].map((fact) => fact && bdi(fact))),
+        make("span", `ws-kind ws-kind-${kind}`, icon), make("span", "ws-pane-index", step ? `step ${this.index}` : "span"),
+        bdi(nameOf(run, row), "ws-pane-label"), kind !== "span" && muted(kind), make("span", `ws-status ws-${status}`, `${glyph} ${status}`)),
+      make("div", "ws-pane-facts", [step && placeOf(run, row), duration(run.took[row]), ...facts].map((fact) => fact && bdi(fact))),
     ];
   }
 
@@ -788,6 +806,39 @@ class View {
     const held = this.detail();
     const shown = held && JSON.stringify({ ...held, given: held.given?.map((id) => this.messages[id]) }, null, 2);
     return [this.waiting("the stored step"), held && this.section("Step", "as this view holds it, long texts cut", this.text(shown, ["held"], true))];
+  }
+
+  // The span itself, as it was recorded: of a step the one it was read from.
+  spanTab() {
+    const place = this.run.spans.at[this.row] ?? -1;
+    if (place < 0) return note("No span is here.");
+    const held = this.spanDetails[place];
+    const asked = held ?? this.ask({ ask: "span", place });
+    return [!this.onStep && this.run.count > 0 && this.belonging(),
+      held ? this.spanSections(held, ["span", place]) : asked?.error ? make("p", "ws-note ws-wrong", asked.error) : this.waiting("this span's attributes")];
+  }
+
+  belonging() {
+    const { how, row, more } = owner(this.run, this.row);
+    return note(how, this.stepLink(indexOf(this.run, row)), more > 0 && ` and ${plural(more, "more step")}`, ".");
+  }
+
+  spanSections({ facts, said, attributes, events, resource }, key) {
+    return [
+      make("div", "ws-pane-facts", facts.map((fact) => bdi(fact))),
+      said && this.section("Status message", "", make("div", "ws-error-text", this.text(said, [...key, "said"]))),
+      this.section("Attributes", "", this.fields(attributes, [...key, "attributes"])),
+      events.length > 0 && this.section("Events", "", events.map(({ name, after_us, attributes }, at) => [
+        make("div", "ws-call-name", bdi(name), after_us !== null && muted(`after ${duration(after_us)}`)), this.fields(attributes, [...key, "events", at, "attributes"])])),
+      resource.length > 0 && this.section("Resource", "", this.fields(resource, [...key, "resource"])),
+    ];
+  }
+
+  // Names and texts: the short ones side by side, the long ones below.
+  fields(entries, key) {
+    const short = ([, text]) => typeof text === "string" && text.length <= 80 && !text.includes("\n");
+    if (!entries.length) return note("None.");
+    return [pairs(entries.filter(short)), entries.map((entry, at) => !short(entry) && [make("div", "ws-call-name", bdi(entry[0])), this.text(entry[1], [...key, at, 1])])];
   }
 }
 

@@ -1,25 +1,26 @@
 """The step-through view of one run, for a notebook: `Stepper(run, findings)`.
 
-The browser gets an outline of every step and the details of as many as fit; it asks for the rest, and for state, by custom message. Reading
-needs no kernel, so one can step while a cell runs. The chosen step, the tab and what is folded are public traits.
+The browser gets an outline of every step, the tree of all spans around them, and the details of as many as fit; it asks for the rest, and for state, by
+custom message. Reading needs no kernel, so one can step while a cell runs. The chosen step or span, the tab and what is folded are public traits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import traitlets
 from ipywidgets.widgets.widget import Widget
 
 from workbench.difference import difference
-from workbench.model import Finding, Json, Run, Step
+from workbench.model import Finding, Json, Run, Span, Step
 from workbench.widgets import assets, fallback, packing
 from workbench.widgets.code import literal, opening
 from workbench.widgets.excerpt import CHUNK_CHARS, as_text, excerpt, fold_logprobs, sendable, whole
 from workbench.widgets.opening import Below, Opener, Static
+from workbench.widgets.spans import Spans
 
-TABS = ("messages", "decision", "state", "changes", "findings", "raw")
+TABS = ("messages", "decision", "state", "changes", "findings", "raw", "span")
 STATE_CHARS = 20_000
 MAX_CHANGES = 400
 NO_STATE = "No state to show: this view was opened without a reader of checkpoints."
@@ -32,37 +33,68 @@ class Stepper(Opener):
     """Step through one run. Opens at the first bad step; `step` may name another (a TraitError names the nearest where the run has none such).
 
     `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane. `fork` makes the
-    panel that forks at a step; the one that stands below is `forked`.
+    panel that forks at a step; the one that stands below is `forked`. With the `spans` the run was read from, all of them can be shown, `every_span`, and
+    one of them chosen, `span` (by its id or an unambiguous start of it: one that is a step chooses the step).
     """
 
-    _esm: ClassVar[Any] = assets.esm("opening", "stepper")
+    _esm: ClassVar[Any] = assets.esm("opening", "tree", "stepper")
     _css: ClassVar[Any] = assets.css("opening", "stepper")
 
     # The browser is ahead of the kernel while keys repeat: an echo of an older choice would throw it back.
     step = traitlets.Int(help="Index of the chosen step.").tag(sync=True, echo_update=False)
     tab = traitlets.Enum(TABS, default_value=TABS[0], help="The pane's open tab.").tag(sync=True, echo_update=False)
     collapsed = traitlets.List(traitlets.Int(), help="Indices of the steps whose deeper steps are folded away.").tag(sync=True, echo_update=False)
+    every_span = traitlets.Bool(help="Whether every span is shown, the steps among them.").tag(sync=True, echo_update=False)
+    span = traitlets.Unicode(help="Id of the chosen span where it is no step; else empty.")
+    _place = traitlets.Int(-1, help="The line of the tree that `span` is.").tag(sync=True, echo_update=False)
     _outline = traitlets.Dict().tag(sync=True)
     _details = traitlets.Dict().tag(sync=True)
+    _spans = traitlets.Dict(help="The tree of all spans; empty where none was recorded.").tag(sync=True)
 
     def __init__(
-        self, run: Run, findings: Sequence[Finding] = (), *, state: ReadState | None = None, step: int | None = None, fork: OpenFork | None = None
+        self,
+        run: Run,
+        findings: Sequence[Finding] = (),
+        *,
+        state: ReadState | None = None,
+        step: int | None = None,
+        fork: OpenFork | None = None,
+        spans: Iterable[Span] = (),
+        span: str | None = None,
+        **shown: Any,
     ) -> None:
         self.run = run
         self.findings = tuple(findings)
+        self.tree = Spans(run, spans)
         self._read_state = state
         self._pool = packing.Pool({}, {})
         chosen = packing.opening_step(run, self.findings) if step is None else step
-        head = {**packing.outline(run, self.findings), "code": sendable(opening(run.run_id)), "forks": fork is not None}
-        budget = packing.OPEN_BYTES - packing.size([head, str(self._esm), str(self._css)]) - 4_000
-        steps = packing.eager(run, chosen, budget, self._pool)
         below = Below(fork=None if fork is None else lambda _run_id, at: fork(chosen if at is None else at))
-        super().__init__(below, Static(self._html, self._text_form), step=chosen, _outline=head, _details={"messages": self._pool.messages, "steps": steps})
+        super().__init__(below, Static(self._html, self._text_form), step=chosen, **self._opened_with(chosen, forks=fork is not None), **shown)
+        if span is not None:
+            self.span = span
+
+    def _opened_with(self, chosen: int, *, forks: bool) -> dict[str, Json]:
+        """What the browser gets at once: the outlines of steps and spans, and in what they leave of the budget the details, those of steps first."""
+        head = {
+            **packing.outline(self.run, self.findings, self.tree.origin_ns),
+            "span_count": self.run.span_count,
+            "code": sendable(opening(self.run.run_id)),
+            "forks": forks,
+        }
+        budget = packing.OPEN_BYTES - packing.size([head, str(self._esm), str(self._css)]) - 4_000
+        tree = self.tree.columns(budget) if self.tree else {}
+        budget -= packing.size(tree)
+        steps = packing.eager(self.run, chosen, budget, self._pool)
+        spans = self.tree.eager(chosen, budget - packing.size([steps, self._pool.messages])) if self.tree else {}
+        return {"_outline": head, "_spans": tree, "_details": {"messages": self._pool.messages, "steps": steps, "spans": spans}}
 
     @property
     def code(self) -> str:
-        """The line that opens this view at this step again."""
-        return f"{opening(self.run.run_id)}step={self.step})"
+        """The line that opens this view at this step or span again."""
+        if self.span:
+            return f"{opening(self.run.run_id)}span={literal(self.span)})"
+        return f"{opening(self.run.run_id)}step={self.step}{', every_span=True' if self.every_span else ''})"
 
     @traitlets.validate("step")
     def _valid_step(self, proposal: dict[str, Any]) -> int:
@@ -74,7 +106,38 @@ class Stepper(Opener):
                 raise traitlets.TraitError(error.args[0]) from error
         return index
 
+    @traitlets.validate("span")
+    def _valid_span(self, proposal: dict[str, Any]) -> str:
+        try:
+            return self.tree.ids[self.tree.place(proposal["value"])] if proposal["value"] else ""
+        except LookupError as error:
+            raise traitlets.TraitError(error.args[0]) from error
+
+    @traitlets.observe("span")
+    def _chose_span(self, _change: object) -> None:
+        """Show the span; one that is a step is chosen as that."""
+        place = self.tree.place(self.span) if self.span else -1
+        row = self.tree.rows[place]
+        if place >= 0 and row.step is not None:
+            self.every_span, self.tab, self.step, self.span = True, "span", self.run.steps[row.step].index, ""
+        else:
+            self.every_span = self.every_span or place >= 0
+            self._place = place
+
+    @traitlets.observe("_place")
+    def _chose_place(self, _change: object) -> None:
+        self.span = self.tree.ids[self._place] if 0 <= self._place < len(self.tree.ids) else ""
+
+    @traitlets.observe("step")
+    def _chose_step(self, _change: object) -> None:
+        self.span = ""
+
     def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
+        match question:
+            case {"ask": "span", "place": place}:
+                return {"detail": self.tree.detail(place)}
+            case {"ask": "text", "key": ["span", place, *path], "left": left}:
+                return _more(self.tree.detail(place, whole), path, left)
         step = self.run.step(question["step"])
         match question["ask"]:
             case "step":
@@ -85,11 +148,12 @@ class Stepper(Opener):
             case "raw":
                 return {"raw": excerpt(self._whole(step, "raw")["raw"], STATE_CHARS)}
             case "text":
-                return self._text(step, question["key"], question["left"])
+                key = question["key"]
+                return _more(self._whole(step, key[0]), key, question["left"])
             case "fork":
                 self.fork(step.index)
                 return {}
-        raise ValueError(f"can't answer {question['ask']!r}; ask for step, state, raw, text or fork")
+        raise ValueError(f"can't answer {question['ask']!r}; ask for step, span, state, raw, text or fork")
 
     def fork(self, step: int) -> Any:
         """Open the panel that forks at a step, below this view and in place of the one before. LookupError where there is nothing to fork from."""
@@ -117,14 +181,6 @@ class Stepper(Opener):
         same_graph = (other for other in reversed(self.run.steps) if other.index < step.index and other.namespace == step.namespace)
         return next((other for other in same_graph if other.checkpoint_id and other.checkpoint_id != step.checkpoint_id), None)
 
-    def _text(self, step: Step, key: list[str | int], left: int) -> dict[str, Json]:
-        """The next part of a text of which `left` characters are still to come, found by its key in the uncut details: `["answer", "content"]`."""
-        value: Json = self._whole(step, key[0])
-        for part in key:
-            value = value[part]
-        start = len(value) - left
-        return {"text": sendable(value[start : start + CHUNK_CHARS]), "more": max(0, left - CHUNK_CHARS)}
-
     def _whole(self, step: Step, part: str | int) -> dict[str, Json]:
         if part == "raw":
             return {"raw": as_text(step.model_dump(mode="json"))}
@@ -141,3 +197,11 @@ class Stepper(Opener):
 
     def _text_form(self) -> str:
         return fallback.as_plain(self.run, self.findings, self.step, self.code)
+
+
+def _more(value: Json, path: Sequence[str | int], left: int) -> dict[str, Json]:
+    """The next part of a text of which `left` characters are still to come, found by its path in the uncut details: `["answer", "content"]`."""
+    for part in path:
+        value = value[part]
+    start = len(value) - left
+    return {"text": sendable(value[start : start + CHUNK_CHARS]), "more": max(0, left - CHUNK_CHARS)}
