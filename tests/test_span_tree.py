@@ -152,12 +152,12 @@ def test_a_run_without_spans_has_no_tree() -> None:
 def test_a_span_is_chosen_by_the_start_of_its_id() -> None:
     """`span` takes an id or an unambiguous start of it, shows every span, and is in the line of code; choosing a step leaves it."""
     view = Stepper(RUN, spans=SPANS, span=AGENT)
-    assert (view.every_span, view._place, view.code) == (True, 1, f'bench.run("booked-twice").view(span="{AGENT}")')
+    assert (view.every_span, view._line, view.code) == (True, 1, f'bench.run("booked-twice").view(span="{AGENT}")')
     view.span = CHAIN[:-1] + "3"
-    assert view._place == 12
+    assert view._line == 12
     view.step = 3
-    assert (view.span, view._place, view.code) == ("", -1, 'bench.run("booked-twice").view(step=3, every_span=True)')
-    view._place = 10  # as the browser does
+    assert (view.span, view._line, view.code) == ("", -1, 'bench.run("booked-twice").view(step=3, every_span=True)')
+    view._line = 10  # as the browser does
     assert view.span == NODE
 
 

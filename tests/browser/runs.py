@@ -95,9 +95,7 @@ AGENT, NODE, CHAIN = "a1".zfill(16), "a2".zfill(16), "a3".zfill(16)
 
 
 def twice_spans(run: Run) -> tuple[Span, ...]:
-    """All spans of the story: the agent around the steps, nodes around some, a wrapper, HTTP calls of which one was tried again, one without its parent,
-    and two that are each other's parents.
-    """
+    """All spans of the story: agent, nodes, a wrapper, HTTP calls of which one was tried again, one without its parent, and two in a circle."""
     at = {step.index: step.started_ns or 0 for step in run.steps}
     own = (_span_of(step) for step in run.steps if step.kind != "human")
     openai = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "scripted"}

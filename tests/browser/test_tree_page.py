@@ -70,7 +70,7 @@ def test_what_holds_no_step_is_folded_until_asked_for(show: Show) -> None:
     widget.press("ArrowRight", "ArrowRight", "j")
     assert rows(widget).count("POST") == 2
     assert chosen(widget, "aria-label") == "Span POST, transport, ok, 800 ms, attempt 2"
-    assert widget.trait("_place") == 15
+    assert widget.trait("_line") == 15
     assert widget.widget.span == "b2".zfill(16)
     widget.press("ArrowLeft", "ArrowLeft")
     assert widget.trait("step") == 10
@@ -88,11 +88,11 @@ def test_the_pane_of_a_span(show: Show) -> None:
     assert widget.page.locator(".ws-tab:disabled").count() == 6
     expect(widget.page.locator(".ws-code")).to_have_text(f'bench.run("booked-twice").view(span="{"b1".zfill(16)}")')
     widget.page.get_by_role("button", name="Go to step 10").click()
-    assert (widget.trait("step"), widget.trait("_place"), widget.widget.span) == (10, -1, "")
+    assert (widget.trait("step"), widget.trait("_line"), widget.widget.span) == (10, -1, "")
     assert widget.page.locator(".ws-tab:disabled").count() == 0
     widget.press("7")
     assert "gen_ai.operation.name" in widget.panel()
-    widget.page.evaluate("(place) => window.model.set('_place', place)", 12)
+    widget.page.evaluate("(place) => window.model.set('_line', place)", 12)
     expect(widget.page.locator(".ws-pane-label")).to_have_text("ChatOpenAI")
     assert widget.panel().startswith("A wrapper or another record of the call that is step 10.")
     assert chosen(widget, "aria-label") == "Span ChatOpenAI, model, ok, 1.20 s, = step 10"
@@ -140,7 +140,7 @@ def test_the_tree_works_while_the_kernel_is_busy(show: Show) -> None:
     widget.press("s", "ArrowRight", "j")
     assert "503 from upstream" in widget.panel()
     widget.busy = False
-    widget.page.evaluate("(place) => window.model.set('_place', place)", 10)
+    widget.page.evaluate("(place) => window.model.set('_line', place)", 10)
     expect(widget.page.locator(".ws-pane-label")).to_have_text("act")
     assert "exception\nafter 30.0 s" in widget.panel().replace("exception after", "exception\nafter")
 

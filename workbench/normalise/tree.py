@@ -137,8 +137,8 @@ class _Tree:
         for item in sorted(self.children.get(parent, ()), key=self._began):
             row = self._row(item, level)
             if row.span is not None and row.step is None:
-                row = row._replace(attempt=_attempt(row, before.get(row.span.name)))
-                before[row.span.name] = row
+                name = row.span.name
+                row = before[name] = row._replace(attempt=_attempt(row, before.get(name)))
             yield item, row
 
     def _row(self, item: Item, level: int) -> Row:

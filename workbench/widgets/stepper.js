@@ -2,7 +2,7 @@
 //
 // Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
 // The model holds `_outline` (columns, one entry a step), `_spans` (the tree of all spans), `_details` (of some steps and spans), `step`, `tab`,
-// `collapsed`, `every_span`, `_place`. What isn't there is asked for by custom message and shown when it comes; nothing else waits for the kernel.
+// `collapsed`, `every_span`, `_line`. What isn't there is asked for by custom message and shown when it comes; nothing else waits for the kernel.
 
 const ROW = 24; // height of a row in px; stepper.css has the same
 const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"], ["span", "Span"]];
@@ -31,7 +31,7 @@ class View {
     this.answers = new Map(); // answers of the kernel, and `null` for a question still open
     this.grown = new Map(); // texts of which more was fetched
     this.every = Boolean(this.run.tree.count && (model.get("every_span") || !this.run.count));
-    this.row = (this.every ? this.run.spans.rows[model.get("_place")] : undefined) ?? this.run.rowOf.get(model.get("step")) ?? 0;
+    this.row = (this.every ? this.run.spans.rows[model.get("_line")] : undefined) ?? this.run.rowOf.get(model.get("step")) ?? 0;
     this.tab = model.get("tab");
     this.foldedSpans = new Set(this.run.quiet); // of all spans; of the steps by themselves `collapsed` says it
     this.collapsed = this.every ? this.foldedSpans : this.foldedSteps();
@@ -186,7 +186,7 @@ class View {
       "change:tab": () => this.openTab(this.model.get("tab"), false),
       "change:collapsed": () => this.every || this.refold(this.foldedSteps()),
       "change:every_span": () => this.showSpans(this.model.get("every_span"), false),
-      "change:_place": () => this.choose(this.run.spans.rows[this.model.get("_place")], false),
+      "change:_line": () => this.choose(this.run.spans.rows[this.model.get("_line")], false),
       "msg:custom": (answer) => this.answered(answer),
     });
     listenToKeys(this.root, this.list, (event) => (event.target === this.search ? this.searchKey(event) : this.viewKey(event)));
@@ -219,7 +219,7 @@ class View {
   }
 
   tell() {
-    if (this.run.tree.count) this.model.set("_place", this.onStep ? -1 : this.run.spans.at[this.row]);
+    if (this.run.tree.count) this.model.set("_line", this.onStep ? -1 : this.run.spans.at[this.row]);
     setTrait(this.model, ...(this.onStep ? ["step", this.index] : ["every_span", true]));
   }
 

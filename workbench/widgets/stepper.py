@@ -46,7 +46,7 @@ class Stepper(Opener):
     collapsed = traitlets.List(traitlets.Int(), help="Indices of the steps whose deeper steps are folded away.").tag(sync=True, echo_update=False)
     every_span = traitlets.Bool(help="Whether every span is shown, the steps among them.").tag(sync=True, echo_update=False)
     span = traitlets.Unicode(help="Id of the chosen span where it is no step; else empty.")
-    _place = traitlets.Int(-1, help="The line of the tree that `span` is.").tag(sync=True, echo_update=False)
+    _line = traitlets.Int(-1, help="The line of the tree that `span` is.").tag(sync=True, echo_update=False)
     _outline = traitlets.Dict().tag(sync=True)
     _details = traitlets.Dict().tag(sync=True)
     _spans = traitlets.Dict(help="The tree of all spans; empty where none was recorded.").tag(sync=True)
@@ -122,11 +122,11 @@ class Stepper(Opener):
             self.every_span, self.tab, self.step, self.span = True, "span", self.run.steps[row.step].index, ""
         else:
             self.every_span = self.every_span or place >= 0
-            self._place = place
+            self._line = place
 
-    @traitlets.observe("_place")
+    @traitlets.observe("_line")
     def _chose_place(self, _change: object) -> None:
-        self.span = self.tree.ids[self._place] if 0 <= self._place < len(self.tree.ids) else ""
+        self.span = self.tree.ids[self._line] if 0 <= self._line < len(self.tree.ids) else ""
 
     @traitlets.observe("step")
     def _chose_step(self, _change: object) -> None:
