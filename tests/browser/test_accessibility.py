@@ -41,7 +41,15 @@ def spans() -> Stepper:
 def approval() -> AskHere:
     """A question that waits for an answer."""
     place = AskHere(by="Ada")
-    told = {**question().model_dump(mode="json"), "number": 0, "waited": 12.0, "seconds": 600.0, "arguments": "{}", "already": ["It was done before"]}
+    told = {
+        **question().model_dump(mode="json"),
+        "number": 0,
+        "waited": 12.0,
+        "seconds": 600.0,
+        "arguments": "{}",
+        "injected": [],
+        "already": ["It was done before"],
+    }
     place.set_trait("_waiting", [told])
     return place
 
