@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
@@ -26,6 +27,7 @@ from tests.test_live_recorder import CONFIG, agent, calling
 from workbench.database import connect, location
 from workbench.live.checkpointers import place_of
 from workbench.magics import Recorded
+from workbench.report.markup import STILL
 
 
 @pytest.fixture
@@ -153,6 +155,17 @@ def test_a_cell_that_fails_says_what_is_recorded(shell: InteractiveShell, capsys
     nothing = recorded(shell, "cell.db", "1 + 1")
     with pytest.raises(LookupError, match="the cell made no run"):
         _ = nothing.run
+
+
+def test_a_frame_is_no_mathematics(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Once a store is open, a notebook shows frames in an element that MathJax passes over, and shows them as the user asked where they did."""
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    frame, formatter = pl.DataFrame({"said": ["$x$"]}), shell.display_formatter.formatters["text/html"]
+    wb.open(tmp_path / "workbench.db").close()
+    assert formatter(frame).startswith(f'<div class="{STILL}"><div><style>')
+    formatter.for_type(pl.DataFrame, lambda _: "as I like it")
+    wb.open(tmp_path / "workbench.db").close()
+    assert formatter(frame) == "as I like it"
 
 
 def test_the_incident_is_shown(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):

@@ -44,6 +44,7 @@ from workbench.replay.budget import Meter
 from workbench.replay.sweeps import cells
 from workbench.replay.unfinished import of as unfinished
 from workbench.report import Report, ReportError, static, store_report
+from workbench.report.notebook_frames import keep_frames_still
 from workbench.report.verification import Unsupported, check
 from workbench.sharing import Shared, share
 from workbench.store import Deleted, Store
@@ -67,6 +68,7 @@ def open(path: str | os.PathLike[str] = "workbench.db") -> Bench:
 
     StoreError when the file or database is something else, or was made by a newer workbench.
     """
+    keep_frames_still()
     return Bench(Store.open(location(path)))
 
 
