@@ -72,7 +72,7 @@ def _opened(source: Source) -> Iterator[_Tables]:
             database.row_factory = sqlite3.Row
             database.execute("PRAGMA trusted_schema = 0")
             yield _Tables(database)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite quotes damaged bytes in its own message
         raise SourceError(f"{source.path}: can't be read as SQLite ({error}); copy the database anew, with its -wal file if there is one") from error
 
 

@@ -43,7 +43,7 @@ def records(source: Source) -> Iterator[Record]:
                     yield _told(KINDS[kind].model_validate_json(content))
                 except (KeyError, ValidationError, ValueError) as error:
                     yield Skip(place=f"{source.path}: record {number}", reason=f"no record of a bundle: {type(error).__name__}")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise SourceError(f"{source.path}: can't be read as a share bundle ({error})") from error
 
 

@@ -57,7 +57,7 @@ class SqliteTables:
                 if lacks := _missing(database):
                     raise MissingTablesError(f"{path}: no LangGraph checkpoint database: {lacks}")
                 yield cls(path, database)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise SourceError(f"{path}: can't be read as SQLite ({error}); copy the database anew, with its -wal file if there is one") from error
 
     def threads(self) -> Iterator[str]:
@@ -130,7 +130,7 @@ class SqliteTables:
     def _execute(self, sql: str, *parameters: Json) -> Iterator[tuple[Json, ...]]:
         try:
             yield from self._database.execute(sql, parameters)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise BrokenOffError(f"cut off or damaged from here on: {error}") from error
 
 
