@@ -515,6 +515,20 @@ def ask_agent(city: str) -> str:
 
 
 @tool
+def ask_beside(city: str) -> str:
+    """An agent that is a tool, under way at the same time as another where BESIDE is set."""
+    if "BESIDE" in os.environ:
+        TOGETHER.wait(30)
+    said = str(ask_agent.func(city))  # type: ignore[attr-defined]  # its code, not a call of the tool
+    if "BESIDE" in os.environ:
+        TOGETHER.wait(30)
+    return said
+
+
+TOGETHER = threading.Barrier(2)
+
+
+@tool
 def ask_model(city: str) -> str:
     """A tool that asks a model itself, and does something real."""
     really(f"ask_model {city}")
@@ -706,6 +720,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "embeddings": lambda: Shape(chained(embeds)),
     "times_and_ids": lambda: Shape(chained(timed)),
     "agent_as_a_tool": lambda: Shape(created([("ask_agent", {"city": "Kyoto"})], tools=(ask_agent,))),
+    "agents_side_by_side": lambda: Shape(looping([("ask_beside", {"city": "Kyoto"}), ("ask_beside", {"city": "Nara"})], tools=(ask_beside,))),
     "model_in_a_tool": lambda: Shape(looping([("ask_model", {"city": "Kyoto"})], tools=(ask_model,))),
     "hand_over": lambda: Shape(_handing_over()),
     "leaving_a_subgraph": lambda: Shape(_leaving()),

@@ -19,6 +19,7 @@ import workbench as wb
 from tests import replay_shapes
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
+from workbench.replay.nesting import inside_tools
 
 CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}
 REACHING = {"opaque_after_a_call": 1, "leaving_a_subgraph": 1, "sends_that_retry": 3}
@@ -119,3 +120,18 @@ def test_fork_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
         ("Scripted", "tools/model", "halted"),
     ]
     assert "$[2].content: recorded" in forked.receipt.records[1].says
+
+
+def test_two_agents_at_once(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two agents that are tools and ran at the same time, a replay makes every step, and the one in which a step was made is known by its span."""
+    monkeypatch.setenv("BESIDE", "1")
+    with recorded("agents_side_by_side", tmp_path) as run:
+        monkeypatch.delenv("BESIDE")
+        inside = inside_tools(run.run, run.bench.store.spans(step.trace_id for step in run.steps if step.trace_id))
+        booked = {step.index: step.tool_call for step in run.steps if step.name == "book" and step.tool_call}
+        around = {index: run.step(inside[index]).tool_call for index in booked}
+        assert [(call.name, call.arguments) for call in around.values() if call] == [("ask_beside", call.arguments) for call in booked.values()]
+        before = ledger.read_text()
+        forked = run.fork(first(run), graph=graph_of("agents_side_by_side"))
+        assert ledger.read_text() == before
+        assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []

@@ -345,6 +345,9 @@ def _answered(node: Node) -> bool:
 
 def _same_tool(outer: Node, inner: Node) -> bool:
     one, other = outer.reading, inner.reading
+    tasks = task_of(one.namespace), task_of(other.namespace)
+    if None not in tasks and tasks[0] != tasks[1]:  # an agent in the tool's body, whose calls may well be numbered as those outside are
+        return False
     if one.call_id and other.call_id:
         return one.call_id == other.call_id
     same_arguments = one.arguments is None or other.arguments is None or one.arguments == other.arguments

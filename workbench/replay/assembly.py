@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Step, canonical
+from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.replay.cassette import asked_of
 from workbench.replay.journal import ID_ATTRIBUTE
@@ -48,14 +48,15 @@ class Assembled:
     standing: frozenset[int]
 
 
-def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int) -> Assembled:
+def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int, spans: Iterable[Span] = ()) -> Assembled:
     """The steps of a fork.
 
-    `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut.
+    `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut,
+    `spans` those that the parent was read from.
     """
     own = list(_stood(list(_own(parent, answer, checkpoints))))
     before = min((one.step.invocation for one in own if one.record), default=0)
-    held = _held(own, parent, again, answer)
+    held = _held(own, parent, again, answer, spans)
     own = list(_with_held(own, held, parent, before - invocation))
     steps = [
         one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation})
@@ -119,11 +120,11 @@ def _stood(own: Sequence[Own]) -> Iterator[Own]:
             yield one
 
 
-def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answer) -> dict[int, int | str]:
+def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answer, spans: Iterable[Span]) -> dict[int, int | str]:
     """The parent's steps that were made inside of what was served as a whole, and so not made again: each with the tool's step or the node's task."""
     served = {one.from_step: one.kind for one in answer.records if one.from_step is not None and one.answer == "served"}
     whole = {one.task for one in own if one.node}
-    inner, made = inside_tools(parent), Counter((one.task, one.step.kind, one.step.name) for one in own)
+    inner, made = inside_tools(parent, spans), Counter((one.task, one.step.kind, one.step.name) for one in own)
     found: dict[int, int | str] = {}
     for step in parent.steps:
         if step.index not in again or step.kind == "human" or served.get(step.index, "node") != "node":

@@ -5,9 +5,9 @@ What is served as a whole stands for all that was done inside it. Those steps ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from workbench.model import Run, Step
+from workbench.model import Run, Span, Step
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -18,19 +18,19 @@ def tasks_of(step: Step) -> list[str]:
     return [*above, step.task_id] if step.task_id else above
 
 
-def inside_tools(run: Run) -> dict[int, int]:
-    """Of steps made in a tool's body, the step that is the tool's call: by the tasks, and by the time where a task made several calls.
+def inside_tools(run: Run, spans: Iterable[Span] = ()) -> dict[int, int]:
+    """Of steps made in a tool's body, the step that is the tool's call: by the spans, else by the tasks, and by the time where a task made several calls.
 
     Calls that one answer of a model asked for are made side by side. The time of one may well lie within that of another, and what was made
-    while both were under way is not known to be in either.
+    while both were under way is not known to be in either, unless `spans`, those that the run was read from, tell which it was made below.
     """
     tools: dict[str, list[Step]] = {}
     for step in run.of_kind("tool"):
         if step.task_id:
             tools.setdefault(step.task_id, []).append(step)
     asked = _asked(run) if tools else {}
-    found = {}
-    for step in run.steps if tools else ():
+    found = _below_tools(run, spans) if tools else {}
+    for step in (one for one in run.steps if tools and one.index not in found):
         around = [
             tool
             for task in tasks_of(step)
@@ -40,6 +40,22 @@ def inside_tools(run: Run) -> dict[int, int]:
         apart = len(around) > 1 and asked.get(around[-2].index, NOBODY) & asked.get(around[-1].index, NOBODY)
         if around and (len(around) == 1 or (not apart and _holds(around[-2], around[-1], alone=False))):
             found[step.index] = around[-1].index
+    return found
+
+
+def _below_tools(run: Run, spans: Iterable[Span]) -> dict[int, int]:
+    """Of each step whose span stands below that of a tool's call, the step of the nearest such call."""
+    above = {(span.trace_id, span.span_id): span.parent_span_id for span in spans}
+    tools = {(step.trace_id or "", step.span_id): step.index for step in run.of_kind("tool") if step.span_id}
+    found = {}
+    for step in run.steps:
+        place, seen = above.get((step.trace_id or "", step.span_id or "")), set()
+        while place and place not in seen and (step.trace_id or "", place) not in tools:
+            seen.add(place)
+            place = above.get((step.trace_id or "", place))
+        tool = tools.get((step.trace_id or "", place)) if place else None
+        if tool is not None and step.kind != "human":
+            found[step.index] = tool
     return found
 
 

@@ -132,7 +132,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
         edited=wish.step.index if kind in REPLACED else None,
-        opened=() if kind == "none" else tuple(around(inside_tools(parent), wish.step.index)),
+        opened=() if kind == "none" else tuple(around(inside_tools(parent, wish.spans), wish.step.index)),
         stale_answers=kind == "answer",
         alteration=changes.altered(parent, wish.step, wish.change),
         state=wish.change.value if kind == "state" else None,
