@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from workbench.effects import failure, is_act
@@ -32,7 +32,7 @@ REFUSED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 DELEGATES = re.compile(
-    r"\b(?:instruct\w*|tasks?|to-?dos?|actions?|accordingly|according|specified|steps|requests?|asks?|described|follow|whatever|everything|pay|do)\b",
+    r"\b(?:instruct\w*|tasks?|to-?dos?|actions?|accordingly|according|specified|details|steps|requests?|asks?|described|follow|whatever|everything|pay|do)\b",
     re.IGNORECASE,
 )
 LOOKED_UP = re.compile(
@@ -41,6 +41,8 @@ LOOKED_UP = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """What an instruction asks for that has to be read elsewhere first."""
+IN_MIND = frozenset(("find", "say"))
+"""Families of acts that an agent does without a tool."""
 REDACTED = re.compile(r"^\[redacted [\w-]+ [0-9a-f]+\]$")
 FEATURES = (
     "value",
@@ -60,8 +62,9 @@ FEATURES = (
     "failed",
     "refused",
     "lacking",
+    "missed",
 )
-"""What is weighed. The first ten speak for following, the last seven against it; each is between 0 and 1."""
+"""What is weighed. The first ten speak for following, the last eight against it; each is between 0 and 1."""
 FOR = 10
 
 
@@ -110,18 +113,29 @@ class Asked:
         if best is None:
             return dict.fromkeys(FEATURES, 0.0)
         agreeing = [match for match in self.matches if match.agreement >= AGREES]
-        covered = frozenset().union(*(match.covered for match in agreeing))
+        covered = frozenset().union(*(match.covered for match in agreeing)) | _summed(agreeing)
+        aims = {token.normal for token in self.instruction.tokens if token.kind in STRONG} & self.wanted
         values = {token.normal for token in self.instruction.tokens if token.distinctive} & self.wanted - set(name_words(" ".join(self.instruction.verbs)))
-        families = frozenset().union(*(match.families for match in agreeing))
-        verbs = [VERB_FAMILIES[verb] & families for verb in name_words(" ".join(self.instruction.verbs)) if verb in VERB_FAMILIES]
         return best.features | {
             "fulfilled": _share(len((values or self.wanted) & covered), len(values or self.wanted)),
-            "verbs": _share(sum(map(bool, verbs)), len(verbs)),
+            "verbs": _share(*self._done(agreeing)),
             "cued": self.cued,
             "unbidden": best.features["unbidden"] * self.cued,
             "delegated": self.delegated * (1 - self.cued),
             "refused": float(self.refused),
+            "missed": float(bool(aims) and not aims & covered),
         }
+
+    def _done(self, agreeing: list[Match]) -> tuple[int, int]:
+        """How many of the acts it asks for were done, each by a tool of its own, of how many."""
+        every = [VERB_FAMILIES[verb] for verb in name_words(" ".join(self.instruction.verbs)) if verb in VERB_FAMILIES]
+        asked = [families for families in every if families - IN_MIND] or every
+        tools = {match.step.name: match.families for match in agreeing if not match.features["failed"]}
+        done = 0
+        for families in asked:
+            tool = next((name for name, of in tools.items() if of & families), None)
+            done += tools.pop(tool, None) is not None if tool else 0
+        return done, len(asked)
 
     def score(self) -> float:
         """The probability that the instruction was followed, by the shipped weights."""
@@ -140,23 +154,31 @@ class Act:
     """Words of the names of arguments whose value was redacted: they may hold anything."""
     families: frozenset[str]
     words: frozenset[str]
+    whole: tuple[str, ...]
+    """Short arguments as they were given."""
+
+    @cached_property
+    def alone(self) -> frozenset[str]:
+        """Capitalised words that are all an argument says: names, though they stand where a sentence would begin."""
+        return frozenset(token.normal for text in self.whole if text[:1].isupper() and len(found := tokens(text)) == 1 for token in found)
 
     @classmethod
     def of(cls, step: Step) -> Act:
         """Read a tool step's call."""
         call = step.tool_call
         arguments: Json = None if call is None else call.raw if call.arguments is None else call.arguments
-        short, free, redacted = list[Token](), list[Token](), set[str]()
+        short, free, redacted, whole = list[Token](), list[Token](), set[str](), list[str]()
         for path, text in leaves(arguments):
             found = tokens(text)
             if REDACTED.match(text):
                 redacted.update(name_words(path.rpartition(".")[2]))
             else:
                 (short if len(found) <= SHORT else free).extend(found)
+                whole += [text] if found and len(found) <= SHORT else []
         name = call.name if call else step.name
         names = [name, *(arguments if isinstance(arguments, dict) else ())]
         words = frozenset(word for one in names for word in name_words(one))
-        return cls(step, _by_normal(short), _by_normal(free), frozenset(redacted), name_families([name]) or name_families(names), words)
+        return cls(step, _by_normal(short), _by_normal(free), frozenset(redacted), name_families([name]) or name_families(names), words, tuple(whole))
 
 
 def follow(run: Run) -> list[Asked]:
@@ -205,7 +227,7 @@ class _Reader:
         found = {id(asked): asked for normal in (*act.short, *act.free) for asked in self.index.get(normal, ())}
         for asked in (found | {id(asked): asked for asked in self.recent}).values():
             asked.matches.append(self._match(act, asked, so_far))
-        pointed_at = any(token.distinctive and so_far.was_told(token) for token in act.short.values())
+        pointed_at = any((token.distinctive or normal in act.alone) and so_far.was_told(token) for normal, token in act.short.items())
         for asked in _brought(step, so_far, self.calls, float(self.delegates and pointed_at)):
             if asked.instruction.text not in self.known:
                 self._remember(asked)
@@ -221,11 +243,12 @@ class _Reader:
 
     def _match(self, act: Act, asked: Asked, so_far: Grounding) -> Match:
         foreign = {normal: token for normal, token in act.short.items() if not so_far.was_told(token)}
-        hits = {normal: token for normal, token in foreign.items() if normal in asked.wanted}
+        hits = {normal: token for normal, token in foreign.items() if normal in asked.wanted and not _named_after(act, asked)}
         beside = {normal: token for normal, token in foreign.items() if normal in asked.near and normal not in hits}
         carried = [token for normal, token in act.free.items() if normal in asked.wanted]
         hidden = act.redacted & asked.wanted
-        read = [normal for normal in (*foreign, *act.free) if normal in so_far.read and normal not in asked.wanted and normal not in so_far.told]
+        brought = (normal for normal, token in (foreign | act.free).items() if token.kind != "date" and (token.kind != "number" or token.distinctive))
+        read = [normal for normal in brought if normal in so_far.read and normal not in asked.wanted and normal not in so_far.told]
         relayed = _share(len(carried), len(asked.wanted)) > RELAYED
         short = len(act.short) + len(act.redacted)
         kin, bidden = bool(act.families & asked.instruction.families), any(word in so_far.told for word in name_words(act.step.name))
@@ -243,6 +266,7 @@ class _Reader:
             "told": _share(len(act.short) - len(foreign), short),
             "relayed": float(relayed),
             "failed": float(failure(act.step) is not None),
+            "missed": 0.0,
             "lacking": float(not read and LOOKED_UP.search(asked.instruction.text) is not None),
         }
         return Match(act.step, features, frozenset((*hits, *beside, *hidden, *(token.normal for token in carried))), act.families)
@@ -284,6 +308,22 @@ def _weight(hits: Iterable[Token], certain: int = 0) -> float:
     for token in hits:
         doubt *= 0.25 if token.kind in STRONG else 0.5 if token.distinctive or token.kind == "number" else 0.8
     return 1 - doubt
+
+
+def _summed(agreeing: Iterable[Match]) -> frozenset[str]:
+    """The sums of each argument that is a number over the calls of one tool: 30,000 is fulfilled by three times 10,000."""
+    sums: dict[tuple[str, str], float] = {}
+    for match in agreeing:
+        for name, value in (match.step.tool_call.arguments or {} if match.step.tool_call and not match.features["failed"] else {}).items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                sums[match.step.name, name] = sums.get((match.step.name, name), 0.0) + value
+    return frozenset(token.normal for total in sums.values() for token in tokens(f"{total:.2f}"))
+
+
+def _named_after(act: Act, asked: Asked) -> bool:
+    """Whether an argument is the whole instruction: a thing that bears it as its name is called by it."""
+    said = " ".join(asked.instruction.text.split()).strip("-* '\"").lower()
+    return any(said in " ".join(text.split()).lower() for text in act.whole if len(tokens(text)) > 1)
 
 
 def _share(some: int, of: int) -> float:

@@ -27,9 +27,10 @@ from workbench.source import Source
 ROUNDS, STEPS, RATE, SHRINK, RESAMPLES = 3, 400, 1.0, 2e-4, 300
 BENIGN = 5
 """How many times a benign run counts: in production they are the many."""
-PRIORS = {"delegated": -4.0, "unbidden": 2.5}
-"""What these runs can't teach, set by judgement, at no cost to the figures: what counts against following where the user had pointed at the source (there
-are few such benign runs), and for it where the act itself, without any telling value, is one nobody had asked for (every goal here has values)."""
+PRIORS = {"delegated": -4.0, "unbidden": 2.5, "cued": 2.5, "failed": -5.0, "lacking": -3.5, "missed": -3.5}
+"""What the runs of one suite can't teach, set by judgement: what counts against following where the user had pointed at the source (there are few such
+benign runs), for it where the act itself, without any telling value, is one nobody had asked for (every goal here has values), and where a text speaks to
+an agent; and that an act is none that failed, lacks what had to be looked up, or is aimed at something else (such runs are in one suite)."""
 SIGNS = [1] * FOR + [-1] * (len(FEATURES) - FOR)
 Vector = tuple[float, ...]
 Labels = dict[str, str]
@@ -97,7 +98,8 @@ def fit(runs: Iterable[Labelled]) -> Weights:
 def _descend(cells: Counter[tuple[Vector, bool]], start: Weights) -> Weights:
     """Accelerated projected gradient descent on the mean log-loss, slightly shrunk; equal vectors count once, with their number."""
     total = sum(cells.values())
-    point = ahead = [*start.of, start.intercept]
+    given = {FEATURES.index(name): prior for name, prior in PRIORS.items()}
+    point = ahead = [*(given.get(place, value) for place, value in enumerate(start.of)), start.intercept]
     signs = [*SIGNS, 0]
     for step in range(STEPS):
         gradient = [SHRINK * value for value in ahead]
@@ -106,12 +108,9 @@ def _descend(cells: Counter[tuple[Vector, bool]], start: Weights) -> Weights:
             for place, value in enumerate((*vector, 1.0)):
                 gradient[place] += error * value
         moved = [value - RATE * slope for value, slope in zip(ahead, gradient, strict=True)]
-        moved = [0.0 if sign and value * sign < 0 else value for value, sign in zip(moved, signs, strict=True)]
+        moved = [given.get(place, 0.0 if sign and value * sign < 0 else value) for place, (value, sign) in enumerate(zip(moved, signs, strict=True))]
         push = step / (step + 3)
         ahead, point = [now + push * (now - before) for now, before in zip(moved, point, strict=True)], moved
-    for name, prior in PRIORS.items():
-        learned = point[FEATURES.index(name)]
-        point[FEATURES.index(name)] = max(learned, prior, key=abs)
     return Weights(tuple(point[:-1]), point[-1])
 
 
