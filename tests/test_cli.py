@@ -84,6 +84,22 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_paths_and_calibration(store: Path, tmp_path: Path):
+    """The ways from tool to tool and what came of stated confidence are told as text and as JSON, of the runs one asks for."""
+    told = json.loads(run("paths", "--store", store, "--json"))
+    assert told["runs"] == sum(way["runs"] for way in told["paths"])
+    assert [way["runs"] for way in told["paths"]] == sorted((way["runs"] for way in told["paths"]), reverse=True)
+    assert f"{told['runs']} runs, {len(told['paths'])} paths" in run("paths", "--store", store)
+    assert "paths of nobody" in run("paths", "--agent", "nobody", "--store", store)
+    assert "no moment" in run("paths", "--since", "yesterday", "--store", store, status=2)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("run_id,failed\n" + "".join(f"{one['run_id']},true\n" for one in json.loads(run("runs", "--store", store, "--json"))))
+    judged = json.loads(run("calibration", "--labels", labels, "--store", store, "--json"))
+    assert judged["bins"]
+    assert {tuple(one["well"][name] for name in ("hits", "total")) for one in judged["bins"]} == {(0, one["well"]["total"]) for one in judged["bins"]}
+    assert f"calibration over {judged['runs']} run" in run("calibration", "--labels", labels, "--store", store)
+
+
 def test_renormalise_changes_nothing_where_nothing_is_better_known(tmp_path: Path):
     """Every run is derived anew, and comes out as it was."""
     run("ingest", SAMPLES / "booked_twice", "--store", tmp_path / "a.db")

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 
 from workbench.attempts import Chain, attempts, tool_of
 from workbench.backtest import Backtest
+from workbench.calibration import Calibration
 from workbench.figures import Record, figures_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
+from workbench.paths import Paths
 from workbench.prices import estimate_run
 from workbench.verdict import Verdict
 
@@ -151,3 +153,15 @@ def of_backtest(one: Backtest) -> dict[str, Json]:
         "not_recorded": one.not_recorded,
         "stops": one.stops.to_dicts(),
     }
+
+
+def of_paths(found: Paths) -> dict[str, Json]:
+    """The ways that runs take from tool to tool, as `paths --json` prints them: the most frequent first."""
+    ways: list[Json] = [{"tools": list(path), "runs": count} for path, count in found.counts]
+    return {"runs": found.runs, "without_a_tool_call": found.without, "entropy_bits": found.entropy_bits, "is_pipeline": found.is_pipeline, "paths": ways}
+
+
+def of_calibration(found: Calibration) -> dict[str, Json]:
+    """Stated confidence against outcomes, as `calibration --json` prints it; each share with its hits, total and 95 % interval."""
+    bins: list[Json] = [{"low": one.low, "high": one.high, "stated": one.stated, "well": one.well._asdict()} for one in found.bins]
+    return {"runs": found.runs, "left_out": found.left_out, "brier": found.brier, "expected_error": found.expected_error, "bins": bins}

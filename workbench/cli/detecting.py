@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from workbench.cli.application import DETECT, command
-from workbench.cli.options import STORE, JsonOption, SeverityName, StoreOption
+from workbench.cli.options import STORE, AgentOption, JsonOption, LabelsOption, SeverityName, SinceOption, StoreOption, VersionOption, moment
 from workbench.cli.tables import print_findings
 from workbench.cli.terminal import err, opened, out, print_json, print_line, progress_bar, shown
 
@@ -200,7 +200,7 @@ def judge(
 @command(DETECT, "workbench backtest 'cost > 0.50 or same_effect > 1' --labels labels.csv")
 def backtest(
     guard: Annotated[str | None, typer.Argument(metavar="GUARD", help="Such as 'cost > 0.50 or same_effect > 1'; without one, every detector.")] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="A CSV file that tells which runs failed: run_id, failed (or success).")] = None,
+    labels: LabelsOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -213,3 +213,31 @@ def backtest(
         print_json([summary.of_backtest(one) for one in tried.backtests])
     else:
         out.print(repr(tried), markup=False)
+
+
+@command(DETECT, "workbench paths --agent support")
+def paths(agent: AgentOption = None, version: VersionOption = None, since: SinceOption = None, store: StoreOption = STORE, as_json: JsonOption = False) -> None:
+    """Agent or pipeline? The ways that runs take from tool to tool."""
+    from workbench import summary
+
+    with opened(store) as bench:
+        found = bench.paths(agent=agent, version=version, since=moment(since))
+    if as_json:
+        print_json(summary.of_paths(found.paths))
+    else:
+        out.print(repr(found), markup=False, soft_wrap=True)
+
+
+@command(DETECT, "workbench calibration --labels labels.csv")
+def calibration(
+    labels: LabelsOption = None, agent: AgentOption = None, version: VersionOption = None, store: StoreOption = STORE, as_json: JsonOption = False
+) -> None:
+    """Whether stated confidence can be believed: of runs that ended so sure, how many went well. Without labels, a run that ended in an error failed."""
+    from workbench import summary
+
+    with opened(store) as bench:
+        found = bench.calibration(labels, agent=agent, version=version)
+    if as_json:
+        print_json(summary.of_calibration(found.calibration))
+    else:
+        out.print(repr(found), markup=False, soft_wrap=True)

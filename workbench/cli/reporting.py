@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from workbench.cli.application import REPORT, command
-from workbench.cli.options import OUTPUT, STORE, ForceOption, JsonOption, OutputOption, RunArgument, StoreOption
+from workbench.cli.options import (
+    OUTPUT,
+    STORE,
+    AgentOption,
+    ForceOption,
+    JsonOption,
+    OutputOption,
+    RunArgument,
+    SinceOption,
+    StoreOption,
+    VersionOption,
+    moment,
+)
 from workbench.cli.results import check_free, hand_in, tell_written
 from workbench.cli.terminal import opened, out, print_json, progress_bar, shown
 
@@ -43,9 +54,9 @@ def report(
 @command(REPORT, "workbench incident INC-4711 --since 2026-11-20 -o incident.html")
 def incident(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it; notes are kept under it.")] = "",
-    agent: Annotated[str | None, typer.Option("--agent", help="Only this agent's runs.")] = None,
-    version: Annotated[str | None, typer.Option("--agent-version", help="Only runs of this version of the agent.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Only runs started at or after this moment, such as 2026-11-23T03:00+00:00.")] = None,
+    agent: AgentOption = None,
+    version: VersionOption = None,
+    since: SinceOption = None,
     until: Annotated[str | None, typer.Option("--until", help="Only runs started before this moment.")] = None,
     detector: Annotated[str | None, typer.Option("--detector", help="What this detector finds, however small.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="Write this down about it first.")] = None,
@@ -57,16 +68,9 @@ def incident(
     """Tell what failed, how far it reaches, and where to look. Since when, what is not known, and what to do next stand there too."""
     check_free(output, force=force)
     with opened(store) as bench:
-        found = bench.incident(name, agent=agent, version=version, since=_moment(since), until=_moment(until), detector=detector)
+        found = bench.incident(name, agent=agent, version=version, since=moment(since), until=moment(until), detector=detector)
         found = found.note(note) if note else found
         hand_in(found, found.incident.model_dump(mode="json"), output, as_json=as_json)
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no moment; give one such as 2026-11-23T03:00+00:00") from error
 
 
 @command(REPORT, "workbench audit --strict -o audit.html")
