@@ -14,6 +14,7 @@ from rich.padding import Padding
 
 from workbench.cli.application import DETECT, command
 from workbench.cli.options import STORE, AgentOption, JsonOption, LabelsOption, SeverityName, SinceOption, StoreOption, VersionOption, moment
+from workbench.cli.results import tell
 from workbench.cli.tables import print_findings
 from workbench.cli.terminal import err, opened, out, print_json, print_line, progress_bar, shown
 
@@ -222,10 +223,7 @@ def paths(agent: AgentOption = None, version: VersionOption = None, since: Since
 
     with opened(store) as bench:
         found = bench.paths(agent=agent, version=version, since=moment(since))
-    if as_json:
-        print_json(summary.of_paths(found.paths))
-    else:
-        out.print(repr(found), markup=False, soft_wrap=True)
+    tell(found, summary.of_paths(found.paths), as_json=as_json)
 
 
 @command(DETECT, "workbench calibration --labels labels.csv")
@@ -237,7 +235,4 @@ def calibration(
 
     with opened(store) as bench:
         found = bench.calibration(labels, agent=agent, version=version)
-    if as_json:
-        print_json(summary.of_calibration(found.calibration))
-    else:
-        out.print(repr(found), markup=False, soft_wrap=True)
+    tell(found, summary.of_calibration(found.calibration), as_json=as_json)

@@ -35,7 +35,13 @@ def hand_in(found: Reported, told: Json, output: Path | None, *, as_json: bool) 
     if output:
         found.report(output)
         tell_written(output, as_json=as_json)
-    elif as_json:
+    else:
+        tell(found, told, as_json=as_json)
+
+
+def tell(found: object, told: Json, *, as_json: bool) -> None:
+    """Print a value as text, or `told` as JSON."""
+    if as_json:
         print_json(told)
     else:
         out.print(repr(found), markup=False, soft_wrap=True)
