@@ -12,6 +12,9 @@ from typing import Any
 from anywidget import AnyWidget
 from playwright.sync_api import Page, Route
 
+from tests.hostile import PAYLOADS
+from workbench.widgets.excerpt import visible
+
 ORIGIN = "http://127.0.0.1/"
 HTML = """<!doctype html><meta charset="utf-8"><title>widget</title><link rel="icon" href="data:,"><link rel="stylesheet" href="widget.css">
 <style>body { margin: 12px; background: light-dark(#fff, #111); color-scheme: light dark }</style><main></main><script type="module" src="boot.js"></script>"""
@@ -114,3 +117,13 @@ class WidgetPage:
     def panel(self) -> str:
         """The text of the open tab."""
         return self.page.locator(".ws-panel").inner_text()
+
+
+def check_inert(widget: WidgetPage, shown: str, elements: str) -> None:
+    """Hold that all hostile payloads were shown as text, none made one of these `elements` or ran, and nothing was asked for or went wrong."""
+    for payload in PAYLOADS:
+        assert "".join(visible(payload).split()) in "".join(shown.split())
+    assert widget.page.evaluate("window.pwned") is None
+    assert widget.page.evaluate(f"document.querySelectorAll('.ws :is({elements})').length") == 0
+    assert widget.foreign == []
+    assert widget.problems == []
