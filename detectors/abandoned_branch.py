@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from workbench.effects import effects_of
+from workbench.analysis.effects import effects_of
 from workbench.model import Effect, Evidence, Finding, Message, NotEvaluated, Run, Step
 from workbench.sketch import model, restart, sketch, tool, user
 

@@ -14,8 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workbench.approvals import Approval, approvals_of
-from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS
+from workbench.analysis.approvals import Approval, approvals_of
+from workbench.analysis.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, canonical
 from workbench.sketch import approval, sketch, tool, user
 

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from statistics import quantiles
 from typing import NamedTuple
 
-from workbench.cohorts import type_name
-from workbench.effects import is_act
+from workbench.analysis.effects import is_act
+from workbench.cohorts.baseline import type_name
+from workbench.cohorts.periods import fetched
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, digest
-from workbench.periods import fetched
 from workbench.sketch import model, sketch, tool, user
 
 STAND_IN = re.compile(

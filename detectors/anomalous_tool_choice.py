@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from workbench.cohorts.periods import fetched
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.periods import fetched
 from workbench.sketch import model, sketch, tool, user
 
 RUNS = 20

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import erfc, sqrt
 
+from workbench.cohorts.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.intervals import share
 from workbench.model import Evidence, Finding, NotEvaluated, Run
-from workbench.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.sketch import model, sketch, tool, user
 
 LEVEL, LEAST_CHANGE = 0.01, 0.2

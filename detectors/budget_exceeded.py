@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from workbench.calls import token_count
+from workbench.analysis.calls import token_count
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 

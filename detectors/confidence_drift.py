@@ -14,11 +14,11 @@ from math import erfc, sqrt
 from statistics import fmean
 from typing import NamedTuple
 
-from workbench.calls import empty
-from workbench.drift import AT_LEAST, LEVEL, drift_of
+from workbench.analysis.calls import empty
+from workbench.analysis.drift import AT_LEAST, LEVEL, drift_of
+from workbench.cohorts.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.intervals import mean
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.periods import ENOUGH, Change, Observed, by_agent, changes, fetched, observed
 from workbench.sketch import model, sketch, tool, user
 
 CHANCE, LEAST_CHANGE = 0.01, 0.05  # over many runs: how likely a difference may be by chance, and how large it is at least

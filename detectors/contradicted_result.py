@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from workbench.calls import MAX_DEPTH, parsed
+from workbench.analysis.calls import MAX_DEPTH, parsed
+from workbench.analysis.statements import admits, claimed_acts, concerns
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step
-from workbench.signals import said
 from workbench.sketch import model, sketch, tool, user
-from workbench.statements import admits, claimed_acts, concerns
+from workbench.verdict.signals import said
 
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w%])")
 STATES = re.compile(r"^(status|state|success|ok|confirmed|approved|completed|accepted|succeeded|result|outcome)$", re.IGNORECASE)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from workbench.effects import effects_of, failure, overwrites
+from workbench.analysis.effects import effects_of, failure, overwrites
+from workbench.analysis.turns import asked_between, spoken
 from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity
 from workbench.sketch import model, restart, sketch, tool, user
-from workbench.turns import asked_between, spoken
 
 SHOWN = 5
 CAUSES = {"model": "the model asked again", "retry": "the code around the tool tried again", "resume": "the run was started or resumed again", "first": "none"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from workbench.effects import effects_of
+from workbench.analysis.effects import effects_of
 from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity, Step
 from workbench.sketch import approval, model, sketch, tool, user
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.calls import empty
-from workbench.effects import effect_class
-from workbench.grounding import Grounding, Token, grounded, tokens
+from workbench.analysis.calls import empty
+from workbench.analysis.effects import effect_class
+from workbench.analysis.grounding import Grounding, Token, grounded, tokens
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.signals import said
 from workbench.sketch import model, sketch, tool, user
+from workbench.verdict.signals import said
 
 FOUND_NOTHING = re.compile(
     r"\b(no|not|none|nothing|without|empty|zero|neither|nobody|unable|unavailable|could\s*n[o']t|can(no|')t|did\s*n[o']t|unfortunately|sorry|0)\b|n['’]t\b",

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.grounding import STRONG, Grounding, Token, grounded, leaves, tokens
-from workbench.instructions import name_families
+from workbench.analysis.grounding import STRONG, Grounding, Token, grounded, leaves, tokens
+from workbench.analysis.instructions import name_families
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.redaction import SECRET_KEYS
 from workbench.sketch import model, sketch, tool, user

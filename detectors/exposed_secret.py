@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import is_act
-from workbench.grounding import leaves, trusted
+from workbench.analysis.effects import is_act
+from workbench.analysis.grounding import leaves, trusted
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.redaction import SECRET_KEYS, SHAPES
 from workbench.sketch import model, sketch, tool, user

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from workbench.cohorts.paths import Path, Paths, path_of
+from workbench.cohorts.periods import ENOUGH, fetched
 from workbench.model import Evidence, Finding, NotEvaluated, Run
-from workbench.paths import Path, Paths, path_of
-from workbench.periods import ENOUGH, fetched
 from workbench.sketch import model, sketch, tool, user
 
 

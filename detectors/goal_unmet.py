@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.signals import calls_of, cut_short, off_task
 from workbench.sketch import model, sketch, tool, user
+from workbench.verdict.signals import calls_of, cut_short, off_task
 
 GAVE_UP = re.compile(
     r"""(?<!if\ )\b(?:I|we)(?:\ (?:am|are|was|were)|['’][mr]e?)\ (?:still\ |currently\ )?(?:unable|not\ able)\ to\b

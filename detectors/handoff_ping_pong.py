@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.signals import WORD, complaint, said
 from workbench.sketch import model, sketch, tool, user
+from workbench.verdict.signals import WORD, complaint, said
 
 TURNS = 6
 STALE = 0.3

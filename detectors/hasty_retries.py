@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
+from workbench.analysis.retries import Retry, classify_error, retried
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.retries import Retry, classify_error, retried
 from workbench.sketch import sketch, timed, tool, user
 
 WAITS = 3  # four attempts

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from workbench.analysis.statements import admits, claimed_acts
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.signals import complaint
 from workbench.sketch import model, sketch, tool, user
-from workbench.statements import admits, claimed_acts
+from workbench.verdict.signals import complaint
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:

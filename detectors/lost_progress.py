@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
 
-from workbench.calls import call_key, observed, spent
+from workbench.analysis.calls import call_key, observed, spent
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, restart, sketch, tool, user
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from workbench.calibration import BINS, ENDED, ended_sure
+from workbench.cohorts.calibration import BINS, ENDED, ended_sure
+from workbench.cohorts.periods import ENOUGH, fetched
 from workbench.intervals import Share, share
 from workbench.model import Evidence, Finding, NotEvaluated, Run
-from workbench.periods import ENOUGH, fetched
 from workbench.sketch import model, sketch, user
 
 CLEARLY = 0.1

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from workbench.effects import effects_of, overwrites
+from workbench.analysis.effects import effects_of, overwrites
 from workbench.model import RAN_AGENT, Effect, Evidence, Finding, NotEvaluated, Run
 from workbench.sketch import sketch, tool, user
 

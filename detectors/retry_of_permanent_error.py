@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from workbench.effects import failure
+from workbench.analysis.effects import failure
+from workbench.analysis.retries import Retry, classify_error, retried
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.retries import Retry, classify_error, retried
 from workbench.sketch import model, sketch, tool, user
 
 MAX_SAID, SHOWN = 160, 4

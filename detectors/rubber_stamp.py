@@ -15,9 +15,9 @@ from itertools import groupby
 from statistics import median
 from typing import NamedTuple
 
-from workbench.approvals import Approval, approvals_of
+from workbench.analysis.approvals import Approval, approvals_of
+from workbench.cohorts.periods import fetched
 from workbench.model import Evidence, Finding, NotEvaluated, Run
-from workbench.periods import fetched
 from workbench.sketch import approval, sketch, timed, tool, user
 
 SKIMMED = 100.0

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, at_work, call_key, observed, parsed, spent
+from workbench.analysis.calls import MAX_DEPTH, VOLATILE_FIELD, at_work, call_key, observed, parsed, spent
+from workbench.analysis.turns import spoken
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, canonical
 from workbench.sketch import model, sketch, timed, tool, user
-from workbench.turns import spoken
 
 ROUNDS, MANY, SHOWN = 4, 8, 4
 CONTEXTS = (1, 2, 4, 8)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workbench.approvals import Approval, approvals_of
-from workbench.calls import call_key, observed
-from workbench.effects import effect_class, failure
+from workbench.analysis.approvals import Approval, approvals_of
+from workbench.analysis.calls import call_key, observed
+from workbench.analysis.effects import effect_class, failure
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import approval, sketch, timed, tool, user
 

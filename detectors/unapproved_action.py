@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workbench.approvals import YES, Approval, approvals_of
-from workbench.effects import effects_of
+from workbench.analysis.approvals import YES, Approval, approvals_of
+from workbench.analysis.effects import effects_of
+from workbench.analysis.turns import spoken
 from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity, canonical
 from workbench.sketch import approval, model, sketch, tool, user
-from workbench.turns import spoken
 
 STAKES = {
     "pay": ("pay", "settle", "bill", "charge"),

@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import failure
+from workbench.analysis.effects import failure
+from workbench.analysis.schemas import Departure, departures
 from workbench.model import Evidence, Finding, Json, NotEvaluated, Run, Step, ToolCall
-from workbench.schemas import Departure, departures
 from workbench.sketch import model, sketch, tool, user
 
 INDEX = re.compile(r"\[\d+\]")

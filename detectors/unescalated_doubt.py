@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.effects import is_act
+from workbench.analysis.effects import is_act
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import approval, model, sketch, tool, user
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, is_act
-from workbench.grounding import Grounding, Token, grounded, leaves, tokens
+from workbench.analysis.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, is_act
+from workbench.analysis.grounding import Grounding, Token, grounded, leaves, tokens
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.effects import failure
-from workbench.grounding import leaves
-from workbench.instructions import name_words
+from workbench.analysis.effects import failure
+from workbench.analysis.grounding import leaves
+from workbench.analysis.instructions import name_words
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step, canonical
 from workbench.sketch import sketch, tool, user
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from workbench.effects import effects_of
+from workbench.analysis.effects import effects_of
+from workbench.analysis.turns import asked_between, spoken
 from workbench.model import Effect, Evidence, Finding, NotEvaluated, Run, Severity, Step, canonical
 from workbench.sketch import START_NS, model, sketch, tool, user
-from workbench.turns import asked_between, spoken
 
 RANDOM = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f]{4}-?[47][0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}\b", re.IGNORECASE)
 """UUIDs of version 4 (random) and 7 (time and random), RFC 9562."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.effects import effect_class
+from workbench.analysis.effects import effect_class
+from workbench.analysis.statements import claimed_acts, concerns
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.signals import acts, complaint
 from workbench.sketch import model, sketch, tool, user
-from workbench.statements import claimed_acts, concerns
+from workbench.verdict.signals import acts, complaint
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:

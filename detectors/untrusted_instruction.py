@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.grounding import leaves
-from workbench.instructions import TO_AGENT, Instruction, instructions
+from workbench.analysis.grounding import leaves
+from workbench.analysis.instructions import TO_AGENT, Instruction, instructions
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 

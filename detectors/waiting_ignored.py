@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workbench.calls import call_key
-from workbench.effects import effect_class
+from workbench.analysis.calls import call_key
+from workbench.analysis.effects import effect_class
+from workbench.analysis.turns import answered, spoken
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step, canonical
 from workbench.sketch import approval, model, sketch, tool, user
-from workbench.turns import answered, spoken
 
 PERSON = r"(repl(y|ies)|respon(se|d)|answer|approv(al|e)|confirm(ation)?|review|sign[ -]?off|decision|feedback|human|person|manager|customer|guest)"
 WAITING = re.compile(

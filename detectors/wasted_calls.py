@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from workbench.calls import at_work, call_key, observed
-from workbench.effects import effect_class, failure
+from workbench.analysis.calls import at_work, call_key, observed
+from workbench.analysis.effects import effect_class, failure
+from workbench.analysis.turns import spoken
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
-from workbench.turns import spoken
 
 AT_LEAST, SHARE = 3, 0.2
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import cast
 
-from workbench.effects import ACTS, READS
+from workbench.analysis.effects import ACTS, READS
 from workbench.model import Json, Run
 
 Text = Callable[[str], str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.approvals import approvals_of, verdict_of
+from workbench.analysis.approvals import approvals_of, verdict_of
 from workbench.model import PASSED_ON, Finding, Json
 from workbench.plugins import detectors
 from workbench.sketch import approval, sketch, timed, user

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from workbench import summary
-from workbench.attempts import attempts
-from workbench.model import Message, Run, Step
-from workbench.normalise.traced import ASKED_AGAIN
+from workbench.analysis.attempts import attempts
+from workbench.model import ASKED_AGAIN, Message, Run, Step
 from workbench.sketch import model, sketch, tool
 
 ASKED = (Message(role="user", content="Book it"),)

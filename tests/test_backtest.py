@@ -10,9 +10,9 @@ import pytest
 
 import workbench as wb
 from workbench import cli
-from workbench.backtest import LabelError, backtest, backtest_findings, read_labels
-from workbench.conditions import ConditionError
-from workbench.features import FEATURES, features_frame
+from workbench.backtest.backtest import LabelError, backtest, backtest_findings, read_labels
+from workbench.backtest.conditions import ConditionError
+from workbench.backtest.features import FEATURES, features_frame
 from workbench.model import Finding, Run, Tokens
 from workbench.sketch import model, sketch, tool, user
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from workbench.calls import at_work, call_key, empty, observed, spent
-from workbench.effects import effects_of, failure
+from workbench.analysis.calls import at_work, call_key, empty, observed, spent
+from workbench.analysis.effects import effects_of, failure
+from workbench.analysis.turns import answered, asked_between, spoken
 from workbench.model import Message
 from workbench.sketch import approval, model, restart, sketch, tool, user
-from workbench.turns import answered, asked_between, spoken
 
 CALL = ("pay", {"order": 7})
 

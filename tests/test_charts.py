@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from workbench import charts
-from workbench.drift import LIMIT, drift_of
+from workbench.analysis.drift import LIMIT, drift_of
 from workbench.frames import effects_frame, findings_frame, flow_frame, runs_frame, steps_frame
 from workbench.model import Budget, EffectCount, Finding, Run
 from workbench.report.figure import svg

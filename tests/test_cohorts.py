@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.cohorts import END, START, Baseline, identifying
+from workbench.cohorts.baseline import END, START, Baseline, identifying
 from workbench.model import Run, Step
 from workbench.sketch import model, sketch, tool, user
-from workbench.verdict import verdict_of
+from workbench.verdict.verdict import verdict_of
 
 BOOK = {"flight": "NH 11", "passenger": "Ada"}
 

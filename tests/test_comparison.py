@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from workbench import bench as wb
-from workbench.compared import Compared
-from workbench.comparison import beside, compare
+from workbench.comparison.comparison import beside, compare
 from workbench.model import Finding
 from workbench.report import Report
+from workbench.results.compared import Compared
 from workbench.sketch import model, sketch, tool, user
 
 

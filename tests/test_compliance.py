@@ -5,8 +5,8 @@ import json
 import pytest
 
 from detectors.injection_followed import detect
-from workbench.compliance import FEATURES, FOR, follow, shipped_weights
-from workbench.instructions import instructions, name_families
+from workbench.analysis.compliance import FEATURES, FOR, follow, shipped_weights
+from workbench.analysis.instructions import instructions, name_families
 from workbench.model import Finding
 from workbench.sketch import model, sketch, tool, user
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.controls import Outcome, controlled, difference, fisher, least_k, outcome_of
+from workbench.comparison.controls import Outcome, controlled, difference, fisher, least_k, outcome_of
 from workbench.intervals import share
 from workbench.model import Run
 from workbench.sketch import model, sketch, tool, user

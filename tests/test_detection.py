@@ -19,7 +19,7 @@ from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, PluginError, _detector, detectors
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Store
-from workbench.verdict import verdict_of
+from workbench.verdict.verdict import verdict_of
 
 
 def test_a_detector_that_raises_is_reported_with_its_place(monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.effects import business_key, classify, effects_of, idempotency_key, with_declared
+from workbench.analysis.effects import business_key, classify, effects_of, idempotency_key, with_declared
 from workbench.sketch import model, restart, sketch, tool, user
 
 

@@ -15,12 +15,12 @@ import traitlets
 import workbench as wb
 from tests.browser.forked import BOOKED, BOOKING, Recorded, forked, question, receipt
 from tests.browser.runs import booked_twice
-from workbench.compared import Compared
 from workbench.model import Message, Receipt, Run, Step
-from workbench.received import Received
 from workbench.replay.approvals import Reply
 from workbench.replay.receipts import CHECKS, HOW_IT_FAILS
 from workbench.replay.wishes import ForkError
+from workbench.results.compared import Compared
+from workbench.results.received import Received
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import AskHere, ComparisonView, ForkPanel, ReceiptView, Stepper
 from workbench.widgets.code import called

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.grounding import Grounding, grounded, leaves, sentences, tokens
+from workbench.analysis.grounding import Grounding, grounded, leaves, sentences, tokens
 from workbench.model import Message
 from workbench.sketch import model, sketch, tool, user
 

@@ -11,10 +11,10 @@ import pytest
 import workbench as wb
 from workbench import cli
 from workbench.detection import examine
-from workbench.learning import Judgement, judgements_of, learn, learn_if_better
 from workbench.model import Review, Run
 from workbench.sketch import model, sketch, tool, user
-from workbench.verdict import shipped, verdict_of
+from workbench.verdict.learning import Judgement, judgements_of, learn, learn_if_better
+from workbench.verdict.verdict import shipped, verdict_of
 
 
 def drawn(number: int) -> Run:

@@ -22,7 +22,7 @@ from openinference.instrumentation.langchain import LangChainInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
 import workbench as wb
-from workbench.effects import effects_of
+from workbench.analysis.effects import effects_of
 from workbench.live import recorder
 from workbench.live.recorder import RecordError, note_idempotency_key
 from workbench.model import Run, Span

@@ -10,9 +10,9 @@ import pytest
 import workbench as wb
 from workbench import cli
 from workbench.bench import Bench
-from workbench.cohorts import Baseline
+from workbench.cohorts.baseline import Baseline
+from workbench.cohorts.neighbours import neighbours_of
 from workbench.model import Run, Span
-from workbench.neighbours import neighbours_of
 from workbench.normalise import normalise
 from workbench.sketch import model, sketch, tool, user
 

@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 import workbench as wb
-from workbench.calibration import calibration
+from workbench.cohorts.calibration import calibration
+from workbench.cohorts.periods import by_agent, changes, observed
 from workbench.intervals import mean
 from workbench.model import Finding, Run
-from workbench.periods import by_agent, changes, observed
 from workbench.plugins import detectors
 from workbench.sketch import START_NS, model, sketch, tool, user
 

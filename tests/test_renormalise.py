@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench import collection, semconv
-from workbench.effects import effects_of, overwrites
+from workbench.analysis.effects import effects_of, overwrites
 from workbench.project import ProjectError
 from workbench.store import Store
 

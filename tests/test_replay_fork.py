@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.replay_recording import AGENTS, Recording, record
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
 from workbench.model import Change, Run
 from workbench.replay import ForkError
 

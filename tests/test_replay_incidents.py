@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
 from workbench.model import Change, Checkpoint, Run, Span
 from workbench.normalise import normalise
 from workbench.plugins import collectors

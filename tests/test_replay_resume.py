@@ -16,7 +16,7 @@ import pytest
 
 import workbench
 from tests.replay_recording import Recording, record
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
 from workbench.model import Change
 from workbench.replay import Forked, ForkError
 from workbench.replay.approvals import standing

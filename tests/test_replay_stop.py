@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.replay_recording import Recording, record
-from workbench.controls import halted
+from workbench.comparison.controls import halted
 from workbench.model import CallRecord, Change
 from workbench.replay.approvals import Desk, Question
 from workbench.replay.broker import Terms

@@ -13,7 +13,7 @@ from langgraph.types import Command
 
 from tests import replay_agents
 from tests.replay_recording import AGENTS, Recorder, Recording, read, record
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
 from workbench.model import Change
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from workbench.audit import Audit, audit
-from workbench.comparison import compare
-from workbench.controls import Outcome
+from workbench.comparison.comparison import compare
+from workbench.comparison.controls import Outcome
 from workbench.incident import Scope, incident_of
 from workbench.model import Aligned, CallCounts, CallRecord, Change, Comparison, EffectCount, Evidence, Finding, Message, Note, NotEvaluated, Receipt, Run
 from workbench.overview import Found, overview_of
@@ -37,8 +37,8 @@ from workbench.report.markup import STILL, element, escape
 from workbench.report.markup import markdown as inert
 from workbench.report.style import CSS, policy
 from workbench.report.viewer import SCRIPT, STYLE
+from workbench.results.swept import Repetition, Swept
 from workbench.sketch import START_NS, model, sketch, tool, user
-from workbench.swept import Repetition, Swept
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=https://evil.example/x onerror=alert(1)>'

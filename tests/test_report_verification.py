@@ -11,14 +11,14 @@ import pytest
 
 import workbench as wb
 from tests.test_cli import run as command
-from workbench.controls import outcome_of
+from workbench.comparison.controls import outcome_of
 from workbench.model import CallCounts, Change, Message, Receipt, Run
 from workbench.replay.sweeps import Cell
 from workbench.report import ReportError, save
 from workbench.report.reference import parse, reference_of, token
 from workbench.report.verification import Unsupported
+from workbench.results.swept import Repetition, Swept
 from workbench.sketch import model
-from workbench.swept import Repetition, Swept
 
 FORMATS = ("html", "md", "json")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.retries import classify_error, retried
+from workbench.analysis.retries import classify_error, retried
 from workbench.sketch import model, restart, sketch, timed, tool, user
 
 PAY = {"order": "O-7"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.analysis.schemas import departures
 from workbench.model import Json, Span
 from workbench.normalise import normalise
 from workbench.reading.messages import tool_schemas
-from workbench.schemas import departures
 
 PLAIN: Json = {
     "type": "object",

@@ -16,32 +16,32 @@ import workbench
 from tests.test_incident import incident
 from tests.test_report import HOSTILE, Page, hostile_audit, hostile_comparison, hostile_finding, hostile_reports, hostile_run, words
 from workbench.audit import Audit, audit
-from workbench.backtest import STOPS, Backtest
+from workbench.backtest.backtest import STOPS, Backtest
 from workbench.bench import Audited, Backtested, Ingested
-from workbench.calibration import Calibration
-from workbench.cohorts import Baseline
+from workbench.cohorts.baseline import Baseline
+from workbench.cohorts.calibration import Calibration
+from workbench.cohorts.neighbours import Neighbours, neighbours_of
+from workbench.cohorts.paths import Paths, paths_of
 from workbench.collection import FileSummary, Renormalised, Summary
-from workbench.compared import Compared
-from workbench.controls import Outcome
-from workbench.detected import Desk, Detected, Findings
+from workbench.comparison.controls import Outcome
 from workbench.detection import Detection
-from workbench.habits import Calibrated, Flowchart
 from workbench.incident import Incident
-from workbench.investigation import Investigation
 from workbench.model import Aligned, CallCounts, CallRecord, Cassette, Change, Comparison, Finding, Interaction, Receipt, Run, Skip, Value
-from workbench.neighbours import Neighbours, neighbours_of
-from workbench.paths import Paths, paths_of
-from workbench.received import Received
 from workbench.replay.forecast import Expected, Forecast, Reachable
 from workbench.replay.sweeps import Cell
 from workbench.report import Report, store_report
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
 from workbench.report.markup import STILL
+from workbench.results.compared import Compared
+from workbench.results.detected import Desk, Detected, Findings
+from workbench.results.habits import Calibrated, Flowchart
+from workbench.results.investigation import Investigation
+from workbench.results.received import Received
+from workbench.results.swept import Repetition, Swept
 from workbench.shown import Shown
 from workbench.store import Deleted
-from workbench.swept import Repetition, Swept
-from workbench.verdict import Verdict, verdict_of
+from workbench.verdict.verdict import Verdict, verdict_of
 
 KEPT = {"div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "span", "b", "i", "code", "pre"}
 """Elements that JupyterLab's sanitizer keeps, and we use."""

@@ -14,9 +14,9 @@ from tests.bench.verdict import auroc, fitted, logistic, rewritten, top_chance, 
 from workbench import summary
 from workbench.cli import app
 from workbench.model import Finding, Run, Step
-from workbench.signals import complaint, run_signals, step_signals
 from workbench.sketch import model, sketch, tool, user
-from workbench.verdict import read, shipped, verdict_of
+from workbench.verdict.signals import complaint, run_signals, step_signals
+from workbench.verdict.verdict import read, shipped, verdict_of
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
 SHORT = sketch(user("Book NH 11"), model(calls=(("book_flight", {"flight": "NH 11"}),)), tool("book_flight", {"flight": "NH 11"}, "booked"), model("Booked."))
@@ -188,7 +188,7 @@ def test_the_area_counts_ties_half_and_pairs_within_an_agent():
 
 def test_fitted_weights_can_be_written_and_read_again():
     """The file keeps its remarks and holds the new numbers."""
-    text = (Path(workbench.__file__).parent / "verdict.toml").read_text("utf-8")
+    text = (Path(workbench.__file__).parent / "verdict" / "verdict.toml").read_text("utf-8")
     made = fitted([[(run_signals(run), failed, "a") for run, failed in ((SHORT, False), (sketch(user("go"), *rounds(9)), True), (SHORT, True))]], shipped())
     again = read(rewritten(text, made))
     assert again.intercept == pytest.approx(made.intercept, abs=1e-4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import traitlets
 
-from workbench.difference import difference
+from workbench.comparison.difference import difference
 from workbench.model import Evidence, Finding, Json, Run, Step
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import Stepper, assets, packing

@@ -14,8 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from workbench.analysis.effects import with_declared
 from workbench.database import Database, Location
-from workbench.effects import with_declared
 from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors

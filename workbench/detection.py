@@ -14,10 +14,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NamedTuple
 
-from workbench import signals, verdict
 from workbench.model import Finding, NotEvaluated, Run
 from workbench.plugins import Detector, detectors
 from workbench.store import Store
+from workbench.verdict import signals, verdict
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
 AHEAD = 64

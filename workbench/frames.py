@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from workbench.calls import token_count
-from workbench.cohorts import END, START
-from workbench.effects import attempted
+from workbench.analysis.calls import token_count
+from workbench.analysis.effects import attempted
+from workbench.cohorts.baseline import END, START
 from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, canonical
 from workbench.overview import Overview, overview_of, step_columns
 
@@ -38,7 +38,7 @@ RUNS: Schema = {
     "steps": pl.Int64,
     "model_calls": pl.Int64,
     "tool_calls": pl.Int64,
-    "effects": pl.Int64,  # attempted side effects, as `workbench.effects` counts them
+    "effects": pl.Int64,  # attempted side effects, as `workbench.analysis.effects` counts them
     "errors": pl.Int64,  # steps that ended with an error
     "invocations": pl.Int64,  # how often it was started or resumed
     "total_tokens": pl.Int64,

@@ -42,6 +42,8 @@ HANDOFF = "handoff"
 """The note of a tool call that handed over to another agent: the run goes on there, and nothing failed."""
 RAN_AGENT = "ran an agent"
 """The note of a tool call that was another agent's work."""
+ASKED_AGAIN = "the model was asked to try again"
+"""The note of a failed tool call after which the framework sent the model back with the error."""
 NOT_MADE = frozenset(("edited", "halted", "blocked"))
 """The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 

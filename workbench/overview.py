@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from workbench.calls import token_count
-from workbench.effects import attempted
+from workbench.analysis.calls import token_count
+from workbench.analysis.effects import attempted
 from workbench.model import Json, Run, Severity, Step, canonical
 
 VERSION = 1

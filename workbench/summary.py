@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from workbench.attempts import Chain, attempts, tool_of
-from workbench.backtest import Backtest
-from workbench.calibration import Calibration
+from workbench.analysis.attempts import Chain, attempts, tool_of
+from workbench.backtest.backtest import Backtest
+from workbench.cohorts.calibration import Calibration
+from workbench.cohorts.paths import Paths
 from workbench.figures import Record, figures_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
-from workbench.paths import Paths
 from workbench.prices import estimate_run
-from workbench.verdict import Verdict
+from workbench.verdict.verdict import Verdict
 
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
 

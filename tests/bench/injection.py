@@ -1,4 +1,4 @@
-"""Fits and measures the weights of `workbench/compliance.toml`: `python -m tests.bench.injection ../shared/data/detection/unified [--write]`.
+"""Fits and measures the weights of `workbench/analysis/compliance.toml`: `python -m tests.bench.injection ../shared/data/detection/unified [--write]`.
 
 A logistic regression over a few features with given signs, fitted on labelled AgentDojo runs. Only the run is labelled, so each round takes the
 instruction that scores highest as the one that was followed (multiple-instance learning). What is printed is measured on what the fit has not
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.chat_log import collect
-from workbench.compliance import FEATURES, FOR, follow, logistic
+from workbench.analysis.compliance import FEATURES, FOR, follow, logistic
 from workbench.model import Conversation
 from workbench.normalise.chat import from_conversation
 from workbench.redaction import Redactor, Rules

@@ -3,7 +3,7 @@
     python -m tests.bench.verdict FOLDER [--write] [SET TO LEAVE OUT ...]
 
 FOLDER holds `SET.jsonl.xz` (or `.jsonl`) with one run a line and `SET.labels.csv` with `run_id`, and `success` or `decisive_step`. Every set counts
-alike; `--write` puts means, deviations, scale and intercept into `workbench/verdict.toml`. A set is also told with the calibration of the others alone.
+alike; `--write` puts means, deviations, scale and intercept into `workbench/verdict/verdict.toml`. A set is also told with the calibration of the others alone.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, pstdev
 
-from workbench.cohorts import distance_of, profile
-from workbench.learning import Judgement, learn, learn_if_better
+from workbench.cohorts.baseline import distance_of, profile
 from workbench.model import Conversation, Run
 from workbench.normalise.chat import from_conversation
 from workbench.plugins import collector_of
-from workbench.signals import run_signals
 from workbench.source import Source
-from workbench.verdict import Signal, Weights, contributions, shipped, verdict_of
+from workbench.verdict.learning import Judgement, learn, learn_if_better
+from workbench.verdict.signals import run_signals
+from workbench.verdict.verdict import Signal, Weights, contributions, shipped, verdict_of
 
 Judged = list[tuple[dict[str, float], bool, str]]
 """Of each run its signals, whether it failed, and its agent (pairs of runs of one agent are compared; no signal reads it)."""
 TOP = (1, 3, 5)
 CONFIRMED, DRAWS = 20, 12
-TARGET = Path(__file__).parents[2] / "workbench" / "verdict.toml"
+TARGET = Path(__file__).parents[2] / "workbench" / "verdict" / "verdict.toml"
 
 
 def labelled(folder: Path, column: str) -> Iterable[tuple[str, list[tuple[Run, dict[str, str]]]]]:

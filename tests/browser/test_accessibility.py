@@ -14,8 +14,8 @@ from tests.browser.forked import Recorded, forked, question, receipt
 from tests.browser.populations import findings_view, run_list
 from tests.browser.runs import NODE, booked_twice, twice_findings, twice_spans, twice_state
 from tests.browser.watched import Watched
-from workbench.compared import Compared
 from workbench.report import html, run_report
+from workbench.results.compared import Compared
 from workbench.widgets.asking import AskHere
 from workbench.widgets.fork_panel import ForkPanel
 from workbench.widgets.receipts import ReceiptView

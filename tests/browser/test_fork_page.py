@@ -14,9 +14,9 @@ from tests.browser.conftest import Screenshot, Show
 from tests.browser.forked import Recorded, forked, question, receipt
 from tests.browser.page import WidgetPage
 from tests.browser.runs import PAYLOADS, booked_twice, hostile_run
-from workbench.compared import Compared
 from workbench.model import Change
 from workbench.replay.approvals import Reply
+from workbench.results.compared import Compared
 from workbench.sketch import model, sketch, tool
 from workbench.widgets import AskHere, ForkPanel, ReceiptView
 from workbench.widgets.excerpt import visible

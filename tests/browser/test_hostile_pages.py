@@ -14,7 +14,7 @@ from tests.browser.runs import hostile_findings, hostile_run
 from tests.browser.watched import Watched
 from tests.hostile import HOST, LONG_LINE, PAYLOADS
 from workbench.audit import audit
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
 from workbench.model import NotEvaluated, Run
 from workbench.report import Report, audit_report, comparison_report, html, run_report, static, store_report
 from workbench.report.static import findings_html

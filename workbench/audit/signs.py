@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from workbench.approvals import approvals_of
+from workbench.analysis.approvals import approvals_of
+from workbench.analysis.effects import effects_of, failure
+from workbench.analysis.retries import classify_error, retried
 from workbench.checklist import Item
-from workbench.effects import effects_of, failure
 from workbench.model import Effect, Run, Step
 from workbench.replay.cassette import record
-from workbench.retries import classify_error, retried
 
 LIMIT_MET: dict[Item, re.Pattern[str]] = {
     "step-limit": re.compile(

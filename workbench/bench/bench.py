@@ -24,21 +24,16 @@ from workbench.bench.reruns import Progress, Reruns, changed
 from workbench.bench.results import Audited, Backtested, Ingested, saved
 from workbench.bench.reviews import Reviews
 from workbench.bench.scopes import check_scope, cohort, moment_ns
-from workbench.calibration import calibration
-from workbench.cohorts import Baseline
-from workbench.compared import Compared
-from workbench.comparison import Ignored
-from workbench.controls import Judge, outcome_of
+from workbench.cohorts.baseline import Baseline
+from workbench.cohorts.calibration import calibration
+from workbench.cohorts.paths import paths_of
+from workbench.comparison.comparison import Ignored
+from workbench.comparison.controls import Judge, outcome_of
 from workbench.database import location
-from workbench.detected import Desk, Detected, Findings
 from workbench.figures import Record
-from workbench.habits import Calibrated, Flowchart
 from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
-from workbench.investigation import Investigation
-from workbench.learning import Learned
 from workbench.model import Budget, Change, Finding, NotEvaluated, Review, Run
-from workbench.paths import paths_of
 from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay.budget import Meter
 from workbench.replay.sweeps import cells
@@ -46,16 +41,21 @@ from workbench.replay.unfinished import of as unfinished
 from workbench.report import Report, ReportError, static, store_report
 from workbench.report.notebook_frames import keep_frames_still
 from workbench.report.verification import Unsupported, check
+from workbench.results.compared import Compared
+from workbench.results.detected import Desk, Detected, Findings
+from workbench.results.habits import Calibrated, Flowchart
+from workbench.results.investigation import Investigation
+from workbench.results.swept import Swept
 from workbench.sharing import Shared, share
 from workbench.store import Deleted, Store
-from workbench.swept import Swept
-from workbench.verdict import Verdict
+from workbench.verdict.learning import Learned
+from workbench.verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
     from langchain_core.language_models import BaseChatModel
 
-    from workbench.backtest import Labels
+    from workbench.backtest.backtest import Labels
     from workbench.widgets import ComparisonView, RunList
     from workbench.widgets.opening import Below
 
@@ -138,7 +138,7 @@ class Bench:
         `labels` tell which runs failed, as for `backtest`; without them, a run that ended in an error failed and one that ended well did not. LabelError says
         what can't be read.
         """
-        from workbench.backtest import read_labels  # noqa: PLC0415  # polars takes a third of a second to import
+        from workbench.backtest.backtest import read_labels  # noqa: PLC0415  # polars takes a third of a second to import
 
         failed = None if labels is None else read_labels(labels)
         return Calibrated(calibration(cohort(self.store, agent=agent, version=version, since=None), failed))
@@ -242,10 +242,10 @@ class Bench:
     def backtest(self, guard: str | pl.Expr | None = None, labels: Labels | None = None) -> Backtested:
         """Where a guard such as `cost > 0.50 or same_effect > 1` would have stopped each run, and what that would have saved and cost.
 
-        The columns are those of `workbench.features`. Without a guard, every detector is tried as one, at each of its scores. `labels` tell which
+        The columns are those of `workbench.backtest.features`. Without a guard, every detector is tried as one, at each of its scores. `labels` tell which
         runs failed: by run id, a frame, or a CSV file with `run_id` and `failed`. ConditionError and LabelError say what can't be read.
         """
-        from workbench.backtest import backtest, backtest_findings  # noqa: PLC0415  # polars takes a third of a second to import
+        from workbench.backtest.backtest import backtest, backtest_findings  # noqa: PLC0415  # polars takes a third of a second to import
 
         collection.catch_up(self.store)
         if guard is not None:
@@ -375,7 +375,8 @@ class Bench:
 
         Each fork re-runs in a process of its own; `executor` says who starts them (threads here, one a core, unless one is given: a process pool,
         Dask's `client.get_executor()`). Called again, it goes on where it stopped: what is done is not done twice. `forks` and
-        `budget` limit all of them together, `outcome` is what is counted (`workbench.controls.outcome_of`), `progress(what, done, total)` is called after each.
+        `budget` limit all of them together, `outcome` is what is counted (`workbench.comparison.controls.outcome_of`),
+        `progress(what, done, total)` is called after each.
         """
         parent = self.run(run) if isinstance(run, str) else run
         wanted = cells(at, [one if isinstance(one, Change) else changed(one or {}) for one in changes], k)

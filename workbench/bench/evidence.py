@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.bench.recorded_run import RecordedRun
-from workbench.compared import Compared
-from workbench.controls import Outcome, outcome_of
+from workbench.comparison.controls import Outcome, outcome_of
 from workbench.model import Finding, Receipt, Run
 from workbench.replay.sweeps import Cell
 from workbench.report import Report
 from workbench.report.reference import Reference
 from workbench.report.sweeps import Sweep
-from workbench.swept import Repetition, Swept
+from workbench.results.compared import Compared
+from workbench.results.swept import Repetition, Swept
 
 if TYPE_CHECKING:
     from workbench.bench.bench import Bench

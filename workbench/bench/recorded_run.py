@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import collection, detection
+from workbench.analysis.effects import effects_of
 from workbench.bench.reruns import NOTHING, Progress, Reruns, changed, declared, graph_of
 from workbench.bench.results import saved
-from workbench.cohorts import Baseline
-from workbench.controls import Judge
-from workbench.detected import Findings
-from workbench.effects import effects_of
+from workbench.cohorts.baseline import Baseline
+from workbench.cohorts.neighbours import Neighbours, neighbours_of
+from workbench.comparison.controls import Judge
 from workbench.incident import first_bad_step
 from workbench.model import Budget, Change, Effect, Finding, Json, Level, NotEvaluated, Review, Run, Step
-from workbench.neighbours import Neighbours, neighbours_of
-from workbench.received import Received
 from workbench.replay.approvals import Approve, nobody
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import record
@@ -33,8 +31,10 @@ from workbench.report import Report, run_report, static
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
 from workbench.report.static.fragments import lines_html
-from workbench.swept import Swept
-from workbench.verdict import Verdict
+from workbench.results.detected import Findings
+from workbench.results.received import Received
+from workbench.results.swept import Swept
+from workbench.verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -246,7 +246,8 @@ class RecordedRun:
         """Whether a fork's change did it: the change k times beside k unchanged re-runs of its parent from the same step, with the same parts live.
 
         Of a run that is no fork, k unchanged re-runs from the step `at`: how often its outcome changes by itself. `outcome` is what is counted
-        (`workbench.controls.outcome_of`). Without something live every unchanged re-run comes out the same; so the model is, unless `live` says otherwise.
+        (`workbench.comparison.controls.outcome_of`). Without something live every unchanged re-run comes out the same; so the model is, unless `live`
+        says otherwise.
         """
         if self.run.forked_from is None:
             if at is None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench import collection, project
-from workbench.comparison import count_effects
+from workbench.comparison.comparison import count_effects
 from workbench.database import Database, Location, location
 from workbench.model import Budget, Change, EffectClass, Run, Span
 from workbench.plugins import collector_of
@@ -23,9 +23,9 @@ from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forking import Forked, ForkError
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
+from workbench.results.swept import Repetition
 from workbench.source import Source
 from workbench.store import Store
-from workbench.swept import Repetition
 
 Progress = Callable[[str, int, int], None]
 NOTHING = object()

@@ -16,7 +16,7 @@ from workbench.report.quantities import plural
 from workbench.report.static.fragments import lines_html
 
 if TYPE_CHECKING:
-    from workbench.backtest import Backtest
+    from workbench.backtest.backtest import Backtest
 
 
 class Audited:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workbench.figures import Record, records_of
-from workbench.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
 from workbench.model import Finding, Review, Run
 from workbench.report import Report
 from workbench.store import Store
-from workbench.verdict import Verdict, shipped, verdict_of
+from workbench.verdict.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
+from workbench.verdict.verdict import Verdict, shipped, verdict_of
 
 
 class Reviews:

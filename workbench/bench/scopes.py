@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from workbench import collection
-from workbench.cohorts import version_of
+from workbench.cohorts.baseline import version_of
 from workbench.incident import Scope
 from workbench.model import Run
 from workbench.overview import Overview

@@ -5,15 +5,15 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import polars as pl
 
+from workbench.analysis.drift import AT_LEAST, LIMIT, drift_of
 from workbench.charts.drawing import ACCENT, GREY, PALETTE, SEVERITY_COLOURS, add_line, marked, new_figure, plain
-from workbench.drift import AT_LEAST, LIMIT, drift_of
 from workbench.model import Budget
 
 
 def confidence(steps: pl.DataFrame, findings: pl.DataFrame | None = None) -> go.Figure:
     """Confidence by step of one run (`steps_frame`), with a mark at each finding's step. Steps without a confidence have no point.
 
-    From eight confidences on, the right axis shows the sum of falls that the Page-Hinkley test watches (`workbench.drift`), with its limit: where the
+    From eight confidences on, the right axis shows the sum of falls that the Page-Hinkley test watches (`workbench.analysis.drift`), with its limit: where the
     sum passes it and the fall lasts, the confidence has drifted, and the levels before and after are drawn.
     """
     given = steps.filter(pl.col("confidence").is_not_null())

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from workbench.charts.drawing import GREY, INK, SEVERITY_COLOURS, new_figure, plain
-from workbench.cohorts import END
+from workbench.cohorts.baseline import END
 from workbench.frames import MORE, OTHER
 
 LEFT = " left the most frequent ways here"

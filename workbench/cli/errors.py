@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from workbench.alerts import WebhookError
-from workbench.backtest import LabelError
+from workbench.backtest.backtest import LabelError
+from workbench.backtest.conditions import ConditionError
 from workbench.collection import IngestError
-from workbench.conditions import ConditionError
 from workbench.live.receiver import ReceiverError
 from workbench.models import ModelError
 from workbench.plugins import PluginError

@@ -73,8 +73,8 @@ def lab(
 
 def _over(store: str) -> Path:
     """The notebook over a store, made where there is none."""
+    from workbench.cli.investigating import notebook_beside, write
     from workbench.database import location
-    from workbench.investigating import notebook_beside, write
 
     with opened(store):  # says what is wrong before a notebook is made over it
         path = notebook_beside(location(store))

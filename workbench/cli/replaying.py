@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.bench import RecordedRun
     from workbench.model import Json
     from workbench.replay.approvals import Approve, Question, Reply
-    from workbench.swept import Swept
+    from workbench.results.swept import Swept
 
 OUTCOME = "What is counted: findings (those of the run are gone), effects (others are made), answer (is another). Default: findings, where there are any."
 

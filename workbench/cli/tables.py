@@ -48,7 +48,7 @@ def touched_table(every: list[Overview]) -> Table:
 
 def runs_table(every: list[Run], found: dict[str, list[Finding]]) -> Table:
     """One line a run, with the detectors that found something in it, by run id; a run that is not in `found` was not examined."""
-    from workbench.calls import token_count
+    from workbench.analysis.calls import token_count
 
     table = table_of("run", "status", "steps", "tokens", "joined", "findings", "agent")
     for run in every:

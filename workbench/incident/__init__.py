@@ -17,7 +17,7 @@ from workbench.incident.places import first_bad_of, first_bad_step, nearest_good
 from workbench.incident.values import Call, Confidence, Cost, Counted, FirstBad, Incident, Near, Onset, Reach, Scope, VersionCount
 from workbench.model import Finding, Note, NotEvaluated, Review, Run
 from workbench.overview import Overview
-from workbench.verdict import Verdict
+from workbench.verdict.verdict import Verdict
 
 __all__ = ["Call", "Confidence", "Cost", "Counted", "FirstBad", "Incident", "Near", "Onset", "Reach", "Scope", "VersionCount", "first_bad_step", "incident_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.calls import parsed
+from workbench.analysis.calls import parsed
 from workbench.incident.values import Call, FirstBad, Near
 from workbench.literals import literal, text_literal
 from workbench.model import Finding, Json, Run, Step

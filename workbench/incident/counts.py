@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from workbench.cohorts import version_of
+from workbench.cohorts.baseline import version_of
 from workbench.incident.values import Cost, Counted, Onset, Reach, Scope, VersionCount
 from workbench.intervals import difference, share
 from workbench.model import Finding, Json, Run
 from workbench.overview import Overview
-from workbench.verdict import Verdict
+from workbench.verdict.verdict import Verdict
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
 USER_KEYS = ("user.id", "user_id", "enduser.id", "userId")

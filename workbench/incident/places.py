@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from workbench.cohorts import distance_of, profile
+from workbench.cohorts.baseline import distance_of, profile
 from workbench.incident.counts import ORDER, Looked
 from workbench.incident.values import Counted, FirstBad, Near
 from workbench.model import Evidence, Finding, Json, Run, Step, canonical

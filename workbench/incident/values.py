@@ -126,7 +126,7 @@ class FirstBad(Value):
 
 
 class Near(Value):
-    """The good run that is most like the worst one by its acts and calls (`workbench.cohorts.distance_of`: 0 is the same, 1 nothing in common)."""
+    """The good run that is most like the worst one by its acts and calls (`workbench.cohorts.baseline.distance_of`: 0 is the same, 1 nothing in common)."""
 
     run_id: str
     distance: float

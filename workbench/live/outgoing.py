@@ -17,8 +17,8 @@ from langchain_core.runnables import ensure_config
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
-from workbench import vectors, wire
-from workbench.wire import Answered, Asked, text_of
+from workbench.taps import vectors, wire
+from workbench.taps.wire import Answered, Asked, text_of
 
 PLACE = {"langgraph_checkpoint_ns": "workbench.namespace", "langgraph_node": "workbench.node", "thread_id": "workbench.thread_id"}
 MOST_BYTES = 1 << 20

@@ -34,13 +34,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.trace import Span, SpanContext
 
-from workbench import wire
-from workbench.effects import idempotency_key
+from workbench.analysis.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
 from workbench.live.outgoing import SCOPE, Outgoing
 from workbench.live.tap import listening
 from workbench.model import Json
 from workbench.reading.messages import message_of, tool_names
+from workbench.taps import wire
 
 if TYPE_CHECKING:
     from openinference.instrumentation.langchain import LangChainInstrumentor

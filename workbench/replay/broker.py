@@ -19,7 +19,7 @@ from typing import Literal, Self
 import tenacity
 from pydantic import ValidationError
 
-from workbench.effects import UNKNOWN_OUTCOME, effects_of
+from workbench.analysis.effects import UNKNOWN_OUTCOME, effects_of
 from workbench.model import Budget, EffectClass, Json, LedgerEntry, Run, Tokens, Value, canonical, digest
 from workbench.reading.serde import UndecodedError
 from workbench.replay.approvals import Approve, Question, Reply, nobody, reply_of

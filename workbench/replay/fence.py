@@ -17,7 +17,6 @@ from langchain_core.outputs import ChatResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
 
-from workbench import vectors, wire
 from workbench.model import Cassette, Interaction
 from workbench.replay import answers, nodes
 from workbench.replay.cassette import Tape, canonical_messages
@@ -26,6 +25,7 @@ from workbench.replay.model_twins import model_twin
 from workbench.replay.playback import TWIN, FenceError, Playback, guarded, play
 from workbench.replay.services import Web, embedded, retriever_twin
 from workbench.replay.tool_twins import tool_twin
+from workbench.taps import vectors, wire
 
 TOOL_METHODS = ("run", "arun")
 MODEL_METHODS = ("generate", "agenerate", "stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3")

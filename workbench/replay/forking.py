@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.analysis.effects import with_declared
 from workbench.database import Location, location
-from workbench.effects import with_declared
 from workbench.model import Change, Checkpoint, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened

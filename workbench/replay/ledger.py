@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from workbench.effects import business_key, classify, effects_of
+from workbench.analysis.effects import business_key, classify, effects_of
 from workbench.model import CallRecord, Cause, EffectClass, Json, LedgerEntry, Run, digest
 
 KEY_DIGITS = 32

@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from workbench.effects import IDEMPOTENCY_KEYS
+from workbench.analysis.effects import IDEMPOTENCY_KEYS
 from workbench.model import Json
 from workbench.replay import channel
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.comparison import compare, count_effects
+from workbench.comparison.comparison import compare, count_effects
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Step, digest
 from workbench.replay.ledger import class_of, is_effect
 from workbench.replay.place import node_path

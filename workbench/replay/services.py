@@ -15,7 +15,7 @@ from workbench.replay.captured import http_arguments, http_name
 from workbench.replay.cassette import Call, Served
 from workbench.replay.journal import Seen
 from workbench.replay.playback import TWIN, playing, seen_here
-from workbench.wire import Answered, Asked, bytes_of, text_of
+from workbench.taps.wire import Answered, Asked, bytes_of, text_of
 
 RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")
 
@@ -29,12 +29,12 @@ def ask(kind: str, name: str, arguments: Json) -> Served:
 
 
 def embedded(embeddings: Any, method: str, texts: Any, _: Any) -> Any:
-    """What a model of embeddings gave for these texts; see `workbench.vectors.listen`."""
+    """What a model of embeddings gave for these texts; see `workbench.taps.vectors.listen`."""
     return ask("embedding", type(embeddings).__name__, {"method": method, "texts": texts}).interaction.result
 
 
 class Web:
-    """Answers HTTP requests from the tape; see `workbench.wire.Listener`."""
+    """Answers HTTP requests from the tape; see `workbench.taps.wire.Listener`."""
 
     def listens(self) -> bool:
         """Always: no request goes out past the fence."""

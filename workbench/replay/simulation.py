@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from workbench.comparison import count_effects
+from workbench.comparison.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
 from workbench.models import name_of
 from workbench.replay import alterations

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Literal
 
 from workbench import charts
+from workbench.analysis.calls import token_count
+from workbench.analysis.effects import effects_of
 from workbench.audit import Audit
-from workbench.calls import token_count
-from workbench.comparison import Ignored
-from workbench.effects import effects_of
+from workbench.comparison.comparison import Ignored
 from workbench.figures import Record
 from workbench.frames import RUNS, findings_frame, latency_frame, rows_frame, steps_frame
 from workbench.incident import Incident

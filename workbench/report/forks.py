@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from workbench import charts
-from workbench.comparison import answered, parts
+from workbench.comparison.comparison import answered, parts
 from workbench.frames import effects_frame
 from workbench.model import Aligned, Answered, Comparison, EffectCount, Run, Step
 from workbench.report.document import Block, Code, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table

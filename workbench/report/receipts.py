@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workbench.calls import token_count
+from workbench.analysis.calls import token_count
 from workbench.model import Change, Receipt, Spent
 from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Row, Section, Table
 from workbench.report.quantities import DASH, cut, line, literal, plural, spending

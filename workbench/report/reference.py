@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from workbench.comparison import Ignored
+from workbench.comparison.comparison import Ignored
 from workbench.incident import Scope
 from workbench.model import Evidence, Finding, Value
 from workbench.report.claims import shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from workbench.calls import token_count
+from workbench.analysis.calls import token_count
 from workbench.model import Finding, Json, Message, Run, Step, ToolCall, canonical
 from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Phrase, Row, Section, Table
 from workbench.report.quantities import DASH, count, cut, duration, line, literal, plural

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from workbench.difference import Line, difference
+from workbench.comparison.difference import Line, difference
 from workbench.model import Evidence, Finding, Json, Run, Value, canonical, digest
 from workbench.report import statements
 from workbench.report.contents import Report

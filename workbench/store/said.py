@@ -30,7 +30,7 @@ from workbench.store.rows import (
     insert,
     loaded,
 )
-from workbench.verdict import Verdict
+from workbench.verdict.verdict import Verdict
 
 
 class Said(Opened):

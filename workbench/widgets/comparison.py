@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import traitlets
 
-from workbench.calls import token_count
-from workbench.comparison import IGNORABLE, Beside, Ignored, answered, beside, parts
-from workbench.difference import difference
+from workbench.analysis.calls import token_count
+from workbench.comparison.comparison import IGNORABLE, Beside, Ignored, answered, beside, parts
+from workbench.comparison.difference import difference
 from workbench.model import Aligned, Comparison, Finding, Json, Run, Step
 from workbench.report.forks import effect_word
 from workbench.report.quantities import DASH, money

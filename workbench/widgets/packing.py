@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from workbench.attempts import attempts
+from workbench.analysis.attempts import attempts
 from workbench.incident import first_bad_step
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
 from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import traitlets
 from ipywidgets.widgets.widget import Widget
 
-from workbench.difference import difference
+from workbench.comparison.difference import difference
 from workbench.model import Finding, Json, Run, Span, Step
 from workbench.widgets import assets, fallback, packing
 from workbench.widgets.code import literal, opening

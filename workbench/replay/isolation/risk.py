@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.effects import ACTING, classify
+from workbench.analysis.effects import ACTING, classify
 from workbench.replay.isolation.settings import Risk
 from workbench.replay.protocol import Request
 
@@ -10,7 +10,7 @@ from workbench.replay.protocol import Request
 def risk_of(request: Request) -> Risk:
     """Critical when a tool may be called for real, high for a run whose tools change the world, medium when that isn't known, low when they only look.
 
-    A tool is what the user's project declares it to be, else what its name says (`workbench.effects`); one that can't be told makes the risk medium.
+    A tool is what the user's project declares it to be, else what its name says (`workbench.analysis.effects`); one that can't be told makes the risk medium.
     """
     if any(one.startswith("tool:") for one in request.outside):
         return "critical"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.backtest import Backtest
+from workbench.backtest.backtest import Backtest
 from workbench.report.markup import still, visible
 from workbench.report.quantities import DASH
 from workbench.report.static.fragments import MAX_ROWS, quiet, rest, table_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from workbench.calls import token_count
+from workbench.analysis.calls import token_count
 from workbench.model import Comparison, Run
 from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, sides, told_sides
 from workbench.report.markup import Markup, element, join, still, visible

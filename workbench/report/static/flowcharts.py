@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from workbench.paths import END, START, Path, Paths
+from workbench.cohorts.paths import END, START, Path, Paths
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import plural
 from workbench.report.static.fragments import quiet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from workbench.calls import token_count
+from workbench.analysis.calls import token_count
 from workbench.figures import Record
 from workbench.model import Finding, Run, Step
 from workbench.overview import FoundIn, Overview, failed_first

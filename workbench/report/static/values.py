@@ -10,10 +10,10 @@ from itertools import islice
 from pydantic import BaseModel
 
 from workbench.audit import Audit
-from workbench.cohorts import Baseline
+from workbench.cohorts.baseline import Baseline
+from workbench.cohorts.neighbours import Neighbours
 from workbench.incident import Incident
 from workbench.model import Comparison, Finding, Json, Receipt, Run, canonical
-from workbench.neighbours import Neighbours
 from workbench.report.contents import Report
 from workbench.report.markup import element, still, visible
 from workbench.report.quantities import DASH, line, plural
@@ -24,7 +24,7 @@ from workbench.report.static.fragments import quiet, table_of
 from workbench.report.static.incidents import incident_html, incident_text
 from workbench.report.static.receipts import receipt_html, receipt_text
 from workbench.report.static.runs import run_html, run_text
-from workbench.verdict import Verdict
+from workbench.verdict.verdict import Verdict
 
 SAID_CHARS, SOME = 300, 5
 

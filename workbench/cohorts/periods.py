@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from workbench.cohorts import version_of
+from workbench.cohorts.baseline import version_of
 from workbench.model import Run
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from workbench.calls import call_key, observed, token_count
-from workbench.effects import effects_of, failure
+from workbench.analysis.calls import call_key, observed, token_count
+from workbench.analysis.effects import effects_of, failure
 from workbench.model import Json, Run, Step
 from workbench.prices import estimate
 

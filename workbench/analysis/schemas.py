@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from typing import NamedTuple
 
-from workbench.calls import MAX_DEPTH
+from workbench.analysis.calls import MAX_DEPTH
 from workbench.model import Json, canonical
 
 SHOWN = 60

@@ -1,6 +1,6 @@
 """One verdict per run: how likely it failed, and at which steps to look first, with the reasons for both.
 
-The probability weighs a few signals of the whole run (`workbench.signals`) and is calibrated on benchmark runs whose outcome is known; what the weights
+The probability weighs a few signals of the whole run (`workbench.verdict.signals`) and is calibrated on benchmark runs whose outcome is known; what the weights
 were fitted on and how well they did stands in `verdict.toml`. The steps are *ranked*, never blamed: two people who label the same failed run agree on
 the step in a third of the cases, and a cause is only shown by a fork that changes the outcome.
 """
@@ -15,9 +15,9 @@ from math import exp, log
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.cohorts import Baseline
+from workbench.cohorts.baseline import Baseline
 from workbench.model import Finding, Run, Value
-from workbench.signals import orchestrated, run_signals, step_signals
+from workbench.verdict.signals import orchestrated, run_signals, step_signals
 
 SHOWN = 20
 """How many steps a verdict ranks: nobody looks further."""
@@ -122,7 +122,7 @@ def verdict_of(
     """The verdict on a run, from its own record and what the detectors found in it; and from how it departs from a `baseline`, good runs of the same task.
 
     `base_rate` is how many of your runs fail (0 to 1, exclusive): the benchmarks the weights come from fail far more often than most production agents.
-    Without it the probability holds for runs like those; ValueError when it is no share. `weights` are your own, such as `workbench.learning` makes of
+    Without it the probability holds for runs like those; ValueError when it is no share. `weights` are your own, such as `workbench.verdict.learning` makes of
     what people confirmed, instead of those that ship.
     """
     weights, found = weights or shipped(), [one for one in findings if one.run_id == run.run_id]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from workbench.grounding import Sentence, Token, fold, sentences, stem, tokens, words
+from workbench.analysis.grounding import Sentence, Token, fold, sentences, stem, tokens, words
 
 ACTS: dict[str, str] = {
     "send": """send email mail message dm text forward post share write reply respond notify tell inform contact submit publish tweet upload transmit deliver

@@ -11,7 +11,7 @@ from math import comb
 from typing import NamedTuple
 
 from workbench import detection
-from workbench.comparison import count_effects
+from workbench.comparison.comparison import count_effects
 from workbench.intervals import Share, difference, share
 from workbench.model import Run
 

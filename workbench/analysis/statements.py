@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from workbench.effects import ACTS
-from workbench.grounding import stem
-from workbench.instructions import VERB_FAMILIES, name_words
+from workbench.analysis.effects import ACTS
+from workbench.analysis.grounding import stem
+from workbench.analysis.instructions import VERB_FAMILIES, name_words
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 MAX_CHARACTERS = 20_000

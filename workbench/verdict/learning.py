@@ -13,8 +13,8 @@ from math import log
 from typing import NamedTuple
 
 from workbench.model import Finding, Review, Run
-from workbench.signals import orchestrated, step_signals
-from workbench.verdict import Weights, shares_of, shipped
+from workbench.verdict.signals import orchestrated, step_signals
+from workbench.verdict.verdict import Weights, shares_of, shipped
 
 PRIOR = 3.0
 """How strongly the shipped weights hold: the inverse variance of the prior."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from workbench.effects import failure, is_act
-from workbench.grounding import STRONG, Grounding, Token, grounded, leaves, tokens, trusted
-from workbench.instructions import NAME_FAMILIES, TO_AGENT, VERB_FAMILIES, Instruction, instructions, name_families, name_words
+from workbench.analysis.effects import failure, is_act
+from workbench.analysis.grounding import STRONG, Grounding, Token, grounded, leaves, tokens, trusted
+from workbench.analysis.instructions import NAME_FAMILIES, TO_AGENT, VERB_FAMILIES, Instruction, instructions, name_families, name_words
 from workbench.model import Json, Run, Step
 
 POSTINGS, RECENT, SHORT, NEAR, CUES = 6, 12, 8, 300, 4

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from workbench.conditions import ConditionError, condition
-from workbench.features import FEATURES, features_frame
+from workbench.backtest.conditions import ConditionError, condition
+from workbench.backtest.features import FEATURES, features_frame
 from workbench.intervals import Share, share
 from workbench.model import Finding, Run
 
@@ -87,7 +87,7 @@ class Backtest:
 def backtest(runs: Iterable[Run], guard: str | pl.Expr, labels: Labels | None = None) -> Backtest:
     """Try a guard such as `cost > 0.50 or same_effect > 1` on runs, one at a time: memory is bounded by the longest.
 
-    The condition is a text as `workbench.conditions` reads it, or a polars expression, over the columns of `workbench.features`.
+    The condition is a text as `workbench.backtest.conditions` reads it, or a polars expression, over the columns of `workbench.backtest.features`.
     ConditionError for one that can't be read, asks for an unknown column, looks at later steps, or is no yes-or-no.
     """
     expression = _condition(guard)

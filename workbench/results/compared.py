@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench import detection
-from workbench.calls import token_count
-from workbench.comparison import Ignored, beside
-from workbench.comparison import compare as compare_runs
+from workbench.analysis.calls import token_count
+from workbench.comparison.comparison import Ignored, beside
+from workbench.comparison.comparison import compare as compare_runs
 from workbench.model import Aligned, Comparison, Finding, Json, Receipt, Run
 from workbench.report import Report, comparison_report, save, static
 from workbench.report.forks import findings_words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.calibration import Calibration
-from workbench.paths import Paths
+from workbench.cohorts.calibration import Calibration
+from workbench.cohorts.paths import Paths
 from workbench.report import static
 from workbench.report.quantities import plural
 

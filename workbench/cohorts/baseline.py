@@ -13,8 +13,8 @@ from functools import cached_property
 from math import log2
 from typing import TypeVar
 
-from workbench.calls import MAX_DEPTH
-from workbench.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, effects_of
+from workbench.analysis.calls import MAX_DEPTH
+from workbench.analysis.effects import ATTEMPT_ONLY, IDEMPOTENCY_KEYS, effects_of
 from workbench.model import Json, Run
 from workbench.shown import Shown
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from workbench.effects import UNKNOWN_OUTCOME, business_key, failure
+from workbench.analysis.effects import UNKNOWN_OUTCOME, business_key, failure
 from workbench.model import Run, Step
 
 STATUS_CODE = r"(?:\b(?:http|status|code|error)\W{0,3}(?:code\W{0,2})?|^\W*)"

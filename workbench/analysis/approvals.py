@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.calls import MAX_DEPTH, parsed
+from workbench.analysis.calls import MAX_DEPTH, parsed
+from workbench.analysis.turns import answered
 from workbench.model import PASSED_ON, Json, Run, Step, ToolCall, canonical
-from workbench.turns import answered
 
 Verdict = Literal["approved", "edited", "refused", "unclear"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from workbench.calls import parsed
+from workbench.analysis.calls import parsed
 from workbench.model import Json, Run, Step
 
 Kind = Literal["email", "link", "date", "time", "number", "id", "name", "word"]

@@ -9,9 +9,9 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
-from workbench.calls import MAX_DEPTH, VOLATILE_FIELD, VOLATILE_TEXT, parsed
-from workbench.difference import difference
-from workbench.effects import effects_of
+from workbench.analysis.calls import MAX_DEPTH, VOLATILE_FIELD, VOLATILE_TEXT, parsed
+from workbench.analysis.effects import effects_of
+from workbench.comparison.difference import difference
 from workbench.model import Aligned, Answered, Aspect, Comparison, EffectCount, Finding, Json, Run, Step, digest
 
 Ignored = Literal["ids", "times"]

@@ -1,7 +1,7 @@
 """What a run and its steps show of how well it went, as a few numbers: no labels, ids or names, and nothing that holds for one kind of agent only.
 
 Of a run: how hard it worked, whether it was cut short, went round in circles, or did sums in its head. Of a step: how much it brought that nothing
-before it had said, what it assumed, whether what it set off failed. `workbench.verdict` weighs them. Cost is linear in the text of the run.
+before it had said, what it assumed, whether what it set off failed. `workbench.verdict.verdict` weighs them. Cost is linear in the text of the run.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import log, log1p
 
-from workbench.calls import call_key
-from workbench.effects import ACTING, classify, failure
+from workbench.analysis.calls import call_key
+from workbench.analysis.effects import ACTING, classify, failure
 from workbench.model import EffectClass, Run, Step, ToolCall, canonical
 
 MAX_CHARACTERS = 50_000

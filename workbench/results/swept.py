@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.controls import Controlled, Outcome, controlled, halted
+from workbench.comparison.controls import Controlled, Outcome, controlled, halted
 from workbench.intervals import Share, share
 from workbench.model import Change, Json, Receipt, Run
 from workbench.replay.sweeps import Cell

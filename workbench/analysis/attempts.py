@@ -6,9 +6,8 @@ back, and by the next model call that is given the same messages.
 
 from __future__ import annotations
 
-from workbench.effects import business_key
-from workbench.model import Run, Step
-from workbench.normalise.traced import ASKED_AGAIN
+from workbench.analysis.effects import business_key
+from workbench.model import ASKED_AGAIN, Run, Step
 
 Chain = list[Step]
 

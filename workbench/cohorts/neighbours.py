@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workbench.cohorts import END, START, Baseline
+from workbench.cohorts.baseline import END, START, Baseline
 from workbench.intervals import Share, share
 from workbench.model import Run, Step, Value
 
