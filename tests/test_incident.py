@@ -42,11 +42,11 @@ def doubled(run: Run, severity: str = "error", **fields: object) -> Finding:
 
 def incident(runs: list[Run], found: list[Finding], scope: Scope | None = None, **more: object) -> Incident:
     """The incident in these runs, told from their overviews, with what was found."""
-    examined = {run.run_id: ([one for one in found if one.run_id == run.run_id], []) for run in runs}
+    findings = {run.run_id: [one for one in found if one.run_id == run.run_id] for run in runs}
     headers = {run.run_id: run.model_copy(update={"steps": ()}) for run in runs}
     by_id = {run.run_id: run for run in runs}
     given = {"read": by_id.__getitem__, **more}
-    return incident_of(scope or Scope(), [overview_of(run) for run in runs], headers, examined, **given)  # type: ignore[arg-type]  # as the keywords say
+    return incident_of(scope or Scope(), [overview_of(run) for run in runs], headers, findings, **given)  # type: ignore[arg-type]  # as the keywords say
 
 
 def deployed(before: int = 20, after: int = 20, every: int = 2) -> tuple[list[Run], list[Finding]]:
@@ -98,7 +98,7 @@ def test_the_first_bad_step_is_cited() -> None:
 
 
 def test_only_the_runs_it_names_are_read() -> None:
-    """Of many runs the worst is read, and a few good ones to find the nearest."""
+    """Of many runs the worst is read, and a few good ones to find the nearest; of what else was said, only that of the affected ones."""
     runs, found = deployed(100, 100)
     by_id, asked = {run.run_id: run for run in runs}, list[str]()
 
@@ -110,6 +110,9 @@ def test_only_the_runs_it_names_are_read() -> None:
     assert told.nearest is not None
     assert told.nearest.looked_at == len(asked) - 1 == 12
     assert asked[0] == told.worst
+    examinations = list[set[str]]()
+    incident(runs, found, examinations=lambda ids: examinations.append(set(ids)) or {})
+    assert examinations == [set(told.affected)]
 
 
 def test_the_next_calls_are_code_that_can_be_pasted() -> None:
@@ -197,8 +200,8 @@ def test_a_scope_leaves_the_others_out() -> None:
 def test_what_is_not_recorded_is_said() -> None:
     """Without users, versions and costs the incident says so, names detectors that could not judge, and claims no cause."""
     run = sketch(user("Hi"), tool("look", {}, error="gone"), run_id="bare", status="error")
-    lacks = {"bare": ([], [NotEvaluated(detector="confidence-drift", run_id="bare", why="none")])}
-    told = incident_of(Scope(), [overview_of(run)], {"bare": run}, lacks, read=lambda _: run)
+    lacks = [NotEvaluated(detector="confidence-drift", run_id="bare", why="none")]
+    told = incident_of(Scope(), [overview_of(run)], {"bare": run}, {"bare": []}, read=lambda _: run, examinations=lambda _: {"bare": (lacks, None)})
     said = "\n".join(told.unknown)
     assert all(
         part in said for part in ("how many users", "whether a deploy", "1 of 1 affected runs cost", "confidence-drift 1", "the cause: nothing was changed")

@@ -110,7 +110,7 @@ def hostile_incident(run: Run) -> Report:
     runs = {one.run_id: one.model_copy(update={"metadata": {"version": one.run_id}}) for one in (run, hostile_run("other"))}
     headers = {run_id: one.model_copy(update={"steps": ()}) for run_id, one in runs.items()}
     overviews = [overview_of(one) for one in runs.values()]
-    told = incident_of(Scope(name=HOSTILE), overviews, headers, {run.run_id: said}, read=runs.__getitem__, notes=[note])
+    told = incident_of(Scope(name=HOSTILE), overviews, headers, {run.run_id: said[0]}, read=runs.__getitem__, notes=[note])
     return incident_report(told, lambda ids: map(runs.__getitem__, ids), overviews, *said)
 
 

@@ -211,6 +211,7 @@ def test_a_run_is_examined_again_only_when_it_or_the_detectors_change(store: Sto
     finding = Finding(detector="d", run_id="sketch", severity="error", score=1.0, step=0, message="m", capability="idempotency")
     store.save_examination("sketch", "v1", [finding], [NotEvaluated(detector="e", run_id="sketch", why="no times")])
     assert store.examined() == {"sketch": ([finding], [NotEvaluated(detector="e", run_id="sketch", why="no times")])}
+    assert (store.findings(["other"]), store.findings(["sketch"])) == ({}, {"sketch": [finding]})
     assert store.unexamined("v1") == []
     assert store.unexamined("v2") == ["sketch"]
     store.save_runs([sketch(user("two"))])

@@ -149,7 +149,7 @@ def test_verdicts_are_stored_with_the_examination_and_printed_as_lines(tmp_path:
         found = bench.detect().findings
         verdicts = bench.store.verdicts()
         (run_id,) = verdicts
-        assert bench.run(run_id).verdict == verdicts[run_id] == bench.store.verdicts(run_id)[run_id]
+        assert bench.run(run_id).verdict == verdicts[run_id] == bench.store.verdicts([run_id])[run_id]
     assert {"failed-run", "first-bad-step"}.isdisjoint(one.detector for one in found)
     runner = CliRunner()
     lines = [json.loads(line) for line in runner.invoke(app, ["detect", "--json", "--store", str(store)]).stdout.splitlines()]

@@ -70,7 +70,7 @@ def webhook(url: str) -> Callable[[Finding], None]:
 def _round(store: Store, send: Callable[[Finding], None], least: Severity) -> Round:
     collection.catch_up(store)
     done = detection.detect(store)
-    grave = [one for findings, _ in store.examined().values() for one in findings if detection.ORDER[one.severity] <= detection.ORDER[least]]
+    grave = [one for findings in store.findings().values() for one in findings if detection.ORDER[one.severity] <= detection.ORDER[least]]
     unsent = store.raise_alerts(detection.ranked(grave), time.time_ns())
     sent: list[Finding] = []
     problem = None

@@ -232,12 +232,8 @@ class Bench:
         Runs that were not examined yet are examined first: a report must not call a run clean that nobody looked at.
         """
         detection.detect(self.store)
-        findings, lacks = self._said()
-        if only is None:
-            return saved(self.with_records(store_report(self.store.runs(), findings, lacks)), path)
-        chosen = [run_id for run_id in self.store.run_ids() if run_id in only]
-        mine, lacking = [one for one in findings if one.run_id in only], [one for one in lacks if one.run_id in only]
-        return saved(self.with_records(store_report(self.store.runs(chosen), mine, lacking)), path)
+        chosen = [run_id for run_id in self.store.run_ids() if only is None or run_id in only]
+        return saved(self.with_records(store_report(self.store.runs(chosen), *self._said(only))), path)
 
     def backtest(self, guard: str | pl.Expr | None = None, labels: Labels | None = None) -> Backtested:
         """Where a guard such as `cost > 0.50 or same_effect > 1` would have stopped each run, and what that would have saved and cost.
@@ -327,9 +323,9 @@ class Bench:
             scope,
             overviews,
             headers,
-            self.store.examined(),
+            self.store.findings(),
             read=self.store.run,
-            verdicts=self.store.verdicts(),
+            examinations=self.store.examinations,
             reviews=self.store.reviews(until_ns=reviewed_ns),
             notes=self.store.notes(key_of(scope)),
         )
@@ -337,17 +333,14 @@ class Bench:
 
     def said_of(self, run_ids: Sequence[str]) -> Detected:
         """What the detectors said of these runs, as far as they were examined."""
-        wanted, (findings, lacks) = set(run_ids), self._said()
-        mine = [one for one in findings if one.run_id in wanted]
-        return self._detected(mine, [one for one in lacks if one.run_id in wanted], detection.Detection())
+        return self._detected(*self._said(set(run_ids)), detection.Detection())
 
     def audit(self) -> Audited:
         """Every item of the production checklist, answered from the recorded runs and what the detectors found in them; forks don't count."""
         collection.catch_up(self.store)
         detection.detect(self.store)
-        examined = {run_id: findings for run_id, (findings, _) in self.store.examined().items()}
         recorded = (run for run in self.store.runs() if run.forked_from is None)
-        return Audited(audit(recorded, examined, reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()), self.store.runs)
+        return Audited(audit(recorded, self.store.findings(), reviewed=len(self.store.reviews()), alerted=self.store.alerts_sent()), self.store.runs)
 
     def ledger(self, run_id: str | None = None) -> pl.DataFrame:
         """One row a line of the ledger of side effects, oldest first: what re-runs attempted, how it was answered, what went live and how it ended."""
@@ -445,7 +438,7 @@ class Bench:
         secret = collection.key_of(self.store)
         return share(self.store, [one.run for one in chosen], Path(path), lambda seen: Redactor(rules, secret, seen), rules.keys)
 
-    def _said(self) -> tuple[list[Finding], list[NotEvaluated]]:
-        """What the detectors said of the runs examined so far: findings, the gravest first, and what they could not judge."""
-        examined = self.store.examined().values()
+    def _said(self, only: Collection[str] | None = None) -> tuple[list[Finding], list[NotEvaluated]]:
+        """What the detectors said of the runs examined so far (or `only` these): findings, the gravest first, and what they could not judge."""
+        examined = self.store.examined(only).values()
         return detection.ranked([one for findings, _ in examined for one in findings]), [one for _, lacks in examined for one in lacks]

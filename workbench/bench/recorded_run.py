@@ -76,7 +76,7 @@ class RecordedRun:
     @cached_property
     def _examined(self) -> tuple[list[Finding], list[NotEvaluated]]:
         detection.detect(self.bench.store, only=[self.run_id])
-        return self.bench.store.examined(self.run_id)[self.run_id]
+        return self.bench.store.examined([self.run_id])[self.run_id]
 
     @property
     def findings(self) -> Findings:

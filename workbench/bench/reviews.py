@@ -52,8 +52,8 @@ class Reviews:
         agents = {one.run_id: one.agent for one in self.store.overviews()} if reviews else {}
         judged = {agents.get(one.run_id) for one in reviews}
         anew = [run_id for run_id in kept if run_id in agents and agents[run_id] in judged]
-        found = self.store.examined() if anew else {}
-        return kept | {run.run_id: self.verdict_on(run, found[run.run_id][0], reviews) for run in self.store.runs(anew)}
+        found = self.store.findings(anew)
+        return kept | {run.run_id: self.verdict_on(run, found[run.run_id], reviews) for run in self.store.runs(anew)}
 
     def _learned_from(self, reviews: list[Review]) -> dict[str | None, Learned]:
         """What reviews teach of each agent, worked out when they change."""
@@ -64,6 +64,6 @@ class Reviews:
     def _judgements(self, reviews: list[Review]) -> dict[str | None, list[Judgement]]:
         found: dict[str | None, list[Judgement]] = {}
         for run in self.store.runs(dict.fromkeys(one.run_id for one in reviews)):
-            findings, _ = self.store.examined(run.run_id).get(run.run_id, ([], []))
+            findings = self.store.findings([run.run_id]).get(run.run_id, [])
             found.setdefault(run.agent, []).extend(judgements_of(run, findings, reviews))
         return {agent: known[-MOST:] for agent, known in found.items()}

@@ -77,7 +77,7 @@ def _detect(store: str, *, as_json: bool) -> tuple[list[str], list[Finding]]:
 
     with opened(store) as bench, progress_bar("examining", as_json) as progress:
         done = bench.detect(progress=progress)
-        examined = list(bench.store.examined())
+        examined = list(bench.store.findings())
         verdicts, records = (bench.verdicts(), done.records) if as_json else ({}, ())
         standing = bench.undismissed(done.findings)
     if as_json:

@@ -28,7 +28,7 @@ def demo(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
     with opened(store, create=True) as bench, progress_bar("working", as_json) as progress:
         bench.ingest(SAMPLES, progress=progress)
         findings = bench.detect(progress=progress).findings
-        found = {run_id: those for run_id, (those, _) in bench.store.examined().items()}
+        found = bench.store.findings()
         every = list(bench.store.runs())
         where = bench.store.forks.with_name("report.html")
         bench.report(where)

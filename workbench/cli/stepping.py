@@ -21,7 +21,7 @@ def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
 
     with opened(store) as bench:
         every = list(bench.store.runs())
-        found = {run_id: findings for run_id, (findings, _) in bench.store.examined().items()}
+        found = bench.store.findings()
     if as_json:
         print_json([summary.of_run(run) for run in every])
         return

@@ -21,6 +21,8 @@ from workbench.verdict.verdict import Verdict
 
 __all__ = ["Call", "Confidence", "Cost", "Counted", "FirstBad", "Incident", "Near", "Onset", "Reach", "Scope", "VersionCount", "first_bad_step", "incident_of"]
 
+Examination = tuple[Sequence[NotEvaluated], Verdict | None]
+"""What an examination says beside findings."""
 HALF, SURE, FEW_RUNS, LACKS_SHOWN = 0.5, 0.9, 5, 5
 
 
@@ -28,21 +30,26 @@ def incident_of(
     scope: Scope,
     overviews: Iterable[Overview],
     headers: Mapping[str, Run],
-    examined: Mapping[str, tuple[Sequence[Finding], Sequence[NotEvaluated]]],
+    findings: Mapping[str, Sequence[Finding]],
     *,
     read: Callable[[str], Run],
-    verdicts: Mapping[str, Verdict] | None = None,
+    examinations: Callable[[Collection[str]], Mapping[str, Examination]] | None = None,
     reviews: Iterable[Review] = (),
     notes: Iterable[Note] = (),
 ) -> Incident:
-    """The incident in scope. `headers` are the runs without their steps, `examined` what detectors said of each, `read` reads one run whole."""
+    """The incident in scope. `headers` are the runs without their steps, `findings` those of each examined run.
+
+    `read` reads one run whole, `examinations` what else was said of the affected ones: what could not be evaluated, and the verdict.
+    """
     listed, said = list(overviews), list(reviews)
     dismissed = frozenset(one.key for one in said if one.verdict == "dismissed")
-    every = list(looked(scope, listed, headers, {run_id: findings for run_id, (findings, _) in examined.items()}, verdicts or {}, dismissed))
-    left_out = sum(it.key in dismissed for one in every for it in examined.get(one.overview.run_id, ((), ()))[0])
+    every = list(looked(scope, listed, headers, findings, dismissed))
+    left_out = sum(it.key in dismissed for one in every for it in findings.get(one.overview.run_id, ())) if dismissed else 0
     confirmed = frozenset(one.key for one in said if one.verdict == "confirmed")
     reach, found, versions = reach_of(every, left_out), counted(every, scope.detector, confirmed), versions_of(every)
-    ranked = worst_first(every, found)
+    hit = {one.overview.run_id for one in every if one.affected}
+    examined = examinations(hit) if examinations else {}
+    ranked = worst_first(every, found, {run_id: verdict for run_id, (_, verdict) in examined.items() if verdict})
     incident = Incident(
         scope=scope,
         reach=reach,
@@ -56,8 +63,8 @@ def incident_of(
         notes=tuple(notes),
     )
     placed = _placed(incident, ranked[0], every, read) if ranked else incident
-    forked = [one for one in listed if one.forked_from in set(incident.affected)]
-    return placed.model_copy(update={"unknown": tuple(_unknown(placed, examined, len(forked)))})
+    forks, lacks = sum(one.forked_from in hit for one in listed), [lacks for lacks, _ in examined.values()]
+    return placed.model_copy(update={"unknown": tuple(_unknown(placed, lacks, forks))})
 
 
 def _placed(incident: Incident, worst: Looked, every: Sequence[Looked], read: Callable[[str], Run]) -> Incident:
@@ -99,8 +106,8 @@ def _told(top: Counted, *, apart: bool) -> str:
     return " and ".join(filter(None, (errors, people, "good runs have it more rarely than chance explains" if apart else "")))
 
 
-def _unknown(incident: Incident, examined: Mapping[str, tuple[Sequence[Finding], Sequence[NotEvaluated]]], forks: int) -> Iterator[str]:
-    """What can't be told, and why: an incident without these sentences would claim more than was recorded."""
+def _unknown(incident: Incident, lacks: Iterable[Sequence[NotEvaluated]], forks: int) -> Iterator[str]:
+    """What can't be told, and why: an incident without these sentences would claim more than was recorded. `lacks` are those of each affected run."""
     reach, hit = incident.reach, incident.reach.affected
     if not hit:
         return
@@ -115,7 +122,7 @@ def _unknown(incident: Incident, examined: Mapping[str, tuple[Sequence[Finding],
     if incident.cost.priced_runs < hit:
         yield f"what {hit - incident.cost.priced_runs:,} of {hit:,} affected runs cost: not recorded"
     yield from _definition(incident)
-    yield from _lacking(incident.affected, examined)
+    yield from _lacking(hit, lacks)
     yield (
         f"the cause: {forks:,} forks of these runs were made; compare them with what they were forked from, and with unchanged controls"
         if forks
@@ -134,10 +141,10 @@ def _circular(scope: Scope, top: Counted) -> bool:
     return top.severity != "info" or scope.detector == top.detector
 
 
-def _lacking(affected: Collection[str], examined: Mapping[str, tuple[Sequence[Finding], Sequence[NotEvaluated]]]) -> Iterator[str]:
+def _lacking(affected: int, lacks: Iterable[Sequence[NotEvaluated]]) -> Iterator[str]:
     """The detectors that could not judge, with how many of the affected runs."""
-    lacks = Counter(name for run_id in affected for name in {one.detector for one in examined.get(run_id, ((), ()))[1]})
-    if lacks:
-        most = [f"{name} {count:,}" for name, count in sorted(lacks.items(), key=lambda pair: (-pair[1], pair[0]))]
+    counts = Counter(name for those in lacks for name in {one.detector for one in those})
+    if counts:
+        most = [f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
         some = ", ".join(most[:LACKS_SHOWN]) + (", …" if len(most) > LACKS_SHOWN else "")
-        yield f"what {len(lacks):,} detectors would say of some of the {len(affected):,} affected runs: they could not be evaluated ({some})"
+        yield f"what {len(counts):,} detectors would say of some of the {affected:,} affected runs: they could not be evaluated ({some})"

@@ -12,7 +12,6 @@ from workbench.incident.values import Cost, Counted, Onset, Reach, Scope, Versio
 from workbench.intervals import difference, share
 from workbench.model import Finding, Json, Run
 from workbench.overview import Overview
-from workbench.verdict.verdict import Verdict
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
 USER_KEYS = ("user.id", "user_id", "enduser.id", "userId")
@@ -27,7 +26,6 @@ class Looked:
     overview: Overview
     header: Run
     findings: tuple[Finding, ...]
-    verdict: Verdict | None
     affected: bool
 
     @property
@@ -41,7 +39,6 @@ def looked(
     overviews: Iterable[Overview],
     headers: Mapping[str, Run],
     findings: Mapping[str, Sequence[Finding]],
-    verdicts: Mapping[str, Verdict],
     dismissed: frozenset[str],
 ) -> Iterator[Looked]:
     """The runs in scope, in the order given. Forks are left out: they are somebody's experiments."""
@@ -49,8 +46,11 @@ def looked(
         header = headers.get(one.run_id)
         if header is None or one.forked_from is not None or not within(scope, one, header):
             continue
-        kept = sorted((it for it in findings.get(one.run_id, ()) if it.key not in dismissed), key=lambda it: (ORDER[it.severity], -it.score, it.step or 0))
-        yield Looked(one, header, tuple(kept), verdicts.get(one.run_id), _affected(scope, one, kept))
+        kept = sorted(
+            (it for it in findings.get(one.run_id, ()) if not dismissed or it.key not in dismissed),
+            key=lambda it: (ORDER[it.severity], -it.score, it.step or 0),
+        )
+        yield Looked(one, header, tuple(kept), _affected(scope, one, kept))
 
 
 def within(scope: Scope, overview: Overview, header: Run) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from workbench.cohorts.baseline import distance_of, profile
 from workbench.incident.counts import ORDER, Looked
 from workbench.incident.values import Counted, FirstBad, Near
 from workbench.model import Evidence, Finding, Json, Run, Step, canonical
+from workbench.verdict.verdict import Verdict
 
 CANDIDATES = 12
 """How many good runs are read to find the nearest."""
@@ -17,15 +18,15 @@ PATHS = ("$.error", "$.result", "$.tool_call.arguments", "$.output.content", "$.
 LAST = ORDER["info"] + 1
 
 
-def worst_first(every: Sequence[Looked], found: Sequence[Counted]) -> list[Looked]:
+def worst_first(every: Sequence[Looked], found: Sequence[Counted], verdicts: Mapping[str, Verdict]) -> list[Looked]:
     """The affected runs: those with what was found gravest and most often first, then by how likely they failed, then the oldest."""
     top = found[0].detector if found else None
-    return sorted((one for one in every if one.affected), key=lambda one: _badness(one, top))
+    return sorted((one for one in every if one.affected), key=lambda one: _badness(one, top, verdicts.get(one.overview.run_id)))
 
 
-def _badness(one: Looked, top: str | None) -> tuple[bool, int, float, bool, int, float]:
+def _badness(one: Looked, top: str | None, verdict: Verdict | None) -> tuple[bool, int, float, bool, int, float]:
     gravest = min((ORDER[it.severity] for it in one.findings), default=LAST)
-    sure = one.verdict.probability if one.verdict and one.verdict.probability is not None else 0.0
+    sure = verdict.probability if verdict and verdict.probability is not None else 0.0
     started = one.overview.started_ns
     return all(it.detector != top for it in one.findings), gravest, -sure, one.overview.status != "error", -len(one.grave), float(started or 0)
 

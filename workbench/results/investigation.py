@@ -96,6 +96,5 @@ class Investigation(Generic[Held_co, Told_co]):
 
 def _said(store: Store, incident: Incident) -> tuple[list[Finding], list[NotEvaluated]]:
     """What the detectors said of the affected runs."""
-    mine, examined = set(incident.affected), store.examined()
-    pairs = [said for run_id, said in examined.items() if run_id in mine]
+    pairs = store.examined(set(incident.affected)).values()
     return [one for findings, _ in pairs for one in findings], [one for _, lacks in pairs for one in lacks]

@@ -147,9 +147,10 @@ class Derived(Opened):
 
     def resolve(self, run_id: str) -> str:
         """The full id of a run, given it or an unambiguous start of it."""
+        with self._engine.connect() as connection:
+            if column(connection, select(RUN.c.run_id).where(RUN.c.run_id == run_id).limit(1)):
+                return run_id
         known = self.run_ids()
-        if run_id in known:
-            return run_id
         starts = [one for one in known if one.startswith(run_id)]
         if run_id and len(starts) == 1:
             return starts[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select
@@ -42,9 +42,9 @@ def rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list
     return [row for trace in sorted(traces) for row in connection.execute(ROWS_OF_TRACE[table.name], {"trace": trace}).all()]
 
 
-def loaded(connection: Connection, query: Any) -> Iterator[tuple[str, Json]]:
-    """For each row of a query for names and addresses, the name and the JSON behind the address; many are fetched at once."""
-    rows = connection.execute(query).all()
+def loaded(connection: Connection, query: Any, only: Collection[str] | None = None) -> Iterator[tuple[str, Json]]:
+    """For each row of a query for names and addresses (with `only` these names), the name and the JSON behind the address; many are fetched at once."""
+    rows = [row for row in connection.execute(query) if only is None or row[0] in only]
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         yield from zip((row[0] for row in some), load_many(connection, [row[1] for row in some]), strict=True)

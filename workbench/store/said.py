@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from workbench.model import (
     Finding,
@@ -31,6 +31,16 @@ from workbench.store.rows import (
     loaded,
 )
 from workbench.verdict.verdict import Verdict
+
+FEW = 100
+"""How many runs are asked for by name."""
+
+
+class Examination(NamedTuple):
+    """What an examination of a run says beside its findings: what could not be evaluated, and the verdict (None: made before there were any)."""
+
+    not_evaluated: list[NotEvaluated]
+    verdict: Verdict | None
 
 
 class Said(Opened):
@@ -60,20 +70,27 @@ class Said(Opened):
             seq = connection.execute(EXAMINATION.insert().values(values).returning(EXAMINATION.c.seq)).scalar_one()
             insert(connection, FINDING, [row | {"examination": seq, "position": number} for number, row in enumerate(rows)])
 
-    def examined(self, only: str | None = None) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
-        """For each examined run (or `only` this one), the findings of its newest examination and what could not be evaluated."""
-        newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
-        if only is not None:
-            newest = newest.where(EXAMINATION.c.run_id == only)
-        chosen = select(EXAMINATION.c.run_id, EXAMINATION.c.sha256).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq)
+    def findings(self, only: Collection[str] | None = None) -> dict[str, list[Finding]]:
+        """For each examined run (or `only` these), the findings of its newest examination."""
+        newest = _newest(only)
         placed = select(FINDING.c.run_id, FINDING.c.sha256).where(FINDING.c.examination.in_(newest)).order_by(FINDING.c.examination, FINDING.c.position)
-        result: dict[str, tuple[list[Finding], list[NotEvaluated]]] = {}
         with self._engine.connect() as connection:
-            for run_id, told in loaded(connection, chosen):
-                result[run_id] = ([], [NotEvaluated.model_validate(one) for one in _rest(told)["not_evaluated"]])
-            for run_id, told in loaded(connection, placed):
-                result[run_id][0].append(Finding.model_validate(told))
+            runs = column(connection, select(EXAMINATION.c.run_id).where(EXAMINATION.c.seq.in_(newest)).order_by(EXAMINATION.c.seq))
+            result: dict[str, list[Finding]] = {run_id: [] for run_id in runs if only is None or run_id in only}
+            for run_id, told in loaded(connection, placed, only):
+                result[run_id].append(Finding.model_validate(told))
         return result
+
+    def examinations(self, only: Collection[str] | None = None) -> dict[str, Examination]:
+        """For each examined run (or `only` these), what its newest examination says beside its findings."""
+        query = select(EXAMINATION.c.run_id, EXAMINATION.c.sha256).where(EXAMINATION.c.seq.in_(_newest(only))).order_by(EXAMINATION.c.seq)
+        with self._engine.connect() as connection:
+            return {run_id: _examination(told) for run_id, told in loaded(connection, query, only)}
+
+    def examined(self, only: Collection[str] | None = None) -> dict[str, tuple[list[Finding], list[NotEvaluated]]]:
+        """For each examined run (or `only` these), the findings of its newest examination and what could not be evaluated."""
+        findings = self.findings(only)
+        return {run_id: (findings[run_id], rest.not_evaluated) for run_id, rest in self.examinations(only).items()}
 
     def found(self) -> dict[str, list[Found]]:
         """For each examined run, in what order its newest examination told it, what it found: detector and severity, and nothing else is read."""
@@ -85,15 +102,9 @@ class Said(Opened):
                 told[run_id].append(Found(detector, severity))
         return told
 
-    def verdicts(self, only: str | None = None) -> dict[str, Verdict]:
-        """For each examined run (or `only` this one), the verdict of its newest examination; a run examined before there were verdicts has none."""
-        newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
-        query = select(EXAMINATION.c.run_id, EXAMINATION.c.sha256).where(
-            EXAMINATION.c.seq.in_(newest if only is None else newest.where(EXAMINATION.c.run_id == only))
-        )
-        with self._engine.connect() as connection:
-            found = {run_id: _rest(told).get("verdict") for run_id, told in loaded(connection, query.order_by(EXAMINATION.c.seq))}
-        return {run_id: Verdict.model_validate(one) for run_id, one in found.items() if one}
+    def verdicts(self, only: Collection[str] | None = None) -> dict[str, Verdict]:
+        """For each examined run (or `only` these), the verdict of its newest examination; a run examined before there were verdicts has none."""
+        return {run_id: rest.verdict for run_id, rest in self.examinations(only).items() if rest.verdict}
 
     def raise_alerts(self, findings: Iterable[Finding], now_ns: int) -> list[Finding]:
         """Note these findings as ones to tell of; returns those nobody was told of yet, each once."""
@@ -160,6 +171,14 @@ def _review(row: Any) -> Review:
     return Review(**{name: row[name] for name in Review.model_fields})
 
 
-def _rest(stored: Json) -> dict[str, Json]:
-    """What an examination holds beside its findings; it was the list of what could not be evaluated before there were verdicts."""
-    return {"not_evaluated": stored} if isinstance(stored, list) else dict(stored)
+def _newest(only: Collection[str] | None) -> Select[tuple[int]]:
+    """The newest examination of each run; the database is only told of few chosen ones, as it takes so many parameters."""
+    newest = select(func.max(EXAMINATION.c.seq)).group_by(EXAMINATION.c.run_id)
+    return newest if only is None or len(only) > FEW else newest.where(EXAMINATION.c.run_id.in_(only))
+
+
+def _examination(stored: Json) -> Examination:
+    """An examination as it is stored; it was the list of what could not be evaluated before there were verdicts."""
+    rest = {"not_evaluated": stored} if isinstance(stored, list) else stored
+    verdict = rest.get("verdict")
+    return Examination([NotEvaluated.model_validate(one) for one in rest["not_evaluated"]], Verdict.model_validate(verdict) if verdict else None)
