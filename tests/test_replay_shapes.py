@@ -19,7 +19,9 @@ import workbench as wb
 from tests import replay_shapes
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
+from workbench.model import Change, Span, Step
 from workbench.replay.nesting import inside_tools
+from workbench.replay.wishes import ForkError, checked
 
 CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}
 REACHING = {"opaque_after_a_call": 1, "leaving_a_subgraph": 1, "sends_that_retry": 3}
@@ -122,16 +124,55 @@ def test_fork_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
     assert "$[2].content: recorded" in forked.receipt.records[1].says
 
 
-def test_two_agents_at_once(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory, service: str) -> Iterator[wb.RecordedRun]:
+    """Two agents that are tools, called by one task and under way at the same time."""
+    folder = tmp_path_factory.mktemp("beside")
+    (folder / "ledger").touch()
+    with pytest.MonkeyPatch.context() as during:
+        for name, value in {"SERVICE": service, "LEDGER": str(folder / "ledger"), "BESIDE": "1"}.items():
+            during.setenv(name, value)
+        with recorded("agents_side_by_side", folder) as run:
+            during.undo()
+            yield run
+
+
+def test_two_agents_at_once(beside: wb.RecordedRun, ledger: Path) -> None:
     """Of two agents that are tools and ran at the same time, a replay makes every step, and the one in which a step was made is known by its span."""
-    monkeypatch.setenv("BESIDE", "1")
-    with recorded("agents_side_by_side", tmp_path) as run:
-        monkeypatch.delenv("BESIDE")
-        inside = inside_tools(run.run, run.bench.store.spans(step.trace_id for step in run.steps if step.trace_id))
-        booked = {step.index: step.tool_call for step in run.steps if step.name == "book" and step.tool_call}
-        around = {index: run.step(inside[index]).tool_call for index in booked}
-        assert [(call.name, call.arguments) for call in around.values() if call] == [("ask_beside", call.arguments) for call in booked.values()]
-        before = ledger.read_text()
-        forked = run.fork(first(run), graph=graph_of("agents_side_by_side"))
-        assert ledger.read_text() == before
-        assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
+    inside = inside_tools(beside.run, spans_of(beside))
+    booked = {step.index: step.tool_call for step in beside.steps if step.name == "book" and step.tool_call}
+    around = {index: beside.run.step(inside[index]).tool_call for index in booked}
+    assert [(call.name, call.arguments) for call in around.values() if call] == [("ask_beside", call.arguments) for call in booked.values()]
+    forked = beside.fork(first(beside), graph=graph_of("agents_side_by_side"))
+    assert ledger.read_text() == ""
+    assert [row for row in wb.compare(beside, forked).comparison.rows if row.relation != "same"] == []
+
+
+def spans_of(run: wb.RecordedRun) -> list[Span]:
+    return list(run.bench.store.spans(step.trace_id for step in run.steps if step.trace_id))
+
+
+def inner_steps(run: wb.RecordedRun) -> list[Step]:
+    """What the two agents did, in order."""
+    return [step for step in run.steps if step.namespace]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_fork_inside_one_of_two_agents_at_once(beside: wb.RecordedRun, ledger: Path, number: int) -> None:
+    """A fork at any step of one of two overlapping agents runs that agent's code from there, on its own checkpoints, and serves the other as a whole."""
+    step = inner_steps(beside)[number]
+    forked = beside.fork(step.index, fault={"kind": "slow", "seconds": 0}, graph=graph_of("agents_side_by_side"))
+    assert ledger.read_text() == ""
+    assert [row for row in wb.compare(beside, forked).comparison.rows if row.relation != "same"] == []
+    assert (forked.run.status, forked.receipt.notes) == ("ok", ())
+    own = [one.from_step for one in forked.receipt.records if one.node_path.startswith("tools/")]
+    assert own == [one.index for one in inner_steps(beside) if one.namespace == step.namespace and one.index >= step.index]
+
+
+def test_fork_in_an_unknown_call(beside: wb.RecordedRun) -> None:
+    """Where no span tells in which of two overlapping calls a step was made, a change there is refused with the two calls and what to do; a replay is not."""
+    step = inner_steps(beside)[2]
+    with pytest.raises(ForkError, match=r"not known in which: it may have been in step 2 \(ask_beside\) and 3 \(ask_beside\)\. .* Fork at step 2 instead"):
+        checked(beside.run, step.index, Change(kind="fault", value="error"), ())
+    assert checked(beside.run, step.index, Change(), ()).index == step.index
+    assert checked(beside.run, step.index, Change(kind="fault", value="error"), (), spans_of(beside)).index == step.index

@@ -227,9 +227,9 @@ class RecordedRun:
         ForkError for what can't be done, as `fork` raises it.
         """
         wanted, names = changed(change), tuple(sorted(live))
-        step = checked(self.run, at, wanted, names)
-        reruns = self._reruns
-        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, reruns.terms(nobody, None), tuple(reruns.spans()), tuple(execute), (), isolation)
+        reruns, spans = self._reruns, tuple(self._reruns.spans())
+        step = checked(self.run, at, wanted, names, spans)
+        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, reruns.terms(nobody, None), spans, tuple(execute), (), isolation)
         return Foreseen(foresee(wish, reruns.recorded_in()))
 
     def controls(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,12 +72,7 @@ class Forest:
 
     def above(self, node: Node) -> Iterator[Node]:
         """The spans above, nearest first; no tower is climbed beyond 500 floors."""
-        current = self.parent(node)
-        for _ in range(MAX_ANCESTORS):
-            if current is None:
-                return
-            yield current
-            current = self.parent(current)
+        return (self.nodes[key] for key in climb(self._parents, node.key))
 
     def below(self, node: Node) -> Iterator[Node]:
         """The spans below, at any depth."""
@@ -225,6 +220,15 @@ class Forest:
             if task and not any(task_of(above.reading.namespace) == task for above in self.above(node)):
                 found[task].append(node)
         return found
+
+
+def climb(parents: Mapping[Key, Key], key: Key) -> Iterator[Key]:
+    """The spans above one, nearest first, up to one that has no parent here; no tower is climbed beyond 500 floors."""
+    for _ in range(MAX_ANCESTORS):
+        key = parents.get(key, TOP)
+        if key == TOP or key not in parents:
+            return
+        yield key
 
 
 def without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from workbench.model import Json, Reading, Run, Span, Step
-from workbench.normalise.forest import CALLS, MAX_ANCESTORS, TOP, WALLS, Key, overlap, without_circles
+from workbench.normalise.forest import CALLS, TOP, WALLS, Key, climb, overlap, without_circles
 from workbench.semconv import glance, read
 
 MAX_LEVEL = 200
@@ -77,11 +77,7 @@ class _Tree:
         return parent if parent in self.spans else TOP
 
     def _above(self, key: Key) -> Iterator[Key]:
-        for _ in range(MAX_ANCESTORS):
-            key = self._parent(key)
-            if key == TOP:
-                return
-            yield key
+        return climb(self.parents, key)
 
     def _keep_those_of_steps(self) -> None:
         """Leave only spans that are steps, or stand above or below one."""

@@ -81,8 +81,9 @@ def fork(
     started, graph = time.monotonic(), named(graph)
     if isolation not in (None, *LEVELS):
         raise ForkError(f"there is no isolation {isolation!r}; there are {', '.join(LEVELS)}")
-    step, names = checked(parent, at, change, live), tuple(sorted(live))
-    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), tuple(spans), tuple(execute), tuple(stale), isolation, watch)
+    spans = tuple(spans)
+    step, names = checked(parent, at, change, live, spans), tuple(sorted(live))
+    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch)
     cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
     work = _begun(wish, scratch)

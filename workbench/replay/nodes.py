@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -25,10 +25,11 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import canonical
-from workbench.replay import answers
+from workbench.replay import answers, numbering
 from workbench.replay.cassette import Call, Unanswered
 from workbench.replay.identities import Ids, renamed
 from workbench.replay.journal import Journal, Seen
+from workbench.replay.numbering import Numbers
 from workbench.replay.place import graph_of, node_path
 from workbench.replay.scrubbing import Scrubber
 from workbench.replay.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
@@ -58,6 +59,8 @@ class Nodes:
     reached: Callable[[str], list[str]]
     execute: Collection[str] = ()
     on_course: bool = True
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    """Of recorded tasks, the numbers of the graphs that their tool calls started."""
     notes: list[str] = field(default_factory=list)
     unanswered: dict[str, list[str]] = field(default_factory=dict)
     """What tasks asked for that nobody recorded, by task id."""
@@ -115,6 +118,8 @@ class Nodes:
 
     def begin(self, task: PregelExecutableTask, recorded: Task | None) -> None:
         """A task's code is about to run."""
+        if recorded is not None and recorded.task_id in self.numbers:
+            numbering.count(task.config, self.numbers[recorded.task_id])
         if recorded is not None and recorded.role == MIXED:
             self._mixed[task.id] = recorded
 

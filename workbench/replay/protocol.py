@@ -87,6 +87,8 @@ class Request(Value):
     """The step whose recorded answer was replaced."""
     opened: tuple[int, ...] = ()
     """The tool calls whose code runs, since the fork is made at a step inside them: its calls are answered."""
+    numbers: Mapping[str, Mapping[int, tuple[int, ...]]] = {}
+    """Of the recorded tasks that made these calls, the numbers of the graphs that their calls started (`workbench.replay.nesting.numbers_of`)."""
     stale_answers: bool = False
     """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
     alteration: Alteration = Alteration()

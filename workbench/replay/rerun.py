@@ -169,6 +169,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         scrubber=playback.tape.scrubber,
         reached=wire.of,
         execute=request.execute,
+        numbers=request.numbers,
         on_course=request.state is None and request.alteration.message == playback.altered.asked.message,
     )
 

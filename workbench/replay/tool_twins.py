@@ -22,6 +22,7 @@ from workbench.replay.captured import unwrapped
 from workbench.replay.cassette import Call, Divergence, Served
 from workbench.replay.identities import aligned
 from workbench.replay.journal import Seen
+from workbench.replay.numbering import calling
 from workbench.replay.playback import TWIN, Playback, guarded, pause, playing, seen_here
 from workbench.replay.reach import declared
 
@@ -105,7 +106,8 @@ def _body(seen: Seen, served: Served) -> Iterator[_Body]:
     now, body = playing(), _Body()
     ran = Served(served.interaction, ("its code ran, and its calls were answered", *served.notes))
     try:
-        yield body
+        with calling(served.interaction.step):
+            yield body
     except BaseException as error:
         now.note(seen, ran, error=error)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from workbench.replay.broker import Terms
 from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
 from workbench.replay.cut import Cut, CutError
-from workbench.replay.nesting import around, inside_tools
+from workbench.replay.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.protocol import Request
 from workbench.replay.scrubbing import configured
 from workbench.replay.tasks import set_aside, uses_of
@@ -66,8 +66,8 @@ def _held_by_modules() -> Iterator[tuple[str, dict[str, object]]]:
     return ((name, dict(vars(module))) for name, module in list(sys.modules.items()) if name != "__main__" and module is not None)
 
 
-def checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
-    """The step to fork at. ForkError where this can't be made there, naming what would be right."""
+def checked(parent: Run, at: int, change: Change, live: Collection[str], spans: Iterable[Span] = ()) -> Step:
+    """The step to fork at. ForkError where this can't be made there, naming what would be right. `spans` are those that the run was read from."""
     for one in live:
         if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
             plain = one.startswith("http")
@@ -83,7 +83,20 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str]) -> Step
         if known:
             instead = f"the nearest step that has one is {known[0].index} ({known[0].name})"
         raise ForkError(f"step {at} of {parent.run_id} ({step.name}) has no checkpoint to re-run from; {instead}")
+    if change.kind != "none" and (tools := maybe_around(parent, step)) and step.index not in inside_tools(parent, spans):
+        raise ForkError(_unplaced(parent, step, tools))
     return step
+
+
+def _unplaced(parent: Run, step: Step, tools: Sequence[int]) -> str:
+    """Why a change can't be brought to a step that was made in one of several tool calls."""
+    calls = " and ".join(f"{one} ({parent.step(one).name})" for one in tools)
+    return (
+        f"step {step.index} of {parent.run_id} ({step.name}) was made inside a tool's call, and it is not known in which: it may have been in step {calls}. "
+        "A recorded call is served as a whole, so a change inside it needs that call's code to run, and none of the others'. What would tell is not recorded: "
+        f"spans in which what a tool does hangs below its call (wb.record writes such), or times that don't overlap. Fork at step {tools[0]} instead, "
+        "and change what that call returns (tool_result=…, --tool-result)"
+    )
 
 
 def located(databases: Sequence[Location], wish: Wish) -> Cut:
@@ -121,7 +134,8 @@ def _last(run: Run) -> str | None:
 def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     """The request that the process of the re-run is given; what it works with stands in `folder`."""
     parent, cassette, again = wish.parent, record(wish.parent, wish.spans, scrub=configured(Path.cwd())), done_again(wish.parent, cut)
-    kind = wish.change.kind
+    kind, inner = wish.change.kind, inside_tools(parent, wish.spans)
+    opened = () if kind == "none" else tuple(around(inner, wish.step.index))
     return Request(
         run_id=wish.run_id,
         graph=wish.graph,
@@ -132,7 +146,8 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
         edited=wish.step.index if kind in REPLACED else None,
-        opened=() if kind == "none" else tuple(around(inside_tools(parent, wish.spans), wish.step.index)),
+        opened=opened,
+        numbers={task: calls for task, calls in numbers_of(parent, inner).items() if calls.keys() & set(opened)},
         stale_answers=kind == "answer",
         alteration=changes.altered(parent, wish.step, wish.change),
         state=wish.change.value if kind == "state" else None,
