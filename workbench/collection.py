@@ -22,7 +22,7 @@ from workbench.plugins import Collector, Input, accepting, collector_of, collect
 from workbench.project import tool_classes
 from workbench.reading.threads import checkpoints
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
-from workbench.semconv import Reader, conversation_of, dialect_of
+from workbench.semconv import Reader, conversation_of, dialect_of, response_of
 from workbench.shown import Shown
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Pending, Store, Touch
@@ -172,7 +172,7 @@ class Renormalised(Shown):
 
 def renormalise(store: Store, *, progress: Progress | None = None) -> Renormalised:
     """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is, and so do forks."""
-    store.rename(conversation_of)
+    store.rename(conversation_of, response_of)
     found: list[str] = []
     changed: list[str] = []
     everything = store.everything()
@@ -200,7 +200,7 @@ def key_of(store: Store) -> bytes:
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
     redactor = _live_redactor(store)
-    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, pending=True)
+    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, response_of, pending=True)
 
 
 def add_thread(store: Store, place: Location, thread_id: str) -> int:
@@ -379,7 +379,7 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
         return True
 
     origin = origin_of(path, collector)
-    added = store.add(origin, redactor.records(records) if redactor else records, reader.conversation_of, pending=True, settle=settle)
+    added = store.add(origin, redactor.records(records) if redactor else records, reader.conversation_of, reader.response_of, pending=True, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations
@@ -435,6 +435,7 @@ def _derive(store: Store, touched: Added, reader: Reader | None = None, progress
     runs, changed = _numbered(_derived(store, touched, reader or Reader()), touched, progress), list[str]()
     while batch := list(itertools.islice(runs, RUNS_AT_ONCE)):
         changed += store.save_changed(batch)
+    store.absorb(touched.absorbed)
     return changed
 
 
@@ -455,7 +456,9 @@ def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
 
 def _read(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
-        yield from _runs_of(group, reader)
+        runs = _runs_of(group, reader)
+        touched.absorbed |= {span.trace_id for span in group.spans} - {run.run_id for run in runs}
+        yield from runs
     for conversation, path in store.conversations(touched.conversations):
         yield from_conversation(conversation).model_copy(update={"sources": (path,)})
     for run, path in store.histories(touched.histories):

@@ -23,7 +23,7 @@ from workbench.reading.decoders import DECODERS, Source, Values, opened, source_
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
 from workbench.reading.unfamiliar import BY_WORDS, Told, may_tell, read_words
 
-__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "parse_convention", "read"]
+__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "parse_convention", "read", "response_of"]
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
@@ -34,6 +34,8 @@ READ_BEFORE = 40_000
 """How many readings a `Reader` remembers: as many as the store remembers spans."""
 SHAPES = 1024
 """How many shapes of spans are remembered."""
+LANGCHAINS_OWN = ("lc_run-", "run-")
+"""How an id begins that LangChain gave a message: no provider's."""
 NAMELESS = frozenset({"", "Exception", "_OTHER"})
 """Error types that say nothing, so that a better name in the message is taken instead."""
 
@@ -88,6 +90,11 @@ class Reader:
         self._known[id(span)] = span, reading  # kept with the span, so that its id stays its own
         return reading.conversation_id
 
+    def response_of(self, span: Span) -> str | None:
+        """What the provider called the answer that a span tells of."""
+        known = self._known.get(id(span))
+        return (read(span) if known is None else known[1]).response_id
+
     def read(self, span: Span) -> Reading:
         """What the conventions make of it, as `read`; it is forgotten with that, since a run is derived once."""
         known = self._known.pop(id(span), None)
@@ -97,6 +104,11 @@ class Reader:
 def conversation_of(span: Span) -> str | None:
     """The conversation a span belongs to, as `read` finds it."""
     return read(span).conversation_id
+
+
+def response_of(span: Span) -> str | None:
+    """What the provider called the answer that a span tells of, as `read` finds it."""
+    return read(span).response_id
 
 
 def dialect_of(span: Span) -> str | None:
@@ -133,7 +145,6 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     **dict.fromkeys(
         (
             "conversation_id",
-            "response_id",
             "agent",
             "node",
             "namespace",
@@ -147,6 +158,7 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
         ),
         _text,
     ),
+    "response_id": lambda value: None if isinstance(value, str) and value.startswith(LANGCHAINS_OWN) else _text(value),
     "messages": lambda value: messages_of(value) or None if isinstance(value, list | dict) else None,
     "instructions": _instructions,
     "output": answer_of,

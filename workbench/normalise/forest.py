@@ -18,6 +18,8 @@ TOP: Key = ("", "")
 NO_TOKENS = Tokens()
 BESIDE = "beside"
 """Mark of the spans of one model below one parent, and of one tool."""
+ANSWER_ID = "id"
+"""Mark of what the provider called its answer: the one mark that tells a call in whichever trace."""
 MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
@@ -284,8 +286,8 @@ def _twins_among(nodes: Sequence[Node]) -> dict[Key, Key]:
     found: dict[Key, Key] = {}
     taken: set[tuple[Key, str | None]] = set()
     for node in (node for node in nodes if len(scopes[node.reading.kind]) > 1):
-        marks = [(node.span.trace_id, node.reading.kind, *mark) for mark in _marks(node)]
-        beside = ((one, mark[2]) for mark in marks for one in alike[mark])
+        marks = [(by, node.reading.kind, None if by == ANSWER_ID else node.span.trace_id, *told) for by, *told in _marks(node)]
+        beside = ((one, mark[0]) for mark in marks for one in alike[mark])
         own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
         if own is not None:
             found[node.key] = own.key
@@ -313,7 +315,7 @@ def _marks(node: Node) -> Iterator[tuple[Json, ...]]:
 def _marks_of_answer(node: Node) -> Iterator[tuple[Json, ...]]:
     reading = node.reading
     if reading.response_id:
-        yield "id", reading.response_id
+        yield ANSWER_ID, reading.response_id
     tokens = reading.tokens
     if tokens.input and tokens.output:
         yield "tokens", tokens.input, tokens.output

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from workbench.model import Json, Message, ToolCall, canonical
 from workbench.reading.messages import ROLES, fields_of, tool_call_of
+from workbench.semconv import LANGCHAINS_OWN
 
-MODEL_RUN = ("lc_run-", "run-")
 MAX_NESTING = 6
 
 
@@ -43,7 +43,7 @@ def by_model(raw: dict[str, Json]) -> bool:
     """Whether a model made this message, rather than code that put text into one: only the former has an id of its run, usage or calls."""
     if raw.get("type") != "ai":
         return False
-    return bool(str(raw.get("id") or "").startswith(MODEL_RUN) or raw.get("usage_metadata") or raw.get("response_metadata") or raw.get("tool_calls"))
+    return bool(str(raw.get("id") or "").startswith(LANGCHAINS_OWN) or raw.get("usage_metadata") or raw.get("response_metadata") or raw.get("tool_calls"))
 
 
 def model_of(raw: dict[str, Json]) -> str | None:

@@ -180,15 +180,15 @@ class _Tree:
         return found[0] if len(found) == 1 else None
 
     def _twin(self, span: Span) -> int | None:
-        """The step of another instrumentor's span for the same answer at the same time."""
-        place = self._answers.get((span.trace_id, read(span).response_id or ""))
+        """The step of another instrumentor's span for the same answer at the same time, in whichever trace."""
+        place = self._answers.get(read(span).response_id or "")
         step = None if place is None else self.steps[place]
         return place if step is not None and overlap(self.spans[_key(step)], span) else None
 
     @cached_property
-    def _answers(self) -> dict[tuple[str, str], int]:
+    def _answers(self) -> dict[str, int]:
         models = [(key, place) for key, place in self.step_of.items() if self.steps[place].kind == "model"]
-        return {(key[0], told): place for key, place in models if (told := read(self.spans[key]).response_id)}
+        return {told: place for key, place in models if (told := read(self.spans[key]).response_id)}
 
 
 def _unique(spans: Iterable[Span]) -> dict[Key, Span]:

@@ -24,11 +24,12 @@ from workbench.model import (
     Span,
     Value,
 )
-from workbench.store import dialect
+from workbench.store import answers, dialect
 from workbench.store.opened import Opened
 from workbench.store.payloads import Payloads, load
 from workbench.store.recent import Recent
 from workbench.store.rows import (
+    ANSWER,
     BATCH,
     CHECKPOINT,
     CONVERSATION,
@@ -87,6 +88,8 @@ class Added:
     histories: set[str] = field(default_factory=set)
     derived: list[str] = field(default_factory=list)
     """Runs that were derived while their file was still being read."""
+    absorbed: set[str] = field(default_factory=set)
+    """The traces that went into other runs than their own, such as their conversation's."""
     marks: list[tuple[int, int]] = field(default_factory=list)
     """First and last mark of what was noted as pending; see `Collected.settle_marks`."""
 
@@ -149,6 +152,7 @@ class Collected(Opened):
         origin: Origin,
         records: Iterable[Record],
         conversation_of: Callable[[Span], str | None],
+        response_of: Callable[[Span], str | None] = lambda _: None,
         *,
         pending: bool = False,
         settle: Callable[[Collection[Touch]], bool] | None = None,
@@ -164,7 +168,9 @@ class Collected(Opened):
             source_id = _source_id(connection, origin)
             rest = iter(records)
             while batch := list(itertools.islice(rest, BATCH)):
-                waiting.note(self._add_batch(connection, source_id, batch, conversation_of, added))
+                touched = self._add_batch(connection, source_id, batch, conversation_of, added)
+                _put_answers(connection, batch, response_of)
+                waiting.note(touched)
                 if settle and self._recent.is_filling and (settled := waiting.settled()) and settle(settled):
                     added.traces -= {trace for trace, _ in settled}
                     added.threads -= {thread for _, thread in settled if thread is not None}
@@ -231,14 +237,19 @@ class Collected(Opened):
             conversations, histories = (set(column(connection, select(table.c.run_id).distinct())) for table in (CONVERSATION, HISTORY))
         return Added(traces=traces, threads=threads, conversations=conversations, histories=histories)
 
-    def rename(self, conversation_of: Callable[[Span], str | None]) -> int:
-        """Ask anew which conversation each stored span belongs to; returns how many got another answer. The spans themselves stay as they are."""
+    def rename(self, conversation_of: Callable[[Span], str | None], response_of: Callable[[Span], str | None] = lambda _: None) -> int:
+        """Ask anew which conversation each stored span belongs to, and which answer it tells of; returns how many are of another conversation now.
+
+        The spans themselves stay as they are.
+        """
         changed, last = 0, 0
         query = select(SPAN.c.seq, SPAN.c.sha256, SPAN.c.conversation_id).order_by(SPAN.c.seq).limit(BATCH)
         with self._writing() as connection:
+            connection.execute(ANSWER.delete())
             while rows := list(connection.execute(query.where(SPAN.c.seq > last))):
                 last = rows[-1].seq
-                spans = load(connection, Span, (row.sha256 for row in rows))
+                spans = list(load(connection, Span, (row.sha256 for row in rows)))
+                _put_answers(connection, spans, response_of)
                 for row, conversation_id in zip(rows, map(conversation_of, spans), strict=True):
                     if conversation_id != row.conversation_id:
                         connection.execute(SPAN.update().where(SPAN.c.seq == row.seq).values(conversation_id=conversation_id))
@@ -253,21 +264,28 @@ class Collected(Opened):
                 for lone, thread in some:
                     every = [] if thread is None else dialect.first_column(connection, TRACES_OF_THREAD, thread)
                     own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
+                    own |= {guest for guest in answers.guests_of(connection, own) if not self._is_of_one_thread(connection, guest)}
                     group = self._group(connection, own, thread)
                     if thread is None or group.spans or group.checkpoints:
                         yield group
 
     def _lone_and_threads(self, traces: Iterable[str], threads: Iterable[str]) -> list[tuple[str, str | None]]:
         """The traces that name no thread, or several, each with None; then the threads."""
-        lone, named = list[tuple[str, str | None]](), set(threads)
+        lone, named = set[str](), set(threads)
         with self._reading() as connection:
-            for trace in sorted(set(traces)):
-                found = dialect.first_column(connection, THREADS_OF_TRACE, trace)
+            for trace in set(traces):
+                host, found = self._host_of(connection, trace)
                 if len(found) == 1:
                     named.add(found[0])
                 else:
-                    lone.append((trace, None))
-        return lone + [("", thread) for thread in sorted(named)]
+                    lone.add(host)
+        return [*((trace, None) for trace in sorted(lone)), *(("", thread) for thread in sorted(named))]
+
+    def _host_of(self, connection: Connection, trace: str) -> tuple[str, list[str]]:
+        """The trace that a trace's spans belong with, most often itself, and the threads that one names."""
+        found = dialect.first_column(connection, THREADS_OF_TRACE, trace)
+        host = None if len(found) == 1 else answers.host_of(connection, trace)
+        return (trace, found) if host is None else (host, dialect.first_column(connection, THREADS_OF_TRACE, host))
 
     def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
         return len(dialect.first_column(connection, THREADS_OF_TRACE, trace)) == 1
@@ -367,6 +385,11 @@ def _mark(connection: Connection, added: Added) -> list[tuple[int, int]]:
         return []
     last = int(connection.execute(select(func.max(PENDING.c.seq))).scalar_one())
     return [(last - len(marks) + 1, last)]
+
+
+def _put_answers(connection: Connection, batch: Iterable[Record], response_of: Callable[[Span], str | None]) -> None:
+    rows = (answers.row_of(record, response_of(record)) for record in batch if isinstance(record, Span))
+    insert(connection, ANSWER, [row for row in rows if row is not None])
 
 
 def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:

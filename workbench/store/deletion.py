@@ -64,6 +64,7 @@ def remove(connection: Connection, extent: Extent) -> Deleted:
     done.payloads, done.payloads_kept = len(gone), len(candidates & used)
     done.payload_bytes = contents.remove(connection, gone)
     _forget_pending(connection, extent)
+    _forget_answers(connection, extent)
     _forget_sources(connection, done)
     return done
 
@@ -123,6 +124,12 @@ def _forget_pending(connection: Connection, extent: Extent) -> None:
     pending = TABLES["pending"]
     for batch in batched(extent.traces | extent.threads, IN_CLAUSE):
         connection.execute(delete(pending).where(pending.c.name.in_(batch)))
+
+
+def _forget_answers(connection: Connection, extent: Extent) -> None:
+    answer = TABLES["answer"]
+    for batch in batched(extent.traces, IN_CLAUSE):
+        connection.execute(delete(answer).where(answer.c.trace_id.in_(batch)))
 
 
 def _forget_sources(connection: Connection, done: Deleted) -> None:

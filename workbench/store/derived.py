@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from sqlalchemy import Connection, select
@@ -83,16 +83,20 @@ class Derived(Opened):
         Forks, and the runs they left, stay: they can't be derived again.
         """
         with self._writing() as connection:
-            forked = select(RUN.c.forked_from).where(RUN.c.forked_from.is_not(None))
-            derived = column(connection, select(RUN.c.run_id).distinct().where(RUN.c.forked_from.is_(None), RUN.c.run_id.not_in(forked)))
-            gone = sorted(set(derived) - set(kept))
-            for run_id in gone:
-                connection.execute(FINDING.delete().where(FINDING.c.run_id == run_id))
-                connection.execute(EXAMINATION.delete().where(EXAMINATION.c.run_id == run_id))
-                connection.execute(STEP.delete().where(STEP.c.revision.in_(select(RUN.c.revision).where(RUN.c.run_id == run_id))))
-                connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
-            if gone:
-                searching.drop(connection)
+            gone = sorted(set(column(connection, select(RUN.c.run_id).distinct())) - set(kept) - _of_forks(connection))
+            _take_out(connection, gone)
+        return gone
+
+    def absorb(self, traces: Collection[str]) -> list[str]:
+        """Take out the runs that were derived of these traces alone, which turned out to belong to another run; returns their ids."""
+        with self._reading() as connection:
+            batches = contents.batched(traces, BATCH)
+            known = {run_id for batch in batches for run_id in column(connection, select(RUN.c.run_id).where(RUN.c.run_id.in_(batch)))}
+        if not known:
+            return []
+        with self._writing() as connection:
+            gone = sorted(known - _of_forks(connection))
+            _take_out(connection, gone)
         return gone
 
     def run_ids(self) -> list[str]:
@@ -179,6 +183,22 @@ class Derived(Opened):
             for run_id, revision in searching.outdated(connection):
                 searching.take_in(connection, self._run(connection, run_id)[0], revision)
             return searching.find(connection, words.replace("\0", " "), limit)
+
+
+def _of_forks(connection: Connection) -> set[str]:
+    """The forks, which can't be derived again, and the runs they left."""
+    forked = select(RUN.c.run_id, RUN.c.forked_from).where(RUN.c.forked_from.is_not(None))
+    return {run_id for row in connection.execute(forked) for run_id in row}
+
+
+def _take_out(connection: Connection, run_ids: Sequence[str]) -> None:
+    for run_id in run_ids:
+        connection.execute(FINDING.delete().where(FINDING.c.run_id == run_id))
+        connection.execute(EXAMINATION.delete().where(EXAMINATION.c.run_id == run_id))
+        connection.execute(STEP.delete().where(STEP.c.revision.in_(select(RUN.c.revision).where(RUN.c.run_id == run_id))))
+        connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
+    if run_ids:
+        searching.drop(connection)
 
 
 def _rows_of_run(run: Run, prefix: int, payloads: Payloads) -> tuple[dict[str, Json], list[dict[str, Json]]]:

@@ -89,6 +89,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("CREATE TABLE note (seq INTEGER PRIMARY KEY, incident TEXT NOT NULL, run_id TEXT NOT NULL, text TEXT NOT NULL, noted_ns INTEGER NOT NULL)",),
     # The share bundle that a review came with; none for what people here said.
     ("ALTER TABLE review ADD COLUMN origin TEXT",),
+    (
+        # What a provider called its answers, and which spans tell of them: what joins the traces of two instrumentors.
+        """CREATE TABLE answer (response_id TEXT NOT NULL, trace_id TEXT NOT NULL, span_id TEXT NOT NULL, is_top INTEGER NOT NULL, scope TEXT NOT NULL,
+           start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, PRIMARY KEY (response_id, trace_id, span_id)) WITHOUT ROWID""",
+        "CREATE INDEX answer_trace ON answer (trace_id)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

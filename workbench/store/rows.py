@@ -15,7 +15,7 @@ from workbench.store.schema import TABLES
 BATCH = 2_000
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
-ALERT, REVIEW, LEDGER, JUDGEMENT, NOTE = map(TABLES.__getitem__, ("alert", "review", "ledger", "judgement", "note"))
+ALERT, REVIEW, LEDGER, JUDGEMENT, NOTE, ANSWER = map(TABLES.__getitem__, ("alert", "review", "ledger", "judgement", "note", "answer"))
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
 ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}

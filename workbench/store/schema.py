@@ -66,6 +66,19 @@ class SpanRow(SQLModel, table=True):
     source_id: int
 
 
+class AnswerRow(SQLModel, table=True):
+    """A span that tells of a model's answer, by what the provider called it; see `workbench.store.answers`. `is_top` is 1 for a span without a parent."""
+
+    __tablename__ = "answer"
+    response_id: str = Field(primary_key=True)
+    trace_id: str = Field(primary_key=True)
+    span_id: str = Field(primary_key=True)
+    is_top: int
+    scope: str
+    start_ns: int = Field(sa_type=BigInteger)
+    end_ns: int = Field(sa_type=BigInteger)
+
+
 class LogRow(SQLModel, table=True):
     """A log record that belongs to a span."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from workbench.store import contents, dialect, searching
+from workbench.store import answers, contents, dialect, searching
 from workbench.store.collected import TRACES_OF_THREAD, Collected
 from workbench.store.deletion import Deleted, DeletionError, Extent, remove
 from workbench.store.derived import Derived
@@ -79,6 +79,7 @@ class Store(Collected, Derived, Said, Kept):
             if run.conversation_id:
                 threads.add(run.conversation_id)
                 traces |= set(dialect.first_column(connection, TRACES_OF_THREAD, run.conversation_id))
+            traces |= answers.guests_of(connection, traces)
         return Extent(tuple(runs), frozenset(traces), frozenset(threads))
 
     def _unlink_forks(self, paths: Iterable[str]) -> Iterator[str]:
