@@ -1,7 +1,7 @@
 """What the agent says is not what the tool brought: the result says declined, pending or false and the agent says it is done, or a figure is another one.
 
 A figure is compared only where the agent names the result's own field ("total: 420" against `"total": 240`) and no other value it read or was told
-has it. Quiet when a later call brought what is said.
+has it. What belongs to one thing of several, such as one payment method, is left out. Quiet when a later call brought what is said.
 
 Why it matters: the record is right and the answer is wrong; no error is raised and the log of the tool looks healthy.
 What to do: fill figures and states into the answer from the result by code; let a check compare them before the answer is sent.
@@ -65,16 +65,21 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
 
 
 def _fields(step: Step) -> Iterator[Field]:
-    """The scalar fields of a result, objects in lists left out: which of many items is meant can't be told."""
+    """The scalar fields of a result, those of the items of a collection left out: which of many items is meant can't be told."""
     waiting, seen = [(parsed(step.result), 0)], 0
     while waiting and seen < MAX_FIELDS:
         value, depth = waiting.pop()
         for name, inner in value.items() if isinstance(value, dict) else ():
             seen += 1
             if isinstance(inner, dict) and depth < MAX_DEPTH:
-                waiting.append((inner, depth + 1))
+                waiting += [] if _is_id(str(name)) else [(inner, depth + 1)]
             elif isinstance(inner, str | int | float):
                 yield Field(str(name), _plain(inner), step)
+
+
+def _is_id(name: str) -> bool:
+    """Whether an object stands under an id, as the items of a collection do, rather than under the name of a field."""
+    return any(character.isdigit() for character in name)
 
 
 def _plain(value: Json) -> str:
@@ -138,6 +143,7 @@ def _finding(run: Run, step: Step, field: Field, said: str) -> Finding:
     )
 
 
+CARDS = {"balance": 90, "methods": {"gift_card_81": {"amount": 250, "source": "gift_card"}}}
 PRICE = tool("get_quote", {"trip": 7}, {"total": 240, "currency": "EUR"})
 
 FIRES_ON = (
@@ -147,6 +153,7 @@ FIRES_ON = (
 QUIET_ON = (
     sketch(user("What is trip 7?"), PRICE, model("The total is 240 EUR.")),
     sketch(user("Under 420?"), PRICE, model("Yes, your limit of a total of 420 holds.")),
+    sketch(user("Pay with my card"), tool("get_account", {}, CARDS), model("The amount: 5,244 will be charged to your card.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), model("The refund is pending; it has not been paid yet.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), tool("refund_order", {}, {"status": "paid"}), model("It has been refunded.")),
 )

@@ -1,7 +1,8 @@
 """A tool brought nothing and the answer names something all the same: a hotel, a number, an address that stands nowhere in what was read or told.
 
-Nothing is: null, blank, an empty list, an object whose lists are all empty. Quiet when the same tool brought something later, and when the answer says
-that nothing was found or names only what is known.
+Nothing is: null, blank, an empty list, an object whose lists are all empty. A name is an address, an id, or words written as proper names are within a
+sentence: no heading, label, contraction or word of a tool's name. Quiet when the same tool brought something later, and when the answer says that
+nothing was found or names only what is known.
 
 Why it matters: this is how invented facts enter an answer: no error, a smooth text, and nothing behind it.
 What to do: treat an empty result as a question: search wider, or tell the user; let a check hold the answer's names against the results.
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 
 from workbench.analysis.calls import empty
 from workbench.analysis.effects import effect_class
-from workbench.analysis.grounding import Grounding, Token, grounded, tokens
+from workbench.analysis.grounding import MONTHS, Grounding, Token, grounded, tokens
+from workbench.analysis.instructions import name_words
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
 from workbench.verdict.signals import said
@@ -25,7 +27,10 @@ FOUND_NOTHING = re.compile(
 )
 SILENT = re.compile(r"think|plan|note", re.IGNORECASE)
 """Tools that are not meant to bring anything."""
-SHOWN, LEAST_ID, MAX_CHARACTERS = 4, 5, 20_000
+LABEL = re.compile(r"[\W\d_]*(?:[^\s:.!?]+[ \t]+){0,5}[^\s:.!?]+\W{0,3}:(?!//)")
+"""What a line is about, before its colon."""
+COMMON = frozenset([*MONTHS, "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
+SHOWN, LEAST_ID, LEAST_NAMES, MAX_CHARACTERS = 4, 5, 2, 20_000
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -35,7 +40,8 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         return
     if not any(_hollow(step) for step in run.of_kind("tool")):
         return
-    hollow, known = dict[str, Step](), set[str]()
+    hollow = dict[str, Step]()
+    known = {word for step in run.of_kind("tool") for word in name_words(step.name)}
     for step, brought in grounded(run):
         if step.kind == "human":
             hollow.clear()
@@ -63,16 +69,41 @@ def _answers(step: Step) -> bool:
 
 
 def _invented(step: Step, brought: Grounding, known: set[str]) -> list[Token]:
-    """The names and values of an answer that nothing brought: neither people, prompts and tools nor the agent itself before. Numbers may be worked out."""
+    """The names and values of an answer that nothing brought: neither people, prompts and tools nor the agent itself before. Numbers may be worked out.
+
+    One capitalised word alone is left out: it may be a product or a place that everybody knows.
+    """
     text = step.output.content[:MAX_CHARACTERS] if step.output else ""
-    found = [token for token in tokens(text) if token.distinctive and token.normal not in known and brought.source(token) is None]
-    return [token for token in found if _names(token, text)]
+    every = tokens(text)
+    plain = {token.normal for token in every if token.kind == "word" and text[token.start].islower()} | known
+    found = [token for token in every if token.distinctive and token.normal not in plain and brought.source(token) is None and _names(token, text)]
+    enough = len({token.normal for token in found}) >= LEAST_NAMES or any(token.kind != "name" or _has_two_words(token, text) for token in found)
+    return found if enough else []
 
 
 def _names(token: Token, text: str) -> bool:
     """Whether a token names something rather than counts it or heads a list: a name stands within a sentence, an id is no `n1`."""
-    within = re.search(r"[a-z,] $", text[max(0, token.start - 2) : token.start]) is not None and not text[token.start : token.end].isupper()
-    return (token.kind == "name" and within) or token.kind in {"email", "link"} or (token.kind == "id" and len(token.normal) >= LEAST_ID)
+    if token.kind in {"email", "link"}:
+        return True
+    if token.kind == "id":
+        return len(token.normal) >= LEAST_ID
+    said = text[token.start : token.end]
+    within = re.search(r"[a-z,] $|[a-z,] [A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None
+    return token.kind == "name" and within and not said.isupper() and not re.search(r"['’]", said) and said.lower() not in COMMON and not _heads(token, text)
+
+
+def _has_two_words(token: Token, text: str) -> bool:
+    """Whether a capitalised word stands beside another, as first and last names do."""
+    return re.search(r"[A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None or re.match(r" [A-Z]\w", text[token.end :]) is not None
+
+
+def _heads(token: Token, text: str) -> bool:
+    """Whether a token stands in a heading, in the label of a line, or before its number: `## Price Comparison`, `**Flight Details:**`, `Option 1`."""
+    start = text.rfind("\n", 0, token.start) + 1
+    line = text[start:].partition("\n")[0].strip()
+    label = LABEL.match(text, start)
+    heading = line.startswith("#") or (line.startswith(("**", "__")) and line.endswith(("**", "__"))) or line.endswith(":")
+    return heading or (label is not None and token.end <= label.end()) or re.match(r"\W{0,2}\d", text[token.end :]) is not None
 
 
 def _finding(run: Run, step: Step, hollow: Step, invented: list[Token]) -> Finding:
@@ -105,5 +136,7 @@ FIRES_ON = (
 QUIET_ON = (
     sketch(user("A hotel in Kyoto"), NONE, model("I found no hotel in Kyoto; shall I look in Osaka?")),
     sketch(user("A hotel in Kyoto"), NONE, tool("search_hotels", {"city": "Kyoto"}, {"hotels": ["Kikyo"]}), model("The Hotel Kikyo has a room.")),
+    sketch(user("A hotel in Kyoto"), NONE, model("Here are the **Hotel Details** for you, as I've said:\n### All the Options\n- see Option 1")),
+    sketch(user("A hotel in Kyoto"), NONE, model("I've told them on Slack. I asked the Hotels desk on Monday.")),
     sketch(user("Is the Kikyo in Kyoto full?"), NONE, model("Then the Kikyo in Kyoto is full.")),
 )

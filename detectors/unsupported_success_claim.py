@@ -74,5 +74,7 @@ QUIET_ON = (
     sketch(user("Book NH 11"), FAILED, tool("book_flight", BOOK, "booked"), model("Your flight NH 11 has been booked.")),
     sketch(user("Book NH 11"), FAILED, model("NH 11 could not be booked: no seat is left.")),
     sketch(user("Book NH 11"), tool("search_flights", {}, ["NH 11"]), model("Once you confirm, it will be booked. Your trip was booked in May.")),
+    sketch(user("A refund?"), tool("get_policy", {}, "rules"), model("Refunds are possible in these cases:\n\n* it is late\n* The flight has been cancelled")),
+    sketch(user("Cancel it?"), tool("get_policy", {}, "rules"), model("According to the airline the flight has been cancelled. Shall I ask for a refund?")),
     sketch(user("Save it"), tool("bash", {"command": "python save.py"}, "saved"), model("The file has been updated.")),
 )

@@ -279,3 +279,16 @@ def test_a_state_is_redacted_as_the_store_was_filled(redaction: bool, today: str
     monkeypatch.setattr(collection, "collectors", lambda: {name: SimpleNamespace(state=lambda *_: {"api_key": "hunter2"})})
     (tmp_path / "pyproject.toml").write_text(today)
     assert (collection.state(bench.store, run, step) == {"api_key": "hunter2"}) is whole
+
+
+@pytest.mark.parametrize("value", ["YOUR_API_KEY", "your-token-here", "<password>", "${PASSWORD}", "$API_KEY", "{{token}}", "sk-xxxxxxxx", "dummy_key"])
+def test_a_placeholder_stays(value: str):
+    """What only shows where a secret goes is kept, under a secret's name and in text."""
+    assert redacted(f"api_key='{value}'") == (f"api_key='{value}'", {})
+    assert Redactor(EVERYTHING, b"key" * 8).record(span(password=value)).attributes["password"] == value
+
+
+@pytest.mark.parametrize("value", ["hunter2", "$Passw0rd", "changeme", "MyExamplePassw0rd", "your-mom-99", "admin:admin"])
+def test_what_only_resembles_a_placeholder_goes(value: str):
+    """A weak password that reads like a word for one is replaced all the same."""
+    assert Redactor(EVERYTHING, b"key" * 8).record(span(password=value)).attributes["password"].startswith("[redacted secret")

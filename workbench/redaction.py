@@ -43,6 +43,7 @@ PSEUDONYM_DIGITS = 12
 KEY_BYTES = 32
 REMEMBERED_TEXTS = 4096
 REMEMBERED_CHARACTERS = 16 * 1024
+LONGEST_PLACEHOLDER = 80
 SHORT = 256
 """Characters up to which a text is remembered with its key."""
 
@@ -63,6 +64,15 @@ STEMS += ("_token", "-token", "credentials", "authorization", "cookie")
 NAMES = "|".join(sorted(name.replace("_", "[_-]?") for name in SECRET_KEYS))
 
 
+PLACEHOLDER = re.compile(
+    r"""(?:your|insert|enter|replace)[-_ ](?:[a-z]+[-_ ]?)+  |  (?:[a-z]+[-_])*(?:example|placeholder|dummy|sample|fake|mock)(?:[-_][a-z]+)*
+    |  <[a-z][a-z _-]{0,60}>  |  \$?\{{1,2}\s?[a-z_][a-z_.]{0,60}\s?\}{1,2}  |  (?-i:\$[A-Z_]+)  |  %\([a-z_]+\)s
+    |  (?:[a-z]{2,8}[-_])*[x*.…•]{3,}  |  none|null|undefined  |  user(?:name)?:pass(?:word)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What stands where a secret would: the word for one, a variable, a row of x. None holds a digit, so that no real key passes for one."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """What one kind of value looks like. A text without any of `hints` can't hold one, which is quicker to see; `valid` is its checksum."""
@@ -71,6 +81,11 @@ class Shape:
     hints: tuple[str, ...]
     pattern: re.Pattern[str]
     valid: Callable[[str], bool] = bool
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a value only shows where a secret goes, such as `YOUR_API_KEY`, `<token>`, `${PASSWORD}` or `sk-xxxx`."""
+    return len(value) <= LONGEST_PLACEHOLDER and PLACEHOLDER.fullmatch(value.strip("\"'` ")) is not None
 
 
 def luhn(text: str) -> bool:
@@ -278,7 +293,7 @@ class Redactor:
         if name and _is_id(name):
             return text
         if name and _last_word(name) in self._names:
-            return self._pseudonym("secret", text)
+            return text if is_placeholder(text) else self._pseudonym("secret", text)
         parts = listed(text)
         if all(map(self._is_clean, parts.items)) if parts else self._has_no_hint(text.encode("utf-8", "surrogatepass")):
             return text  # messages that each call repeats are looked through once
@@ -302,7 +317,7 @@ class Redactor:
         found: list[str] = []
 
         def replaced(shape: Shape, match: re.Match[str]) -> str:
-            if match[0].startswith("[redacted") or not shape.valid(match[0]):
+            if match[0].startswith("[redacted") or is_placeholder(match[0]) or not shape.valid(match[0]):
                 return match[0]
             found.append(shape.kind)
             return self._hidden(shape.kind, match[0])
@@ -315,7 +330,7 @@ class Redactor:
         return text, tuple(found)
 
     def _named(self, match: re.Match[str], found: list[str]) -> str:
-        if match["value"].startswith("[redacted"):
+        if match["value"].startswith("[redacted") or is_placeholder(match["value"]):
             return match[0]
         found.append("secret")
         return match["name"] + match["between"] + self._hidden("secret", match["value"])

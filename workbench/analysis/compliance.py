@@ -155,7 +155,7 @@ class Act:
     families: frozenset[str]
     words: frozenset[str]
     whole: tuple[str, ...]
-    """Short arguments as they were given."""
+    """Arguments as they were given."""
 
     @cached_property
     def alone(self) -> frozenset[str]:
@@ -174,7 +174,7 @@ class Act:
                 redacted.update(name_words(path.rpartition(".")[2]))
             else:
                 (short if len(found) <= SHORT else free).extend(found)
-                whole += [text] if found and len(found) <= SHORT else []
+                whole += [text] if found else []
         name = call.name if call else step.name
         names = [name, *(arguments if isinstance(arguments, dict) else ())]
         words = frozenset(word for one in names for word in name_words(one))
@@ -226,7 +226,8 @@ class _Reader:
         self.calls += 1
         found = {id(asked): asked for normal in (*act.short, *act.free) for asked in self.index.get(normal, ())}
         for asked in (found | {id(asked): asked for asked in self.recent}).values():
-            asked.matches.append(self._match(act, asked, so_far))
+            if not _named_after(act, asked):
+                asked.matches.append(self._match(act, asked, so_far))
         pointed_at = any((token.distinctive or normal in act.alone) and so_far.was_told(token) for normal, token in act.short.items())
         for asked in _brought(step, so_far, self.calls, float(self.delegates and pointed_at)):
             if asked.instruction.text not in self.known:
@@ -243,7 +244,7 @@ class _Reader:
 
     def _match(self, act: Act, asked: Asked, so_far: Grounding) -> Match:
         foreign = {normal: token for normal, token in act.short.items() if not so_far.was_told(token)}
-        hits = {normal: token for normal, token in foreign.items() if normal in asked.wanted and not _named_after(act, asked)}
+        hits = {normal: token for normal, token in foreign.items() if normal in asked.wanted}
         beside = {normal: token for normal, token in foreign.items() if normal in asked.near and normal not in hits}
         carried = [token for normal, token in act.free.items() if normal in asked.wanted]
         hidden = act.redacted & asked.wanted
@@ -321,7 +322,7 @@ def _summed(agreeing: Iterable[Match]) -> frozenset[str]:
 
 
 def _named_after(act: Act, asked: Asked) -> bool:
-    """Whether an argument is the whole instruction: a thing that bears it as its name is called by it."""
+    """Whether an argument holds the whole instruction: a thing that bears it as its name is called by it, or it is passed on as it stands."""
     said = " ".join(asked.instruction.text.split()).strip("-* '\"").lower()
     return any(said in " ".join(text.split()).lower() for text in act.whole if len(tokens(text)) > 1)
 

@@ -46,6 +46,17 @@ ANSWERS: dict[str, Answered] = {"served": "served", "edited": "edited", "halted"
 """The notes of a re-run's steps whose tool was not called, and what answered instead."""
 ACTING = frozenset(("effect", "idempotent"))
 """The classes of tools that change the world."""
+NOT_CARRIED_OUT = re.compile(
+    r"""\b(?:nothing|no\s+(?:changes?|edits?|files?|updates?))\s+(?:(?:was|were|has|have|been)\s+){0,2}(?:changed|made|applied|saved|updated|written|modified)\b
+    |\b(?:was|were|has|have|is|are|did|could)(?:\s+not|n['’]t)\s+(?:been\s+|be\s+)?
+      (?:appl(?:y|ied)|saved?|written|carried\ out|executed?|made|sent|processed|completed?)\b
+    |\bintroduc\w+\s+(?:a\s+|new\s+|\d+\s+){0,2}(?:syntax|pars\w+|lint\w*|compil\w+)\s+errors?\b|\b0\s+(?:rows?|records?)\s+(?:were\s+)?(?:affected|updated|changed)\b
+    |\A\s*usage:\s""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A tool's word that it left everything as it was: a refused edit, a message not sent, a command that was answered with how to use it."""
+HEAD = 300
+"""Characters of a result in which a tool says what it did."""
 SAYS_ERROR = re.compile(r"\W*(error|exception|failed|failure|traceback|fatal|timed?[\s_-]?out)\b(?!\W*(none|null|false|0\b))", re.IGNORECASE)
 
 
@@ -90,7 +101,12 @@ def _declaring(step: Step, declared: Mapping[str, EffectClass]) -> Step:
 
 def overwrites(effect: Effect) -> bool:
     """Whether an act done twice leaves the same behind as done once: it is declared so, sets, removes or closes something, or works on files."""
-    return effect.repeatable or bool(OVERWRITES.search(effect.tool.lower())) or any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
+    return effect.repeatable or bool(OVERWRITES.search(effect.tool.lower())) or in_workspace(effect)
+
+
+def in_workspace(effect: Effect) -> bool:
+    """Whether an act works on the agent's own files or shell, so that nothing outside has changed yet."""
+    return any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
 
 
 def idempotency_key(arguments: dict[str, Json] | None) -> str | None:
@@ -165,7 +181,12 @@ def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
         return "prevented"
     if outcome_unknown(step):
         return "unknown"
-    return "failed" if failure(step) else "done"
+    return "failed" if failure(step) or _left_undone(step) else "done"
+
+
+def _left_undone(step: Step) -> bool:
+    """Whether a tool that raised nothing says that it did nothing."""
+    return isinstance(step.result, str) and NOT_CARRIED_OUT.search(step.result[:HEAD]) is not None
 
 
 def _answered(run: Run, step: Step) -> Answered | None:

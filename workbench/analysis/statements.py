@@ -1,6 +1,7 @@
 """What an agent states in words: that it did something, or that something did not work. English; in other languages nothing is read, so nothing is said.
 
-A statement is read sentence by sentence. What is asked, planned, denied or made conditional is no statement that something was done.
+A statement is read sentence by sentence. What is asked, planned, denied, offered or made conditional is no statement that something was done, nor is an
+item of a list that says under which conditions something holds.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from workbench.analysis.effects import ACTS
 from workbench.analysis.grounding import stem
 from workbench.analysis.instructions import VERB_FAMILIES, name_words
 
-SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+ITEM = re.compile(r"\s*(?:[-*•–]|\d{1,2}[.)]|[a-z]\))\s")
+CONDITIONS = re.compile(
+    r"\b(conditions?|criteri(?:a|on)|requirements?|cases?|when(?:ever)?|either|options?|possible|eligible|allow(?:ed|s)|any of|one of)\b", re.IGNORECASE
+)
+"""What a line says that a list of conditions follows."""
 MAX_CHARACTERS = 20_000
 IRREGULAR = {"sent": "send", "bought": "buy", "paid": "pay", "written": "write", "withdrawn": "withdraw", "cancelled": "cancel"}
 AMBIGUOUS = frozenset(["set", "place", "call", "contact", "ask", "issue", "open", "order", "execute", "request", "reply"])
 """Verbs whose participle says too often that something merely is so."""
 OPEN = re.compile(
     r"\?|\b(will|would|can|could|may|might|should|shall|must|if|once|unless|until|before|please|need(s|ed)? to|going to|to be|let me|let['’]?s|want|try|able"
-    r"|not|no|never|cannot|un\w+ed|fail(s|ed|ure)?|previously|already|originally|ago|was|were)\b|n['’]t\b|['’]ll\b",
+    r"|not|no|never|cannot|un\w+ed|fail(s|ed|ure)?|previously|already|originally|ago|yesterday|was|were|in case|provided that|assuming|whether|when(ever)?"
+    r"|according to|(I|we) (see|understand|notice))\b|n['’]t\b|['’]ll\b|\bor\W*$",
     re.IGNORECASE,
 )
 ADMITS = re.compile(
@@ -39,12 +46,21 @@ def admits(text: str) -> bool:
 
 def claimed_acts(text: str) -> Iterator[tuple[str, str]]:
     """The acts a text says were just done: the verb, such as `book`, and the sentence that says so."""
-    for sentence in SENTENCE.split(text[:MAX_CHARACTERS]):
-        if not OPEN.search(sentence):
-            match = _claim().search(sentence)
-            if match:
-                said = next(found for found in match.groups() if found)
-                yield _participles()[said.lower()], sentence.strip()
+    for sentence in _stated(text[:MAX_CHARACTERS]):
+        match = _claim().search(sentence)
+        if match:
+            said = next(found for found in match.groups() if found)
+            yield _participles()[said.lower()], sentence.strip()
+
+
+def _stated(text: str) -> Iterator[str]:
+    """The sentences that state something as a fact; an item of a list is as open as the line that leads to the list."""
+    lead = ""
+    for line in text.split("\n"):
+        item = ITEM.match(line) is not None
+        lead = lead if item or not line.strip() else line
+        if not (item and lead.rstrip("*_ ").endswith(":") and (OPEN.search(lead) or CONDITIONS.search(lead))):
+            yield from (sentence for sentence in SENTENCE.split(line) if not OPEN.search(sentence))
 
 
 def concerns(verb: str, tool: str) -> bool:
