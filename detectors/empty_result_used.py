@@ -30,7 +30,7 @@ SILENT = re.compile(r"think|plan|note", re.IGNORECASE)
 LABEL = re.compile(r"[\W\d_]*(?:[^\s:.!?]+[ \t]+){0,5}[^\s:.!?]+\W{0,3}:(?!//)")
 """What a line is about, before its colon."""
 COMMON = frozenset([*MONTHS, "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
-SHOWN, LEAST_ID, LEAST_NAMES, MAX_CHARACTERS = 4, 5, 2, 20_000
+SHOWN, LEAST_ID, MAX_CHARACTERS = 4, 5, 20_000
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
@@ -41,7 +41,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     if not any(_hollow(step) for step in run.of_kind("tool")):
         return
     hollow = dict[str, Step]()
-    known = {word for step in run.of_kind("tool") for word in name_words(step.name)}
+    known = {word for name in (*(run.tools or ()), *(step.name for step in run.of_kind("tool"))) for word in name_words(name)}
     for step, brought in grounded(run):
         if step.kind == "human":
             hollow.clear()
@@ -69,16 +69,12 @@ def _answers(step: Step) -> bool:
 
 
 def _invented(step: Step, brought: Grounding, known: set[str]) -> list[Token]:
-    """The names and values of an answer that nothing brought: neither people, prompts and tools nor the agent itself before. Numbers may be worked out.
-
-    One capitalised word alone is left out: it may be a product or a place that everybody knows.
-    """
+    """The names and values of an answer that nothing brought: neither people, prompts and tools nor the agent itself before. Numbers may be worked out."""
     text = step.output.content[:MAX_CHARACTERS] if step.output else ""
     every = tokens(text)
     plain = {token.normal for token in every if token.kind == "word" and text[token.start].islower()} | known
-    found = [token for token in every if token.distinctive and token.normal not in plain and brought.source(token) is None and _names(token, text)]
-    enough = len({token.normal for token in found}) >= LEAST_NAMES or any(token.kind != "name" or _has_two_words(token, text) for token in found)
-    return found if enough else []
+    found = (token for token in every if token.distinctive and token.normal not in plain and brought.source(token) is None)
+    return [token for token in found if _names(token, text)]
 
 
 def _names(token: Token, text: str) -> bool:
@@ -90,11 +86,6 @@ def _names(token: Token, text: str) -> bool:
     said = text[token.start : token.end]
     within = re.search(r"[a-z,] $|[a-z,] [A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None
     return token.kind == "name" and within and not said.isupper() and not re.search(r"['’]", said) and said.lower() not in COMMON and not _heads(token, text)
-
-
-def _has_two_words(token: Token, text: str) -> bool:
-    """Whether a capitalised word stands beside another, as first and last names do."""
-    return re.search(r"[A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None or re.match(r" [A-Z]\w", text[token.end :]) is not None
 
 
 def _heads(token: Token, text: str) -> bool:
@@ -137,6 +128,6 @@ QUIET_ON = (
     sketch(user("A hotel in Kyoto"), NONE, model("I found no hotel in Kyoto; shall I look in Osaka?")),
     sketch(user("A hotel in Kyoto"), NONE, tool("search_hotels", {"city": "Kyoto"}, {"hotels": ["Kikyo"]}), model("The Hotel Kikyo has a room.")),
     sketch(user("A hotel in Kyoto"), NONE, model("Here are the **Hotel Details** for you, as I've said:\n### All the Options\n- see Option 1")),
-    sketch(user("A hotel in Kyoto"), NONE, model("I've told them on Slack. I asked the Hotels desk on Monday.")),
+    sketch(user("A hotel in Kyoto"), NONE, model("I told them on Slack as I've said, and the Hotels desk on Monday."), tools=("invite_to_slack",)),
     sketch(user("Is the Kikyo in Kyoto full?"), NONE, model("Then the Kikyo in Kyoto is full.")),
 )
