@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -163,9 +164,13 @@ def runs_frame(runs: Iterable[Run]) -> pl.DataFrame:
 
 
 def overviews_frame(overviews: Sequence[Overview]) -> pl.DataFrame:
-    """The same of runs' overviews: column by column, since there may be many."""
-    columns = zip(*overviews, strict=True) if overviews else ((),) * len(RUNS)
-    values = dict(zip(RUNS, columns, strict=True))
+    """The same of runs' overviews."""
+    return overview_columns_frame(list(zip(*overviews, strict=True)))
+
+
+def overview_columns_frame(columns: Sequence[Sequence[Any]]) -> pl.DataFrame:
+    """The same of the columns of overviews, as the store reads them of many runs."""
+    values = dict(zip(RUNS, columns or [()] * len(RUNS), strict=True))
     flat = [pl.Series(name, values[name], dtype=kind) for name, kind in RUNS.items() if name != "sources"]
     return pl.DataFrame([*flat, _recurring(values["sources"]).alias("sources")])
 

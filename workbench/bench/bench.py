@@ -168,10 +168,10 @@ class Bench:
 
     def runs(self) -> pl.DataFrame:
         """One row a run; the columns are described in `workbench.frames`."""
-        from workbench.frames import overviews_frame  # noqa: PLC0415  # polars takes a third of a second to import
+        from workbench.frames import overview_columns_frame  # noqa: PLC0415  # polars takes a third of a second to import
 
         collection.catch_up(self.store)
-        return overviews_frame(self.store.overviews())
+        return overview_columns_frame(self.store.overview_columns())
 
     def view(self, **state: Any) -> RunList:
         """The runs as a live list, failed ones first: filter, sort, group by what was found, open one below, mark some for a comparison.

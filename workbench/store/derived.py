@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -31,6 +32,7 @@ from workbench.store.rows import (
     RUN,
     STEP,
     column,
+    columns_of,
     insert,
     loaded,
 )
@@ -106,24 +108,27 @@ class Derived(Opened):
 
     def overviews(self) -> list[Overview]:
         """What a list of runs says of each, in the order of `run_ids`. What was counted in another way before is counted anew."""
+        return list(map(Overview._make, zip(*self.overview_columns(), strict=True)))
+
+    def overview_columns(self) -> list[list[Any]]:
+        """The same column by column, in the order of `Overview`: there may be a million, and most of what a list is for needs no value for each."""
         query = select(*(RUN.c[name] for name in Overview._fields), RUN.c.overview, RUN.c.seq).where(RUN.c.seq.in_(NEWEST)).order_by(*OLDEST_FIRST)
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-            older = {row[-1]: overview_of(self._run(connection, row[0])[0]) for row in rows if row[-2] != overview.VERSION}
-        if older:
-            with self._writing() as connection:
-                for seq, found in older.items():
-                    connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(found)))
-        sources: dict[str, tuple[str, ...]] = {}
-        listed: list[Overview] = []
-        for *fields, text, _, seq in rows:
-            if seq in older:
-                listed.append(older[seq])
-                continue
-            if text not in sources:
-                sources[text] = tuple(json.loads(text))
-            listed.append(Overview._make((*fields, sources[text])))
-        return listed
+            *columns, versions, seqs = columns_of(connection, query)
+        outdated = [place for place, version in enumerate(versions) if version != overview.VERSION]
+        if outdated:
+            self._recount({seqs[place]: columns[0][place] for place in outdated})
+            return self.overview_columns()
+        read = {text: tuple(json.loads(text)) for text in set(columns[-1])}
+        return [*columns[:-1], list(map(read.__getitem__, columns[-1]))]
+
+    def _recount(self, run_ids: Mapping[int, str]) -> None:
+        """Count anew what a list says of these rows' runs."""
+        with self._reading() as connection:
+            found = {seq: overview_of(self._run(connection, run_id)[0]) for seq, run_id in run_ids.items()}
+        with self._writing() as connection:
+            for seq, one in found.items():
+                connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(one)))
 
     def step_columns(self, run_id: str) -> list[list[Json]] | None:
         """The steps of a long run column by column, as `workbench.frames.columns_frame` takes them; None for a run whose steps have to be read."""

@@ -13,6 +13,8 @@ from workbench.store.payloads import load_many
 from workbench.store.schema import TABLES
 
 BATCH = 2_000
+PART = 500
+"""Rows read at a time where there may be a million: fewer than make Python look for garbage (700 by default)."""
 SOURCE, SKIP, SPAN, LOG, CHECKPOINT, CONVERSATION, HISTORY = map(TABLES.__getitem__, ("source", "skip", "span", "log", "checkpoint", "conversation", "history"))
 RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getitem__, ("run", "step", "examination", "finding", "receipt", "pending", "setting"))
 ALERT, REVIEW, LEDGER, JUDGEMENT, NOTE, ANSWER = map(TABLES.__getitem__, ("alert", "review", "ledger", "judgement", "note", "answer"))
@@ -35,6 +37,19 @@ def insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]
 def column(connection: Connection, query: Any) -> list[Any]:
     """The first column of what a query finds."""
     return list(connection.execute(query).scalars())
+
+
+def columns_of(connection: Connection, query: Any) -> list[list[Any]]:
+    """What a query finds, column by column.
+
+    Rows are let go part by part, before Python looks among them for garbage; all kept, looking took as long as reading.
+    """
+    result = connection.execute(query)
+    columns: list[list[Any]] = [[] for _ in result.keys()]  # noqa: SIM118  # no mapping: a result yields rows
+    for part in result.partitions(PART):
+        for column, values in zip(columns, zip(*part, strict=True), strict=True):
+            column.extend(values)
+    return columns
 
 
 def rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
