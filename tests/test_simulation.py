@@ -18,8 +18,8 @@ from pydantic import Field
 import workbench as wb
 from workbench import cli
 from workbench.bench import RecordedRun
+from workbench.chat_models import ModelError, chat_model
 from workbench.model import Message, ToolCall
-from workbench.models import ModelError, chat_model
 from workbench.replay.forking import ForkError
 from workbench.replay.simulation import chat_messages, schema
 from workbench.sketch import model, sketch, tool, user

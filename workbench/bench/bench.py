@@ -151,7 +151,7 @@ class Bench:
         Nothing is asked unless you call this: no detector does. ModelError for a model that can't be made.
         """
         from workbench import judge as judging  # noqa: PLC0415  # rarely needed
-        from workbench.models import chat_model, name_of  # noqa: PLC0415  # as above
+        from workbench.chat_models import chat_model, name_of  # noqa: PLC0415  # as above
 
         collection.catch_up(self.store)
         asked = chat_model(model) if isinstance(model, str) else model

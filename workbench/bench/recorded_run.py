@@ -290,7 +290,7 @@ class RecordedRun:
         For runs without LangGraph, or whose code is not at hand; needs nothing but what was recorded. At most one thing changes, as in `fork`. What
         has no recorded answer halts. ForkError and ModelError say what can't be done.
         """
-        from workbench.models import chat_model  # noqa: PLC0415  # langchain takes long to import
+        from workbench.chat_models import chat_model  # noqa: PLC0415  # langchain takes long to import
         from workbench.replay.simulation import simulate  # noqa: PLC0415  # as above
 
         change = changed({"tool_result": tool_result, "message": message, "system": system, "tools": tools, "answer": answer, "fault": fault})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from workbench.alerts import WebhookError
 from workbench.backtest.backtest import LabelError
 from workbench.backtest.conditions import ConditionError
+from workbench.chat_models import ModelError
 from workbench.collection import IngestError
 from workbench.live.receiver import ReceiverError
-from workbench.models import ModelError
 from workbench.plugins import PluginError
 from workbench.project import ProjectError
 from workbench.redaction import RedactionError

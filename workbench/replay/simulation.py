@@ -15,9 +15,9 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from workbench.chat_models import name_of
 from workbench.comparison.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
-from workbench.models import name_of
 from workbench.replay import alterations
 from workbench.replay.answers import recorded_messages
 from workbench.replay.cassette import Call, Divergence, Tape, canonical_messages, edited, record
