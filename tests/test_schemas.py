@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from workbench.analysis.schemas import departures
-from workbench.model import Json, Span
+from workbench.model import Finding, Json, Span
 from workbench.normalise import normalise
+from workbench.plugins import detectors
 from workbench.reading.messages import tool_schemas
 
 PLAIN: Json = {
@@ -100,3 +103,49 @@ def test_schemas_of_spans_come_into_the_run():
     (same,), (changed,) = (normalise([asked(1, "string"), asked(2, kind)], []) for kind in ("string", "integer"))
     assert set(same.schemas) == {"pay", "look"}
     assert changed.schemas == {"look": {"type": "object"}}
+
+
+PARAMETERS: Json = {"type": "object", "properties": {"flight": {"type": "string"}}, "required": ["flight"]}
+FUNCTION: Json = {"type": "function", "function": {"name": "book", "parameters": PARAMETERS}}
+CALL: Json = {"type": "tool_call", "id": "k1", "name": "book", "arguments": {"seats": 2}}
+GEN_AI: dict[str, Json] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "m",
+    "gen_ai.tool.definitions": json.dumps([FUNCTION]),
+    "gen_ai.input.messages": json.dumps(
+        [
+            {"role": "user", "parts": [{"type": "text", "content": "Book it"}]},
+            {"role": "assistant", "parts": [CALL]},
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "k1", "response": "booked"}]},
+        ]
+    ),
+    "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Booked."}]}]),
+}
+ASKED = {"role": "assistant", "tool_calls.0.tool_call.id": "k1", "tool_calls.0.tool_call.function.name": "book"}
+ASKED |= {"tool_calls.0.tool_call.function.arguments": '{"seats": 2}'}
+ANSWERED = {"role": "tool", "tool_call_id": "k1", "content": "booked"}
+OPENINFERENCE: dict[str, Json] = {
+    "openinference.span.kind": "LLM",
+    "llm.tools.0.tool.json_schema": json.dumps(FUNCTION),
+    **{f"llm.input_messages.0.message.{name}": value for name, value in ASKED.items()},
+    **{f"llm.input_messages.1.message.{name}": value for name, value in ANSWERED.items()},
+    "llm.output_messages.0.message.content": "Booked.",
+}
+OPENLLMETRY: dict[str, Json] = {
+    "gen_ai.system": "openai",
+    "llm.request.type": "chat",
+    "llm.request.functions.0.name": "book",
+    "llm.request.functions.0.parameters": json.dumps(PARAMETERS),
+    **{f"gen_ai.prompt.0.{name.replace('.tool_call.function', '').replace('.tool_call', '')}": value for name, value in ASKED.items()},
+    **{f"gen_ai.prompt.1.{name}": value for name, value in ANSWERED.items()},
+    "gen_ai.completion.0.content": "Booked.",
+}
+
+
+@pytest.mark.parametrize("attributes", [GEN_AI, OPENINFERENCE, OPENLLMETRY], ids=["gen_ai.tool.definitions", "llm.tools", "llm.request.functions"])
+def test_schemas_that_spans_record_are_held_against_calls_that_only_a_history_tells_of(attributes: dict[str, Json]):
+    """One model call whose messages tell of all that went before: the call in them is checked against the schema that its own span records."""
+    (run,) = normalise([Span(trace_id="a" * 32, span_id="b" * 16, name="chat", attributes=attributes)], ())
+    found = [one for one in detectors()["undeclared-call"].detect(run) if isinstance(one, Finding)]
+    assert [(one.numbers["argument"], one.severity) for one in found] == [("$", "warning"), ("$.seats", "info")]
+    assert all(proof.path.startswith("$.messages[") and proof.path.endswith(".tool_calls[0]") for one in found for proof in one.evidence)
