@@ -14,6 +14,7 @@ import workbench as wb
 from tests.test_cli import run as command
 from tests.test_report import FINDING, HOSTILE, KINDS, RUN, hostile_reports
 from workbench.audit import audit
+from workbench.figures import Record, told
 from workbench.frames import FINDINGS
 from workbench.model import Comparison, Finding, Json, NotEvaluated
 from workbench.report import Report, audit_report, comparison_report, junit, run_report, sarif, save, store_report
@@ -245,3 +246,15 @@ def test_report_names_both_tables(bench: wb.Bench, tmp_path: Path) -> None:
     assert "found.runs.csv" in command("report", "booked-twice", "--store", bench.store.path, "-o", output)
     output.unlink()
     assert "found.runs.csv is there already" in " ".join(command("report", "--store", bench.store.path, "-o", output, status=2).split())
+
+
+def test_ci_is_told_how_right_a_detector_is():
+    """SARIF says with its rule, JUnit with each finding, how right the detector was measured to be and what people here made of its findings."""
+    report = compared(right=(FINDING.model_copy(update={"run_id": "r-1~1"}),), new=(FINDING.model_copy(update={"run_id": "r-1~1"}),))
+    report = report.model_copy(update={"records": (Record(detector=FINDING.detector, confirmed=3, reviewed=4),)})
+    (rule,) = log(report)["tool"]["driver"]["rules"]
+    said = told(FINDING.detector, report.records)
+    assert "confirmed by people here: 0.75" in said
+    assert rule["properties"] == {"measured": said}
+    assert said in rule["help"]["text"]
+    assert f"This detector: {said}" in junit(report)

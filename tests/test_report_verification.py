@@ -233,3 +233,15 @@ def test_a_sweeps_report_is_checked_against_its_forks(bench: wb.Bench, tmp_path:
     fork = bench.run("booked-twice~0").run
     altered(bench, "booked-twice~0", steps=changed_steps(fork, fork.steps[-1].index, output=Message(role="assistant", content="Booked thrice.")))
     assert "hash differs" in kinds(bench.verify_report(tmp_path / "sweep.md"))
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_comparison_tells_what_people_made_of_the_findings_and_holds_later(bench: wb.Bench, tmp_path: Path, ending: str):
+    """The record of a detector stands in a comparison's report, as it was when the report was written: a later review makes it no wrong one."""
+    path = tmp_path / f"compared.{ending}"
+    finding = next(one for one in bench.run("booked-twice").findings if one.detector == "duplicated-effect")
+    bench.review(finding, "confirmed")
+    wb.compare(bench.run("booked-twice"), bench.run("healthy-booking")).report(path)
+    assert "confirmed by people here: 1.00" in path.read_text("utf-8") or '"confirmed":1' in path.read_text("utf-8").replace(" ", "")
+    bench.review(finding, "dismissed")
+    assert not bench.verify_report(path)

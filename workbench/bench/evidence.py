@@ -40,7 +40,7 @@ class Evidence:
     def again(self, reference: Reference) -> Report:
         """The same report, made of what the store holds now, with the reviews that there were when it was written."""
         made = self._again(reference)
-        return made if reference.kind in {"audit", "comparison", "sweep"} else self._bench.with_records(made, reference.reviewed_ns or 0)
+        return made if reference.kind in {"audit", "sweep"} else self._bench.with_records(made, reference.reviewed_ns or 0)
 
     def _again(self, reference: Reference) -> Report:
         if reference.kind == "audit":

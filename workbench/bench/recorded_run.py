@@ -334,7 +334,11 @@ class RecordedRun:
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
         """A report on this run; written to `path` when one is given, in the format of its ending (`workbench.report.save`)."""
-        return saved(self.bench.with_records(run_report(self.run, self.findings, self.not_evaluated, self.receipt)), path)
+        return saved(self.with_records(run_report(self.run, self.findings, self.not_evaluated, self.receipt)), path)
+
+    def with_records(self, report: Report) -> Report:
+        """A report with what people here made of the findings of its detectors."""
+        return self.bench.with_records(report)
 
     def __repr__(self) -> str:
         return static.run_text(self.run, self.findings)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from workbench.figures import Record, records_of
 from workbench.model import Finding, Review, Run
 from workbench.report import Report
+from workbench.report.standing import standings
 from workbench.store import Store
 from workbench.verdict.learning import MOST, Judgement, Learned, judgements_of, learn_if_better, undismissed
 from workbench.verdict.verdict import Verdict, shipped, verdict_of
@@ -31,7 +32,7 @@ class Reviews:
     def with_records(self, report: Report, until_ns: int | None) -> Report:
         """A report with the records of the detectors whose findings it holds, as they stood at a moment (now, without one)."""
         reviews = self.store.reviews(until_ns=until_ns)
-        told = {one.detector for one in report.findings}
+        told = {one.detector for one in (*report.findings, *(stated.finding for stated in standings(report)))}
         newest = max((one.reviewed_ns for one in reviews), default=None)
         return report.model_copy(update={"records": tuple(one for one in records_of(reviews) if one.detector in told), "reviewed_ns": newest})
 

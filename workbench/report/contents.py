@@ -214,7 +214,7 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
         yield receipt_section(report.receipt, "left")
     for prefix, run, side in zip(("left", "right"), (left, right), sides(comparison), strict=True):
         mine = [finding for finding in report.findings if finding.run_id == run.run_id]
-        yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {side}", f"{prefix}-findings")
+        yield findings_section(mine, (), {run.run_id: (prefix, run)}, f"Findings in the {side}", f"{prefix}-findings", records=report.records)
         yield steps_section(run, mine, f"Steps of the {side}", prefix)
     for number, one in enumerate(report.others, start=3):
         yield alignment_section(one, f"Side by side: run {number}, {line(one.right.run_id, 60)}", f"run-{number}")

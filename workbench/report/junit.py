@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from workbench.audit import Answer, Audit
+from workbench.figures import Record, told
 from workbench.model import Evidence, NotEvaluated
 from workbench.report.contents import Report
 from workbench.report.markup import visible
@@ -71,7 +72,7 @@ def _examined(report: Report) -> Iterator[tuple[str, list[Case]]]:
     judged = _run_ids(report)
     cases: dict[str, list[Case]] = {run_id: [] for run_id in sorted(judged)}
     for stated in standings(report):
-        cases.setdefault(stated.finding.run_id, []).append(_found(stated))
+        cases.setdefault(stated.finding.run_id, []).append(_found(stated, report.records))
     for lack in report.not_evaluated:
         cases.setdefault(lack.run_id, []).append(_lacking(lack))
     for one in report.listed if report.incident else ():
@@ -90,10 +91,11 @@ def _run_ids(report: Report) -> frozenset[str]:
     return frozenset(one.run_id for one in report.listed or report.runs)
 
 
-def _found(stated: Stated) -> Case:
+def _found(stated: Stated, records: Iterable[Record]) -> Case:
+    """A finding, with how right its detector was measured to be and what people here made of it."""
     finding, standing = stated
     place = "" if finding.step is None else f" at step {finding.step}"
-    text = _lines(finding.message, finding.evidence, finding.refute)
+    text = f"{_lines(finding.message, finding.evidence, finding.refute)}\nThis detector: {told(finding.detector, records)}"
     name, group = f"{finding.detector}{place}: {finding.message}", f"findings.{finding.detector}"
     if standing == "absent":
         return Case(f"gone: {name}", group, "passed", text=text)

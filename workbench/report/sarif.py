@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from workbench import plugins
 from workbench.audit import Answer, Audit
+from workbench.figures import Record, told
 from workbench.model import Evidence, Json, digest
 from workbench.report.contents import Report
 from workbench.report.markup import visible
@@ -33,7 +34,7 @@ def sarif(report: Report) -> str:
     """The whole log as JSON text. Trace text has no control characters, and no `[text](link)`, which viewers would make a link of."""
     results = _answers(report.audit) if report.audit else [_result(one) for one in standings(report)]
     results += [_fork(one, report.sweep) for one in report.sweep.forks] if report.sweep else []
-    rules = _rules(dict.fromkeys(str(result["ruleId"]) for result in results), report.audit)
+    rules = _rules(dict.fromkeys(str(result["ruleId"]) for result in results), report.audit, report.records)
     places = {str(rule["id"]): number for number, rule in enumerate(rules)}
     driver = {"name": "Replay Workbench", "semanticVersion": version("replay-workbench"), "rules": rules}
     run = {
@@ -115,15 +116,20 @@ def _fork(one: SweptFork, sweep: Sweep) -> dict[str, Json]:
     }
 
 
-def _rules(names: Iterable[str], audit: Audit | None) -> list[dict[str, Json]]:
+def _rules(names: Iterable[str], audit: Audit | None, records: Iterable[Record]) -> list[dict[str, Json]]:
+    """What the results are of: items of an audit, else detectors with how right they were measured to be and what people here made of their findings."""
     asks = {answer.item: answer.asks for answer in audit.answers} if audit else {}
-    known = {} if audit else {name: one.doc for name, one in plugins.detectors().items()} | {SWEPT: "The outcome that a sweep counts held in a fork."}
-    return [_rule(name, known.get(name) or asks.get(name, "")) for name in names]  # type: ignore[call-overload]  # a name that is no item has no text
+    docs = {} if audit else {visible(name): one.doc for name, one in plugins.detectors().items()}
+    right = {name: told(name, records) for name in docs}
+    known = docs | asks | {SWEPT: "The outcome that a sweep counts held in a fork."}
+    return [_rule(name, known.get(name, ""), right.get(name)) for name in names]
 
 
-def _rule(name: str, says: str) -> dict[str, Json]:
+def _rule(name: str, says: str, right: str | None) -> dict[str, Json]:
     head, _, rest = says.partition("\n")
-    return {"id": name, "shortDescription": {"text": head or name}, "fullDescription": {"text": says or name}, "help": {"text": rest.strip() or head or name}}
+    help_text = "\n".join([rest.strip() or head or name, *([f"How right it is: {right}"] if right else [])])
+    rule: dict[str, Json] = {"id": name, "shortDescription": {"text": head or name}, "fullDescription": {"text": says or name}, "help": {"text": help_text}}
+    return rule if right is None else {**rule, "properties": {"measured": right}}
 
 
 def _lacks(report: Report) -> list[dict[str, Json]]:

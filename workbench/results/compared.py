@@ -45,6 +45,9 @@ class Recorded(Protocol):
     def final_state(self) -> dict[str, Json]:
         """The full state it left."""
 
+    def with_records(self, report: Report) -> Report:
+        """A report with what people made of the findings of its detectors."""
+
 
 Comparable = Recorded | Run
 
@@ -110,6 +113,8 @@ class Compared:
         """A report on the comparison; written to `path` (`workbench.report.save`) when one is given."""
         receipt = None if isinstance(self.sides[1], Run) else self.sides[1].receipt
         made = comparison_report(self.comparison, receipt, self.findings[0], self.findings[1], self.comparisons[1:], self.ignore)
+        stored = next((one for one in self.sides if not isinstance(one, Run)), None)
+        made = stored.with_records(made) if stored else made
         if path is not None:
             save(made, Path(path))
         return made
