@@ -42,13 +42,6 @@ class State(TypedDict, total=False):
     city: str
 
 
-@dataclass
-class Context:
-    """What a run is started with."""
-
-    user: str = "ada"
-
-
 @tool
 def visa(country: str, trip: Annotated[Trip, InjectedState("trip")], call: Annotated[str, InjectedToolCallId]) -> dict[str, str]:
     """Takes a value of the user's own type, and the id of its call."""
@@ -101,17 +94,10 @@ def keep(city: str, store: Annotated[BaseStore, InjectedStore]) -> str:
 
 
 @tool
-def recall(city: str, runtime: ToolRuntime[Context, Any]) -> str:
+def recall(city: str, runtime: ToolRuntime) -> str:
     """Takes the store out of the runtime."""
     really(f"recall {city}")
     return str(runtime.store and runtime.store.get(("cities",), city))
-
-
-@tool
-def greet(city: str, runtime: ToolRuntime[Context, Any]) -> str:
-    """Takes what the run was started with."""
-    really(f"greet {city} {runtime.context.user}")
-    return "greeted"
 
 
 @tool
@@ -142,8 +128,8 @@ def agent(state: State) -> State:
     return {"messages": [MODEL.invoke(state["messages"])]}
 
 
-def _graph(first: Any, tools: list[Any], context: Any = None, **options: Any) -> Any:
-    builder = StateGraph(State, context_schema=context)
+def _graph(first: Any, tools: list[Any], **options: Any) -> Any:
+    builder = StateGraph(State)
     builder.add_node("first", first)
     builder.add_node("agent", agent)
     builder.add_node("tools", ToolNode(tools))
@@ -155,4 +141,4 @@ def _graph(first: Any, tools: list[Any], context: Any = None, **options: Any) ->
 
 
 crossing = _graph(free, [visa, tell, quiet, move, chart, table])
-staying = _graph(prepare, [keep, recall, greet, lend, sure], Context, store=InMemoryStore())
+staying = _graph(prepare, [keep, recall, lend, sure], store=InMemoryStore())

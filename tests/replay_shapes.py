@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import operator
 import os
 import threading
@@ -10,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, TypedDict
 
 import httpx
@@ -39,6 +40,7 @@ from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
+from langgraph.runtime import Runtime
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 from pydantic import BaseModel
 
@@ -628,6 +630,38 @@ def dated(state: State) -> State:
     return {"messages": [Scripted().invoke([HumanMessage(f"Today is {datetime.now():%A, %B %d, %Y, %H:%M:%S}.")])]}  # as agents do
 
 
+@dataclass
+class Guest:
+    """What a run is started with."""
+
+    name: str
+    since: date
+    lock: Any = None
+
+
+def greets(state: State, runtime: Runtime[Guest]) -> State:
+    """Tells the model for whom it works, as a date and a name that only the context holds, where it was given a lock under that."""
+    with runtime.context.lock or contextlib.nullcontext():
+        pass
+    return {"messages": [Scripted(turns=([("serve", {"city": "Kyoto"})],)).invoke(f"{runtime.context.name}, here for {runtime.context.since:%j} days")]}
+
+
+@tool
+def serve(city: str, runtime: ToolRuntime[Guest, Any]) -> str:
+    """Serves who the run was started for."""
+    really(f"serve {runtime.context.name} in {city}")
+    return f"served {runtime.context.name}"
+
+
+def _hosted() -> Any:
+    builder = StateGraph(State, context_schema=Guest)
+    for name, node in {"asks": asks, "greets": greets, "tools": ToolNode([serve])}.items():
+        builder.add_node(name, node)
+    for one, following in ((START, "asks"), ("asks", "greets"), ("greets", "tools")):
+        builder.add_edge(one, following)
+    return builder.compile()
+
+
 @task
 def think_of(text: str) -> str:
     return str(Scripted().invoke(text).text)
@@ -652,6 +686,7 @@ class Shape:
     given: tuple[Any, ...] = ()
     way: str = "invoke"
     fails: bool = False
+    context: Any = None
 
     async def record(self, graph: Any, config: RunnableConfig) -> None:
         """Drive the graph as a user would, one input after the other."""
@@ -664,12 +699,12 @@ class Shape:
 
     async def _drive(self, graph: Any, one: Any, config: RunnableConfig) -> None:
         if self.way == "invoke":
-            graph.invoke(one, config)
+            graph.invoke(one, config, context=self.context)
         elif self.way == "stream":
             for _ in graph.stream(one, config, stream_mode=["messages", "updates", "custom"]):
                 pass
         elif self.way == "ainvoke":
-            await graph.ainvoke(one, config)
+            await graph.ainvoke(one, config, context=self.context)
         else:
             async for _ in graph.astream(one, config, stream_mode=["messages", "values"]):
                 pass
@@ -732,6 +767,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "sends_that_retry": lambda: Shape(_fanned(again, RetryPolicy(initial_interval=0.001, jitter=False))),
     "deferred": lambda: Shape(_deferring()),
     "functional_talk": lambda: Shape(functional_talk, ({"city": "Kyoto"}, YES, Command(resume="Nara"))),
+    "context": lambda: Shape(_hosted(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
     "dated": lambda: Shape(chained(dated)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

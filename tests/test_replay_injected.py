@@ -33,7 +33,7 @@ CALLS = {
         ["chart", {"city": "Uji"}],
         ["table", {"city": "Otsu"}],
     ],
-    "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "greet", "lend", "sure")],
+    "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "lend", "sure")],
 }
 
 
@@ -41,7 +41,7 @@ async def drive(name: str, folder: Path) -> None:
     config: Any = {"configurable": {"thread_id": "thread", "user": "ada"}}
     async with AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
         with wb.record(getattr(replay_injected, name).copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
-            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))]}, config, context=replay_injected.Context() if name == "staying" else None)
+            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))]}, config)
 
 
 @pytest.fixture(scope="module", params=["crossing", "staying"])
@@ -102,7 +102,6 @@ def test_crossing(recorded: wb.RecordedRun, ledger: Path) -> None:
     [
         ("keep", "its argument 'store' is the graph's store, which is held in the re-run's process"),
         ("recall", "its code uses runtime.store, and the graph's store can't leave the re-run's process"),
-        ("greet", "its code uses runtime.context, which the run was started with and no checkpoint holds"),
         ("lend", "its argument 'state' holds a lock at ['lock'], which LangGraph can't write down"),
         ("sure", "it asks a person in its body (interrupt)"),
     ],

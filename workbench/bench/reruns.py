@@ -39,8 +39,8 @@ class Reruns:
         self.store, self.run = store, run
 
     def spans(self) -> Iterable[Span]:
-        """The spans the run was read from."""
-        return self.store.spans(step.trace_id for step in self.run.steps if step.trace_id)
+        """The spans the run was read from, of a fork those of the runs it goes back to too."""
+        return self.store.spans(step.trace_id for run in self._lineage() for step in run.steps if step.trace_id)
 
     def databases(self, *, trusted: bool = False) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
@@ -81,14 +81,15 @@ class Reruns:
         """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project."""
         limits = budget if isinstance(budget, Budget | Meter) else budget_of(budget or {})
         who = approve if callable(approve) else standing([approve] if isinstance(approve, str) else approve)
-        return Terms(who, self.store, declared(), limits, self._root_id())
+        return Terms(who, self.store, declared(), limits, [*self._lineage()][-1].run_id)
 
-    def _root_id(self) -> str:
-        """The recorded run that this one, or the fork it was made of, goes back to."""
+    def _lineage(self) -> Iterator[Run]:
+        """The run, and where it is a fork, those it goes back to, up to the recorded one."""
         run = self.run
+        yield run
         while run.forked_from is not None:
             run = self.store.run(run.forked_from)
-        return run.run_id
+            yield run
 
     def fork_id(self) -> tuple[str, Path]:
         """The next free id, and the file in which the fork's own thread will stand, beside the store."""

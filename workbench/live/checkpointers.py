@@ -12,10 +12,9 @@ import logging
 import sqlite3
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -28,6 +27,8 @@ from langgraph.pregel import Pregel
 from workbench import collection
 from workbench.database import Location, location
 from workbench.store import Store
+from workbench.taps import starts
+from workbench.taps.starts import Graph
 
 logger = logging.getLogger("workbench.live")
 
@@ -59,24 +60,16 @@ class Called:
 def called_threads() -> Iterator[dict[str, Called]]:
     """Note the threads that LangGraph graphs are called with inside, each with the outermost graph that has a checkpointer."""
     noted: dict[str, Called] = {}
-    whole, in_pieces = Pregel.stream, Pregel.astream
-    Pregel.stream, Pregel.astream = _noting(whole, noted), _noting(in_pieces, noted)  # type: ignore[method-assign]  # every call goes through one of the two
-    try:
-        yield noted
-    finally:
-        Pregel.stream, Pregel.astream = whole, in_pieces  # type: ignore[method-assign]
 
-
-def _noting(call: Callable[..., Any], noted: dict[str, Called]) -> Callable[..., Any]:
-    @wraps(call)
-    def noting(graph: Pregel[Any, Any, Any, Any], given: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+    def note(graph: Graph, config: RunnableConfig | None, _: Any) -> RunnableConfig | None:
         thread = _thread_of(config) or _thread_of(graph.config)
         if thread and (thread not in noted or noted[thread].saver is None):
             saver = graph.checkpointer if isinstance(graph.checkpointer, BaseCheckpointSaver) else None
             noted[thread] = Called(thread, graph, saver, place_of(saver))
-        return call(graph, given, config, **options)
+        return config
 
-    return noting
+    with starts.hearing(note):
+        yield noted
 
 
 def _thread_of(config: RunnableConfig | None) -> str:

@@ -21,10 +21,11 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers.context import register_configure_hook
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
 from langgraph.errors import GraphBubbleUp
@@ -40,7 +41,8 @@ from workbench.live.outgoing import SCOPE, Outgoing
 from workbench.live.tap import listening
 from workbench.model import Json
 from workbench.reading.messages import message_of, tool_names
-from workbench.taps import wire
+from workbench.taps import contexts, starts, wire
+from workbench.taps.starts import Graph
 
 if TYPE_CHECKING:
     from openinference.instrumentation.langchain import LangChainInstrumentor
@@ -70,10 +72,11 @@ class RecordError(RuntimeError):
 class Recording(Generic[G]):
     """An agent that is being recorded: call `graph`. `close` it, or use it as a context manager; at the end of the process it closes itself."""
 
-    def __init__(self, graph: G, exporter: StoreExporter, instrumentor: LangChainInstrumentor | None, outgoing: Outgoing) -> None:
+    def __init__(self, graph: G, annotator: Annotator, exporter: StoreExporter, instrumentor: LangChainInstrumentor | None, outgoing: Outgoing) -> None:
         self.graph, self.exporter = graph, exporter
-        self._instrumentor, self._outgoing = instrumentor, outgoing
+        self._annotator, self._instrumentor, self._outgoing = annotator, instrumentor, outgoing
         outgoing.begin()
+        starts.listen(annotator.started)
 
     def __enter__(self) -> G:
         return self.graph
@@ -88,6 +91,7 @@ class Recording(Generic[G]):
     def close(self) -> None:
         """Store what was recorded and record no more."""
         self._outgoing.end()
+        starts.forget(self._annotator.started)
         if self._instrumentor is not None:
             self._instrumentor.uninstrument()
             self._instrumentor = None
@@ -137,7 +141,7 @@ def _begin(graph: G, annotator: Annotator, store: str | os.PathLike[str], name: 
             exporter.shutdown()
             raise
         outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
-        recording = Recording(graph, exporter, instrumentor, outgoing)
+        recording = Recording(graph, annotator, exporter, instrumentor, outgoing)
         _open.append(recording)
         return recording
 
@@ -202,6 +206,16 @@ class Annotator(GraphCallbackHandler):
         self._asked: OrderedDict[str, tuple[Json, int]] = OrderedDict()
         self._late: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._threads: OrderedDict[UUID, str] = OrderedDict()
+        self._contexts: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+
+    def started(self, graph: Graph, config: RunnableConfig | None, context: Any) -> RunnableConfig | None:
+        """Remember what a graph is started with, which its callbacks aren't told. The id that its run is given, if it has none, tells whose it is."""
+        if context is None and graph.context_schema is None:
+            return config
+        given: RunnableConfig = config or {}
+        run_id = given.get("run_id") or uuid4()
+        _keep(self._contexts, run_id, contexts.written(context))
+        return {**given, "run_id": run_id}
 
     # ---- starts: there may be no span yet
 
@@ -224,11 +238,11 @@ class Annotator(GraphCallbackHandler):
     def on_chain_start(self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Remember that a node begins, or that a thread is resumed with a person's answer."""
         metadata = kwargs.get("metadata") or {}
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = dict(self._contexts.pop(run_id, {}))
         if parent_run_id is None and isinstance(thread := metadata.get(THREAD), str):
             _keep(self._threads, run_id, thread)
             if isinstance(inputs, Command) and inputs.resume is not None:
-                found = self._approval(thread, inputs.resume)
+                found |= self._approval(thread, inputs.resume)
         self._start(run_id, parent_run_id, kwargs, found)
 
     def _start(self, run_id: UUID, parent_run_id: UUID | None, kwargs: Mapping[str, Any], found: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore, Op, Result
 
+from workbench.replay.contexts import absent_in
 from workbench.replay.overlay import decoding, serializer_of
 from workbench.replay.protocol import Packed
 
@@ -28,6 +29,7 @@ INSTEAD = "put a result in its place (tool_result)"
 ASKS_THE_GRAPH = {
     "interrupt": f"asks a person in its body (interrupt), which only the graph's own process can: {INSTEAD}",
     "get_store": f"reads the graph's store (get_store), which is held in the re-run's process: hand it what it needs as arguments, or {INSTEAD}",
+    "get_runtime": f"takes the runtime (get_runtime), which is in the re-run's process: take `runtime: ToolRuntime`, or {INSTEAD}",
     "get_stream_writer": f"writes to the graph's stream (get_stream_writer), which is in the re-run's process: take `runtime: ToolRuntime`, or {INSTEAD}",
 }
 """What a tool's own code may call that works only where the graph runs."""
@@ -109,9 +111,10 @@ class Crossing:
         for part, what in HELD.items():
             if part in used and getattr(value, part, None):
                 raise CantCrossError(f"its code uses {name}.{part}, and {what} can't leave the re-run's process: {INSTEAD}")
-        if "context" in used and self.has_context and value.context is None:
-            raise CantCrossError(f"its code uses {name}.context, which the run was started with and no checkpoint holds: {INSTEAD}")
-        parts = {"state": value.state, "context": value.context, "tool_call_id": value.tool_call_id, "config": _plain(value.config)}
+        lacks = absent_in(value.context) or ("what the run was started with was not recorded" if self.has_context and value.context is None else "")
+        if "context" in used and lacks:
+            raise CantCrossError(f"its code uses {name}.context, and {lacks}: {INSTEAD}")
+        parts = {"state": value.state, "context": None if lacks else value.context, "tool_call_id": value.tool_call_id, "config": _plain(value.config)}
         return self._sealed("runtime", name, {**parts, "has_store": value.store is not None})
 
     def _sealed(self, kind: Literal["value", "runtime", "config"], name: str, value: Any) -> Packed:

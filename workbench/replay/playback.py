@@ -114,6 +114,10 @@ class Playback:
         self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
         return divergence
 
+    def lacks(self, why: str) -> Any:
+        """End the re-run here, where code asks for something of its context that was not recorded. Raises the divergence."""
+        raise self.halt(seen_here(Call("context", "context", "", None), None, None), Divergence(why))
+
     def fault(self, what: str, error: Exception) -> Divergence:
         """The fence failed where it was to answer: let the re-run end here. Returns the divergence, to be raised."""
         divergence = Divergence(f"the fence failed at {what}: {type(error).__name__}: {error}; nothing was executed")

@@ -71,6 +71,13 @@ class Resumed(Value):
     spent: Spent = Spent()
 
 
+class Context(Value):
+    """What a recorded run was started with besides its input: its fields, and the types of those that could not be written down, by name."""
+
+    value: Json = None
+    lost: Mapping[str, str] = {}
+
+
 class Request(Value):
     """All that a re-run needs. Paths are absolute; `folder` and its parts are the only place it may write to."""
 
@@ -109,6 +116,8 @@ class Request(Value):
     """Nodes of the root graph that the recording names."""
     configurable: dict[str, Json]
     """What the run was configured with, such as a user's id."""
+    contexts: tuple[Context, ...] = ()
+    """What each start of the recorded run from the cut on was given as its context, as far as that was recorded; the last holds for those after it."""
     inputs: tuple[tuple[str, str], ...] = ()
     """Later inputs of the recorded run: type and base64 of the checkpoint that holds each."""
     restarts: int = 0

@@ -28,6 +28,7 @@ from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
+from workbench.replay.contexts import UNKNOWN, ContextError, rebuilt
 from workbench.replay.injected import Crossing
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
@@ -59,7 +60,7 @@ class Runner(Protocol):
 
     config: RunnableConfig
 
-    def invoke(self, given: Any, limit: int | None) -> Any:
+    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
         """Run until the graph ends or stops, for so many super-steps at most. Returns the state as it stands in memory."""
 
     def state(self) -> StateSnapshot:
@@ -73,6 +74,8 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         graph = graphs.load(request.graph)
         graphs.check(graph, request.nodes, request.graph)
         graphs.check_channels(graph, recorded_channels(graph, request), request.graph)
+        for one in request.contexts:
+            rebuilt(graph.context_schema, one, str)
         fence.prove()
         if request.state is not None:
             overlay(graph, request, request.state)
@@ -80,7 +83,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         if alteration.message is not None and replace_message(graph, request, alteration.message):
             alteration = alteration.model_copy(update={"message": None})
             replaced = True
-    except (graphs.GraphError, FenceError) as error:
+    except (graphs.GraphError, FenceError, ContextError) as error:
         return Answer(ended="refused", says=str(error))
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
@@ -101,6 +104,8 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     fence.put_up(playback)
     if graph.store is not None:
         playback.notes.append(STORE)
+    if graph.context_schema is not None and not request.contexts:
+        playback.notes.append(UNKNOWN)
     with decoding() as lost:
         if request.recorded:
             playback.nodes = _nodes(request, playback, graph, lost, wire)
@@ -176,7 +181,9 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
 
 def _answer(playback: Playback, ended: Any, says: str) -> Answer:
     if playback.divergence is not None:
-        ended, says = "halted", "\n  ".join([str(playback.divergence), *(one for one in playback.notes if one == STORE)])
+        ended, says = "halted", "\n  ".join([str(playback.divergence), *(one for one in playback.notes if one in (STORE, UNKNOWN))])
+    elif ended == "failed":
+        says = "\n  ".join([says, *(one for one in playback.notes if one == UNKNOWN)])
     left = [one.step for one in playback.tape.left if _expected(playback, one)]
     notes = [*playback.notes, *(playback.nodes.notes if playback.nodes else ()), *_flagged(playback.journal.records)]
     if playback.edited is not None and not _edited(playback) and not playback.altered.applied:
@@ -221,7 +228,10 @@ class Drive:
         self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
         self.restarts = request.restarts
         self.held: Any = None
+        self.context: Any = None
+        self.schema = graph.context_schema
         self.gone = request.resumed
+        self.started = max(0, self.gone.starts - 1) if self.gone else 0
         if self.gone is not None:
             self._take_up(self.gone)
         self.limit = request.limits[0] if request.limits else None
@@ -260,6 +270,13 @@ class Drive:
             return self._next()
         return None
 
+    def _given_context(self) -> Any:
+        """What this start is given as its context."""
+        given = self.request.contexts
+        context = given[min(self.started, len(given) - 1)] if given else None
+        self.started += 1
+        return None if context is None else rebuilt(self.schema, context, self.playback.lacks)
+
     def _at(self) -> str | None:
         found = self.running.state().config["configurable"].get("checkpoint_id")
         return None if found is None else str(found)
@@ -268,9 +285,10 @@ class Drive:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
         failed, limits, self.held = "", self.request.limits, None
         kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
+        self.context = self._given_context()
         self.playback.journal.start(self.name, given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
         try:
-            self.held = self.running.invoke(given, self.limit)
+            self.held = self.running.invoke(given, self.limit, self.context)
             self.playback.settle()
         except CutOff as stop:
             self.playback.cut_off = None
@@ -385,8 +403,8 @@ class _Direct:
     def __init__(self, graph: Graph, config: RunnableConfig) -> None:
         self.graph, self.config = graph, config
 
-    def invoke(self, given: Any, limit: int | None) -> Any:
-        return self.graph.invoke(given, _limited(self.config, limit), durability="sync")
+    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
+        return self.graph.invoke(given, _limited(self.config, limit), context=context, durability="sync")
 
     def state(self) -> StateSnapshot:
         return self.graph.get_state(self.config)
@@ -396,8 +414,8 @@ class _Looped:
     def __init__(self, graph: Graph, config: RunnableConfig, loop: asyncio.Runner) -> None:
         self.graph, self.config, self.loop = graph, config, loop
 
-    def invoke(self, given: Any, limit: int | None) -> Any:
-        return self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit), durability="sync"))
+    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
+        return self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit), context=context, durability="sync"))
 
     def state(self) -> StateSnapshot:
         return self.loop.run(self.graph.aget_state(self.config))

@@ -17,6 +17,7 @@ from workbench.replay import cut as cutting
 from workbench.replay.broker import Terms
 from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
+from workbench.replay.contexts import contexts_of
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.protocol import Request
@@ -159,6 +160,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         isolation=wish.isolation,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
+        contexts=contexts_of(parent, wish.spans, wish.step.invocation),
         inputs=cutting.later_inputs(cut, _last(parent)),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
         stops=tuple(one for one in _stops(parent) if one in again),
