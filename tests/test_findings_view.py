@@ -41,8 +41,7 @@ def test_a_verdict_is_kept_and_becomes_code() -> None:
     view = findings_view()
     note = 'not "twice"'
     answer = view.answer({"ask": "review", "place": 0, "verdict": "dismissed", "note": note})
-    assert view._reviews["0"]["verdict"] == "dismissed"
-    assert view._reviews["0"]["note"] == note
+    assert [(one["verdict"], one["note"]) for one in view._reviews["0"]] == [("dismissed", note)]
     parsed = compile(view.code, "cell", "eval", flags=0x400).body  # PyCF_ONLY_AST
     assert [each.value for each in parsed.args] == [view.finding_id, "dismissed", note]
     assert answer["code"] == view.code
@@ -60,12 +59,16 @@ def test_a_verdict_that_cannot_be_kept_is_said() -> None:
 
 
 def test_earlier_verdicts_are_shown() -> None:
-    """What people said before stands beside the finding it was said of, also where the numbers in it changed since."""
+    """All that people said before stands beside the finding it was said of, the newest first and what was said elsewhere last, though its numbers changed."""
     first, second = story_findings()
-    view = FindingsView(
-        [first, second], reviews=[reviewed(second.model_copy(update={"numbers": {"n": 9}}), "confirmed", "seen")], below=Below(), static=Static(str, str)
-    )
-    assert view._reviews == {"1": {"verdict": "confirmed", "note": "seen", "reviewed_ms": 1750000000000}}
+    before = second.model_copy(update={"numbers": {"n": 9}})
+    elsewhere = reviewed(second, "confirmed", "over there").model_copy(update={"origin": "case.wb"})
+    said = [reviewed(before, "confirmed", "seen"), elsewhere, reviewed(before, "dismissed", "a rehearsal")]
+    view = FindingsView([first, second], reviews=said, keep=reviewed, below=Below(), static=Static(str, str))
+    assert list(view._reviews) == ["1"]
+    assert [(one["note"], one["origin"]) for one in view._reviews["1"]] == [("a rehearsal", None), ("seen", None), ("over there", "case.wb")]
+    view.review(second, "confirmed", "after all")
+    assert [one["note"] for one in view._reviews["1"]] == ["after all", "a rehearsal", "seen", "over there"]
 
 
 def test_what_was_not_evaluated_is_summed_up() -> None:
@@ -122,7 +125,11 @@ def test_findings_of_a_run_are_a_list_with_a_view(tmp_path: Path) -> None:
     answer = view.answer({"ask": "review", "place": 0, "verdict": "dismissed", "note": "a rehearsal"})
     eval(answer["code"], {"bench": bench})  # the line repeats the verdict
     assert [(one.verdict, one.note) for one in bench.store.reviews()] == [("dismissed", "a rehearsal")]
-    assert bench.detect().view()._reviews["0"]["note"] == "a rehearsal"
+    assert bench.detect().view()._reviews["0"][0]["note"] == "a rehearsal"
+    bench.review(found[0], "confirmed", "it was real")
+    again = bench.detect()
+    assert [one["note"] for one in again.view()._reviews["0"]] == ["it was real", "a rehearsal", "a rehearsal"]
+    assert [(one.confirmed, one.reviewed) for one in again.records] == [(1, 1)]
     assert view.show("twice", 2).step == 2
     data, _ = view._repr_mimebundle_()
     assert data.keys() == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
@@ -132,6 +139,6 @@ def test_findings_of_a_run_are_a_list_with_a_view(tmp_path: Path) -> None:
 
 def test_no_findings_are_shown_too() -> None:
     """A run in which nothing was found has a view that says so, and what could not be judged."""
-    empty = Findings([], [], Desk(list, reviewed, Below))
+    empty = Findings([], [], Desk(list, list, reviewed, Below))
     view = empty.view()
     assert (view.finding_id, view.code, repr(empty)) == ("", "bench.findings()", "no findings")

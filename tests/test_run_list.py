@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import traitlets
 
 import workbench as wb
-from tests.browser.populations import found_in, hostile_list, overview, run_list
+from tests.browser.populations import BELOW, found_in, hostile_list, overview, run_list
 from workbench.overview import failed_first
 from workbench.sketch import sketch, tool
 from workbench.widgets import RunList, Stepper, packing
+from workbench.widgets.opening import Static
+
+
+def columns(rows: list[str]) -> list[dict[str, Any]]:
+    """What the browser reads from packed rows."""
+    return [json.loads(zlib.decompress(base64.b64decode(part))) for part in rows]
 
 
 def test_failed_runs_stand_first() -> None:
@@ -30,7 +41,7 @@ def test_failed_runs_stand_first() -> None:
 def test_code_opens_the_chosen_run_or_compares_the_marked() -> None:
     """The line of code opens what is chosen; with two or more runs marked it compares them, the first as reference."""
     view = run_list(20)
-    first, second = (view._table["ids"][place] for place in (0, 1))
+    first, second = (view.run_ids[place] for place in (0, 1))
     assert view.code == f'bench.run("{first}").view()'
     view.marked = [second]
     assert view.code == f'bench.run("{first}").view()'
@@ -41,11 +52,12 @@ def test_code_opens_the_chosen_run_or_compares_the_marked() -> None:
 def test_code_is_a_harmless_literal_for_any_run_id() -> None:
     """Whatever runs are called, code holds their ids as string literals, and the browser is sent those that need escapes."""
     view = hostile_list()
-    for row, run_id in enumerate(view._table["ids"]):
+    (sent,) = columns(view._rows)
+    for row, run_id in enumerate(view.run_ids):
         view.run_id = run_id
         parsed = compile(view.code, "cell", "eval", flags=0x400).body  # PyCF_ONLY_AST
         assert parsed.func.value.args[0].value == run_id
-        assert view._table["literals"].get(row, f'"{run_id}"') in view.code
+        assert sent["literals"].get(str(row), f'"{run_id}"') in view.code
 
 
 def test_runs_that_are_not_there_are_refused() -> None:
@@ -65,7 +77,7 @@ def test_opening_places_the_run_below_and_closes_the_one_before() -> None:
     first = view.show(view.run_id)
     assert view.box.children == (view, first.box)
     assert first.step == 11
-    second = view.show(view._table["ids"][1], step=3)
+    second = view.show(view.run_ids[1], step=3)
     assert view.box.children == (view, second.box)
     assert (view.opened, second.step, first.comm) == (second, 3, None)
 
@@ -83,7 +95,7 @@ def test_fork_panel_and_comparison_stand_below_too() -> None:
     """The list compares the marked runs below, and an opened run opens the fork panel below itself; a view without a store says it has none."""
     view = run_list(5)
     opened = view.show(view.run_id)
-    beside = view.answer({"ask": "compare", "run_ids": view._table["ids"][:2]})
+    beside = view.answer({"ask": "compare", "run_ids": view.run_ids[:2]})
     assert "error" not in beside
     assert len(view.box.children) == 3
     assert "error" not in opened.answer({"ask": "fork", "step": 3})
@@ -104,10 +116,29 @@ def test_a_fork_that_is_under_way_keeps_its_place() -> None:
 
 
 def test_twenty_thousand_runs_are_sent_lean() -> None:
-    """20,000 runs take about 100 bytes each and two megabytes in all, outcomes of the first of them included."""
-    view = run_list(20_000)
-    assert packing.size(view.get_state()) <= 2_200_000
-    assert len(view._table["says"]) > 4_000
+    """Of 20,000 runs at most 400 kB are sent at once, whatever they are called; the others are asked for, all with their outcomes, and none twice."""
+    chance = random.Random(6)
+    overviews = [overview(number, f"{chance.getrandbits(128):032x}")._replace(started_ns=chance.getrandbits(60)) for number in range(20_000)]
+    view = RunList(overviews, found_in(overviews), below=BELOW, static=Static(str, str))
+    assert packing.size(view.get_state()) <= 400_000
+    sent = columns(view._rows)
+    first = sum(len(part["ids"]) for part in sent)
+    assert 5_000 < first < 20_000
+    while first < 20_000:
+        answer = view.answer({"ask": "rows", "first": first})
+        assert packing.size(answer) <= 400_000
+        sent += columns(answer["rows"])
+        first = sum(len(part["ids"]) for part in sent)
+    assert [run_id for part in sent for run_id in part["ids"]] == list(view.run_ids)
+    assert all(said.startswith(("Booked", "Timeout")) for part in sent for said in part["says"])
+
+
+def test_what_is_left_out_of_an_outcome_shows() -> None:
+    """A long outcome ends with an ellipsis, a short one doesn't; what is not recorded is sent as nothing."""
+    runs = [overview(3)._replace(outcome="word " * 90), overview(10)._replace(outcome="done", duration_ms=None, started_ns=None)]
+    (sent,) = columns(RunList(runs, {}, below=BELOW, static=Static(str, str))._rows)
+    assert [(len(said), said[-1]) for said in sent["says"]] == [(161, "…"), (4, "e")]
+    assert [sent[name][1] for name in ("start_us", "took_ms", "tokens", "cost")] == [None, None, None, None]
 
 
 def test_the_browser_side_is_small() -> None:

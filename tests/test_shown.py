@@ -70,7 +70,7 @@ def forecast(text: str = "") -> Forecast:
 
 
 def findings(found: list[Finding]) -> Findings:
-    return Findings(found, [], Desk(list, None, None))  # type: ignore[arg-type]  # nobody reviews or opens them here
+    return Findings(found, [], Desk(list, list, None, None))  # type: ignore[arg-type]  # nobody reviews or opens them here
 
 
 def bare() -> Run:

@@ -497,7 +497,7 @@ def finding_key(detector: str, run_id: str, step: int | None) -> str:
 
 
 class Review(Value):
-    """What a person made of a finding: right or not, and why. `key` is the finding's."""
+    """What a person made of a finding: right or not, and why. `key` is the finding's; `origin` the share bundle it came with, None where it was said here."""
 
     key: str
     run_id: str
@@ -506,6 +506,7 @@ class Review(Value):
     verdict: Literal["confirmed", "dismissed"]
     note: str = ""
     reviewed_ns: int
+    origin: str | None = None
 
 
 class Note(Value):

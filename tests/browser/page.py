@@ -36,7 +36,7 @@ const model = {
 window.model = model;
 window.listening = () => Object.values(listeners).flat().length;
 const started = performance.now();
-window.dispose = widget.render({ model, el: document.querySelector("main") });
+window.dispose = await widget.render({ model, el: document.querySelector("main") });
 document.body.getBoundingClientRect();
 window.opened = performance.now() - started;
 """

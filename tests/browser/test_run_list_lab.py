@@ -19,10 +19,10 @@ def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screensh
     path = tmp_path / "runs.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(SOURCES)]), path)
     page = lab.open_notebook(path, "light")
-    page.locator(".rl-list").focus()
+    page.locator(".rl .ws-list").focus()
     for key in ("j", "j", "c", "x", "d", "d", "Enter"):
         page.keyboard.press(key)
-    chosen = kernel_value(page, "view._table['ids'][2]").strip("'")
+    chosen = kernel_value(page, "view.run_ids[2]").strip("'")
     wait_for_kernel(page, "(view.run_id, view.marked)", f"('{chosen}', ['{chosen}'])")
     expect(page.locator(".ws-pane-index")).to_have_text("step 11")
     expect(page.get_by_role("tree", name="Steps in time order")).to_be_focused()
@@ -33,8 +33,8 @@ def test_a_run_opens_below_in_the_same_output(lab: Lab, tmp_path: Path, screensh
     page.keyboard.press("f")
     expect(page.locator(".ws-opening").nth(1)).to_have_text("the fork panel is below")
     expect(page.locator(".ws-list").nth(2)).to_be_focused()
-    page.locator(".rl-list").focus()
+    page.locator(".rl .ws-list").focus()
     page.keyboard.press("j")
     page.keyboard.press("Y")
-    following = kernel_value(page, "view._table['ids'][3]").strip("'")
+    following = kernel_value(page, "view.run_ids[3]").strip("'")
     assert page.evaluate(CELLS) == [SOURCES[0], f'bench.run("{following}").view()', f'bench.run("{chosen}").view(step=10)', SOURCES[1]]

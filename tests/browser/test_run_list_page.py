@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Screenshot, Show
 from tests.browser.page import WidgetPage
-from tests.browser.populations import hostile_list, run_list
+from tests.browser.populations import hostile_list, overview, run_list
 from tests.browser.runs import PAYLOADS
 from workbench.widgets.excerpt import visible
 
@@ -19,7 +23,7 @@ def chosen(page: Page) -> str:
 
 def focus(widget: WidgetPage) -> None:
     """Put the focus on the list."""
-    widget.page.locator(".rl-list").focus()
+    widget.page.locator(".rl .ws-list").focus()
 
 
 def column(page: Page, name: str) -> list[str]:
@@ -39,7 +43,7 @@ def test_opens_with_the_failed_runs(show: Show) -> None:
 def test_keys_choose_and_mark(show: Show) -> None:
     """Keys move by a row, a page, to the ends and to the next failed run; `c` marks; what is chosen and marked are traits, and the code follows."""
     view = run_list()
-    ids = view._table["ids"]
+    ids = view.run_ids
     widget = show(view)
     focus(widget)
     widget.press("j", "j", "k")
@@ -68,7 +72,7 @@ def test_filters_go_together(show: Show) -> None:
     assert set(column(page, "status")) == {"✕"}
     assert (view.status, view.agent, view.detector, view.words) == ("error", "refund-agent", "runaway-loop", "payment api")
     page.locator(".ws-filter").fill("nowhere to be found")
-    expect(page.locator(".rl-empty")).to_have_text("No run matches. Esc in the filter clears the words.")
+    expect(page.locator(".rl .ws-none")).to_have_text("No run matches. Esc in the filter clears the words.")
     page.keyboard.press("Escape")
     expect(page.locator(".rl-counted")).to_have_text(f"{left} shown")
 
@@ -80,13 +84,13 @@ def test_columns_sort_both_ways_and_back(show: Show) -> None:
     before = column(page, "run")
     head = page.get_by_role("button", name="Sort by cost")
     head.click()
-    most = max(cost for cost in view._table["cost"] if cost is not None)
+    most = max(cost for number in range(412) if (cost := overview(number).cost_usd) is not None)
     assert column(page, "cost")[0] == f"${most:.2g}"
     expect(head).to_have_attribute("aria-label", "Sort by cost, sorted downwards")
     head.click()
     assert column(page, "cost")[0] == "$0.00"
     assert view.sort == "cost"
-    page.locator(".rl-list").focus()
+    page.locator(".rl .ws-list").focus()
     page.keyboard.press("End")
     expect(page.locator("[aria-selected=true] .rl-cost")).to_have_text("–")
     head.click()
@@ -120,7 +124,7 @@ def test_enter_asks_to_open_the_run(show: Show) -> None:
     widget = show(view)
     focus(widget)
     widget.press("j", "Enter")
-    ids = view._table["ids"]
+    ids = view.run_ids
     expect(widget.page.locator(".ws-opening")).to_have_text(f"{ids[1]} is open below, at step 11")
     widget.page.locator(".rl-open", has_text=ids[3]).click()
     expect(widget.page.locator(".ws-opening")).to_have_text(f"{ids[3]} is open below, at step 11")
@@ -146,7 +150,7 @@ def test_python_leads_too(show: Show) -> None:
     """A trait set in Python changes the page, also to a run that is folded away."""
     view = run_list(group="findings")
     widget = show(view)
-    last = view._table["ids"][-1]
+    last = view.run_ids[-1]
     view.run_id = last
     view.marked = [last]
     widget.page.evaluate("window.model.send({ ask: 'nothing' })")
@@ -156,7 +160,7 @@ def test_python_leads_too(show: Show) -> None:
 
 
 def test_twenty_thousand_runs(show: Show) -> None:
-    """20,000 runs are filtered, sorted and scrolled with at most a few dozen rows in the page, and no question to the kernel."""
+    """20,000 runs are filtered, sorted and scrolled with at most a few dozen rows in the page; nothing but the runs that follow is asked for."""
     widget = show(run_list(20_000))
     focus(widget)
     widget.press("End", "PageUp", "n")
@@ -164,7 +168,28 @@ def test_twenty_thousand_runs(show: Show) -> None:
     widget.page.locator(".ws-filter").fill("refund")
     expect(widget.page.locator(".rl-counted")).to_have_text("6,667 shown")
     assert widget.page.locator(".ws-row").count() < 40
-    assert widget.asked == []
+    assert {question["ask"] for question in widget.asked} == {"rows"}
+
+
+def test_the_rest_of_many_runs_comes_when_the_kernel_is_free(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the kernel is busy the list filters the runs that it has and says how many those are; the others join them, and what is chosen stays."""
+    view = run_list(20_000)
+    here = sum(len(json.loads(zlib.decompress(base64.b64decode(part)))["ids"]) for part in view._rows)
+    monkeypatch.setattr(view, "answer", lambda _: None)
+    widget = show(view)
+    counted = widget.page.locator(".rl-counted")
+    waits = f"{here:,} of 20,000 are here, the others come when the kernel is free"
+    expect(counted).to_have_text(waits)
+    widget.page.locator(".ws-filter").fill("refund")
+    expect(counted).to_contain_text(f" shown · {waits}")
+    focus(widget)
+    widget.press("End")
+    before = widget.trait("run_id")
+    monkeypatch.undo()
+    widget.page.evaluate("(first) => window.model.send({ ask: 'rows', first })", here)
+    expect(counted).to_have_text("6,667 shown")
+    assert widget.trait("run_id") == before
+    assert before in chosen(widget.page)
     assert widget.problems == []
 
 
@@ -188,7 +213,7 @@ def test_hostile_names_are_shown_and_do_nothing(show: Show) -> None:
 def test_an_empty_store_says_what_to_do(show: Show) -> None:
     """A list without runs says how to get some."""
     widget = show(run_list(0))
-    expect(widget.page.locator(".rl-empty")).to_have_text("No runs in this store yet: bench.ingest(PATH) reads traces into it.")
+    expect(widget.page.locator(".rl .ws-none")).to_have_text("No runs in this store yet: bench.ingest(PATH) reads traces into it.")
     focus(widget)
     widget.press("j", "Enter", "c", "g", "e", "ArrowLeft", "y")
     assert widget.problems == []

@@ -201,7 +201,7 @@ class Bench:
     @property
     def desk(self) -> Desk:
         """What findings ask of this bench."""
-        return Desk(self.store.reviews, self.review, self.below)
+        return Desk(self.store.reviews, self.store.every_review, self.review, self.below)
 
     def findings(self) -> pl.DataFrame:
         """One row a finding of the runs examined so far, the gravest first."""

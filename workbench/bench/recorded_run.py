@@ -345,12 +345,11 @@ class RecordedRun:
 
     def _repr_html_(self) -> str:
         receipt = self.receipt
-        elsewhere = self.bench.store.reviews_elsewhere(self.run_id)
+        elsewhere = [one for one in self.bench.store.every_review(self.run_id) if one.origin is not None]
         shown = static.run_html(self.run, self.findings, self.bench.records) + (static.receipt_html(receipt) if receipt else "")
         return shown + (lines_html(["what people elsewhere made of its findings", *map(_said_elsewhere, elsewhere)]) if elsewhere else "")
 
 
-def _said_elsewhere(told: tuple[str, Review]) -> str:
-    origin, review = told
+def _said_elsewhere(review: Review) -> str:
     place = "" if review.step is None else f" at step {review.step}"
-    return f"{origin}: {review.verdict} {review.detector}{place}{f': {review.note}' if review.note else ''}"
+    return f"{review.origin}: {review.verdict} {review.detector}{place}{f': {review.note}' if review.note else ''}"

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Desk(NamedTuple):
-    """What findings ask of the bench they lie on: the reviews so far, one more review to keep, and what may stand below a view of them."""
+    """What findings ask of the bench they lie on: the reviews that count, all there ever were, one more to keep, and what may stand below a view."""
 
     reviews: Callable[[], list[Review]]
+    every_review: Callable[[], list[Review]]
     review: Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
     below: Callable[[], Below]
 
@@ -48,7 +49,7 @@ class Findings(list[Finding]):
             self,
             self.not_evaluated,
             records=self.records,
-            reviews=self._desk.reviews(),
+            reviews=self._desk.every_review(),
             keep=self._desk.review,
             below=self._desk.below(),
             static=Static(self._repr_html_, self.__repr__),

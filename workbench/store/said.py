@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Select, func, select
 
@@ -132,17 +132,15 @@ class Said(Opened):
 
     def reviews(self, *, until_ns: int | None = None) -> list[Review]:
         """What people made of findings, the newest word on each, oldest first; as it stood at a moment, where one is given."""
-        query = select(REVIEW).where(REVIEW.c.origin.is_(None)).order_by(REVIEW.c.seq)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query if until_ns is None else query.where(REVIEW.c.reviewed_ns <= until_ns)).mappings()
-            newest = {row["key"]: _review(row) for row in rows}
-        return list(newest.values())
+        here = (one for one in self.every_review() if one.origin is None and (until_ns is None or one.reviewed_ns <= until_ns))
+        return list({one.key: one for one in here}.values())
 
-    def reviews_elsewhere(self, run_id: str) -> list[tuple[str, Review]]:
-        """What people elsewhere made of a run's findings, with the share bundle it came with. It decides nothing here."""
-        query = select(REVIEW).where(REVIEW.c.origin.is_not(None), REVIEW.c.run_id == run_id).order_by(REVIEW.c.seq)
+    def every_review(self, run_id: str | None = None) -> list[Review]:
+        """Everything that people made of findings (of one run), in the order in which it was kept; what was said elsewhere decides nothing here."""
+        query = select(*(REVIEW.c[name] for name in Review.model_fields)).order_by(REVIEW.c.seq)
         with self._engine.connect() as connection:
-            return [(str(row["origin"]), _review(row)) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query if run_id is None else query.where(REVIEW.c.run_id == run_id)).mappings()
+            return [Review(**row) for row in rows]
 
     def save_note(self, note: Note) -> None:
         """Keep what a person wrote down about an incident."""
@@ -165,10 +163,6 @@ class Said(Opened):
         """Keep what a judge answered."""
         with self._writing() as connection:
             insert(connection, JUDGEMENT, [{"key": key, "run_id": run_id, "answer": answer}])
-
-
-def _review(row: Any) -> Review:
-    return Review(**{name: row[name] for name in Review.model_fields})
 
 
 def _newest(only: Collection[str] | None) -> Select[tuple[int]]:

@@ -24,7 +24,7 @@ Keep = Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
 REVIEWED = ("", "open", "confirmed", "dismissed")
 GIST_CHARS, GIST_BYTES = 160, 400_000
 """How much of each message the list is sent, and of all of them together."""
-MAX_LACKS, MAX_NAMED = 200, 5
+MAX_LACKS, MAX_NAMED, MAX_SAID = 200, 5, 50
 
 
 class FindingsView(Opener):
@@ -34,8 +34,8 @@ class FindingsView(Opener):
     (LookupError and the like are shown); without it there is nothing to confirm with. TraitError for a finding that is not there.
     """
 
-    _esm: ClassVar[Any] = assets.esm("opening", "filters", "findings")
-    _css: ClassVar[Any] = assets.css("opening", "filters", "findings")
+    _esm: ClassVar[Any] = assets.esm("opening", "filtered", "findings")
+    _css: ClassVar[Any] = assets.css("opening", "filtered", "findings")
 
     # The browser is ahead of the kernel: an echo of an older choice would throw it back.
     finding_id = traitlets.Unicode(help="The chosen finding; empty where there is none.").tag(sync=True, echo_update=False)
@@ -68,11 +68,8 @@ class FindingsView(Opener):
         self._done = ""
         table = {**_packed(self.findings, not_evaluated, tuple(records)), "may_review": keep is not None, "forkable": below.fork is not None}
         first = {"finding_id": self.findings[0].finding_id} if self.findings else {}
-        known = {one.key: _review(one) for one in reviews}
-        said = {str(place): known[one.key] for place, one in enumerate(self.findings) if one.key in known}
-        super().__init__(
-            below, static, _table=table, _details=_eager(self.findings, packing.OPEN_BYTES - packing.size(table)), _reviews=said, **{**first, **state}
-        )
+        said, details = _said(self.findings, reviews), _eager(self.findings, packing.OPEN_BYTES - packing.size(table))
+        super().__init__(below, static, _table=table, _details=details, _reviews=said, **{**first, **state})
 
     @property
     def code(self) -> str:
@@ -98,8 +95,8 @@ class FindingsView(Opener):
         if self._keep is None:
             raise ValueError("these findings were shown without a store to keep a verdict in")
         review = self._keep(finding, verdict, note)
-        same = {str(place): _review(review) for place, one in enumerate(self.findings) if one.key == finding.key}
-        self._reviews = {**self._reviews, **same}
+        same = [str(place) for place, one in enumerate(self.findings) if one.key == finding.key]
+        self._reviews = {**self._reviews, **{place: [_review(review), *self._reviews.get(place, ())] for place in same}}
         self._done = f'bench.review("{finding.finding_id}", "{verdict}"{f", {literal(note)}" if note else ""})'
         return review
 
@@ -168,8 +165,18 @@ def _detail(finding: Finding) -> dict[str, Json]:
     return {**packing.told(finding), "fork": forking(finding)}
 
 
+def _said(findings: Sequence[Finding], reviews: Iterable[Review]) -> dict[str, list[Json]]:
+    """All that was said of each finding, by their places: the newest first, and what was said elsewhere, which decides nothing here, last."""
+    told: dict[str, list[Review]] = {}
+    for one in reviews:
+        told.setdefault(one.key, []).insert(0, one)
+    ordered = {key: sorted(those, key=lambda one: one.origin is not None) for key, those in told.items()}
+    return {str(place): [_review(one) for one in ordered[finding.key][:MAX_SAID]] for place, finding in enumerate(findings) if finding.key in ordered}
+
+
 def _review(review: Review) -> dict[str, Json]:
-    return {"verdict": review.verdict, "note": sendable(review.note[:2000]), "reviewed_ms": review.reviewed_ns // 1_000_000}
+    origin = None if review.origin is None else sendable(review.origin[:200])
+    return {"verdict": review.verdict, "note": sendable(review.note[:2000]), "reviewed_ms": review.reviewed_ns // 1_000_000, "origin": origin}
 
 
 def _lacking(lacks: Sequence[NotEvaluated]) -> Iterator[dict[str, Json]]:

@@ -1,13 +1,17 @@
 """The runs of a store as a list one filters, sorts, groups and opens runs from: `RunList(overviews, found, …)`.
 
-It is made of what the store keeps beside each run, never of steps: one column for each thing the list shows, so that 20,000 runs open at once.
-What is chosen, marked, filtered and sorted is in public traits; the browser sorts and filters by itself, so that it works while a cell runs.
+It is made of what the store keeps beside each run, never of steps: one column for each thing the list shows, packed. The runs at the top, as many as fit into
+400 kB, come as it opens; the others follow as the kernel is free, so that any number opens at once. What is chosen, marked, filtered and sorted is in
+public traits; the browser sorts and filters by itself, so that it works, over the runs that it has, while a cell runs.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, ClassVar
 
 import traitlets
@@ -23,19 +27,21 @@ STATUSES = ("ok", "error", "interrupted", "running", "cancelled")
 SORTS = ("run", "agent", "status", "started", "took", "steps", "tokens", "cost", "findings")
 """The columns one may sort by; with a minus before, the largest first."""
 GROUPS = ("", "findings", "agent", "status")
-SAYS_CHARS, SAYS_BYTES = 160, 400_000
-"""How much of each outcome is sent, and of all of them together: enough for some 4,000 runs, those that failed first."""
+OPEN_BYTES, PART = 400_000, 1_000
+"""What the list may send as it opens, all included, and in each answer after that; how many runs are packed together."""
+SAYS_CHARS = 160
+"""How much of each outcome is sent."""
 
 
 class RunList(Opener):
     """Runs, the failed ones first. Enter opens the chosen run below, `c` marks it; `C` compares the `marked` runs below, as `code` does.
 
     `words`, `status`, `agent` and `detector` say which runs are shown, `sort` and `group` how; each may be set from Python. TraitError for a run that is not in
-    the list, or a word that none of these takes.
+    the list, or a word that none of these takes. `run_ids` are all runs, in the order of the list.
     """
 
-    _esm: ClassVar[Any] = assets.esm("opening", "filters", "run_list")
-    _css: ClassVar[Any] = assets.css("opening", "filters", "run_list")
+    _esm: ClassVar[Any] = assets.esm("opening", "filtered", "run_list")
+    _css: ClassVar[Any] = assets.css("opening", "filtered", "run_list")
 
     # The browser is ahead of the kernel: an echo of an older choice would throw it back.
     run_id = traitlets.Unicode(help="The chosen run; empty where there is none.").tag(sync=True, echo_update=False)
@@ -48,13 +54,17 @@ class RunList(Opener):
     group = traitlets.Enum(GROUPS, default_value="", help="What runs have in common: the set of detectors, the agent, the status.").tag(
         sync=True, echo_update=False
     )
-    _table = traitlets.Dict().tag(sync=True)
+    _table = traitlets.Dict(help="Counts and names: what is known of all runs before their rows are there.").tag(sync=True)
+    _rows = traitlets.List(traitlets.Unicode(), help="The columns of the first runs, packed.").tag(sync=True)
 
     def __init__(self, overviews: Sequence[Overview], found: FoundIn, *, below: Below, static: Static, **state: Any) -> None:
-        ranked = failed_first(overviews, found)
-        self._known = {one.run_id for one in ranked}
-        first = {"run_id": ranked[0].run_id} if ranked else {}
-        super().__init__(below, static, _table={**_packed(ranked, found), "comparable": below.compare is not None}, **{**first, **state})
+        self._rows_of = Rows(failed_first(overviews, found), found)
+        self.run_ids = tuple(one.run_id for one in self._rows_of.runs)
+        self._known = frozenset(self.run_ids)
+        table = {**self._rows_of.table(), "comparable": below.compare is not None}
+        budget = OPEN_BYTES - packing.size([table, str(self._esm), str(self._css)]) - 4_000
+        first = {"run_id": self.run_ids[0]} if self.run_ids else {}
+        super().__init__(below, static, _table=table, _rows=self._rows_of.packed(0, budget), **{**first, **state})
 
     @property
     def code(self) -> str:
@@ -71,36 +81,85 @@ class RunList(Opener):
             raise traitlets.TraitError(f"no run {missing!r} in this list of {len(self._known):,}")
         return value
 
+    def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
+        if question["ask"] == "rows":
+            return {"rows": self._rows_of.packed(question["first"], OPEN_BYTES)}
+        return super()._answer(question)
+
     def __repr__(self) -> str:
         """How many runs it shows, and the line of code for the chosen one."""
         return f"<RunList of {len(self._known):,} runs: {self.code}>"
 
 
-def _packed(runs: Sequence[Overview], found: FoundIn) -> dict[str, Json]:
-    """One column for each thing the list shows, in the order in which it shows them, and the names that recur once each."""
-    agents, agent_of = packing.table(one.agent or "" for one in runs)
-    detectors, clusters, cluster_of = _clusters(runs, found)
-    known = [one.started_ns for one in runs if one.started_ns is not None]
-    return {
-        "ids": [sendable(one.run_id) for one in runs],
-        "literals": {row: literal(one.run_id) for row, one in enumerate(runs) if not is_plain(one.run_id)},
-        "agents": agents,
-        "agent": agent_of,
-        "status": "".join(one.status[0] for one in runs),
-        "base_us": min(known, default=0) // 1000,
-        "start_us": packing.deltas([one.started_ns for one in runs]),
-        "took_ms": [None if one.duration_ms is None else round(one.duration_ms, 3 if one.duration_ms < 1 else None) for one in runs],
-        "steps": [one.steps for one in runs],
-        "tokens": [one.total_tokens for one in runs],
-        "cost": [None if one.cost_usd is None else float(f"{one.cost_usd:.6g}") for one in runs],
-        "detectors": detectors,
-        "clusters": clusters,
-        "cluster": cluster_of,
-        "findings": [len(found.get(one.run_id, ())) for one in runs],
-        "worst": "".join(found[one.run_id][0].severity[0] if found.get(one.run_id) else "-" for one in runs),
-        "forked_from": {row: sendable(one.forked_from) for row, one in enumerate(runs) if one.forked_from},
-        "says": _outcomes(runs),
-    }
+class Rows:
+    """The runs in the order of the list, as the browser gets them."""
+
+    def __init__(self, runs: Sequence[Overview], found: FoundIn) -> None:
+        self.runs, self._found = runs, found
+        self._agents, self._agent_of = packing.table(one.agent or "" for one in runs)
+        self._detectors, self._clusters, self._cluster_of = _clusters(runs, found)
+        self._base_ns = min((one.started_ns for one in runs if one.started_ns is not None), default=0)
+
+    def table(self) -> dict[str, Json]:
+        """What is known of all runs: how many ended how, were found what in; the names that recur, and the sets of detectors that occur together."""
+        statuses, sizes = Counter(one.status for one in self.runs), Counter(self._cluster_of)
+        return {
+            "count": len(self.runs),
+            "statuses": {name: statuses[name] for name in STATUSES if statuses[name]},
+            "grave": sum(self._worst(one) == "e" for one in self.runs),
+            "unexamined": sum(sizes[cluster] for cluster, names in enumerate(self._clusters) if names is None),
+            "agents": self._agents,
+            "detectors": self._detectors,
+            "clusters": self._clusters,
+            "cluster_runs": [sizes[cluster] for cluster in range(len(self._clusters))],
+            "base_us": self._base_ns // 1000,
+            "says_chars": SAYS_CHARS,
+        }
+
+    def packed(self, first: int, budget: int) -> list[str]:
+        """The columns of the runs from place `first` on, a text for every thousand, as many texts as fit into `budget` bytes, and one at least."""
+        parts: list[str] = []
+        for start in range(first, len(self.runs), PART):
+            part = _deflated(self._columns(start, start + PART))
+            budget -= len(part) + 3
+            if parts and budget < 0:
+                break
+            parts.append(part)
+        return parts
+
+    def _columns(self, start: int, end: int) -> dict[str, Json]:
+        runs = self.runs[start:end]
+        return {
+            "ids": [sendable(one.run_id) for one in runs],
+            "literals": {row: literal(one.run_id) for row, one in enumerate(runs) if not is_plain(one.run_id)},
+            "agent": self._agent_of[start:end],
+            "status": "".join(one.status[0] for one in runs),
+            "start_us": packing.deltas([one.started_ns for one in runs], self._base_ns),
+            "took_ms": [None if one.duration_ms is None else round(one.duration_ms, 3 if one.duration_ms < 1 else None) for one in runs],
+            "steps": [one.steps for one in runs],
+            "tokens": [one.total_tokens for one in runs],
+            "cost": [None if one.cost_usd is None else float(f"{one.cost_usd:.6g}") for one in runs],
+            "cluster": self._cluster_of[start:end],
+            "findings": [len(self._found.get(one.run_id, ())) for one in runs],
+            "worst": "".join(self._worst(one) for one in runs),
+            "forked_from": {row: sendable(one.forked_from) for row, one in enumerate(runs) if one.forked_from},
+            "says": [_said(one) for one in runs],
+        }
+
+    def _worst(self, one: Overview) -> str:
+        found = self._found.get(one.run_id)
+        return found[0].severity[0] if found else "-"
+
+
+def _deflated(columns: dict[str, Json]) -> str:
+    """A part as it travels: deflated JSON, in base64, which every front end hands on as it is."""
+    return base64.b64encode(zlib.compress(json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode())).decode("ascii")
+
+
+def _said(one: Overview) -> str:
+    """The beginning of a run's outcome, in one line."""
+    line = " ".join(one.outcome[: 2 * SAYS_CHARS].split())
+    return sendable(line if len(line) <= SAYS_CHARS and len(one.outcome) <= 2 * SAYS_CHARS else f"{line[:SAYS_CHARS]}…")
 
 
 def _clusters(runs: Sequence[Overview], found: FoundIn) -> tuple[list[str], list[list[int] | None], list[int]]:
@@ -113,10 +172,3 @@ def _clusters(runs: Sequence[Overview], found: FoundIn) -> tuple[list[str], list
         names = None if said is None else tuple(sorted({numbers.setdefault(each.detector, len(numbers)) for each in said}))
         cluster_of.append(sets.setdefault(names, len(sets)))
     return [sendable(name) for name in numbers], [None if names is None else list(names) for names in sets], cluster_of
-
-
-def _outcomes(runs: Sequence[Overview]) -> list[str]:
-    """The beginnings of the outcomes, as far down the list as they fit: what failed stands at the top."""
-    cut = [sendable(" ".join(one.outcome[: 2 * SAYS_CHARS].split())[:SAYS_CHARS]) for one in runs]
-    used = accumulate(len(text.encode()) for text in cut)
-    return [text for text, so_far in zip(cut, used, strict=True) if so_far <= SAYS_BYTES]
