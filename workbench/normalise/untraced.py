@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from workbench.model import HANDOFF, Message, Step, ToolCall
 from workbench.normalise.forest import Forest
+from workbench.normalise.recorded import says_nothing
 from workbench.normalise.traced import hands_over
 from workbench.reading.decoders import opened
 
@@ -31,6 +32,7 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
     found: list[Step] = []
     for step in steps:
         if step.kind == "model":
+            asked |= _asked_meanwhile(step, before)
             found.extend(_answered(step, asked, before, forest))
             waiting = [(call, origin) for call, origin in latest if call.call_id is None or call.call_id in asked]
             found.extend(_answered_in_order(step, waiting, before, forest))
@@ -39,6 +41,14 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
             before = step
         found.append(step)
     return found
+
+
+def _asked_meanwhile(step: Step, before: Step | None) -> dict[str, Asked]:
+    """The calls that the model call before asked for where its own answer was not recorded: the next one's messages repeat it."""
+    if before is None or not says_nothing(before.output):
+        return {}
+    told = (call for message in _new(step, before) if message.role == "assistant" for call in message.tool_calls)
+    return {call.call_id: (call, before) for call in told if call.call_id}
 
 
 def _answered(step: Step, asked: dict[str, Asked], before: Step | None, forest: Forest) -> Iterator[Step]:

@@ -22,7 +22,7 @@ from functools import cache
 
 from workbench.model import Json, Span
 from workbench.reading.documents import parse_json, parse_recurring, whole_characters
-from workbench.reading.messages import Fields, fields_of, message_of
+from workbench.reading.messages import Fields, fields_of, message_of, tool_call_of
 
 MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
@@ -103,8 +103,14 @@ def opened(value: Json) -> Json:
 
 def _tool_message(value: Json) -> Json:
     """The fields of a tool message in any dialect's envelope; None for anything else."""
+    if isinstance(value, dict) and value.keys() == {"id", "name", "response"}:  # Gemini's, which wraps what is no object
+        value = {"role": "tool", "tool_call_id": value["id"], "name": value["name"], "content": _lone_result(value["response"])}
     fields = fields_of(value)
     return fields if fields and fields["role"] == "tool" and "content" in fields else None
+
+
+def _lone_result(value: Json) -> Json:
+    return value["result"] if isinstance(value, dict) and value.keys() == {"result"} else value
 
 
 def _failed(value: Json) -> Json:
@@ -187,6 +193,18 @@ def _all(value: Json) -> Json:
     return [opened(item) for item in value] if isinstance(value, list) else None
 
 
+def _said_by_role(value: Json) -> Json:
+    """Messages that have their role for a key, `{"user": "hello"}`, one or a list; the calls an assistant asks for may stand as text."""
+    if isinstance(value, list):
+        return [_said_by_role(item) for item in value]
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    ((role, said),) = value.items()
+    said = opened(said)
+    blocks = said if isinstance(said, list) else [said]
+    return {"role": role, "content": [{**block, "type": "tool_call"} if isinstance(block, dict) and tool_call_of(block) else block for block in blocks]}
+
+
 def _after(prefix: str) -> Callable[[Json], Json]:
     """The rest of a text that starts with a prefix; None for any other."""
     return lambda value: value[len(prefix) :].strip() or None if isinstance(value, str) and value.startswith(prefix) else None
@@ -226,6 +244,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "event messages": _event_messages,
     "event choice": _event_choice,
     "all": _all,
+    "said by role": _said_by_role,
 }
 """Decoders by name, beside `get PATH`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
 

@@ -64,9 +64,14 @@ def messages_of(value: Json) -> tuple[Message, ...] | None:
     items = value if isinstance(value, list) else [value]
     if items and isinstance(items[0], list) and fields_of(items[0]) is None:
         items = items[0]
-    every = [_messages_in(item) for item in items]
+    every = [_messages_in(item) for item in items if not _is_stump(item)]
     known = [messages for messages in every if messages is not None]
     return tuple(message for messages in known for message in messages) if len(known) == len(every) else None
+
+
+def _is_stump(item: Json) -> bool:
+    """Whether an item is what Langtrace leaves of a message that asked for calls: their ids and types in a list, emptied."""
+    return isinstance(item, list) and bool(item) and all(isinstance(one, dict) and one.keys() == {"id", "type"} for one in item)
 
 
 def _messages_in(item: Json) -> tuple[Message, ...] | None:
