@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import is_
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +47,8 @@ REMEMBERED_CHARACTERS = 16 * 1024
 LONGEST_PLACEHOLDER = 80
 SHORT = 256
 """Characters up to which a text is remembered with its key."""
+SAYS_NOTHING = frozenset((int, float, bool, type(None)))
+"""What can't hold anything that is to be replaced."""
 
 SECRET_KEYS = frozenset(
     (
@@ -237,38 +240,26 @@ class Redactor:
         return self._text(text, name) if text else text
 
     def _changed(self, span: Span) -> dict[str, Json]:
-        """The fields of a span in which something was replaced."""
-        changed: dict[str, Json] = {}
-        if (attributes := self._attributes(span.attributes)) is not span.attributes:
+        """The fields of a span in which something was replaced. Its ids, times and status are never touched."""
+        texts = {"name": span.name, "status_message": span.status_message}
+        changed = {name: found for name, text in texts.items() if text and (found := self._text(text, "")) is not text}
+        if (attributes := self._object(span.attributes)) is not span.attributes:
             changed["attributes"] = attributes
-        for field in ("name", "status_message"):
-            text = getattr(span, field)
-            if (redacted := self._attributes({"": text})[""]) is not text:
-                changed[field] = redacted
         if span.resource is not self._clean_resource:  # all spans of a resource share one
-            if (resource := self._of(span.resource)) is span.resource:
+            if (resource := self._object(span.resource)) is span.resource:
                 self._clean_resource = resource
             else:
                 changed["resource"] = resource
         if span.events:
-            changed["events"] = tuple(event.model_copy(update={"attributes": self._attributes(event.attributes)}) for event in span.events)
+            changed["events"] = tuple(event.model_copy(update={"attributes": self._object(event.attributes)}) for event in span.events)
         return changed
 
-    def _attributes(self, before: dict[str, Json]) -> dict[str, Json]:
-        """As `_of`; short texts that recur under their keys are looked through once."""
+    def _object(self, before: dict[str, Json]) -> dict[str, Json]:
+        """An object, redacted; the same one where nothing was replaced."""
         after: dict[str, Json] = {}
         for name, value in before.items():
-            kind = type(value)
-            if kind is int or kind is bool:
-                continue
-            short = kind is str and len(value) <= SHORT
-            if short and (name, value) in self._clean_pairs:
-                continue
-            found = self._of(value, name)
-            if found is not value:
+            if type(value) not in SAYS_NOTHING and (found := self._of(value, name)) is not value:
                 after[name] = found
-            elif short:
-                _remember(self._clean_pairs, (name, value))
         return {**before, **after} if after else before
 
     def _of(self, value: Json, name: str = "") -> Json:
@@ -276,20 +267,29 @@ class Redactor:
         if isinstance(value, str):
             return self._text(value, name) if value else value
         if isinstance(value, dict):
-            after = {key: inner if type(inner) in (int, bool) else self._of(inner, key) for key, inner in value.items()}
-            return value if all(after[key] is value[key] for key in value) else after
+            return self._object(value)
         if isinstance(value, list | tuple):
             items = [self._of(inner, name) for inner in value]
-            return value if all(one is other for one, other in zip(items, value, strict=True)) else type(value)(items)
+            return value if all(map(is_, items, value)) else type(value)(items)
         return self._value(value) if isinstance(value, Value) else value
 
     def _value(self, value: V) -> V:
         """A value of the model, redacted: the same object where nothing was replaced."""
         before = value.__dict__
-        after = self._of(before)
+        after = self._object(before)
         return value if after is before else value.made(after)
 
     def _text(self, text: str, name: str) -> str:
+        """A text under a key, redacted; the same object where nothing was replaced. A short one that recurs under its key is looked through once."""
+        short = len(text) <= SHORT
+        if short and (name, text) in self._clean_pairs:
+            return text
+        found = self._looked_through(text, name)
+        if short and found is text:
+            _remember(self._clean_pairs, (name, text))
+        return found
+
+    def _looked_through(self, text: str, name: str) -> str:
         if name and _is_id(name):
             return text
         if name and _last_word(name) in self._names:
