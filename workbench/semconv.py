@@ -246,7 +246,7 @@ def _told(found: dict[str, Json], failure: Failure) -> Failure:
 def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:
     """The counts, those of the span before those of the answer in it. A total that was not recorded is input + output where both were."""
     output: Message | None = found.get("output")
-    counts = {} if output is None or output.tokens == NO_TOKENS else output.tokens.model_dump(exclude_none=True)
+    counts = {} if output is None else output.tokens.said()
     counts |= {field[7:]: found.pop(field) for field in list(found) if field.startswith("tokens.")}
     if not counts:
         return NO_TOKENS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, Table, bindparam, func, select
+from sqlalchemy import Connection, Engine, Table, func, select
 
 from workbench.database import Location, location
 from workbench.model import (
@@ -43,7 +43,6 @@ from workbench.store.rows import (
     SPAN,
     column,
     insert,
-    rows_of,
 )
 from workbench.store.schema import TABLES
 
@@ -51,7 +50,10 @@ V = TypeVar("V", bound=Value)
 GROUPS_AT_ONCE = 50
 THREADS_OF_TRACE = "SELECT DISTINCT conversation_id FROM span WHERE trace_id = ? AND conversation_id IS NOT NULL"
 TRACES_OF_THREAD = "SELECT DISTINCT trace_id FROM span WHERE conversation_id = ?"
-CHECKPOINTS_OF_THREAD = select(CHECKPOINT).where(CHECKPOINT.c.thread_id == bindparam("thread")).order_by(CHECKPOINT.c.seq)
+SPANS_OF_TRACE = "SELECT trace_id, span_id, sha256, source_id FROM span WHERE trace_id = ? ORDER BY seq"
+LOGS_OF_TRACE = "SELECT sha256, source_id FROM log WHERE trace_id = ? ORDER BY seq"
+CHECKPOINTS_OF_THREAD = "SELECT namespace, checkpoint_id, sha256, source_id FROM checkpoint WHERE thread_id = ? ORDER BY seq"
+PATH = "SELECT path FROM source WHERE source_id = ?"
 PENDING_KINDS = ("trace", "thread", "conversation", "history")
 
 RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
@@ -260,12 +262,13 @@ class Collected(Opened):
         """The spans and checkpoints that belong with these traces and threads, one group a thread, or a trace that names none."""
         wanted = iter(self._lone_and_threads(traces, threads))
         while some := list(itertools.islice(wanted, GROUPS_AT_ONCE)):
+            paths: dict[int, str] = {}
             with self._reading() as connection:  # short reads: a long one would keep the write-ahead log from being emptied
                 for lone, thread in some:
                     every = [] if thread is None else dialect.first_column(connection, TRACES_OF_THREAD, thread)
                     own = {lone} if thread is None else {trace for trace in every if self._is_of_one_thread(connection, trace)}
                     own |= {guest for guest in answers.guests_of(connection, own) if not self._is_of_one_thread(connection, guest)}
-                    group = self._group(connection, own, thread)
+                    group = self._group(connection, own, thread, paths)
                     if thread is None or group.spans or group.checkpoints:
                         yield group
 
@@ -290,21 +293,21 @@ class Collected(Opened):
     def _is_of_one_thread(self, connection: Connection, trace: str) -> bool:
         return len(dialect.first_column(connection, THREADS_OF_TRACE, trace)) == 1
 
-    def _group(self, connection: Connection, traces: set[str], thread: str | None) -> Group:
-        span_rows, log_rows = (rows_of(connection, table, traces) for table in (SPAN, LOG))
-        checkpoint_rows = list(connection.execute(CHECKPOINTS_OF_THREAD, {"thread": thread})) if thread is not None else []
-        newest_spans = {(row.trace_id, row.span_id): row for row in span_rows}.values()
-        newest_checkpoints = {(row.namespace, row.checkpoint_id): row for row in checkpoint_rows}.values()
-        used = {row.source_id for row in (*newest_spans, *log_rows, *newest_checkpoints)}
-        paths = column(connection, select(SOURCE.c.path).distinct().where(SOURCE.c.source_id.in_(used)).order_by(SOURCE.c.path))
+    def _group(self, connection: Connection, traces: set[str], thread: str | None, paths: dict[int, str]) -> Group:
+        checkpoint_rows = [] if thread is None else dialect.fetched(connection, CHECKPOINTS_OF_THREAD, thread)
+        spans, checkpoints = _newest(_rows_of(connection, SPANS_OF_TRACE, traces)), _newest(checkpoint_rows)
+        logs = _rows_of(connection, LOGS_OF_TRACE, traces)
+        used = {source_id for _, source_id in (*spans, *logs, *checkpoints)}
+        for source_id in used - paths.keys():
+            paths[source_id] = dialect.first_column(connection, PATH, source_id)[0]
         return Group(
-            spans=tuple(self._newest(connection, Span, [row.sha256 for row in newest_spans])),
-            logs=tuple(load(connection, Log, (row.sha256 for row in log_rows))),
-            checkpoints=tuple(self._newest(connection, Checkpoint, [row.sha256 for row in newest_checkpoints])),
-            paths=tuple(paths),
+            spans=tuple(self._loaded(connection, Span, [address for address, _ in spans])),
+            logs=tuple(load(connection, Log, (address for address, _ in logs))),
+            checkpoints=tuple(self._loaded(connection, Checkpoint, [address for address, _ in checkpoints])),
+            paths=tuple(sorted({paths[source_id] for source_id in used})),
         )
 
-    def _newest(self, connection: Connection, kind: type[V], addresses: Sequence[str]) -> Iterator[V]:
+    def _loaded(self, connection: Connection, kind: type[V], addresses: Sequence[str]) -> Iterator[V]:
         """The records behind these addresses, those that came in just now from memory."""
         here = [found if isinstance(found := self._recent.take(address), kind) else None for address in addresses]
         rest = load(connection, kind, [address for address, found in zip(addresses, here, strict=True) if found is None])
@@ -313,8 +316,7 @@ class Collected(Opened):
     def spans(self, traces: Iterable[str]) -> list[Span]:
         """The spans of these traces, as they were recorded."""
         with self._engine.connect() as connection:
-            rows = {(row.trace_id, row.span_id): row for row in rows_of(connection, SPAN, set(traces))}
-            return list(load(connection, Span, (row.sha256 for row in rows.values())))
+            return list(load(connection, Span, (address for address, _ in _newest(_rows_of(connection, SPANS_OF_TRACE, set(traces))))))
 
     def conversations(self, run_ids: Iterable[str]) -> Iterator[tuple[Conversation, str]]:
         """The newest version of each of these conversations, with the path it came from."""
@@ -357,6 +359,16 @@ class Collected(Opened):
         query = select(SOURCE.c.path, SKIP).join(SKIP, SKIP.c.source_id == SOURCE.c.source_id).order_by(SOURCE.c.path, SKIP.c.place)
         with self._engine.connect() as connection:
             return [(row.path, Skip(place=row.place, reason=row.reason, count=row.count)) for row in connection.execute(query)]
+
+
+def _rows_of(connection: Connection, sql: str, traces: Iterable[str]) -> list[tuple[Json, ...]]:
+    """All rows of these traces, oldest first within each."""
+    return [row for trace in sorted(traces) for row in dialect.fetched(connection, sql, trace)]
+
+
+def _newest(rows: Iterable[tuple[Json, ...]]) -> Collection[tuple[Json, ...]]:
+    """Address and source of each record, whose first two columns are its key; of one that came several times the newest."""
+    return {(first, second): rest for first, second, *rest in rows}.values()
 
 
 def _add_told(connection: Connection, source_id: int, record: Receipt | Review, payloads: Payloads) -> int:

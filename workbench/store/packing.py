@@ -66,10 +66,12 @@ class Packer:
         if isinstance(value, str):
             return value if len(value) < LONG else self._long(value)
         if isinstance(value, dict):
-            packed = {
-                key: inner if (kind := type(inner)) in PLAIN or (kind is str and len(inner) < LONG) else self.pack(inner)  # most attributes stay as they are
+            apart = {
+                key: packed
                 for key, inner in value.items()
+                if (kind := type(inner)) not in PLAIN and (kind is not str or len(inner) >= LONG) and (packed := self.pack(inner)) is not inner
             }
+            packed = {**value, **apart} if apart else value  # most objects stay as they are
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
         if isinstance(value, list | tuple):
             return [self.pack(inner) for inner in value]

@@ -59,7 +59,7 @@ class Payloads:
         """A span without what it doesn't say; what all spans of one resource share is kept once."""
         fields = {key: value for key, value in span.__dict__.items() if value and key not in ("resource", "events")}
         if span.events:
-            fields["events"] = [event.model_dump(mode="json", exclude_defaults=True) for event in span.events]
+            fields["events"] = [event.said() for event in span.events]
         packed = self._packer.pack(fields)
         if span.resource:
             packed["resource"] = self._resource(span.resource)
@@ -73,7 +73,7 @@ class Payloads:
         """Gather a message; the same object again costs nothing."""
         known = self._messages.get(id(message))
         if known is None:
-            known = self._messages[id(message)] = message, self.put_json(message.model_dump(mode="json", exclude_defaults=True))
+            known = self._messages[id(message)] = message, self.put_json(message.said())
         return known[1]
 
     def _resource(self, resource: Json) -> Json:
@@ -91,7 +91,7 @@ def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json
     """Steps as JSON whose messages are addresses: how many of the step before are left out at its start, how many are kept, and which are new."""
     before: list[str] = []
     for step in steps:
-        packed = step.model_dump(mode="json", exclude={"messages"}, exclude_defaults=True)
+        packed = step.model_copy(update={"messages": ()}).said()
         if step.messages:
             addresses = [payloads.put_message(message) for message in step.messages]
             skipped, kept = _overlap(before, addresses)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select
@@ -20,7 +20,6 @@ RUN, STEP, EXAMINATION, FINDING, RECEIPT, PENDING, SETTING = map(TABLES.__getite
 ALERT, REVIEW, LEDGER, JUDGEMENT, NOTE, ANSWER = map(TABLES.__getitem__, ("alert", "review", "ledger", "judgement", "note", "answer"))
 
 # Asked for every run: built once, because building a query takes longer than running one of these.
-ROWS_OF_TRACE = {table.name: select(table).where(table.c.trace_id == bindparam("trace")).order_by(table.c.seq) for table in (SPAN, LOG)}
 NEWEST = select(func.max(RUN.c.seq)).group_by(RUN.c.run_id)
 OLDEST_FIRST = RUN.c.started_ns.is_(None), RUN.c.started_ns, RUN.c.seq
 NEWEST_REVISION = select(RUN.c.revision).where(RUN.c.run_id == bindparam("run")).order_by(RUN.c.seq.desc()).limit(1)
@@ -50,11 +49,6 @@ def columns_of(connection: Connection, query: Any) -> list[list[Any]]:
         for column, values in zip(columns, zip(*part, strict=True), strict=True):
             column.extend(values)
     return columns
-
-
-def rows_of(connection: Connection, table: Table, traces: Iterable[str]) -> list[Any]:
-    """All rows of these traces, oldest first within each."""
-    return [row for trace in sorted(traces) for row in connection.execute(ROWS_OF_TRACE[table.name], {"trace": trace}).all()]
 
 
 def loaded(connection: Connection, query: Any, only: Collection[str] | None = None) -> Iterator[tuple[str, Json]]:
