@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.model import Json, Message, Span
+from workbench.model import Json, Message, Span, SpanEvent, Tokens
 from workbench.reading.documents import parse_json, parse_recurring
-from workbench.sketch import model, sketch, user
+from workbench.sketch import model, sketch, tool, user
 from workbench.store import Origin, Store
 from workbench.store.contents import shut, unshut
 from workbench.store.dialect import APPLICATION_ID
@@ -77,6 +77,20 @@ def test_text_of_which_much_recurs_reads_as_any_other(value: Json):
     """Reading a list item by item gives what reading it whole gives."""
     text = json.dumps([value, value, "x" * LONG_JSON])
     assert parse_recurring(text) == parse_json(text)
+
+
+def test_what_a_value_says_is_what_it_holds_beyond_its_defaults():
+    """Each step of a run says what pydantic writes of it without the defaults, in the same order, whatever values stand inside."""
+    asked = model("on it", calls=(("book", {"flight": "NH 11", "at": 0.5}),), tokens=12)
+    steps = sketch(user("book a flight"), asked, tool("book", {"flight": "NH 11"}, "")).steps
+    assert [json.dumps(step.said()) for step in steps] == [json.dumps(step.model_dump(mode="json", exclude_defaults=True)) for step in steps]
+    assert {step.kind for step in steps} == {"human", "model", "tool"}
+
+
+def test_values_are_equal_and_hash_alike_by_kind_and_fields():
+    """Two values are equal where they are of one kind with the same fields, and then have one hash."""
+    one, other = Message(role="user", content="book"), Message.unchecked(role="user", content="book")
+    assert (one == other, hash(one) == hash(other), one == Message(role="user"), Tokens() == SpanEvent(name="")) == (True, True, False, False)
 
 
 def test_not_a_number_comes_back():

@@ -52,7 +52,7 @@ _set = object.__setattr__
 _NOTHING_SET: set[str] = set()  # shared: a frozen value never says which of its fields were given
 
 
-class Value(Shown, BaseModel):
+class Value(Shown, BaseModel):  # noqa: PLW1641  # pydantic gives what is frozen a hash of its fields
     """Base of all values: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -242,7 +242,7 @@ class Redactor:
     def _changed(self, span: Span) -> dict[str, Json]:
         """The fields of a span in which something was replaced. Its ids, times and status are never touched."""
         texts = {"name": span.name, "status_message": span.status_message}
-        changed = {name: found for name, text in texts.items() if text and (found := self._text(text, "")) is not text}
+        changed: dict[str, Json] = {name: found for name, text in texts.items() if text and (found := self._text(text, "")) is not text}
         if (attributes := self._object(span.attributes)) is not span.attributes:
             changed["attributes"] = attributes
         if span.resource is not self._clean_resource:  # all spans of a resource share one

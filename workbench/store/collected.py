@@ -366,7 +366,7 @@ def _rows_of(connection: Connection, sql: str, traces: Iterable[str]) -> list[tu
     return [row for trace in sorted(traces) for row in dialect.fetched(connection, sql, trace)]
 
 
-def _newest(rows: Iterable[tuple[Json, ...]]) -> Collection[tuple[Json, ...]]:
+def _newest(rows: Iterable[tuple[Json, ...]]) -> Collection[list[Json]]:
     """Address and source of each record, whose first two columns are its key; of one that came several times the newest."""
     return {(first, second): rest for first, second, *rest in rows}.values()
 
