@@ -75,7 +75,7 @@ def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:
 def test_the_browser_gets_no_echo_of_its_own_choice() -> None:
     """The traits a person moves by key or click are never echoed, so that held keys don't jump back."""
     view = Stepper(RUN)
-    assert all(view.trait_metadata(name, "echo_update") is False for name in ("step", "tab", "collapsed"))
+    assert all(view.trait_metadata(name, "echo_update") is False for name in ("step", "tab", "collapsed", "_toggled"))
 
 
 @pytest.mark.parametrize("run_id", ['"); import os; ("', "a\\", "x\ny", "\u202e", "\U0001f600", "plain"])

@@ -99,6 +99,7 @@ def test_folding(show: Show) -> None:
     assert widget.trait("collapsed") == [3]
     expect(widget.page.locator(".ws-row")).to_have_count(10)
     expect(widget.page.locator("[aria-expanded=false]")).to_contain_text("+3")
+    expect(widget.page.locator(".ws-foot .ws-code")).to_have_text('bench.run("booked-twice").view(step=3, collapsed=[3])')
     widget.press("j")
     assert widget.trait("step") == 7
     widget.press("k", "ArrowRight", "ArrowRight")
@@ -430,7 +431,7 @@ def test_copying_the_line_of_code(show: Show) -> None:
 def test_closing_lets_go_of_the_model(show: Show) -> None:
     """A view that is taken down leaves no listener behind."""
     page = show(story()).page
-    assert page.evaluate("window.listening()") == 6
+    assert page.evaluate("window.listening()") == 7
     page.evaluate("window.dispose()")
     assert page.evaluate("window.listening()") == 0
 

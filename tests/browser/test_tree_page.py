@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import traitlets
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Screenshot, Show
@@ -46,6 +47,34 @@ def test_one_key_shows_every_span_and_takes_it_back(show: Show) -> None:
     widget.page.get_by_role("button", name="Every span").click()
     assert rows(widget) == [str(index) for index in range(13)]
     assert widget.trait("every_span") is False
+
+
+def test_folding_every_span_is_a_trait_and_code(show: Show) -> None:
+    """What is folded by hand among all spans is in `toggled` by the ids, is the same when the line of code is run, and is undone as it was done."""
+    view = story(span=AGENT)
+    widget = show(view)
+    widget.focus()
+    before = rows(widget)
+    widget.press("ArrowLeft")
+    assert rows(widget) == ["0", "invoke_agent travel-agent", "flush", "ping"]
+    line = f'bench.run("booked-twice").view(span="{AGENT}", toggled=["{AGENT}"])'
+    expect(widget.page.locator(".ws-foot .ws-code")).to_have_text(line)
+    assert (view.toggled, view.code) == ([AGENT], line)
+    again = show(story(span=AGENT, toggled=[AGENT]))
+    assert rows(again) == rows(widget)
+    again.widget.toggled = []
+    again.page.evaluate("window.model.send({ ask: 'nothing' })")
+    expect(again.page.locator(".ws-row")).to_have_count(len(before))
+    widget.press("ArrowRight")
+    assert rows(widget) == before
+    assert view.toggled == []
+
+
+def test_an_unknown_span_cannot_be_folded() -> None:
+    """A span that is not there can't be folded, which is said with the nearest; a step without a span can."""
+    assert story(toggled=["step-0", AGENT]).toggled == ["step-0", AGENT]
+    with pytest.raises(traitlets.TraitError, match="no span of booked-twice with an id that begins with 'zz'"):
+        story(toggled=["zz"])
 
 
 def test_a_screen_reader_gets_the_tree(show: Show) -> None:

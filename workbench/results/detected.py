@@ -64,7 +64,7 @@ class Findings(list[Finding]):
         return static.findings_text(self)
 
     def _repr_html_(self) -> str:
-        return static.findings_html(self, self.records)
+        return static.findings_html(self, self.records, self.not_evaluated)
 
 
 class Detected:

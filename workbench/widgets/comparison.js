@@ -23,8 +23,7 @@ class Comparison {
       "change:row": () => this.reveal(), "change:inline": () => this.draw(), "change:unfolded": () => { this.fold(); this.draw(); },
       "change:_head": () => this.drawHead(), "change:_aligned": () => this.take(), "msg:custom": (told) => this.told(told),
     });
-    this.resized = new ResizeObserver(() => this.soon("rows", () => this.drawRows()));
-    this.resized.observe(this.list);
+    this.resized = watchSize(this.list, () => this.reveal(true), () => this.soon("rows", () => this.drawRows()));
     this.drawHead();
     this.take(true);
     this.model.send({ ask: "ends" });

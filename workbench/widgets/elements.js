@@ -51,11 +51,14 @@ function svg(tag, className) {
   return element;
 }
 
+const span = (className, ...children) => make("span", className, ...children);
+const div = (className, ...children) => make("div", className, ...children);
 const bdi = (text, className, attributes = {}) => make("bdi", className, attributes, text);
 const note = (...content) => make("p", "ws-note", content);
-const muted = (text, title) => make("span", "ws-muted", { title }, text);
+const wrong = (text) => make("p", "ws-note ws-wrong", text);
+const muted = (text, title) => span("ws-muted", { title }, text);
 // No dl, dt, dd: Lab lays them out its own way wherever they stand.
-const pairs = (entries) => make("div", "ws-pairs", entries.map(([name, value]) => [make("b", "", name), make("span", "", value)]));
+const pairs = (entries) => div("ws-pairs", entries.map(([name, value]) => [make("b", "", name), span("", value)]));
 
 // ---- numbers and texts in words
 
@@ -89,7 +92,7 @@ function coloured(text) {
   let last = 0;
   for (const token of text.matchAll(/("(?:[^"\\\n]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b/g)) {
     const kind = token[2] ? "key" : token[1] ? "string" : /[a-z]/.test(token[0][0]) ? "word" : "number";
-    parts.push(text.slice(last, token.index), make("span", `ws-json-${kind}`, token[1] ?? token[0]), token[2] ?? "");
+    parts.push(text.slice(last, token.index), span(`ws-json-${kind}`, token[1] ?? token[0]), token[2] ?? "");
     last = token.index + token[0].length;
   }
   return [...parts, text.slice(last)];
@@ -98,7 +101,7 @@ function coloured(text) {
 // ---- findings
 
 function findingHead({ severity, detector, capability, score }, place) {
-  return make("div", "ws-finding-head", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
+  return div("ws-finding-head", span(`ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), make("b", "", detector),
     muted(`${capability} · score ${score ?? "–"}`, "How sure the detector is, 0 to 1; that is not how often it is right."), place);
 }
 
@@ -106,7 +109,7 @@ function findingHead({ severity, detector, capability, score }, place) {
 function findingBody(finding, link) {
   const numbers = Object.entries(finding.numbers);
   const evidence = finding.evidence.map(({ run_id, step, path, says, sha256 }) => make("li", "", link(run_id, step), make("code", "", path), plain(says),
-    make("span", "ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
+    span("ws-sha", { title: "SHA-256 of the value when it was cited" }, sha256)));
   return [make("p", "ws-says", plain(finding.message)), numbers.length > 0 && pairs(numbers),
     evidence.length > 0 && [make("h5", "", "Evidence"), make("ul", "ws-evidence", evidence)],
     finding.refute && [make("h5", "", "What would refute it"), make("p", "ws-says", plain(finding.refute))]];
@@ -148,6 +151,19 @@ function scrollIntoSight(list, height, place, centred) {
   if (centred) list.scrollTop = top - Math.round(room / 2 / height) * height;
   else if (top < list.scrollTop) list.scrollTop = top;
   else if (top + height > list.scrollTop + room) list.scrollTop = top + height - room;
+}
+
+// Watch a list's size. `shown` is called as it comes into the page, before which it can't scroll (a notebook makes a view before it shows it, and takes it
+// out of the page and back), `resized` whenever its size changes there.
+function watchSize(list, shown, resized) {
+  let here = false;
+  const observer = new ResizeObserver(() => {
+    const before = here;
+    here = list.clientHeight > 0;
+    if (here) (before ? resized : shown)();
+  });
+  observer.observe(list);
+  return observer;
 }
 
 // The rows of a list, drawn anew; what has the focus stays the list itself, and it says which row is active.
@@ -203,7 +219,7 @@ class CodeLine {
   constructor(model) {
     this.model = model;
     this.line = make("code", "ws-code");
-    this.said = make("span", "ws-copied", { role: "status" });
+    this.said = span("ws-copied", { role: "status" });
     this.parts = [this.said, this.line,
       button("ws-button", "Copy: take this line of code (y)", "copy", () => this.copy()),
       model.widget_manager ? button("ws-button", "Insert cell: put this line into a new cell below (Y)", "insert cell", () => this.insert()) : ""];

@@ -1,8 +1,8 @@
 // A list that is filtered by words and fields and gone through by keys: what the list of runs and that of findings share. After elements.js and opening.js.
 //
 // What is shown are items (`shown`, in their order; `place` gives the place of each), one of them chosen, `at`. A list of its own says what an item's row
-// holds and is called (`rowClass`, `drawCells`, `sentence`), which items are shown (`refilter`), what choosing and opening one does (`choose`, `enter`), what
-// a click on it does (`clickedOn`), and which keys it has beside those all have (`ownKeys`).
+// holds and is called (`rowClass`, `drawCells`, `sentence`), which items are shown (`refilter`), how the chosen one comes into sight (`reveal`), what choosing
+// and opening one does (`choose`, `enter`), what a click on it does (`clickedOn`), and which keys it has beside those all have (`ownKeys`).
 
 const ROW = 24; // height of a row in px; elements.css has the same
 const SCROLLING = new Set(["ArrowDown", "ArrowUp", "PageDown", "PageUp", "Home", "End"]);
@@ -24,7 +24,7 @@ function fill(field, value) {
 class FilteredList {
   constructor(model, className, label, keys) {
     Object.assign(this, { model, shown: [], place: new Map(), soon: framed(), id: `fl${Math.random().toString(36).slice(2)}` });
-    this.root = make("section", `ws ${className}`, { "aria-label": label, "data-lm-suppress-shortcuts": "true" });
+    this.root = focusable(make("section", `ws ${className}`, { "aria-label": label }));
     this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
     this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs([keys[0], ...LIST_KEYS, ...keys.slice(1), ...LAST_KEYS]));
     this.opening = new Opening(model, this.root);
@@ -59,8 +59,7 @@ class FilteredList {
     const refilters = ["words", ...Object.keys(this.fields)].map((name) => [`change:${name}`, () => this.refilter()]);
     this.unfollow = follow(this.model, { ...Object.fromEntries(refilters), ...handlers });
     listenToKeys(this.root, this.list, (event) => this.key(event));
-    this.resized = new ResizeObserver(() => this.drawSoon());
-    this.resized.observe(this.list);
+    this.resized = watchSize(this.list, () => this.reveal(), () => this.drawSoon());
   }
 
   destroy() {

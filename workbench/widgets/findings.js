@@ -213,7 +213,7 @@ class FindingsView extends FilteredList {
     this.opening.answered(answer);
     if (answer.ask === "finding") {
       if (answer.detail) this.details[answer.place] = answer.detail;
-      if (answer.place === this.at) answer.detail ? this.drawCard() : this.card.replaceChildren(make("p", "ws-note ws-wrong", answer.error));
+      if (answer.place === this.at) answer.detail ? this.drawCard() : this.card.replaceChildren(wrong(answer.error));
     }
     if (answer.ask === "review") this.reviewed(answer);
   }

@@ -6,7 +6,7 @@ const OPENED = { open: ({ run_id, opened_step }) => `${run_id} is open below, at
 class Opening {
   constructor(model, root) {
     Object.assign(this, { model, root });
-    this.said = make("span", "ws-opening", { role: "status" });
+    this.said = span("ws-opening", { role: "status" });
   }
 
   // A run at a step; its first bad one without.

@@ -87,7 +87,7 @@ class RunListView extends FilteredList {
       "msg:custom": (answer) => (answer.ask === "rows" ? this.arrived(answer) : this.opening.answered(answer)),
     });
     this.refilter();
-    this.fetch();
+    this.fetchMore();
   }
 
   // ---- what is where
@@ -130,7 +130,7 @@ class RunListView extends FilteredList {
 
   // ---- the runs that are not here yet
 
-  fetch() {
+  fetchMore() {
     if (this.runs.ids.length < this.runs.count) this.model.send({ ask: "rows", first: this.runs.ids.length });
   }
 
@@ -145,7 +145,7 @@ class RunListView extends FilteredList {
     this.list.scrollTop = top;
     this.drawRows();
     this.chooseRun(this.model.get("run_id"), false);
-    this.fetch();
+    this.fetchMore();
   }
 
   // ---- which runs are shown: numbers are rows, strings are groups

@@ -25,6 +25,7 @@ MAX_ATTRIBUTES, MAX_EVENTS = 200, 50
 MAX_NAME_CHARS = 200
 LOST = {"parent": "parent not recorded", "circle": "parents in a circle"}
 HEX_ID = re.compile(r"[0-9a-f]{16}")
+STEP_NAME = re.compile(r"step-(\d+)")
 
 
 class Spans:
@@ -43,12 +44,24 @@ class Spans:
         """The line of a span, by its id or an unambiguous start of it. LookupError names the nearest."""
         if span_id in self._places:
             return self._places[span_id]
+        if (step := STEP_NAME.fullmatch(span_id)) and int(step[1]) in self._bare_steps:
+            return self._bare_steps[int(step[1])]
         starts = [known for known in self._places if span_id and known.startswith(span_id)]
         if len(starts) == 1:
             return self._places[starts[0]]
         near = get_close_matches(span_id, self._places, n=1, cutoff=0.0)
         count = f"{len(starts):,} spans" if starts else "no span"
         raise LookupError(f"{count} of {self.run.run_id} with an id that begins with {span_id!r}" + (f": the nearest is {near[0]}" if near else ""))
+
+    def name(self, place: int) -> str:
+        """What the span on a line is known by: its id; of a step without a span `step-3`. `place` finds it again."""
+        row = self.rows[place]
+        return self.ids[place] or ("" if row.step is None else f"step-{self.run.steps[row.step].index}")
+
+    @cached_property
+    def _bare_steps(self) -> dict[int, int]:
+        """By their indices, the lines of the steps that have no span."""
+        return {self.run.steps[row.step].index: place for place, row in enumerate(self.rows) if row.step is not None and not self.ids[place]}
 
     def place_of_step(self, index: int) -> int:
         """The line of a step."""

@@ -2,16 +2,21 @@
 //
 // Everything a trace says reaches the page as a text node or an attribute made by `make`, after `visible`: never as markup, never as a link.
 // The model holds `_outline` (columns, one entry a step), `_spans` (the tree of all spans), `_details` (of some steps and spans), `step`, `tab`,
-// `collapsed`, `every_span`, `_line`. What isn't there is asked for by custom message and shown when it comes; nothing else waits for the kernel.
+// `collapsed`, `every_span`, `_line`, `_toggled`. What isn't there is asked for by custom message and shown when it comes; nothing else waits for the kernel.
 
 const ROW = 24; // height of a row in px; stepper.css has the same
 const TABS = [["messages", "Messages"], ["decision", "Decision"], ["state", "State"], ["changes", "Changes"], ["findings", "Findings"], ["raw", "Raw"], ["span", "Span"]];
 const KEYS = [
-  ["j ↓, k ↑", "next, previous step"], ["Home End PgUp PgDn", "as in any list"], ["←, →", "fold, unfold; to the parent, inside"],
-  ["Shift ←, →", "fold, unfold all"], ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 7", "tab"],
-  ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "on the bars: zoom in time; out"], ["f", "fork at this step, below"],
-  ["s", "every span, the steps among them; steps only"], ["y, Y", "copy the line of code, insert it as a cell"], ["?", "this list"],
+  ["j ↓, k ↑", "next, previous step"], ["←, →", "fold, unfold (Shift: all); to the parent, inside"],
+  ["e, Shift e", "next, previous error"], ["n, Shift n", "next, previous finding"], ["1 – 7", "tab"],
+  ["Enter, Esc", "into the pane, back"], ["/", "search; Esc clears"], ["drag, z", "over the bars: zoom; out"], ["f", "fork at this step, below"],
+  ["s", "every span; the steps only"], ["y, Y", "copy the line, insert it as a cell"], ["?", "this list"],
 ];
+
+const PLAIN_ID = /^[\w:.-]+$/;
+const MOST_FOLDED = 20; // stepper.py has the same
+
+const foldedWords = (trait, names) => (names.length && names.length <= MOST_FOLDED ? `, ${trait}=[${names.join(", ")}]` : "");
 
 function placeRect(rect, x, width) {
   for (const [name, value] of Object.entries({ x, width, height: 20 })) rect.setAttribute(name, value);
@@ -33,8 +38,7 @@ class View {
     this.every = Boolean(this.run.tree.count && (model.get("every_span") || !this.run.count));
     this.row = (this.every ? this.run.spans.rows[model.get("_line")] : undefined) ?? this.run.rowOf.get(model.get("step")) ?? 0;
     this.tab = model.get("tab");
-    this.foldedSpans = new Set(this.run.quiet); // of all spans; of the steps by themselves `collapsed` says it
-    this.collapsed = this.every ? this.foldedSpans : this.foldedSteps();
+    this.collapsed = this.folded();
     this.needle = "";
     this.soon = framed();
     this.window = [0, this.run.until || 1];
@@ -60,17 +64,20 @@ class View {
     return indexOf(this.run, this.step);
   }
 
-  foldedSteps() {
-    return new Set(this.model.get("collapsed").map((index) => this.run.rowOf.get(index)));
+  // Of the steps by themselves `collapsed` says which are folded; of all spans those in which no step stands are, but for what was `_toggled`.
+  folded() {
+    const { quiet, rowOf, spans } = this.run;
+    if (!this.every) return new Set(this.model.get("collapsed").map((index) => rowOf.get(index)));
+    return quiet.symmetricDifference(new Set(this.model.get("_toggled").map((line) => spans.rows[line])));
   }
 
   build(el) {
-    this.root = make("section", "ws", { "aria-label": `Steps of run ${this.run.run_id}`, "data-lm-suppress-shortcuts": "true" });
-    this.live = make("div", "ws-live", { "aria-live": "polite", role: "status" });
+    this.root = focusable(make("section", "ws", { "aria-label": `Steps of run ${this.run.run_id}` }));
+    this.live = div("ws-live", { "aria-live": "polite", role: "status" });
     this.opening = new Opening(this.model, this.root);
-    this.help = make("div", "ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs(KEYS));
+    this.help = div("ws-help", { hidden: "", role: "region", "aria-label": "Keys" }, pairs(KEYS));
     this.root.style.setProperty("--digits", `${String(indexOf(this.run, this.run.count - 1)).length * 7.3 + 14}px`);
-    this.body = make("div", "ws-body", this.buildSteps(), this.buildPane());
+    this.body = div("ws-body", this.buildSteps(), this.buildPane());
     this.root.append(this.live, this.buildTitle(), this.buildControls(), this.help, this.body, this.buildFoot());
     el.append(this.root);
   }
@@ -84,10 +91,10 @@ class View {
       `joins ${number(exact)} exact · ${number(inferred)} inferred · ${number(none)} none`,
     ];
     return make("header", "ws-title",
-      make("h3", "ws-run", run.run_id), bdi(run.agent), make("span", `ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),
-      make("span", `ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`),
+      make("h3", "ws-run", run.run_id), bdi(run.agent), span(`ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),
+      span(`ws-count ws-count-${run.findings_count}`, `◆ ${plural(run.findings_count, "finding")}`),
       run.forked_from && muted(`fork of ${run.forked_from} at step ${run.forked_at_step}`),
-      make("span", "ws-facts", facts.map((fact) => fact && make("span", "", fact))));
+      span("ws-facts", facts.map((fact) => fact && span("", fact))));
   }
 
   buildControls() {
@@ -99,14 +106,14 @@ class View {
     this.search = focusable(make("input", "ws-search", {
       type: "search", placeholder: "search  /", "aria-label": "Search steps", oninput: () => this.filter(this.search.value),
     }));
-    return make("div", "ws-controls",
-      make("div", "ws-group", { role: "group", "aria-label": "Move" },
+    return div("ws-controls",
+      div("ws-group", { role: "group", "aria-label": "Move" },
         go("First step (Home)", "⇤", () => this.choose(this.shown[0])), go("Previous step (k)", "←", () => this.move(-1)),
         go("Next step (j)", "→", () => this.move(1)), go("Last step (End)", "⇥", () => this.choose(this.shown.at(-1))),
         this.toError = go("Next error (e)", "", () => this.next("errors", 1)),
         go("Next finding (n)", `◆ ${number(run.marks.size)}`, () => this.next("marked", 1), !run.marks.size)),
-      make("div", "ws-track", this.buildOverview(), this.slider),
-      make("div", "ws-group", this.search, run.tree.count > 0 && (this.toSpans = go("Every span, the steps among them (s)", "⊢ spans", () => this.showSpans(!this.every))), run.forks && go("Fork at this step, below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
+      div("ws-track", this.buildOverview(), this.slider),
+      div("ws-group", this.search, run.tree.count > 0 && (this.toSpans = go("Every span (s)", "⊢ spans", () => this.showSpans(!this.every))), run.forks && go("Fork at this step, below (f)", "Fork", () => this.fork()), go("Keys (?)", "?", () => this.toggleHelp())));
   }
 
   buildOverview() {
@@ -119,12 +126,12 @@ class View {
     this.cursor = svg("rect", "ws-cursor");
     this.overview.append(this.brush, ...paths, this.cursor);
     this.overview.addEventListener("pointerdown", (event) => this.startBrush(event));
-    const diamonds = make("div", "ws-diamonds", { "aria-hidden": "true" }, this.thin(this.run.steps.marked).map((row) => {
-      const diamond = make("span", `ws-mark ws-${this.run.marks.get(row)}`, "◆");
+    const diamonds = div("ws-diamonds", { "aria-hidden": "true" }, this.thin(this.run.steps.marked).map((row) => {
+      const diamond = span(`ws-mark ws-${this.run.marks.get(row)}`, "◆");
       diamond.style.left = `${((row + 0.5) / this.run.count) * 100}%`;
       return diamond;
     }));
-    return make("div", "ws-strip", { title: "Drag to zoom the time axis, z to zoom out" }, this.overview, diamonds);
+    return div("ws-strip", { title: "Drag to zoom, z to zoom out" }, this.overview, diamonds);
   }
 
   // One path for all durations and one for all errors, however long the run: at most 400 bars, each as tall as its longest step.
@@ -153,45 +160,44 @@ class View {
   }
 
   buildSteps() {
-    this.spacer = make("div", "ws-spacer", { role: "none" });
-    this.list = focusable(make("div", "ws-list", {
+    this.spacer = div("ws-spacer", { role: "none" });
+    this.list = focusable(div("ws-list", {
       role: "tree", id: `${this.id}-list`, onscroll: () => this.drawSoon(),
       onclick: (event) => this.clicked(event),
     }, this.spacer), 0);
-    this.axis = make("span", "ws-axis");
-    const head = ["#", "step", "node", "status", "took"].map((name) => make("span", `ws-h-${name === "#" ? "index" : name}`, name));
+    this.axis = span("ws-axis");
+    const head = ["#", "step", "node", "status", "took"].map((name) => span(`ws-h-${name === "#" ? "index" : name}`, name));
     this.empty = make("p", "ws-empty", { hidden: "" });
-    return make("div", "ws-steps", make("div", "ws-head ws-cols", { "aria-hidden": "true" }, head, this.axis, make("span")), this.list, this.empty);
+    return div("ws-steps", div("ws-head ws-cols", { "aria-hidden": "true" }, head, this.axis, span("")), this.list, this.empty);
   }
 
   buildPane() {
-    this.paneHead = make("div", "ws-pane-head");
+    this.paneHead = div("ws-pane-head");
     this.pages = TABS.filter(([name]) => name !== "span" || this.run.tree.count);
     this.tabs = this.pages.map(([name, label], place) => focusable(make("button", "ws-tab", {
       type: "button", role: "tab", id: `${this.id}-${name}`, "aria-controls": `${this.id}-panel`, onclick: () => this.openTab(name),
-    }, make("span", "ws-tab-key", { "aria-hidden": "true" }, String(place + 1)), label)));
-    this.panel = focusable(make("div", "ws-panel", { role: "tabpanel", id: `${this.id}-panel` }), 0);
-    return make("div", "ws-pane", this.paneHead, make("div", "ws-tabs", { role: "tablist", "aria-label": "About the step" }, this.tabs), this.panel);
+    }, span("ws-tab-key", { "aria-hidden": "true" }, String(place + 1)), label)));
+    this.panel = focusable(div("ws-panel", { role: "tabpanel", id: `${this.id}-panel` }), 0);
+    return div("ws-pane", this.paneHead, div("ws-tabs", { role: "tablist", "aria-label": "About the step" }, this.tabs), this.panel);
   }
 
   buildFoot() {
     this.codeLine = new CodeLine(this.model);
     return make("footer", "ws-foot", {},
-      make("span", "ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–7 tab · s spans · / search · ? keys"), this.opening.said, this.codeLine.parts);
+      span("ws-hint", { "aria-hidden": "true" }, "j/k step · ←/→ fold · e error · n finding · 1–7 tab · s spans · / search · ? keys"), this.opening.said, this.codeLine.parts);
   }
 
   listen() {
     this.unfollow = follow(this.model, {
       "change:step": () => this.choose(this.run.rowOf.get(this.model.get("step")), false),
       "change:tab": () => this.openTab(this.model.get("tab"), false),
-      "change:collapsed": () => this.every || this.refold(this.foldedSteps()),
+      "change:collapsed": () => this.every || this.refold(this.folded()), "change:_toggled": () => this.every && this.refold(this.folded()),
       "change:every_span": () => this.showSpans(this.model.get("every_span"), false),
       "change:_line": () => this.choose(this.run.spans.rows[this.model.get("_line")], false),
       "msg:custom": (answer) => this.answered(answer),
     });
     listenToKeys(this.root, this.list, (event) => (event.target === this.search ? this.searchKey(event) : this.viewKey(event)));
-    this.resized = new ResizeObserver(() => this.drawSoon());
-    this.resized.observe(this.list);
+    this.resized = watchSize(this.list, () => this.reveal(true), () => this.drawSoon());
     this.reshape();
     if (!this.place.has(this.row)) this.uncover(this.row);
     this.reveal(true);
@@ -229,7 +235,7 @@ class View {
     if (this.shape.at[row] < 0) return this.showSpans(true);
     const open = new Set(this.collapsed);
     for (let above = this.shape.above(row); above >= 0; above = this.shape.above(above)) open.delete(above);
-    this.fold(open);
+    this.every ? this.refold(open) : this.fold(open); // among all spans it isn't told: no person did it
   }
 
   // All spans, the steps among them, or the steps by themselves: what is chosen stays in sight, of a span the step it belongs to.
@@ -237,7 +243,7 @@ class View {
     if (!this.run.tree.count || every === this.every) return;
     if (!every) this.row = this.step;
     this.every = every;
-    this.collapsed = every ? this.foldedSpans : this.foldedSteps();
+    this.collapsed = this.folded();
     this.reshape();
     if (!this.needle && !this.place.has(this.row)) this.uncover(this.row);
     if (tell) {
@@ -293,16 +299,30 @@ class View {
     this.slider.value = this.step;
     this.slider.setAttribute("aria-valuetext", visible(this.sentence(this.row)));
     placeRect(this.cursor, this.step, Math.max(1, this.run.count / 400));
+    this.drawCode();
+  }
+
+  drawCode() {
     const id = this.onStep ? "" : idOf(this.run, this.run.spans.at[this.row]);
-    this.codeLine.show(`${this.run.code}${/^[\w:.-]+$/.test(id) ? `span="${id}"` : `step=${this.index}${this.every ? ", every_span=True" : ""}`})`);
+    this.codeLine.show(`${this.run.code}${PLAIN_ID.test(id) ? `span="${id}"` : `step=${this.index}${this.every ? ", every_span=True" : ""}`}${this.foldedCode()})`);
+  }
+
+  // What was folded by hand, as far as it has names and is not most of the run.
+  foldedCode() {
+    const { run, model } = this;
+    if (!this.every) return foldedWords("collapsed", model.get("collapsed"));
+    const names = model.get("_toggled").map((line) => idOf(run, line) || (isStep(run, run.spans.rows[line]) ? `step-${indexOf(run, run.spans.rows[line])}` : ""));
+    return names.every((name) => PLAIN_ID.test(name)) ? foldedWords("toggled", names.map((name) => `"${name}"`)) : "";
   }
 
   // ---- which steps are shown
 
   fold(collapsed) {
     this.refold(collapsed);
-    if (this.every) this.foldedSpans = collapsed;
-    else setTrait(this.model, "collapsed", [...collapsed].map((row) => indexOf(this.run, row)).sort((a, b) => a - b));
+    const sorted = (numbers) => numbers.sort((a, b) => a - b);
+    if (this.every) setTrait(this.model, "_toggled", sorted([...this.run.quiet.symmetricDifference(collapsed)].map((row) => this.run.spans.at[row])));
+    else setTrait(this.model, "collapsed", sorted([...collapsed].map((row) => indexOf(this.run, row))));
+    this.drawCode();
   }
 
   refold(collapsed) {
@@ -388,7 +408,7 @@ class View {
     const [first, last] = inSight(this.list, ROW, this.shown.length);
     placeRows(this.list, this.spacer, this.shown.slice(first, last).map((row, offset) => this.drawRow(row, first + offset)));
     const [from, to] = this.window;
-    this.axis.replaceChildren(make("span", "", duration(from)), make("span", "", duration(to)));
+    this.axis.replaceChildren(span("", duration(from)), span("", duration(to)));
   }
 
   drawRow(row, place) {
@@ -399,18 +419,18 @@ class View {
     const restart = step ? run.cols.restarts[row] : undefined;
     const at = shape.at[row];
     const [nth, of, level] = this.needle ? [place + 1, this.shown.length, 1] : [shape.nth[at], shape.kids[shape.parent[at] + 1], shape.level[at] + 1];
-    const element = make("div", `ws-row ws-cols ws-${status}${restart === undefined ? "" : " ws-restart"}${step ? "" : " ws-span"}`, {
+    const element = div(`ws-row ws-cols ws-${status}${restart === undefined ? "" : " ws-restart"}${step ? "" : " ws-span"}`, {
       role: "treeitem", id: `${this.id}-r${row}`, "data-row": row,
       "aria-level": level, "aria-posinset": nth, "aria-setsize": of, "aria-selected": String(row === this.row),
       "aria-expanded": shape.folds(row) && !this.needle ? String(!this.collapsed.has(row)) : null, "aria-label": this.sentence(row),
     },
-    make("span", "ws-index", step && String(indexOf(run, row))),
+    span("ws-index", step && String(indexOf(run, row))),
     this.drawName(row, icon, kind),
-    make("span", "ws-node", { title: placeOf(run, row) }, bdi(placeOf(run, row))),
-    make("span", "ws-status", { title: status }, make("span", "ws-glyph", glyph), make("span", "ws-word", status === "ok" ? "" : status)),
-    make("span", "ws-took", duration(run.took[row])),
+    span("ws-node", { title: placeOf(run, row) }, bdi(placeOf(run, row))),
+    span("ws-status", { title: status }, span("ws-glyph", glyph), span("ws-word", status === "ok" ? "" : status)),
+    span("ws-took", duration(run.took[row])),
     this.drawBar(row),
-    run.marks.has(row) ? make("span", `ws-mark ws-${run.marks.get(row)}`, { title: `${run.marks.get(row)} finding` }, "◆") : make("span"));
+    run.marks.has(row) ? span(`ws-mark ws-${run.marks.get(row)}`, { title: `${run.marks.get(row)} finding` }, "◆") : span(""));
     element.style.transform = `translateY(${place * ROW}px)`;
     return element;
   }
@@ -419,26 +439,26 @@ class View {
     const { run, shape } = this;
     const folds = shape.folds(row) && !this.needle;
     const folded = folds && this.collapsed.has(row);
-    const twisty = make("span", "ws-twisty", folds ? { "data-fold": row } : {}, folds && (folded ? "▸" : "▾"));
+    const twisty = span("ws-twisty", folds ? { "data-fold": row } : {}, folds && (folded ? "▸" : "▾"));
     const start = run.cols.restarts[row];
-    const name = make("span", "ws-name", twisty, make("span", `ws-kind ws-kind-${kind}`, { title: kind }, icon),
+    const name = span("ws-name", twisty, span(`ws-kind ws-kind-${kind}`, { title: kind }, icon),
       bdi(nameOf(run, row), "ws-label", { title: nameOf(run, row) }),
-      start !== undefined && make("span", "ws-badge", { title: `Here the run was started again, or resumed after a stop: start ${start + 1}` }, /[ih]/.test(run.cols.status[row - 1] + run.cols.kind[row - 1]) ? "↻ resumed" : "↻ restarted"),
-      badgesOf(run, row, this.every).map((badge) => make("span", `ws-badge ws-badge-${badge}`, badge)),
-      folded && make("span", "ws-badge", `+${number(shape.hidden(row))}`));
+      start !== undefined && span("ws-badge", { title: `Started again, or resumed after a stop: start ${start + 1}` }, /[ih]/.test(run.cols.status[row - 1] + run.cols.kind[row - 1]) ? "↻ resumed" : "↻ restarted"),
+      badgesOf(run, row, this.every).map((badge) => span(`ws-badge ws-badge-${badge}`, badge)),
+      folded && span("ws-badge", `+${number(shape.hidden(row))}`));
     name.style.paddingInlineStart = `${Math.min(12, this.needle ? 0 : shape.level[shape.at[row]]) * 14}px`;
     return name;
   }
 
   drawBar(row) {
-    const lane = make("span", "ws-lane");
+    const lane = span("ws-lane");
     const [from, to] = this.window;
     const start = this.run.start[row];
     const end = start + (this.run.took[row] || 0);
     if (Number.isNaN(start) || end < from || start > to) return lane;
     const left = Math.max(0, (start - from) / (to - from));
     const right = Math.min(1, (end - from) / (to - from));
-    const bar = make("span", `ws-bar ws-kind-${kindOf(this.run, row)[0]}`);
+    const bar = span(`ws-bar ws-kind-${kindOf(this.run, row)[0]}`);
     bar.style.left = `${left * 100}%`;
     bar.style.width = `${Math.max(0, right - left) * 100}%`;
     lane.append(bar);
@@ -461,11 +481,12 @@ class View {
     const rowAt = (x) => Math.min(run.count - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * run.count)));
     const first = rowAt(event.clientX);
     const far = (at) => Math.abs(at.clientX - event.clientX) > 5;
+    const dragged = (at) => [first, rowAt(at.clientX)].sort((a, b) => a - b);
     this.overview.setPointerCapture(event.pointerId);
-    const drag = (at) => far(at) && this.drawBrush(Math.min(first, rowAt(at.clientX)), Math.max(first, rowAt(at.clientX)));
+    const drag = (at) => far(at) && this.drawBrush(...dragged(at));
     const drop = (at) => {
       this.overview.removeEventListener("pointermove", drag);
-      if (far(at)) this.zoom(Math.min(first, rowAt(at.clientX)), Math.max(first, rowAt(at.clientX)));
+      if (far(at)) this.zoom(...dragged(at));
       else this.choose(first);
     };
     this.overview.addEventListener("pointermove", drag);
@@ -591,7 +612,7 @@ class View {
   }
 
   waiting(what) {
-    return make("p", "ws-note", { role: "status" }, `Asked the kernel for ${what}; it answers when it is free. Everything else here works meanwhile.`);
+    return make("p", "ws-note", { role: "status" }, `Asked the kernel for ${what}; it answers when it is free.`);
   }
 
   // ---- the pane
@@ -608,7 +629,7 @@ class View {
     this.panel.setAttribute("aria-labelledby", `${this.id}-${open}`);
     if (!this.run.start.length) return this.panel.replaceChildren(note("This run has no steps."));
     this.paneHead.replaceChildren(...this.drawPaneHead());
-    this.panel.replaceChildren(make("div", "", this[`${open}Tab`]()));
+    this.panel.replaceChildren(div("", this[`${open}Tab`]()));
     this.panel.scrollTop = scroll;
   }
 
@@ -619,10 +640,10 @@ class View {
     const step = this.onStep;
     const { facts = [] } = (step && this.detail()) || {};
     return [
-      make("div", "ws-pane-name",
-        make("span", `ws-kind ws-kind-${kind}`, icon), make("span", "ws-pane-index", step ? `step ${this.index}` : "span"),
-        bdi(nameOf(run, row), "ws-pane-label"), kind !== "span" && muted(kind), make("span", `ws-status ws-${status}`, `${glyph} ${status}`)),
-      make("div", "ws-pane-facts", [step && placeOf(run, row), duration(run.took[row]), ...facts].map((fact) => fact && bdi(fact))),
+      div("ws-pane-name",
+        span(`ws-kind ws-kind-${kind}`, icon), span("ws-pane-index", step ? `step ${this.index}` : "span"),
+        bdi(nameOf(run, row), "ws-pane-label"), kind !== "span" && muted(kind), span(`ws-status ws-${status}`, `${glyph} ${status}`)),
+      div("ws-pane-facts", [step && placeOf(run, row), duration(run.took[row]), ...facts].map((fact) => fact && bdi(fact))),
     ];
   }
 
@@ -633,7 +654,7 @@ class View {
 
   missing() {
     const asked = this.answers.get(JSON.stringify({ ask: "step", step: this.index }));
-    return asked?.error ? make("p", "ws-note ws-wrong", asked.error) : this.waiting("this step's texts");
+    return asked?.error ? wrong(asked.error) : this.waiting("this step's texts");
   }
 
   section(title, aside, ...content) {
@@ -648,10 +669,10 @@ class View {
     const shown = start + (grown?.text ?? "");
     const more = grown ? grown.more : cut;
     const block = make("pre", "ws-text", json || looksLikeJson(shown) ? coloured(shown) : shown);
-    if (grown?.error) block.append(make("span", "ws-note ws-wrong", ` ${grown.error}`));
+    if (grown?.error) block.append(span("ws-note ws-wrong", ` ${grown.error}`));
     if (!more) return block;
-    block.append(make("span", "ws-more", `… ${number(more)} more characters, `,
-      button("ws-link", `Fetch more of ${number(more)} more characters`, "fetch", () => this.model.send({ ask: "text", step, key, left: more }))));
+    block.append(span("ws-more", `… ${number(more)} more characters, `,
+      button("ws-link", "Fetch more", "fetch", () => this.model.send({ ask: "text", step, key, left: more }))));
     return block;
   }
 
@@ -659,7 +680,7 @@ class View {
     const held = this.detail();
     if (!held) return this.missing();
     return [
-      held.error && this.section("Error", "", make("div", "ws-error-text", this.text(held.error, ["error"]))),
+      held.error && this.section("Error", "", div("ws-error-text", this.text(held.error, ["error"]))),
       held.call && this.callSection(held),
       held.result !== undefined && this.section("Result", "", this.text(held.result, ["result"])),
       held.call && held.result === undefined && !held.error && this.section("Result", "", note("Not recorded.")),
@@ -676,7 +697,7 @@ class View {
   // A call as its name and arguments.
   call(call, key) {
     return [
-      make("div", "ws-call-name", bdi(call.name), key[0] !== "call" && call.id && muted(call.id)),
+      div("ws-call-name", bdi(call.name), key[0] !== "call" && call.id && muted(call.id)),
       call.arguments === null ? note("Arguments were not recorded.") : this.text(call.arguments, [...key, "arguments"], !call.raw),
     ];
   }
@@ -691,11 +712,11 @@ class View {
 
   message(message, key) {
     return make("article", `ws-message ws-role-${message.role}`,
-      make("div", "ws-role", message.role, message.name && bdi(message.name, "ws-muted"), message.answers && muted(message.answers)),
-      message.error && make("div", "ws-error-text", this.text(message.error, [...key, "error"])),
+      div("ws-role", message.role, message.name && bdi(message.name, "ws-muted"), message.answers && muted(message.answers)),
+      message.error && div("ws-error-text", this.text(message.error, [...key, "error"])),
       message.content && this.text(message.content, [...key, "content"]),
-      message.calls?.map((call, place) => make("div", "ws-asks", this.call(call, [...key, "calls", place]))),
-      message.reasoning && make("div", "ws-asks", muted("reasoning"), this.text(message.reasoning, [...key, "reasoning"])));
+      message.calls?.map((call, place) => div("ws-asks", this.call(call, [...key, "calls", place]))),
+      message.reasoning && div("ws-asks", muted("reasoning"), this.text(message.reasoning, [...key, "reasoning"])));
   }
 
   decisionTab() {
@@ -721,16 +742,16 @@ class View {
     const choice = (name) => {
       const chosen = selected.includes(name);
       const says = !chosen ? "offered" : offered.includes(name) ? "chosen" : "chosen, but not among the tools offered";
-      return make("li", chosen ? "ws-chosen" : "", make("span", "ws-choice-mark", chosen ? "●" : "○"), bdi(name), muted(says));
+      return make("li", chosen ? "ws-chosen" : "", span("ws-choice-mark", chosen ? "●" : "○"), bdi(name), muted(says));
     };
     return [make("ul", "ws-choices", [...new Set([...offered, ...selected])].map(choice)),
       alternatives === null && note("Which other tools were offered was not recorded.")];
   }
 
   gauge(confidence) {
-    const fill = make("span", `ws-gauge-fill${confidence < 0.5 ? " ws-low" : ""}`);
+    const fill = span(`ws-gauge-fill${confidence < 0.5 ? " ws-low" : ""}`);
     fill.style.width = `${Math.max(0, Math.min(1, confidence)) * 100}%`;
-    return make("div", "ws-gauge", make("span", "ws-gauge-number", confidence.toFixed(2)), make("span", "ws-gauge-bar", { "aria-hidden": "true" }, fill));
+    return div("ws-gauge", span("ws-gauge-number", confidence.toFixed(2)), span("ws-gauge-bar", { "aria-hidden": "true" }, fill));
   }
 
   stateAnswer() {
@@ -746,7 +767,7 @@ class View {
 
   wroteSection(held) {
     const wrote = Object.entries(held.wrote ?? {});
-    const channels = wrote.map(([channel, value]) => [make("div", "ws-call-name", bdi(channel)), this.text(value, ["wrote", channel], true)]);
+    const channels = wrote.map(([channel, value]) => [div("ws-call-name", bdi(channel)), this.text(value, ["wrote", channel], true)]);
     return this.section("This step wrote", wrote.length ? "before reducers" : "", wrote.length ? channels : note("No writes were recorded."));
   }
 
@@ -758,19 +779,19 @@ class View {
   changed(state) {
     if (!state) return this.waiting("the state");
     if (state.error) return note(state.error);
-    if (state.since === undefined) return note("No earlier step of this graph started from another checkpoint: there is nothing to compare with.");
+    if (state.since === undefined) return note("No earlier step of this graph started from another checkpoint to compare with.");
     const lines = state.changes.map(([sign, path, value]) => this.changeLine(sign, path, value));
     const hidden = state.changes_count - lines.length;
     return [note("In the state since ", this.stepLink(state.since), " began:"),
-      lines.length ? make("div", "ws-diff", { role: "list" }, lines) : note("Nothing: the two states are equal."),
+      lines.length ? div("ws-diff", { role: "list" }, lines) : note("Nothing: the two states are equal."),
       hidden > 0 && note(`… ${plural(hidden, "more line")}; the State tab has the whole state.`)];
   }
 
   changeLine(sign, path, excerpt) {
     const added = sign === "+";
     const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
-    return make("div", `ws-line ws-${added ? "added" : "removed"}`, { role: "listitem", "aria-label": `${added ? "added" : "removed"} ${path}` },
-      make("span", "ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), make("span", "ws-value", coloured(start), cut > 0 && muted(`… ${number(cut)} more characters`)));
+    return div(`ws-line ws-${added ? "added" : "removed"}`, { role: "listitem", "aria-label": `${added ? "added" : "removed"} ${path}` },
+      span("ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), span("ws-value", coloured(start), cut > 0 && muted(`… ${number(cut)} more characters`)));
   }
 
   findingsTab() {
@@ -801,7 +822,7 @@ class View {
   rawTab() {
     const index = this.index;
     const raw = this.ask({ ask: "raw", step: index });
-    if (raw?.error) return make("p", "ws-note ws-wrong", raw.error);
+    if (raw?.error) return wrong(raw.error);
     if (raw) return this.section("Step", "as stored", this.text(raw.raw, ["raw"], true));
     const held = this.detail();
     const shown = held && JSON.stringify({ ...held, given: held.given?.map((id) => this.messages[id]) }, null, 2);
@@ -815,7 +836,7 @@ class View {
     const held = this.spanDetails[place];
     const asked = held ?? this.ask({ ask: "span", place });
     return [!this.onStep && this.run.count > 0 && this.belonging(),
-      held ? this.spanSections(held, ["span", place]) : asked?.error ? make("p", "ws-note ws-wrong", asked.error) : this.waiting("this span's attributes")];
+      held ? this.spanSections(held, ["span", place]) : asked?.error ? wrong(asked.error) : this.waiting("this span's attributes")];
   }
 
   belonging() {
@@ -825,11 +846,11 @@ class View {
 
   spanSections({ facts, said, attributes, events, resource }, key) {
     return [
-      make("div", "ws-pane-facts", facts.map((fact) => bdi(fact))),
-      said && this.section("Status message", "", make("div", "ws-error-text", this.text(said, [...key, "said"]))),
+      div("ws-pane-facts", facts.map((fact) => bdi(fact))),
+      said && this.section("Status message", "", div("ws-error-text", this.text(said, [...key, "said"]))),
       this.section("Attributes", "", this.fields(attributes, [...key, "attributes"])),
       events.length > 0 && this.section("Events", "", events.map(({ name, after_us, attributes }, at) => [
-        make("div", "ws-call-name", bdi(name), after_us !== null && muted(`after ${duration(after_us)}`)), this.fields(attributes, [...key, "events", at, "attributes"])])),
+        div("ws-call-name", bdi(name), after_us !== null && muted(`after ${duration(after_us)}`)), this.fields(attributes, [...key, "events", at, "attributes"])])),
       resource.length > 0 && this.section("Resource", "", this.fields(resource, [...key, "resource"])),
     ];
   }
@@ -838,7 +859,7 @@ class View {
   fields(entries, key) {
     const short = ([, text]) => typeof text === "string" && text.length <= 80 && !text.includes("\n");
     if (!entries.length) return note("None.");
-    return [pairs(entries.filter(short)), entries.map((entry, at) => !short(entry) && [make("div", "ws-call-name", bdi(entry[0])), this.text(entry[1], [...key, at, 1])])];
+    return [pairs(entries.filter(short)), entries.map((entry, at) => !short(entry) && [div("ws-call-name", bdi(entry[0])), this.text(entry[1], [...key, at, 1])])];
   }
 }
 

@@ -23,6 +23,8 @@ from workbench.widgets.spans import Spans
 TABS = ("messages", "decision", "state", "changes", "findings", "raw", "span")
 STATE_CHARS = 20_000
 MAX_CHANGES = 400
+MOST_FOLDED = 20
+"""Up to how many folded ones the line of code names."""
 NO_STATE = "No state to show: this view was opened without a reader of checkpoints."
 
 ReadState = Callable[[Step], dict[str, Json]]
@@ -34,7 +36,7 @@ class Stepper(Opener):
 
     `state` reads the full state in force before a step; it is called when a person looks at it, and its errors are shown in the pane. `fork` makes the
     panel that forks at a step; the one that stands below is `forked`. With the `spans` the run was read from, all of them can be shown, `every_span`, and
-    one of them chosen, `span` (by its id or an unambiguous start of it: one that is a step chooses the step).
+    one of them chosen, `span` (by its id or an unambiguous start of it: one that is a step chooses the step), and what is folded by hand is `toggled`.
     """
 
     _esm: ClassVar[Any] = assets.esm("opening", "tree", "stepper")
@@ -46,7 +48,12 @@ class Stepper(Opener):
     collapsed = traitlets.List(traitlets.Int(), help="Indices of the steps whose deeper steps are folded away.").tag(sync=True, echo_update=False)
     every_span = traitlets.Bool(help="Whether every span is shown, the steps among them.").tag(sync=True, echo_update=False)
     span = traitlets.Unicode(help="Id of the chosen span where it is no step; else empty.")
+    toggled = traitlets.List(
+        traitlets.Unicode(),
+        help='What was folded or unfolded by hand where every span is shown: ids of spans, `"step-3"` for a step without one. What holds no step opens folded.',
+    )
     _line = traitlets.Int(-1, help="The line of the tree that `span` is.").tag(sync=True, echo_update=False)
+    _toggled = traitlets.List(traitlets.Int(), help="The lines of the tree that `toggled` names.").tag(sync=True, echo_update=False)
     _outline = traitlets.Dict().tag(sync=True)
     _details = traitlets.Dict().tag(sync=True)
     _spans = traitlets.Dict(help="The tree of all spans; empty where none was recorded.").tag(sync=True)
@@ -92,9 +99,10 @@ class Stepper(Opener):
     @property
     def code(self) -> str:
         """The line that opens this view at this step or span again."""
-        if self.span:
-            return f"{opening(self.run.run_id)}span={literal(self.span)})"
-        return f"{opening(self.run.run_id)}step={self.step}{', every_span=True' if self.every_span else ''})"
+        place = f"span={literal(self.span)}" if self.span else f"step={self.step}{', every_span=True' if self.every_span else ''}"
+        name, folded = ("toggled", [literal(one) for one in self.toggled]) if self.every_span else ("collapsed", [str(index) for index in self.collapsed])
+        more = f", {name}=[{', '.join(folded)}]" if 0 < len(folded) <= MOST_FOLDED else ""
+        return f"{opening(self.run.run_id)}{place}{more})"
 
     @traitlets.validate("step")
     def _valid_step(self, proposal: dict[str, Any]) -> int:
@@ -112,6 +120,22 @@ class Stepper(Opener):
             return self.tree.ids[self.tree.place(proposal["value"])] if proposal["value"] else ""
         except LookupError as error:
             raise traitlets.TraitError(error.args[0]) from error
+
+    @traitlets.validate("toggled")
+    def _valid_toggled(self, proposal: dict[str, Any]) -> list[str]:
+        try:
+            return [self.tree.name(self.tree.place(one)) for one in proposal["value"]]
+        except LookupError as error:
+            raise traitlets.TraitError(error.args[0]) from error
+
+    @traitlets.observe("toggled")
+    def _toggled_spans(self, _change: object) -> None:
+        self._toggled = sorted(self.tree.place(one) for one in self.toggled)
+
+    @traitlets.observe("_toggled")
+    def _toggled_lines(self, _change: object) -> None:
+        names = (self.tree.name(line) for line in self._toggled if 0 <= line < len(self.tree.rows))
+        self.toggled = [name for name in names if name]
 
     @traitlets.observe("span")
     def _chose_span(self, _change: object) -> None:

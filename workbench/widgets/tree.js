@@ -70,7 +70,7 @@ function unpack(outline, tree) {
     shape.marked = shape.where(() => false, (row) => run.marks.has(row));
   }
   // Below which no step stands: folded until one asks for it.
-  run.quiet = run.spans.where((row) => row < count, (row, below) => !below).map((place) => run.spans.rows[place]).filter((row) => run.spans.folds(row));
+  run.quiet = new Set(run.spans.where((row) => row < count, (row, below) => !below).map((place) => run.spans.rows[place]).filter((row) => run.spans.folds(row)));
   return run;
 }
 

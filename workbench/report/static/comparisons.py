@@ -6,12 +6,12 @@ from itertools import islice
 
 from workbench.analysis.calls import token_count
 from workbench.model import Comparison, Run
-from workbench.report.forks import SIGNS, effect_says, findings_words, first_word, folded, sides, told_sides
+from workbench.report.forks import SIGNS, effect_says, findings_words, folded, sides, told_sides
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import DASH, line, plural, spending
-from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, quiet, table_of, whole
+from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, WRAPS, quiet, table_of
 
-SIDE_CHARS = 240
+SIDE_CHARS, NAME_CHARS = 240, 80
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -56,21 +56,23 @@ def _alignment(comparison: Comparison) -> Markup:
     rows, tones = list[tuple[str, ...]](), list[str]()
     for row in islice(folded(comparison), MAX_STEPS):
         if isinstance(row, int):
-            rows.append(("=", "…", f"{plural(row, 'step')} the same", "…", "", ""))
+            rows.append(("=", quiet(f"{plural(row, 'step')} the same"), ""))
             tones.append("quiet")
             continue
-        sign = whole(first_word(row)) if row is comparison.first_divergence else SIGNS[row.relation]
-        told = told_sides(comparison, row)
-        rows.append((sign, *_side(comparison.left, row.left, told[0]), *_side(comparison.right, row.right, told[1]), ", ".join(row.aspects or row.differs)))
+        told, differs = told_sides(comparison, row), ", ".join(row.aspects or row.differs)
+        says = [element("b", "first divergence")] if row is comparison.first_divergence else []
+        below = quiet(join(*says, ": " if says and differs else "", f"differs in {differs}" if differs else "")) if says or differs else ""
+        rows.append((SIGNS[row.relation], _side(comparison.left, row.left, told[0]), join(_side(comparison.right, row.right, told[1]), below)))
         tones.append("quiet" if row.relation == "same" else "warning")
     one, other = sides(comparison)
     heading = f"side by side ({plural(len(comparison.rows), 'row')})"
-    return element("details", element("summary", heading), table_of(("", "", one, "", other, "differs in"), rows, tones), open=True)
+    return element("details", element("summary", heading), table_of(("", one, other), rows, tones), open=True)
 
 
-def _side(run: Run, index: int | None, told: str) -> tuple[str, str]:
+def _side(run: Run, index: int | None, told: str) -> Markup:
     if index is None:
-        return DASH, ""
+        return join(DASH)
     step = run.step(index)
     edited = element("span", "◆ edited ", style=f"color:{COLOURS['warning']};font-weight:bold") if "edited" in step.notes else ""
-    return str(index), join(edited, line(f"{step.name} {told}", SIDE_CHARS))
+    number = element("span", f"{index} ", style=f"color:{COLOURS['quiet']}")
+    return element("div", number, edited, element("b", line(step.name, NAME_CHARS)), " ", line(told, SIDE_CHARS), style=WRAPS)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from workbench.figures import Record, told
-from workbench.model import Finding
+from workbench.model import Finding, NotEvaluated
 from workbench.report.claims import ORDER
 from workbench.report.markup import Markup, element, join, still, visible
-from workbench.report.quantities import DASH, plural
-from workbench.report.static.fragments import MAX_ROWS, SIGN, badge, quiet, rest, table_of, whole
+from workbench.report.quantities import plural
+from workbench.report.static.fragments import COLOURS, MAX_ROWS, SIGN, WRAPS, badge, named, quiet, rest, table_of, whole
 
 
-def findings_html(findings: Iterable[Finding], records: Sequence[Record] = ()) -> str:
-    """Findings as a table, the gravest first, with what people made of each detector's."""
+def findings_html(findings: Iterable[Finding], records: Sequence[Record] = (), lacks: Sequence[NotEvaluated] = ()) -> str:
+    """Findings as a table, the gravest first, with what people made of each detector's; hints, and what could not be judged, folded away."""
     ranked = gravest_first(findings)
-    return still(*([element("b", plural(len(ranked), "finding")), findings_table(ranked, records, several=True)] if ranked else [quiet("no findings")]))
+    head = element("div", element("b", plural(len(ranked), "finding")), *signs(ranked)) if ranked else quiet("no findings")
+    return still(head, findings_table(ranked, records, several=True), *_not_evaluated(lacks))
 
 
 def findings_text(findings: Iterable[Finding]) -> str:
@@ -36,20 +38,41 @@ def finding_line(finding: Finding, *, several: bool) -> str:
     return f"{SIGN[finding.severity]} {finding.severity}  {finding.detector}  {f'{finding.run_id}  ' if several else ''}{place}: {finding.message}"
 
 
+def signs(findings: Iterable[Finding]) -> list[Markup]:
+    """How many there are of each severity, in signs and words."""
+    counts = Counter[str](one.severity for one in findings)
+    return [element("span", " ", badge(severity, severity, f"{counts[severity]:,} {severity}")) for severity in ORDER if counts[severity]]
+
+
 def findings_table(ranked: Sequence[Finding], records: Sequence[Record], *, several: bool) -> Markup:
-    """Ranked findings as a table; of `several` runs with a column for the run."""
-    rows: list[tuple[str, ...]] = [
-        (
-            badge(finding.severity, finding.severity),
-            whole(finding.detector),
-            *((whole(finding.run_id),) if several else ()),
-            DASH if finding.step is None else str(finding.step),
-            join(finding.message, _evidence(finding, records)),
-        )
-        for finding in ranked[:MAX_ROWS]
-    ]
-    columns = ("severity", "detector", *(("run",) if several else ()), "step", "what")
-    return join(table_of(columns, rows, [""] * len(rows)), *map(quiet, rest(len(ranked))))
+    """Ranked findings as a table, those that are mere hints folded away beside graver ones; of `several` runs each names its run."""
+    grave = [one for one in ranked if one.severity != "info"]
+    shown, hints = (grave, ranked[len(grave) :]) if grave else (ranked, ())
+    tables = [_table(shown, records, several=several)] if shown else []
+    folded = element("details", element("summary", f"{plural(len(hints), 'hint')} (info)"), _table(hints, records, several=several)) if hints else Markup()
+    return join(*tables, folded)
+
+
+def _table(findings: Sequence[Finding], records: Sequence[Record], *, several: bool) -> Markup:
+    rows = [(_what(one, several=several), element("div", one.message, _evidence(one, records), style=WRAPS)) for one in findings[:MAX_ROWS]]
+    return join(table_of(("finding", "what was seen"), rows, [""] * len(rows)), *map(quiet, rest(len(findings))))
+
+
+def _what(finding: Finding, *, several: bool) -> Markup:
+    """Which finding it is and where, in two short lines, so that what was seen has room."""
+    place = "the whole run" if finding.step is None else f"step {finding.step}"
+    where = element("div", *((whole(finding.run_id), " · ") if several else ()), place, style=f"color:{COLOURS['quiet']}")
+    return join(named(badge(finding.severity, finding.severity), finding.detector), where)
+
+
+def _not_evaluated(lacks: Sequence[NotEvaluated]) -> list[Markup]:
+    """What could not be judged, once for each detector and reason, folded away: silence is not "all is well"."""
+    runs = Counter((one.detector, one.why) for one in lacks)
+    if not runs:
+        return []
+    lines = [element("div", element("b", detector), f" {why} ({plural(count, 'run')})") for (detector, why), count in runs.most_common(MAX_ROWS)]
+    summary = f"not evaluated: {plural(len({one.detector for one in lacks}), 'detector')}, {plural(len(runs), 'reason')}"
+    return [element("details", element("summary", summary), *lines, *map(quiet, rest(len(runs))))]
 
 
 def _evidence(finding: Finding, records: Sequence[Record]) -> Markup:

@@ -14,7 +14,14 @@ COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#
 """At least 3:1 on white and on dark grey; never the only sign."""
 SIGN = {"error": "✕", "warning": "▲", "info": "●", "ok": "✓", "interrupted": "‖", "running": "…", "cancelled": "⊘"}
 STATUS_TONE = {"error": "error", "ok": "ok", "interrupted": "warning", "running": "warning", "cancelled": "warning"}
+ENDED = {"ok": "ended ok", "error": "ended with an error"}
+"""What is said of a run's end, where its status alone could be read as a verdict on the run."""
 CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
+LABEL = f"{CELL};color:{COLOURS['quiet']};white-space:nowrap"
+HEAD = f"{CELL};color:{COLOURS['quiet']};font-weight:normal"
+WRAPS = "overflow-wrap:anywhere"
+"""What may be broken anywhere: only where a column has plenty of text, because its words no longer keep it wide."""
+TABLE = "border-collapse:collapse;margin:4px 0"
 MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
 
 
@@ -38,9 +45,9 @@ def lines_html(lines: Sequence[str]) -> str:
     return still(element("b", first), *(element("div", one) for one in others))
 
 
-def heading(title: str, status: str, facts: list[str]) -> Markup:
-    """What it is, how it ended, and what else is known of it."""
-    return element("div", element("b", title), " ", badge(status, STATUS_TONE[status]), quiet(" · ".join(facts)))
+def heading(title: str, status: str, facts: list[str], *more: Markup) -> Markup:
+    """What it is, how it ended, `more` signs, and what else is known of it."""
+    return element("div", element("b", title), " ", badge(status, STATUS_TONE[status], ENDED.get(status)), *more, quiet(" · ".join(facts)))
 
 
 def badge(sign: str, tone: str, word: str | None = None) -> Markup:
@@ -51,6 +58,11 @@ def badge(sign: str, tone: str, word: str | None = None) -> Markup:
 def whole(word: str) -> Markup:
     """A name that isn't broken at its dashes, unless it is too long for a column."""
     return element("span", word, style="white-space:nowrap") if len(word) <= WHOLE_CHARS else element("span", word)
+
+
+def named(sign: Markup, name: str) -> Markup:
+    """A sign and a name in one line, unless it is too long for a column."""
+    return element("div", sign, " ", name, style="white-space:nowrap" if len(name) <= WHOLE_CHARS else None)
 
 
 def quiet(text: str) -> Markup:
@@ -65,13 +77,20 @@ def rest(total: int) -> list[str]:
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> Markup:
     """A table whose rows carry a coloured edge where they have a tone."""
-    head = element("tr", *(element("th", name, style=f"{CELL};font-weight:normal;color:{COLOURS['quiet']}") for name in columns))
+    edge = _edge if any(tones) else lambda _tone: ""
+    head = element("tr", *(element("th", name, style=HEAD if number else HEAD + edge("")) for number, name in enumerate(columns)))
     body = [
-        element("tr", *(element("td", cell, style=f"{CELL};{_edge(tone)}" if not number else CELL) for number, cell in enumerate(row)))
+        element("tr", *(element("td", cell, style=CELL if number else CELL + edge(tone)) for number, cell in enumerate(row)))
         for row, tone in zip(rows, tones, strict=True)
     ]
-    return element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse;margin:4px 0")
+    return element("table", element("thead", head), element("tbody", *body), style=TABLE)
+
+
+def facts_of(facts: Iterable[tuple[str, str]]) -> Markup:
+    """What is known of one thing: a name, which isn't broken, and what is said, a row each."""
+    rows = [element("tr", element("td", name, style=LABEL), element("td", said, style=f"{CELL};{WRAPS}")) for name, said in facts]
+    return element("table", element("tbody", *rows), style=TABLE)
 
 
 def _edge(tone: str) -> str:
-    return f"border-left:3px solid {COLOURS[tone] if tone else 'transparent'};padding-left:8px"
+    return f";border-left:3px solid {COLOURS[tone] if tone else 'transparent'};padding-left:8px"

@@ -8,10 +8,9 @@ from workbench.incident import Call, Counted, Incident
 from workbench.report.incidents import began, cost_words, counts, near_words, tally, title_of, when, where, who, why_affected
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, moment, plural
-from workbench.report.static.fragments import CELL, COLOURS, SIGN, badge, quiet
+from workbench.report.static.fragments import COLOURS, SIGN, badge, facts_of, quiet
 
 SHOWN, NOTE_CHARS, MESSAGE_CHARS = 5, 400, 400
-LABEL = f"{CELL};color:{COLOURS['quiet']};white-space:nowrap"
 CODE = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
 
 
@@ -21,7 +20,7 @@ def incident_html(incident: Incident) -> str:
     return still(
         element("div", element("b", title_of(incident)), " ", badge(tone, tone, tally(incident.reach))),
         quiet(f"{when(incident.reach)} · {why_affected(incident.reach)}" if incident.reach.affected else when(incident.reach)),
-        element("table", element("tbody", *(_row(name, said) for name, said in _facts(incident))), style="border-collapse:collapse;margin:4px 0"),
+        facts_of(_facts(incident)),
         _folded("not known", incident.unknown),
         _folded("note", [f"{moment(one.noted_ns)}: {line(one.text, NOTE_CHARS)}" for one in incident.notes], opened=True),
     )
@@ -53,7 +52,7 @@ def _said(incident: Incident) -> Iterator[tuple[str, str]]:
     yield "cost", cost_words(incident.cost, incident.reach.affected)
     if incident.confidence:
         yield "sure", f"{incident.confidence.word}: {incident.confidence.says}"
-    yield "good", near_words(incident)
+    yield "near", near_words(incident)
 
 
 def _facts(incident: Incident) -> Iterator[tuple[str, str]]:
@@ -79,10 +78,6 @@ def _finding_words(one: Counted) -> str:
 
 def _call(call: Call) -> Markup:
     return element("div", element("code", call.code, style=CODE), quiet(line(call.does, MESSAGE_CHARS)))
-
-
-def _row(name: str, said: str) -> Markup:
-    return element("tr", element("td", name, style=LABEL), element("td", said, style=CELL))
 
 
 def _folded(noun: str, lines: tuple[str, ...] | list[str], *, opened: bool = False) -> Markup:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from workbench.model import CallRecord, Receipt
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, plural
 from workbench.report.receipts import attempts_words, isolation_levels, isolation_phrase, spent_words, verdict
-from workbench.report.static.fragments import MAX_ROWS, badge, table_of
+from workbench.report.static.fragments import MAX_ROWS, badge, facts_of, table_of
 from workbench.report.steps import literal_line
 
 
 def receipt_html(receipt: Receipt) -> str:
     """A fork's receipt: what was served, live, blocked, halted; isolation; what was stopped and why."""
     stopped = [(one.answer, one.kind, one.name, join(*(element("div", line) for line in one.says.splitlines()))) for one in _notable(receipt)]
+    tone, said = ("ok", "clean receipt") if receipt.clean else ("error", "receipt not clean")
     return still(
-        element("div", badge("ok" if receipt.clean else "error", "ok" if receipt.clean else "error", "clean" if receipt.clean else "not clean"), " receipt"),
-        table_of(("", ""), _receipt_facts(receipt), [""] * len(_receipt_facts(receipt))),
+        element("div", badge(tone, tone, said), f" {verdict(receipt)}" if receipt.checks else ""),
+        facts_of(_receipt_facts(receipt)),
         _checks_table(receipt),
         element("details", element("summary", "isolation in full"), receipt.isolation) if isolation_phrase(receipt) != receipt.isolation else "",
-        table_of(("answer", "kind", "call", "why"), stopped, ["warning" if row[0] == "live" else "error" for row in stopped]) if stopped else "",
+        join(element("div", "what went live or was stopped"), _stopped_table(stopped)) if stopped else "",
     )
+
+
+def _stopped_table(stopped: Sequence[Sequence[str]]) -> Markup:
+    return table_of(("answer", "kind", "call", "why"), stopped, ["warning" if row[0] == "live" else "error" for row in stopped])
 
 
 def receipt_text(receipt: Receipt) -> str:
     """A fork's receipt as text: the same."""
     lines = ["receipt: " + ("clean" if receipt.clean else "not clean"), *(f"  {name}: {says}" for name, says in _receipt_facts(receipt))]
+    lines += [f"  verdict: {verdict(receipt)}"] if receipt.checks else []
     for one in _notable(receipt):
         says = "".join(f"\n    {line.strip()}" for line in one.says.splitlines())
         lines.append(f"  {one.answer} {one.kind} {one.name}{f' at {one.node_path}' if one.node_path else ''}{says}")
@@ -44,7 +52,6 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         *([("effects", attempts_words(receipt))] if receipt.attempts else []),
         *([("spent", spent_words(receipt.spent))] if receipt.spent else []),
         *(("went live", f"{one.key}: {one.event}, approved by {one.approved_by}") for one in receipt.went_live[:MAX_ROWS]),
-        *([("verdict", verdict(receipt))] if receipt.checks else []),
         ("outcome", line(receipt.outcome, 300)),
     ]
 

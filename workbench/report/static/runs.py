@@ -8,10 +8,10 @@ from workbench.analysis.calls import token_count
 from workbench.figures import Record
 from workbench.model import Finding, Run, Step
 from workbench.overview import FoundIn, Overview, failed_first
-from workbench.report.markup import element, still, visible
+from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
-from workbench.report.static.findings import finding_line, findings_table, gravest_first
-from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, SIGN, STATUS_TONE, badge, heading, quiet, rest, table_of
+from workbench.report.static.findings import finding_line, findings_table, gravest_first, signs
+from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, SIGN, STATUS_TONE, badge, heading, named, quiet, rest, table_of, whole
 from workbench.report.steps import gist
 
 
@@ -23,7 +23,7 @@ def run_html(run: Run, findings: Iterable[Finding], records: Sequence[Record] = 
     table = table_of(("step", "kind", "name", "what", "took", "status"), steps, [_tone(step, marks) for step in run.steps[:MAX_STEPS]])
     more = f" (the first {MAX_STEPS:,})" if len(run.steps) > MAX_STEPS else ""
     return still(
-        heading(f"run {run.run_id}", run.status, _run_facts(run)),
+        heading(f"run {run.run_id}", run.status, _run_facts(run), *signs(ranked)),
         element("div", element("b", "outcome "), line(run.outcome, 400)),
         findings_table(ranked, records, several=False) if ranked else quiet("no findings"),
         element("details", element("summary", f"{plural(len(run.steps), 'step')}{more}"), table),
@@ -40,15 +40,15 @@ def run_text(run: Run, findings: Iterable[Finding]) -> str:
 def runs_html(overviews: Iterable[Overview], found: FoundIn, says: Iterable[str] = ()) -> str:
     """Runs as a table: failed ones and those with grave findings first; then what else is to be said of them."""
     ranked = failed_first(overviews, found)
-    rows = [(badge(one.status, STATUS_TONE[one.status]), one.run_id, *_runs_row(one, found)) for one in ranked[:MAX_ROWS]]
-    table = table_of(("status", "run", "agent", "started", "took", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
+    rows = [(_which(one), *map(whole, _measures(one)), *_came_to(one, found)) for one in ranked[:MAX_ROWS]]
+    table = table_of(("run", "took", "steps", "tokens", "findings", "outcome"), rows, [""] * len(rows))
     return still(element("b", plural(len(ranked), "run")), table, *map(quiet, (*rest(len(ranked)), *says)))
 
 
 def runs_text(overviews: Iterable[Overview], found: FoundIn, says: Iterable[str] = ()) -> str:
     """Runs as text, a line each, in the order of `runs_html`."""
     ranked = failed_first(overviews, found)
-    lines = [f"{SIGN[one.status]} {one.run_id}  {'  '.join(_runs_row(one, found))}" for one in ranked[:MAX_ROWS]]
+    lines = [f"{SIGN[one.status]} {one.run_id}  {'  '.join((*_begun(one), *_measures(one), *_came_to(one, found)))}" for one in ranked[:MAX_ROWS]]
     return visible("\n".join([plural(len(ranked), "run"), *lines, *rest(len(ranked)), *says]))
 
 
@@ -67,11 +67,23 @@ def _tone(step: Step, marks: Mapping[int | None, str]) -> str:
     return marks.get(step.index) or ("error" if step.status == "error" else "")
 
 
-def _runs_row(one: Overview, found: FoundIn) -> tuple[str, ...]:
+def _which(one: Overview) -> Markup:
+    """How it ended and which it is; below, whose it is and when it began."""
+    return join(named(badge(one.status, STATUS_TONE[one.status]), one.run_id), quiet(" · ".join(_begun(one))))
+
+
+def _begun(one: Overview) -> tuple[str, str]:
+    return one.agent or DASH, moment(one.started_ns)
+
+
+def _measures(one: Overview) -> tuple[str, str, str]:
+    return duration(one.duration_ms), count(one.steps), count(one.total_tokens)
+
+
+def _came_to(one: Overview, found: FoundIn) -> tuple[str, str]:
     said = found.get(one.run_id)
     names = "not examined" if said is None else ", ".join(dict.fromkeys(each.detector for each in said)) or DASH
-    facts = one.agent or DASH, moment(one.started_ns), duration(one.duration_ms), count(one.steps), count(one.total_tokens)
-    return *facts, names, line(one.outcome, GIST_CHARS)
+    return names, line(one.outcome, GIST_CHARS)
 
 
 def _run_facts(run: Run) -> list[str]:

@@ -20,7 +20,7 @@ from workbench.report.quantities import DASH, line, plural
 from workbench.report.static.audits import audit_html, audit_text
 from workbench.report.static.comparisons import comparison_html, comparison_text
 from workbench.report.static.findings import findings_html, findings_text
-from workbench.report.static.fragments import quiet, table_of
+from workbench.report.static.fragments import facts_of, quiet
 from workbench.report.static.incidents import incident_html, incident_text
 from workbench.report.static.receipts import receipt_html, receipt_text
 from workbench.report.static.runs import run_html, run_text
@@ -35,8 +35,7 @@ Facts = list[tuple[str, str]]
 def html_of(value: object) -> str:
     """A value as HTML."""
     title, facts = told(value)
-    table = table_of(("", ""), facts, [""] * len(facts)) if facts else quiet("nothing")
-    return still(element("b", title), table)
+    return still(element("b", title), facts_of(facts) if facts else quiet("nothing"))
 
 
 @singledispatch
