@@ -74,7 +74,7 @@ class Reruns:
         return [
             f"{path.name} has changed since it was ingested, and the fork started from what it holds now; ingest it again to see the same"
             for path in databases
-            if isinstance(path, Path) and collection.sha256(path) not in self.store.source_hashes(path.resolve())
+            if isinstance(path, Path) and not collection.is_as_ingested(self.store, path)
         ]
 
     def terms(self, approve: Approve | Collection[str], budget: Budget | Meter | Mapping[str, float] | None) -> Terms:

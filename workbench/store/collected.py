@@ -70,10 +70,10 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Origin:
-    """The file or database that records come from: its path or URL, the hash of its bytes (or of the URL), the collector that reads it."""
+    """The file or database that records come from: its path or URL, what tells its bytes (or the URL) from any others, the collector that reads it."""
 
     path: Location
-    sha256: str
+    fingerprint: str
     collector: str
 
 
@@ -349,10 +349,10 @@ class Collected(Opened):
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
-    def source_hashes(self, path: Path) -> list[str]:
-        """The hashes of a file's bytes each time it was ingested; empty for one that never was."""
+    def fingerprints(self, path: Path) -> list[str]:
+        """What told a file's bytes from any others each time it was ingested; empty for one that never was."""
         with self._engine.connect() as connection:
-            return column(connection, select(SOURCE.c.sha256).where(SOURCE.c.path == str(path)))
+            return column(connection, select(SOURCE.c.fingerprint).where(SOURCE.c.path == str(path)))
 
     def skips(self) -> list[tuple[str, Skip]]:
         """Everything that was skipped, with the path it was in."""
@@ -383,9 +383,9 @@ def _add_told(connection: Connection, source_id: int, record: Receipt | Review, 
 
 
 def _source_id(connection: Connection, origin: Origin) -> int:
-    values = {"path": str(origin.path), "sha256": origin.sha256, "collector": origin.collector}
+    values = {"path": str(origin.path), "fingerprint": origin.fingerprint, "collector": origin.collector}
     insert(connection, SOURCE, [values])
-    query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.sha256 == values["sha256"])
+    query = select(SOURCE.c.source_id).where(SOURCE.c.path == values["path"], SOURCE.c.fingerprint == values["fingerprint"])
     return int(connection.execute(query).scalar_one())
 
 

@@ -95,6 +95,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, PRIMARY KEY (response_id, trace_id, span_id)) WITHOUT ROWID""",
         "CREATE INDEX answer_trace ON answer (trace_id)",
     ),
+    # What tells a file's bytes from any others is no SHA-256 any more: hashing took longer than reading.
+    ("ALTER TABLE source RENAME COLUMN sha256 TO fingerprint",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -39,7 +39,8 @@ class SourceRow(SQLModel, table=True):
     __tablename__ = "source"
     source_id: int | None = Field(default=None, primary_key=True)
     path: str
-    sha256: str
+    fingerprint: str
+    """What tells its bytes from any others; a SHA-256 in sources from before version 14."""
     collector: str
 
 
