@@ -237,12 +237,12 @@ class Redactor:
 
     def text(self, text: str, name: str = "") -> str:
         """A text that stands under a key, redacted."""
-        return self._text(text, name) if text else text
+        return self._text(text, name)
 
     def _changed(self, span: Span) -> dict[str, Json]:
         """The fields of a span in which something was replaced. Its ids, times and status are never touched."""
         texts = {"name": span.name, "status_message": span.status_message}
-        changed: dict[str, Json] = {name: found for name, text in texts.items() if text and (found := self._text(text, "")) is not text}
+        changed: dict[str, Json] = {name: found for name, text in texts.items() if (found := self._text(text, "")) is not text}
         if (attributes := self._object(span.attributes)) is not span.attributes:
             changed["attributes"] = attributes
         if span.resource is not self._clean_resource:  # all spans of a resource share one
@@ -258,14 +258,14 @@ class Redactor:
         """An object, redacted; the same one where nothing was replaced."""
         after: dict[str, Json] = {}
         for name, value in before.items():
-            if type(value) not in SAYS_NOTHING and (found := self._of(value, name)) is not value:
+            if value and type(value) not in SAYS_NOTHING and (found := self._of(value, name)) is not value:
                 after[name] = found
         return {**before, **after} if after else before
 
     def _of(self, value: Json, name: str = "") -> Json:
         """A value under a key, redacted; the same object where nothing was replaced."""
         if isinstance(value, str):
-            return self._text(value, name) if value else value
+            return self._text(value, name)
         if isinstance(value, dict):
             return self._object(value)
         if isinstance(value, list | tuple):
@@ -282,7 +282,7 @@ class Redactor:
     def _text(self, text: str, name: str) -> str:
         """A text under a key, redacted; the same object where nothing was replaced. A short one that recurs under its key is looked through once."""
         short = len(text) <= SHORT
-        if short and (name, text) in self._clean_pairs:
+        if not text or (short and (name, text) in self._clean_pairs):
             return text
         found = self._looked_through(text, name)
         if short and found is text:

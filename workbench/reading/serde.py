@@ -19,7 +19,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NoReturn, cast
 
 import ormsgpack
 
@@ -46,7 +46,8 @@ MESSAGE_TYPES = {
 STANDARD = frozenset(("datetime", "uuid", "decimal", "collections", "ipaddress", "pathlib", "zoneinfo", "enum", "fractions", "numbers"))
 """Modules of the standard library whose objects LangGraph itself writes."""
 HARMLESS = frozenset({"builtins.set", "builtins.frozenset", "builtins.complex", "builtins.bytearray", "re.compile", "http.HTTPStatus", "http.HTTPMethod"})
-LITERALS = frozenset(("null", "bytes", "bytearray"))
+LITERALS = frozenset(("bytes", "bytearray"))
+ATOMS = frozenset((int, bool, type(None)))
 
 
 class UndecodedError(ValueError):
@@ -61,6 +62,9 @@ class Decoded:
     refused: tuple[str, ...] = ()
 
 
+NOTHING = Decoded(None)
+
+
 @dataclass(frozen=True)
 class Extension:
     """A msgpack extension, its content still packed."""
@@ -71,6 +75,8 @@ class Extension:
 
 def decode(kind: str, blob: bytes) -> Decoded:
     """The value of one stored blob. `kind` is the column `type`. Raises UndecodedError."""
+    if kind == "null":
+        return NOTHING
     if "+" in kind:  # such as msgpack+aes
         raise UndecodedError(ENCRYPTED)
     if kind == "pickle":
@@ -83,7 +89,7 @@ def decode(kind: str, blob: bytes) -> Decoded:
     if kind == "json":
         return Decoded(reader.plain(_parse(blob), 0), tuple(reader.refused))
     if kind in LITERALS:
-        return Decoded(None if kind == "null" else reader.plain(blob, 0))
+        return Decoded(reader.plain(blob, 0))
     raise UndecodedError(f"not decoded: unknown type {kind!r}, known are msgpack, json, null and bytes")
 
 
@@ -119,10 +125,12 @@ class _Reader:
     nodes: int = 0
 
     def plain(self, value: Json, depth: int) -> Json:
-        self._count(depth)
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            self._refuse(depth)
         if isinstance(value, str):
             return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-        if value is None or isinstance(value, bool | int):
+        if type(value) in ATOMS:
             return value
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
@@ -136,12 +144,8 @@ class _Reader:
             return {"$type": "bytes", "base64": base64.b64encode(value).decode("ascii")}
         return str(value)
 
-    def _count(self, depth: int) -> None:
-        self.nodes += 1
-        if depth > MAX_DEPTH:
-            raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep")
-        if self.nodes > MAX_NODES:
-            raise UndecodedError(f"refused: more than {MAX_NODES:,} values in one")
+    def _refuse(self, depth: int) -> NoReturn:
+        raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep" if depth > MAX_DEPTH else f"refused: more than {MAX_NODES:,} values in one")
 
     def _object(self, value: dict[Json, Json], depth: int) -> Json:
         if "lc" in value and isinstance(value.get("id"), list) and value.get("type") in ("constructor", "not_implemented"):

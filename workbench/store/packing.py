@@ -69,7 +69,7 @@ class Packer:
             apart = {
                 key: packed
                 for key, inner in value.items()
-                if (kind := type(inner)) not in PLAIN and (kind is not str or len(inner) >= LONG) and (packed := self.pack(inner)) is not inner
+                if inner and (kind := type(inner)) not in PLAIN and (kind is not str or len(inner) >= LONG) and (packed := self.pack(inner)) is not inner
             }
             packed = {**value, **apart} if apart else value  # most objects stay as they are
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed

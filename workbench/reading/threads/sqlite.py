@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from workbench.model import Json
@@ -51,7 +52,7 @@ class SqliteTables:
         """The tables of a file, which does not change. SourceError when it can't be read, MissingTablesError when it lacks them."""
         try:
             with readonly(path) as database:
-                database.text_factory = lambda text: text.decode("utf-8", "replace")
+                database.text_factory = partial(str, encoding="utf-8", errors="replace")
                 database.execute("PRAGMA trusted_schema = 0")
                 database.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 if lacks := _missing(database):
