@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sqlalchemy import create_engine, func, inspect, select
 from sqlmodel import SQLModel
 
 from tests.postgres import PASSWORD, Server
+from workbench.collection import fingerprint, is_as_ingested
 from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, Conversation, Finding, Log, Message, NotEvaluated, Skip, Span, Write
 from workbench.overview import overview_of
@@ -269,6 +271,18 @@ def test_the_first_schema_migrates_to_the_newest(tmp_path: Path):
     found = {table: {column["name"] for column in inspect(engine).get_columns(table)} for table in inspect(engine).get_table_names()}
     engine.dispose()
     assert found == {name: {column.name for column in table.columns} for name, table in SQLModel.metadata.tables.items()}
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_file_is_known_as_it_was_ingested_until_a_byte_changes(store: Store, tmp_path: Path, older: bool):
+    """Its fingerprint tells, also the SHA-256 that stores kept in its place before."""
+    path = tmp_path / "chat.tsv"
+    path.write_bytes(b"r1\tuser\thello\n")
+    kept = hashlib.sha256(path.read_bytes()).hexdigest() if older else fingerprint(path)
+    store.add(Origin(path.resolve(), kept, "chat-log"), [], thread_of)
+    assert is_as_ingested(store, path)
+    path.write_bytes(b"r1\tuser\tHello\n")
+    assert not is_as_ingested(store, path)
 
 
 def test_writers_queue_and_readers_read_meanwhile(where: Location):

@@ -14,9 +14,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from workbench.analysis.effects import with_declared
 from xxhash import xxh3_128
 
+from workbench.analysis.effects import with_declared
 from workbench.database import Database, Location
 from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
