@@ -18,7 +18,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
 
 from collectors import langgraph_sqlite
-from workbench.model import Checkpoint, Conversation, Message, Run, Span, SpanEvent, Step, Tokens, ToolCall, Write
+from workbench.model import Checkpoint, Conversation, Log, Message, Run, Span, SpanEvent, Step, Tokens, ToolCall, Write
 from workbench.normalise import from_conversation, normalise
 from workbench.reading.tasks import NULL_TASK, task_id
 from workbench.source import Source
@@ -550,6 +550,16 @@ def test_a_tower_of_spans_is_read_in_reasonable_time() -> None:
 
 
 # ---- chat logs
+
+
+def test_a_log_about_a_call_belongs_to_the_call_whatever_span_it_was_written_in() -> None:
+    """A tool's arguments, logged in the span around it under the call's id, are those of that call and of no other."""
+    own = {"span.type": "tool", "openinference.span.kind": "TOOL"}
+    tools = [span(number, "TOOL", "look", parent=1, at=number, attributes=own | {"gen_ai.tool.call.id": f"k{number}"}) for number in (2, 3)]
+    said = [{"tool_use_id": f"k{number}", "tool_input": json.dumps({"at": number})} for number in (3, 2)]
+    logs = [Log(trace_id=TRACE, span_id=f"{1:016x}", name="tool_result", attributes=attributes) for attributes in said]
+    (run,) = normalise([span(1, "AGENT", parent=None, took=9), *tools], (), logs)
+    assert [step.tool_call and step.tool_call.arguments for step in run.of_kind("tool")] == [{"at": 2}, {"at": 3}]
 
 
 def test_a_chat_logs_messages_are_steps_with_their_own_numbers() -> None:

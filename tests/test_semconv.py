@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -547,6 +548,15 @@ def test_a_python_literal_is_never_evaluated(tmp_path: Path):
 def test_half_a_character_in_a_python_literal_is_replaced():
     """Half a surrogate pair, which nothing could show or read back, comes out of a Python literal as U+FFFD."""
     assert DECODERS["python"](r"{'said': 'well \ud800'}") == {"said": "well \ufffd"}
+
+
+def test_an_object_as_python_shows_it_is_read_and_never_evaluated():
+    """Fields, lists and members of enumerations are taken as they stand; a call without named fields is nothing, and what is no literal is refused."""
+    shown = "Answer(parts=[Text(text='sunny', at=None)], state=<State.OK: 'ok'>, when=datetime(2026, 1, 2), costs={'m': -1})"
+    assert DECODERS["objects"](shown) == {"parts": [{"text": "sunny", "at": None}], "state": "ok", "when": {}, "costs": {"m": -1}}
+    for hostile in ("__import__('os').system('true')", "Answer(text=open('x').read())", "Answer(", "(" * 5_000):
+        with contextlib.suppress(ValueError):
+            assert DECODERS["objects"](hostile) in ({}, {"text": {}})
 
 
 def test_a_value_made_unchecked_is_the_same_as_one_that_was_checked():

@@ -28,6 +28,8 @@ MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
 SHOWN = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|True|False|-?\d+(?:\.\d+)?|\{\}|\[\])(?:,?\s+|$)""", re.DOTALL)
 """One field of an object as Python shows it."""
+ENUM = re.compile(r"<[A-Za-z_][\w.]*: ('[^'\\]*'|-?\d+)>")
+"""A member of an enumeration as Python shows it."""
 CHOICE = "gen_ai.choice"
 WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output"))
 """What wrappers of a call have beside the call's own arguments or result."""
@@ -91,6 +93,26 @@ def _shown(value: Json) -> Json:
     return found if len(found) > 1 else None
 
 
+def _objects(value: Json) -> Json:
+    """Objects as Python shows them, `Answer(parts=[Text(text='sunny')], state=<State.OK: 'ok'>)`, as their fields. Only literals: nothing is evaluated."""
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
+        return None
+    try:
+        return whole_characters(_built(ast.parse(ENUM.sub(r"\1", value.strip()), mode="eval").body))
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"nothing that Python shows: {error}") from None
+
+
+def _built(node: ast.expr) -> Json:
+    if isinstance(node, ast.Call):
+        return {one.arg: _built(one.value) for one in node.keywords if one.arg}
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_built(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return {str(ast.literal_eval(key)): _built(item) for key, item in zip(node.keys, node.values, strict=True) if key is not None}
+    return _plain(ast.literal_eval(node))
+
+
 def opened(value: Json) -> Json:
     """Text that is a JSON object or list as that; any other text as it is, so that "42" stays text."""
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
@@ -103,14 +125,10 @@ def opened(value: Json) -> Json:
 
 def _tool_message(value: Json) -> Json:
     """The fields of a tool message in any dialect's envelope; None for anything else."""
-    if isinstance(value, dict) and value.keys() == {"id", "name", "response"}:  # Gemini's, which wraps what is no object
-        value = {"role": "tool", "tool_call_id": value["id"], "name": value["name"], "content": _lone_result(value["response"])}
+    if isinstance(value, dict) and value.keys() == {"id", "name", "response"}:  # Gemini's
+        value = {"role": "tool", "tool_call_id": value["id"], "name": value["name"], "content": value["response"]}
     fields = fields_of(value)
     return fields if fields and fields["role"] == "tool" and "content" in fields else None
-
-
-def _lone_result(value: Json) -> Json:
-    return value["result"] if isinstance(value, dict) and value.keys() == {"result"} else value
 
 
 def _failed(value: Json) -> Json:
@@ -240,6 +258,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "kwargs": _kwargs,
     "bare": _bare,
     "shown": _shown,
+    "objects": _objects,
     "known": _known,
     "event messages": _event_messages,
     "event choice": _event_choice,
