@@ -6,6 +6,7 @@ The other kinds of change need nothing here: a result, an answer or a state is p
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -33,6 +34,8 @@ class Alterations:
 
     asked: Alteration = field(default_factory=Alteration)
     applied: int = 0
+    expects: Callable[[Call], int | None] = lambda _: None
+    """The recorded step whose answer a call would be served."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def model(self, model: BaseChatModel, path: str) -> BaseChatModel:
@@ -92,8 +95,9 @@ class Alterations:
         fault = self.asked.fault
         if fault is None or fault.kind not in kinds or not _meant(fault, call):
             return None
+        expected = self.expects(call)
         with self._lock:
-            if self.applied >= fault.times:
+            if self.applied >= fault.times or (not self.applied and fault.step is not None and expected not in (None, fault.step)):
                 return None
             self.applied += 1
         return fault

@@ -47,6 +47,7 @@ class Captured:
             result=step.result,
             error=step.error,
             step=step.index,
+            task_id=step.task_id,
             sources={"asked": "span", "answered": "span"},
         )
 
@@ -68,7 +69,8 @@ class Captured:
                 namespace = read(span).namespace
                 step = _step(run, namespace)
                 path = node_path(namespace, None) if step is None else node_path(step.namespace, step.node)
-                yield asked.model_copy(update={"node_path": path, "step": _begun(run, span) if step is None else step.index})
+                place = _begun(run, span) if step is None else step.index
+                yield asked.model_copy(update={"node_path": path, "step": place, "task_id": _task(namespace)})
 
 
 def _http(span: Span) -> Interaction | None:
@@ -102,8 +104,12 @@ def _first(span: Span, names: tuple[str, ...]) -> Json:
 
 def _step(run: Run, namespace: str | None) -> Step | None:
     """The first step of the task that a namespace ends in."""
-    task = (namespace or "").rpartition("|")[2].rpartition(":")[2]
+    task = _task(namespace)
     return next((step for step in run.steps if task and step.task_id == task), None)
+
+
+def _task(namespace: str | None) -> str | None:
+    return (namespace or "").rpartition("|")[2].rpartition(":")[2] or None
 
 
 def _begun(run: Run, span: Span) -> int:

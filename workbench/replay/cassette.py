@@ -108,6 +108,7 @@ def _model_interaction(run: Run, step: Step) -> Interaction | str:
         error=step.error,
         message=message,
         step=step.index,
+        task_id=step.task_id,
         sources=_sources(step, message),
     )
 
@@ -126,6 +127,8 @@ def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction |
         error=step.error,
         message=message,
         step=step.index,
+        task_id=step.task_id,
+        call_id=call.call_id,
         sources=_sources(step, message),
     )
     if step.status == "interrupted":
@@ -159,7 +162,9 @@ def edited(cassette: Cassette, run: Run, at: int, value: Json) -> Cassette:
     step = run.step(at)
     call = step.tool_call or ToolCall(name=step.name, arguments={})
     asked: Json = call.raw if call.arguments is None else call.arguments
-    changed = Interaction(kind="tool", name=call.name, node_path=node_path(step.namespace, step.node), arguments=asked, result=value, step=at)
+    path = node_path(step.namespace, step.node)
+    own = {"task_id": step.task_id, "call_id": call.call_id}
+    changed = Interaction(kind="tool", name=call.name, node_path=path, arguments=asked, result=value, step=at, **own)
     others = [one for one in cassette.interactions if one.step != at]
     return cassette.model_copy(update={"interactions": tuple(sorted([*others, changed], key=lambda one: one.step))})
 
@@ -223,6 +228,9 @@ class Call:
     name: str
     node_path: str
     arguments: Json
+    task_id: str | None = None
+    """The recorded task that the one which makes the call repeats."""
+    call_id: str | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -330,7 +338,7 @@ class Tape:
         """The recorded answer to a call, where it is that of one of these steps (None: any); it stays where it isn't."""
         with self._lock:
             for same, notes in ((self._same(call), ()), (self._alike(call), ("scrubbed",))):
-                number = next((one for one in same if one in self._left and self.interactions[one].node_path == call.node_path), None)
+                number = self._next(call, [one for one in same if self.interactions[one].node_path == call.node_path])
                 if number is not None:
                     return self._taken(call, [number], notes) if steps is None or self.interactions[number].step in steps else None
         return None
@@ -339,15 +347,31 @@ class Tape:
         """The first of the same calls that was not served yet, at its own place before elsewhere; a model may be asked the same again."""
         here = [number for number in same if call.kind == "human" or self.interactions[number].node_path == call.node_path]
         for candidates, moved in ((here, False), (same, True)):
-            number = next((one for one in candidates if one in self._left), None)
+            number = self._next(call, candidates)
             if number is not None:
                 self._left.remove(number)
                 one = self.interactions[number]
                 told = (*((f"moved from {one.node_path or 'no node'}",) if moved else ()), *self._told(notes, one, call))
                 return Served(one, told, self._asked(same, number))
         if call.kind == "model" and here:
-            return Served(self.interactions[here[-1]], ("repeated", *self._told(notes, self.interactions[here[-1]], call)))
+            one = self.interactions[max(here, key=lambda number: ([not apart for apart in self._apart(number, call)], number))]
+            return Served(one, ("repeated", *self._told(notes, one, call)))
         return None
+
+    def _next(self, call: Call, same: Iterable[int]) -> int | None:
+        """Of the same calls the one to serve next: that of its own task and id, then in recorded order. Branches may make it at once, in any order."""
+        return min((one for one in same if one in self._left), key=lambda number: (self._apart(number, call), number), default=None)
+
+    def _apart(self, number: int, call: Call) -> tuple[bool, bool]:
+        """Whether the same call is known to have been made by another task, and under another id."""
+        one = self.interactions[number]
+        return bool(call.task_id and one.task_id and call.task_id != one.task_id), bool(call.call_id and one.call_id and call.call_id != one.call_id)
+
+    def expects(self, call: Call) -> int | None:
+        """The recorded step whose answer a call would be served; None where it has none, or has been served it."""
+        with self._lock:
+            number = self._next(call, self._same(call) or self._alike(call))
+        return None if number is None else self.interactions[number].step
 
     @staticmethod
     def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:
@@ -385,8 +409,10 @@ class Tape:
 
     def _asked(self, same: Sequence[int], number: int) -> Interaction | None:
         """The interrupted attempt at the same call that this answer completes."""
+        done = self.interactions[number]
         before = [self.interactions[one] for one in same if one < number and one not in self._left]
-        return before[-1] if before and before[-1].interrupted and not self.interactions[number].interrupted else None
+        own = [one for one in before if (one.task_id, one.call_id) == (done.task_id, done.call_id)] or before
+        return own[-1] if own and own[-1].interrupted and not done.interrupted else None
 
     def _miss(self, call: Call, same: Sequence[int]) -> str:
         recorded = f"cassette of run {self.cassette.run_id} ({len(self.interactions)} recorded answers from here on, {len(self._left)} left)"

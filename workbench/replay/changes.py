@@ -192,7 +192,8 @@ def _call_of(step: Step) -> dict[str, Json]:
     call = step.tool_call
     asked: Json = None if call is None else call.raw if call.arguments is None else call.arguments
     name = call.name if call else step.name
-    return {"call_kind": step.kind, "name": name, "node_path": node_path(step.namespace, step.node), "arguments_sha256": digest(asked)}
+    path = node_path(step.namespace, step.node)
+    return {"call_kind": step.kind, "name": name, "node_path": path, "arguments_sha256": digest(asked), "step": step.index}
 
 
 def cassette_with(cassette: Cassette, parent: Run, step: Step, change: Change) -> Cassette:

@@ -42,7 +42,11 @@ ERROR, INTERRUPT = "__error__", "__interrupt__"
 
 def current_task() -> str | None:
     """The id of the task whose code is running here; None outside of any, as in a thread that the agent started itself."""
-    namespace = str((ensure_config().get("metadata") or {}).get("langgraph_checkpoint_ns") or "")
+    return task_in(str((ensure_config().get("metadata") or {}).get("langgraph_checkpoint_ns") or ""))
+
+
+def task_in(namespace: str) -> str | None:
+    """The id of the task that a namespace ends in; None where it names none."""
     parts = [part for part in namespace.split("|") if ":" in part]
     return parts[-1].rpartition(":")[2] if parts else None
 

@@ -22,7 +22,7 @@ from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.cassette import Call, CutOff, Divergence, Served, Tape, Unanswered
 from workbench.replay.history import History
 from workbench.replay.journal import Journal, Seen, place, step_of
-from workbench.replay.nodes import Nodes, current_task
+from workbench.replay.nodes import Nodes, current_task, task_in
 from workbench.replay.reach import Reach
 
 TWIN = "_workbench_twin"
@@ -74,6 +74,11 @@ class Playback:
         if self.nodes is not None and task and seen.call.kind in BY_NODE and self.nodes.can_stand_in(task) and not self.tape.knows(seen.call):
             self.nodes.unanswered.setdefault(task, []).append(str(seen.call))
             raise Unanswered(str(divergence)) from None
+
+    def repeats(self, namespace: str) -> str | None:
+        """The recorded task that the task of this namespace repeats."""
+        task = task_in(namespace)
+        return task if task is None or self.nodes is None else self.nodes.tasks.translated.get(task)
 
     def free(self) -> None:
         """Something was changed or went live: what was recorded after it no longer stands by itself."""
@@ -168,7 +173,7 @@ def seen_here(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
     configurable = around.get("configurable") or {}
     namespace, node, path = place({"checkpoint_ns": configurable.get("checkpoint_ns"), **known})
     thread = known.get("thread_id") or configurable.get("thread_id")
-    placed = Call(call.kind, call.name, path, call.arguments)
+    placed = Call(call.kind, call.name, path, call.arguments, playing().repeats(namespace), fields.get("call_id"))
     return Seen(call=placed, place=step_of(known), namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
 
 

@@ -24,6 +24,8 @@ class Fault(Value):
     name: str = ""
     node_path: str = ""
     arguments_sha256: str = ""
+    step: int | None = None
+    """The recorded step of the call: the first to meet the fault is the call that would be given its answer."""
 
 
 class MessageEdit(Value):

@@ -88,14 +88,15 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
     gone = request.resumed or Resumed(part=0, records=0, used=(), freed=False, applied=0, starts=0)
+    tape = Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale)
     playback = Playback(
-        Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale),
+        tape,
         Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
         models_live=request.models_live,
         edited=request.edited,
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
-        altered=Alterations(alteration),
+        altered=Alterations(alteration, expects=tape.expects),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
     )

@@ -1,0 +1,90 @@
+"""Branches that run at the same time are given their own recorded answers, whichever of them comes first in a re-run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench as wb
+from tests import replay_orders
+from tests.replay_orders import BRANCHES, Gate
+from tests.replay_shapes import Shape
+from tests.test_replay_shapes import drive
+
+KYOTO, NARA, OSAKA = BRANCHES
+RECORDED = [KYOTO, NARA, OSAKA] * 3
+ORDERS = {
+    "reversed": [OSAKA, NARA, KYOTO] * 3,
+    "one after the other": [NARA] * 3 + [OSAKA] * 3 + [KYOTO] * 3,
+    "entangled": [NARA, KYOTO, KYOTO, OSAKA, NARA, KYOTO, OSAKA, OSAKA, NARA],
+}
+CALLS = {"sends": 3, "sends_later": 3, "subgraphs": 2, "parallel_tools": 1}
+"""How many calls each branch makes."""
+GIVEN: dict[str, Any] = {"found": ["begun"]}
+SHAPES = {
+    "sends": Shape(replay_orders.sends, (GIVEN,)),
+    "sends_later": Shape(replay_orders.sends_later, (GIVEN,), way="ainvoke"),
+    "subgraphs": Shape(replay_orders.subgraphs, (GIVEN,)),
+    "parallel_tools": Shape(replay_orders.parallel_tools, ({"messages": [("user", "draw")]},)),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, wb.RecordedRun]]:
+    """Each shape, recorded once, all its branches taking turns."""
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as during:
+        found = {}
+        for name, shape in SHAPES.items():
+            folder = tmp_path_factory.mktemp(name)
+            (folder / "ledger").touch()
+            during.setenv("LEDGER", str(folder / "ledger"))
+            during.setattr(replay_orders, "GATE", Gate(",".join(RECORDED)))
+            asyncio.run(drive(shape, folder))
+            bench = stack.enter_context(contextlib.closing(wb.open(folder / "bench.db")))
+            bench.ingest(folder / "checkpoints.sqlite")
+            found[name] = bench.run("thread")
+        yield found
+
+
+def turns(order: list[str], calls: int) -> list[str]:
+    """An order cut down to so many turns of each branch."""
+    return [one for place, one in enumerate(order) if order[:place].count(one) < calls]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_order(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str) -> None:
+    """Whatever the order in which branches come to make the same calls, each is served what it was answered, and nothing is done for real."""
+    run = runs[name]
+    monkeypatch.setenv("ORDER", ",".join(turns(ORDERS[order], CALLS[name])))
+    forked = run.fork(next(step.index for step in run.steps if step.checkpoint_id), graph=f"{replay_orders.__name__}:{name}")
+    assert ledger.read_text() == ""
+    assert forked.receipt.notes == ()
+    assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
+    assert forked.outcome == run.outcome
+
+
+def changed(run: wb.RecordedRun, monkeypatch: pytest.MonkeyPatch, name: str, **change: Any) -> wb.RecordedRun:
+    """A fork at the second branch's draw, in which the other branches come first."""
+    monkeypatch.setenv("ORDER", ",".join(turns(ORDERS["reversed"], CALLS[name])))
+    drawn = [step.index for step in run.steps if step.name == "draw"]
+    return run.fork(drawn[1], graph=f"{replay_orders.__name__}:{name}", **change)
+
+
+def test_result_of_one_branch(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the very same call of three branches, the one that was named gets another result, though the others come first."""
+    forked = changed(runs["sends"], monkeypatch, "sends", tool_result="joker")
+    found = [step.changes["found"] for step in forked.steps if "found" in step.changes]
+    assert found == [["Kyoto: thought 1, card 1, thought 4"], ["Nara: thought 2, joker, thought 5"], ["Osaka: thought 3, card 3, thought 6"]]
+
+
+def test_fault_in_one_branch(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the very same call under three ids, the one that was named fails, though the others come first."""
+    forked = changed(runs["parallel_tools"], monkeypatch, "parallel_tools", fault={"kind": "error", "message": "ValueError: joker"})
+    drawn = {step.tool_call.call_id: step.result or step.error for step in forked.steps if step.tool_call}
+    assert drawn == {KYOTO: "card 1", NARA: "ValueError: joker", OSAKA: "card 3"}
