@@ -168,7 +168,7 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     "raw_arguments": _text,
     "result": lambda value: value,
     **dict.fromkeys(("answer.content", "answer.reasoning", "answer.tool_calls"), lambda value: opened(value) or None),
-    **dict.fromkeys(("status", "handoff", "pause"), _text),
+    **dict.fromkeys(("status", "status_text", "handoff", "pause"), _text),
     "positional": lambda value: value if isinstance(value, list) and value else None,
     "parameters": lambda value: tuple(value) if isinstance(value, dict | list) and value else None,
     "evaluation": _share,
@@ -185,8 +185,10 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
 `instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how
 it went, "error" or other; `handoff` names the agent that takes over; `pause` is there where the call waits for a person; `positional` are arguments
 without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source and `reasoning` go into
-the output. Where `tools` is mapped, `schemas` is read from the same sources.
+the output; `status_text` says why, where `status` says that it failed. Where `tools` is mapped, `schemas` is read from the same sources.
 """
+INTERRUPTS = ("Interrupt(", "(Interrupt(", "[Interrupt(")
+"""How the text of LangGraph's interrupt begins, where its exception's name is lost."""
 FAILED = frozenset(("error", "failed", "failure", "true"))
 PIECES = ("content", "reasoning", "tool_calls")
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
@@ -229,7 +231,7 @@ def _name_arguments(found: dict[str, Json]) -> None:
 
 def _told(found: dict[str, Json], failure: Failure) -> Failure:
     """How the span ended, by what its attributes say of it beside its status."""
-    status, handoff, pause = (found.pop(field, None) for field in ("status", "handoff", "pause"))
+    status, text, handoff, pause = (found.pop(field, None) for field in ("status", "status_text", "handoff", "pause"))
     if pause and not failure.interrupted:
         return Failure(interrupted=True)
     if handoff and not failure.interrupted:
@@ -237,10 +239,21 @@ def _told(found: dict[str, Json], failure: Failure) -> Failure:
         return Failure(interrupted=True, handoff=True)
     if status and status.lower() in FAILED and not (failure.error or failure.interrupted):
         result = found.get("result")
-        return Failure(error=found.get("error") or (result if isinstance(result, str) else None if result is None else canonical(result)) or status)
+        said = result if isinstance(result, str) else None if result is None else canonical(result)
+        return _read_failure(found.get("error") or text or said or status)
     if failure.error == UNTOLD and found.get("error"):
         return Failure(error=found["error"])
     return failure
+
+
+def _read_failure(text: str) -> Failure:
+    """How something failed of which only a text is recorded: it may be that of an exception that only pauses or hands over."""
+    kind, _ = _unwrapped("", text)
+    pauses, handoffs = _signals()
+    hands_over = kind in handoffs or bool(HANDOFF.search(kind))
+    if kind in pauses or hands_over or PAUSE.search(kind) or text.startswith(INTERRUPTS):
+        return Failure(interrupted=True, handoff=hands_over)
+    return Failure(error=text)
 
 
 def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:

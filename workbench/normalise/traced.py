@@ -8,6 +8,7 @@ from workbench.model import ASKED_AGAIN, HANDOFF, RAN_AGENT, Decision, Json, Mes
 from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
+from workbench.normalise.recorded import says_nothing
 
 TRANSFER = ("transfer_to_", "handoff_to_")
 """How the name of a tool begins that passes the conversation on, in most frameworks."""
@@ -40,7 +41,7 @@ def whole(readings: Sequence[Reading]) -> Reading:
         "idempotency_key",
     ):
         own = getattr(first, field)
-        if own in (None, (), NO_TOKENS):
+        if own in (None, (), NO_TOKENS) or (field == "output" and says_nothing(own)):
             found[field] = next((value for other in others if (value := getattr(other, field)) not in (None, (), NO_TOKENS)), own)
     return first.model_copy(update=found)
 
