@@ -35,25 +35,28 @@ WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output
 """What wrappers of a call have beside the call's own arguments or result."""
 ENVELOPED = ("content", "raw_output", "blocks", "result", "error")
 """Where a tool's own envelope, such as MCP's or LlamaIndex's, says what came of the call."""
+ASIDE = ("@", "event:", "event ", "events:")
+"""How a source begins that is no attribute."""
 MAX_PATH = 40
 """Dots in a flattened key beyond this many are part of its last name: no convention nests so deep, but a hostile key could."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value stands: an attribute (`before` is None), or what a decoder makes of the value before."""
+    """Where a value stands: in a span (`before` is None; `attribute` where it is one alone), or what a decoder makes of the value before."""
 
     text: str
     before: Source | None
     decode: Callable[[Json], Json]
+    attribute: str | None = None
 
     def may_be_in(self, keys: Iterable[str]) -> bool:
         """Whether a span with attributes of these names can have a value here."""
         if self.before is not None:
             return self.before.may_be_in(keys)
-        if self.text.startswith(("@", "event:", "event ", "events:")):
+        if self.text.startswith(ASIDE):
             return True
-        return any(key.startswith(self.text[:-1]) for key in keys) if self.text.endswith(".*") else self.text in keys
+        return any(key.startswith(self.text[:-1]) for key in keys) if self.attribute is None else self.attribute in keys
 
 
 def _json(value: Json) -> Json:
@@ -276,7 +279,7 @@ def source_of(text: str) -> Source:
     """A source from its text. ValueError for a decoder that isn't there."""
     before, arrow, step = text.rpartition(" -> ")
     if not arrow:
-        return Source(text, None, _origin(text))
+        return Source(text, None, _origin(text), None if text.startswith(ASIDE) or text.endswith(".*") else text)
     name, _, argument = step.partition(" ")
     decode = WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else DECODERS.get(step)
     if decode is None:
@@ -333,6 +336,8 @@ class Values:
 
     def of(self, source: Source) -> Json:
         """A source's value; None where it isn't recorded or can't be decoded."""
+        if source.attribute is not None:
+            return self._span.attributes.get(source.attribute)
         text = source.text
         if text not in self._seen:
             self._seen[text] = source.decode(self._span) if source.before is None else self._decoded(source, source.before)

@@ -258,9 +258,10 @@ def _tool_schema(item: Json) -> Fields | None:
     return None
 
 
-def _message(fields: Fields) -> Message:
+def _message(fields: Fields, blocks: list[Json] | None = None) -> Message:
+    """The message of these fields; `blocks` are those of its content where they are known already."""
     role: Role = fields["role"]
-    blocks = list(_blocks(fields))
+    blocks = list(_blocks(fields)) if blocks is None else blocks
     content = "".join(_text(block) for block in blocks)
     confidence, source = _confidence(fields, content) if role == "assistant" else (None, None)
     call_id = fields.get("tool_call_id") or (_response_id(blocks, fields) if role == "tool" else None)
@@ -287,7 +288,7 @@ def _split(fields: Fields) -> Iterator[Message]:
     responses = [block for block in blocks if type_of(block) in RESPONSES and not is_approval(block)]
     rest = [block for block in blocks if type_of(block) not in RESPONSES or is_approval(block)]
     if not responses:
-        yield _message(fields)
+        yield _message(fields, blocks)
         return
     for block in responses:
         error = block.get("isError") or block.get("is_error") or block.get("status") == "error"
