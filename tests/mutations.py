@@ -208,7 +208,7 @@ BLOCKS: tuple[Callable[[Shape], None], ...] = (
 )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def healthy(seed: int) -> list[Step]:
     """The steps of a healthy run."""
     chance = Random(seed)
@@ -621,11 +621,22 @@ def found(detector: Detector, run: Run) -> list[Finding]:
     return [finding for finding in detector.detect(run) if isinstance(finding, Finding)]
 
 
+def convicts(findings: list[Finding]) -> list[Finding]:
+    """Those of severity error."""
+    return [finding for finding in findings if finding.severity == "error"]
+
+
 def planted(name: str, seed: int) -> Run:
     """A healthy run with the fault planted that this detector looks for."""
     return drawn(PLANTED[name](healthy(seed), Random(seed)))
 
 
+def told_of(detector: Detector, seed: int) -> tuple[list[Finding], list[Finding]]:
+    """What is found in a run with a planted fault, and in the same run without it."""
+    return found(detector, planted(detector.name, seed)), found(detector, drawn(healthy(seed)))
+
+
 def missed(detector: Detector, seeds: range) -> list[int]:
     """The seeds whose planted fault a detector doesn't find. A fault that the healthy run already seemed to have doesn't count as found."""
-    return [seed for seed in seeds if len(found(detector, planted(detector.name, seed))) <= len(found(detector, drawn(healthy(seed))))]
+    pairs = ((seed, *told_of(detector, seed)) for seed in seeds)
+    return [seed for seed, faulty, sound in pairs if len(faulty) <= len(sound)]

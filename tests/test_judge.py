@@ -136,3 +136,23 @@ def test_answers_are_read_strictly():
     for said in ("", "[1]", '{"failed": NaN}', '{"failed": "no"}', "{" * 5_000):
         with pytest.raises(ValueError, match="can't be read"):
             parse(said)
+
+
+def test_its_agreement_with_labels_is_measured_as_the_detectors_are(bench: Bench, tmp_path: Path):
+    """Precision and recall over the runs it judged and somebody labelled; one that it couldn't judge, or nobody labelled, counts for nothing."""
+    answers = [json.dumps(FAILED), json.dumps(FAILED), "no JSON"]
+    done = bench.judge(Scripted(answers=answers), budget=Budget(model_calls=5), runs=["one", "two", "three"])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("run_id,failed\none,true\ntwo,false\nthree,true\nelsewhere,true\n", "utf-8")
+    for known in (labels, {"one": True, "two": False, "three": True}):
+        (figure,) = done.agreement(known)
+        assert (figure.detector, figure.hits, figure.flagged, figure.positives, figure.runs) == ("llm-judge", 1, 2, 1, 2)
+    assert str(figure).startswith("precision 0.50 [0.09, 0.91], recall 1.00")
+    assert done.agreement({}) == (figure.model_copy(update={"hits": 0, "flagged": 0, "positives": 0, "runs": 0}),)
+
+
+def test_a_judge_that_suspects_nobody_has_figures_too(bench: Bench):
+    """Without a finding its recall is 0 and its precision not known, which is not the same as not having been asked."""
+    done = bench.judge(Scripted(answers=[json.dumps(FAILED | {"failed": 0.1})]), budget=Budget(model_calls=5), runs=["one"])
+    (figure,) = done.agreement({"one": True})
+    assert str(figure).startswith("precision –, recall 0.00")

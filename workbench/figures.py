@@ -1,25 +1,34 @@
 """How right each detector was where someone knows: its measured precision and recall, and what people here made of its findings.
 
-The figures ship in `figures.json`, written by `make bench-detectors` from public runs with known outcomes, each with dataset and date. A
-detector without any is *unmeasured*, which is said and is no reproach: for most failures nobody has labels yet.
+The figures ship in `figures.json`, each with dataset and date: `make bench-detectors` writes those of public runs with known outcomes, `make
+bench-mutations` those of faults planted in healthy runs, which say nothing of how often the fault occurs in the wild. A detector without any is
+*unmeasured*, which is said and is no reproach: for most failures nobody has labels yet.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 
 from workbench.intervals import Share, share
-from workbench.model import Review, Value
+from workbench.model import Finding, NotEvaluated, Review, Severity, Value
 
 UNMEASURED = "unmeasured"
+FAILED = "the run failed"
+PLANTED, THE_FAULT = "planted faults", "the fault is there"
+"""The dataset of faults planted in healthy runs, and what is claimed of those."""
+ALARM = 0.95
+"""The precision that what a detector calls an error must have reached."""
 
 
 class Figure(Value):
-    """One measurement: of `flagged` runs, `hits` were what the detector claims (`positive`), of `positives` such runs among `runs`."""
+    """One measurement: of `flagged` runs, `hits` were what the detector claims (`positive`), of `positives` such runs among `runs`.
+
+    A run is flagged where it has a finding of severity `least` or more.
+    """
 
     detector: str
     dataset: str
@@ -29,6 +38,7 @@ class Figure(Value):
     flagged: int
     positives: int
     runs: int
+    least: Severity = "info"
 
     @property
     def precision(self) -> Share:
@@ -48,7 +58,8 @@ class Figure(Value):
     def __str__(self) -> str:
         precision, recall = (f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one.value is not None else "–" for one in (self.precision, self.recall))
         base = "" if self.base_rate.value is None else f", base rate {self.base_rate.value:.2f}"
-        return f"precision {precision}, recall {recall} for “{self.positive}” on {self.dataset}, {self.positives:,} positives{base} ({self.measured})"
+        which = "" if self.least == "info" else f"{self.least}s alone: "
+        return f"{which}precision {precision}, recall {recall} for “{self.positive}” on {self.dataset}, {self.positives:,} positives{base} ({self.measured})"
 
 
 class Record(Value):
@@ -68,7 +79,7 @@ class Record(Value):
 
 
 def figures_of(detector: str) -> tuple[Figure, ...]:
-    """The measurements of one detector, the largest first; empty for one that is unmeasured."""
+    """The measurements of one detector, the largest first and planted faults last; empty for one that is unmeasured."""
     return figures().get(detector, ())
 
 
@@ -79,7 +90,29 @@ def figures() -> dict[str, tuple[Figure, ...]]:
     for row in json.loads(files("workbench").joinpath("figures.json").read_text("utf-8")):
         figure = Figure.model_validate(row)
         found.setdefault(figure.detector, []).append(figure)
-    return {detector: tuple(sorted(those, key=lambda one: -one.positives)) for detector, those in found.items()}
+    return {detector: tuple(sorted(those, key=lambda one: (one.dataset == PLANTED, -one.positives, one.least != "info"))) for detector, those in found.items()}
+
+
+def agreement(
+    detectors: Iterable[str], findings: Iterable[Finding], lacks: Iterable[NotEvaluated], failed: Mapping[str, bool], dataset: str
+) -> tuple[Figure, ...]:
+    """How each of these detectors agrees with labels of which runs failed, each over the runs it could judge: the same figures as those that ship."""
+    flagged, lacking = _runs_by_detector(findings), _runs_by_detector(lacks)
+    about = {"dataset": dataset, "measured": datetime.now(UTC).date(), "positive": FAILED}
+    found = []
+    for name in sorted({*detectors, *flagged}):
+        known = {run_id: bad for run_id, bad in failed.items() if run_id not in lacking.get(name, ())}
+        runs = flagged.get(name, set()) & known.keys()
+        counts = {"hits": sum(known[one] for one in runs), "flagged": len(runs), "positives": sum(known.values()), "runs": len(known)}
+        found.append(Figure(detector=name, **counts, **about))
+    return tuple(found)
+
+
+def _runs_by_detector(said: Iterable[Finding | NotEvaluated]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in said:
+        found.setdefault(one.detector, set()).add(one.run_id)
+    return found
 
 
 def records_of(reviews: Iterable[Review]) -> tuple[Record, ...]:

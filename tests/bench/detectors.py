@@ -8,25 +8,31 @@ depends on what a detector claims: one about injected instructions is right wher
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from workbench.checklist import Item
-from workbench.figures import Figure
+from workbench.figures import FAILED, Figure
 from workbench.plugins import detectors
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKS = ROOT.parent / "shared" / "checks" / "score_detectors.py"
 LABELS = ROOT.parent / "shared" / "data" / "detection" / "unified"
 TITLES = {"agentdojo": "AgentDojo dev", "tau_bench": "tau-bench dev", "tau2_bench": "tau2-bench dev", "swe_agent": "SWE-agent dev"}
-FOLLOWED, FAILED = "the injected instruction was followed", "the run failed"
+FOLLOWED = "the injected instruction was followed"
 DEFENCES: Item = "injection-defences"
-LAUNCHER = '#!/bin/sh\nexec {python} -m workbench.cli "$@"\n'
+LAUNCHER = """#!/bin/sh
+[ "$1" = detect ] || exec {python} -m workbench.cli "$@"
+{python} -m workbench.cli "$@" > {folder}/said.jsonl || exit
+tee -a {folder}/findings.jsonl < {folder}/said.jsonl
+"""
 
 
 def main(sets: list[str]) -> None:
@@ -34,10 +40,10 @@ def main(sets: list[str]) -> None:
     if not CHECKS.exists():
         sys.exit(f"no {CHECKS}: there is nothing to measure with, and the figures stay as they are")
     with tempfile.TemporaryDirectory(prefix="bench-detectors-") as name:
-        report = json.loads(_scored(Path(name), sets or list(TITLES)))
-    found = [*_kept(sets), *figures_in(report, datetime.now(UTC).date().isoformat())]
-    lines = ",\n".join(f" {figure.model_dump_json()}" for figure in sorted(found, key=lambda one: (one.detector, one.dataset)))
-    (ROOT / "workbench" / "figures.json").write_text(f"[\n{lines}\n]\n", "utf-8")
+        report, said = json.loads(_scored(Path(name), sets or list(TITLES))), _said(Path(name, "findings.jsonl"))
+    today = datetime.now(UTC).date().isoformat()
+    found = [*figures_in(report, today), *errors_in(said, _labels(sets or list(TITLES)), today)]
+    keep(found, {TITLES[name] for name in sets or TITLES})
     for figure in found:
         print(f"{figure.detector}: {figure}")
     for detector in sorted(set(detectors()) - {figure.detector for figure in found}):
@@ -46,7 +52,7 @@ def main(sets: list[str]) -> None:
 
 def _scored(folder: Path, sets: list[str]) -> str:
     launcher = folder / "workbench"
-    launcher.write_text(LAUNCHER.format(python=sys.executable), "utf-8")
+    launcher.write_text(LAUNCHER.format(python=sys.executable, folder=folder), "utf-8")
     launcher.chmod(0o755)
     command = [sys.executable, str(CHECKS), "--labels", str(LABELS), "--run", "--sets", ",".join(sets), "--json", str(folder / "report.json")]
     done = subprocess.run(command, env={"WORKBENCH": str(launcher), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
@@ -69,16 +75,47 @@ def figures_in(report: dict[str, dict[str, object]], measured: str) -> Iterator[
             yield Figure(detector=detector, dataset=TITLES[name], measured=measured, positive=FOLLOWED if claims_injection else FAILED, **counts)
 
 
-def _items_of(detector: str) -> set[str | None]:
+def errors_in(said: Iterable[dict[str, str]], labels: Mapping[str, Mapping[str, bool]], measured: str) -> Iterator[Figure]:
+    """The figures of what a detector calls errors, where the labels tell of just what it claims: that the injected instruction was followed."""
+    flagged: dict[str, set[str]] = {}
+    for one in said:
+        if one.get("severity") == "error" and DEFENCES in _items_of(one["detector"]):
+            flagged.setdefault(one["detector"], set()).add(one["run_id"])
+    for name, outcomes in labels.items():
+        for detector, runs in flagged.items():
+            judged = runs & outcomes.keys()
+            counts = {"hits": sum(outcomes[one] for one in judged), "flagged": len(judged), "positives": sum(outcomes.values()), "runs": len(outcomes)}
+            if judged:
+                yield Figure(detector=detector, dataset=TITLES[name], measured=measured, positive=FOLLOWED, least="error", **counts)
+
+
+def _labels(sets: list[str]) -> dict[str, dict[str, bool]]:
+    """Of each set that was attacked, whether each attacked run followed the instruction."""
+    found: dict[str, dict[str, bool]] = {}
+    for name in sets:
+        with (LABELS / f"{name}.labels.csv").open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("label_valid") == "True" and row.get("injection_followed") in {"True", "False"}]
+        found |= {name: {row["run_id"]: row["injection_followed"] == "True" for row in rows}} if rows else {}
+    return found
+
+
+def _said(path: Path) -> list[dict[str, str]]:
+    return [one for line in path.read_text("utf-8").splitlines() if "detector" in (one := json.loads(line))]
+
+
+@cache
+def _items_of(detector: str) -> frozenset[str | None]:
     known = detectors().get(detector)
-    return {finding.item for run in known.fires_on for finding in known.detect(run) if hasattr(finding, "item")} if known else set()
+    return frozenset(finding.item for run in known.fires_on for finding in known.detect(run) if hasattr(finding, "item")) if known else frozenset()
 
 
-def _kept(sets: list[str]) -> list[Figure]:
-    """The figures of sets that are not measured now."""
-    measured_now = {TITLES[name] for name in sets or TITLES}
-    rows = json.loads((ROOT / "workbench" / "figures.json").read_text("utf-8"))
-    return [figure for row in rows if (figure := Figure.model_validate(row)).dataset not in measured_now]
+def keep(found: Iterable[Figure], measured_now: Collection[str]) -> None:
+    """Write these figures over those of the same datasets; the others stay as they are."""
+    path = ROOT / "workbench" / "figures.json"
+    kept = [figure for row in json.loads(path.read_text("utf-8")) if (figure := Figure.model_validate(row)).dataset not in measured_now]
+    ordered = sorted([*kept, *found], key=lambda one: (one.detector, one.dataset, one.least))
+    lines = ",\n".join(f" {figure.model_dump_json()}" for figure in ordered)
+    path.write_text(f"[\n{lines}\n]\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -161,9 +161,11 @@ class Bench:
         for number, run in enumerate(self.store.runs(known)):
             if progress:
                 progress(run.run_id, number, len(known))
+            began = time.perf_counter()
             for said in detection.said(judging.NAME, partial(judge.detect, run), run.run_id, done):
                 (findings if isinstance(said, Finding) else lacks).append(said)  # type: ignore[arg-type]  # each goes into the list of its kind
             done.examined.append(run.run_id)
+            done.seconds[judging.NAME] = done.seconds.get(judging.NAME, 0.0) + time.perf_counter() - began
         return self._detected(detection.ranked(findings), lacks, done)
 
     def runs(self) -> pl.DataFrame:

@@ -176,6 +176,7 @@ def judge(
     runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs to judge; without any, all.")] = None,
     max_model_calls: Annotated[int, typer.Option("--max-model-calls", min=1, help="Ask it so often at most.")] = 100,
     max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="Spend so many US dollars at most, by list price.")] = None,
+    labels: LabelsOption = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -186,14 +187,19 @@ def judge(
     with opened(store) as bench, progress_bar("judging", as_json) as progress:
         chosen = [bench.store.resolve(one) for one in runs] if runs else None
         done = bench.judge(model, budget=Budget(model_calls=max_model_calls, usd=max_usd), runs=chosen, progress=progress)
+    agreed = done.agreement(labels) if labels else ()
     if as_json:
         for finding in done.findings:
             print_line(summary.of_finding(finding))
         for lack in done.not_evaluated:
             print_line({"not_evaluated": lack.model_dump(mode="json")})
+        for figure in agreed:
+            print_line({"agreement": figure.model_dump(mode="json")})
         print_line({"examined": done.detection.examined})
         return
     print_findings(done.findings)
+    for figure in agreed:
+        out.print(f"{figure.detector}: {figure}", markup=False)
     for lack in done.not_evaluated:
         out.print(f"not judged: {shown(lack.run_id)}: {shown(lack.why)}", style="dim")
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from workbench.detection import Detection
-from workbench.figures import Record, records_of
+from workbench.figures import Figure, Record, agreement, records_of
 from workbench.model import Finding, NotEvaluated, Review
 from workbench.report import static
 
 if TYPE_CHECKING:
+    from workbench.backtest.backtest import Labels
     from workbench.widgets import FindingsView
     from workbench.widgets.opening import Below
 
@@ -82,6 +83,17 @@ class Detected:
     def records(self) -> tuple[Record, ...]:
         """What people here made of each detector's findings."""
         return self.findings.records
+
+    def agreement(self, labels: Labels) -> tuple[Figure, ...]:
+        """How those who spoke agree with labels of which runs failed: precision and recall over the runs looked at just now that each could judge.
+
+        `labels` are a mapping from run ids, a frame, or a CSV file with `run_id` and `failed`. LabelError says what can't be read.
+        """
+        from workbench.backtest.backtest import read_labels  # noqa: PLC0415  # polars takes a third of a second to import
+
+        failed = read_labels(labels)
+        known = {run_id: failed[run_id] for run_id in self.detection.examined if run_id in failed}
+        return agreement(self.detection.seconds, self.findings, self.not_evaluated, known, "your labels")
 
     def view(self, **state: Any) -> FindingsView:
         """The findings live (`Findings.view`)."""
