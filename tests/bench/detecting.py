@@ -1,8 +1,9 @@
-"""Detectors over labelled public runs: runs a second on one core and on an executor of processes, and whether the cost is linear in the steps.
+"""Detectors over labelled public runs: runs a second on one core and on an executor of processes, memory, and whether the cost is linear in the steps.
 
     python -m tests.bench.detecting [RUNS]
 
-The runs lie beside the repository; without them, runs of our own drawing are measured, which compare with nobody's.
+The runs lie beside the repository; without them, runs of our own drawing are measured, which compare with nobody's. Each store is examined in a process of
+its own, so that its memory is that of detecting alone: a tenth of the runs and all of them must take about the same, for runs are read one at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import workbench
 from tests.mutations import clean
@@ -23,7 +25,16 @@ from workbench.model import Run
 from workbench.sketch import model, sketch, tool, user
 
 SET = Path(__file__).resolve().parents[3] / "shared" / "data" / "detection" / "unified" / "agentdojo.jsonl.xz"
-RUNS, CORES, LENGTHS = 5_000, 2, (10, 100, 1_000, 10_000)
+RUNS, CORES, LENGTHS, PART = 5_000, 2, (10, 100, 1_000, 10_000), 10
+"""Runs, processes, lengths of a run in steps, and which part of the runs is examined alone for its memory."""
+
+
+class Took(NamedTuple):
+    """What examining a store took: wall seconds, CPU seconds of the process that did it, and its memory at most, in MB."""
+
+    wall: float
+    cpu: float
+    memory_mb: int
 
 
 def runs(count: int, folder: Path) -> list[Run]:
@@ -38,18 +49,36 @@ def runs(count: int, folder: Path) -> list[Run]:
     return found
 
 
-def seconds(chosen: list[Run], path: Path, executor: ProcessPoolExecutor | None) -> tuple[float, float]:
-    """Wall seconds, and seconds of this process's CPU, of examining these runs and keeping what is found; a second look must find nothing left to do."""
+def stored(chosen: list[Run], path: Path) -> Path:
+    """A store of these runs."""
     bench = workbench.open(path)
     bench.store.save_runs(chosen)
+    bench.close()
+    return path
+
+
+def detect(path: Path, processes: int = 0) -> Took:
+    """Examine a store, on so many processes or on none but this; a second look must find nothing left to do."""
+    bench = workbench.open(path)
+    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes else None
+    if executor:
+        list(executor.map(examined, clean(processes)))  # started before it is measured
     began, began_cpu = time.perf_counter(), time.process_time()
     bench.detect(executor=executor)
-    took = time.perf_counter() - began, time.process_time() - began_cpu
+    took = Took(time.perf_counter() - began, time.process_time() - began_cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     again = bench.detect(executor=executor).detection.examined
+    if executor:
+        executor.shutdown()
     bench.close()
     if again:
         raise SystemExit(f"{len(again)} runs were looked at a second time though nothing changed")
     return took
+
+
+def alone(path: Path, processes: int = 0) -> Took:
+    """The same in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
+        return one.submit(detect, path, processes).result()
 
 
 def long_run(steps: int) -> Run:
@@ -58,22 +87,27 @@ def long_run(steps: int) -> Run:
     return sketch(user("How many are there?"), *(step for pair in pairs for step in pair))
 
 
+def seconds(run: Run) -> float:
+    """CPU seconds of examining one run: the mean over as many times as make up the longest."""
+    times = LENGTHS[-1] // len(run.steps)
+    began = time.process_time()
+    for _ in range(times):
+        examined(run)
+    return (time.process_time() - began) / times
+
+
 def main(count: int) -> None:
-    """Print runs a second, and microseconds a step by length."""
+    """Print runs a second, memory, and microseconds a step by length."""
     with tempfile.TemporaryDirectory(prefix="bench-detecting-") as name:
         folder = Path(name)
         chosen = runs(count, folder)
-        alone, cpu = seconds(chosen, folder / "alone.db", None)
-        with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as executor:
-            list(executor.map(examined, chosen[:CORES]))  # started before it is measured
-            spread, _ = seconds(chosen, folder / "spread.db", executor)
-    print(f"{len(chosen):,} runs: {len(chosen) / cpu:.0f} a second of CPU on one core, {alone / spread:.2f} × as many in the same time with {CORES} processes")
+        few, many, spread = (stored(those, folder / file) for those, file in ((chosen[::PART], "few.db"), (chosen, "many.db"), (chosen, "spread.db")))
+        part, whole, together = alone(few), alone(many), alone(spread, CORES)
+    print(f"{len(chosen):,} runs: {len(chosen) / whole.cpu:.0f} a second of CPU on one core, {whole.wall / together.wall:.2f} × as many with {CORES} processes")
+    print(f"  memory at most: {part.memory_mb:,} MB for {len(chosen[::PART]):,} runs, {whole.memory_mb:,} MB for {len(chosen):,}")
+    examined(long_run(LENGTHS[0]))  # what is loaded once
     for steps in LENGTHS:
-        run = long_run(steps)
-        began = time.process_time()
-        examined(run)
-        took = (time.process_time() - began) / steps * 1e6
-        print(f"  {steps:>6,} steps: {took:,.0f} µs of CPU a step, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most so far")
+        print(f"  {steps:>6,} steps: {seconds(long_run(steps)) / steps * 1e6:,.0f} µs of CPU a step")
 
 
 if __name__ == "__main__":
