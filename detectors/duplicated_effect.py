@@ -37,7 +37,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
         yield NotEvaluated(detector="duplicated-effect", run_id=run.run_id, why=why)
     acts: dict[str, list[Effect]] = {}
     for effect in effects:
-        if effect.arguments and effect.outcome != "prevented" and not in_workspace(effect):
+        if effect.arguments and effect.outcome != "prevented" and not in_workspace(effect.arguments):
             acts.setdefault(effect.key, []).append(effect)
     heard, undoing = spoken(run), [effect for effect in effects if effect.outcome == "done" and UNDOES.search(effect.tool.lower())]
     for attempts in acts.values():

@@ -2,7 +2,7 @@
 
 Nothing is: null, blank, an empty list, an object whose lists are all empty. A name is an address, an id, or words written as proper names are within a
 sentence: no heading, label, contraction or word of a tool's name. Quiet when the same tool brought something later, and when the answer says that
-nothing was found or names only what is known.
+nothing was found or names only what is known. One name alone is a hint: it may be something that everybody knows.
 
 Why it matters: this is how invented facts enter an answer: no error, a smooth text, and nothing behind it.
 What to do: treat an empty result as a question: search wider, or tell the user; let a check hold the answer's names against the results.
@@ -100,11 +100,12 @@ def _heads(token: Token, text: str) -> bool:
 def _finding(run: Run, step: Step, hollow: Step, invented: list[Token]) -> Finding:
     text = step.output.content if step.output else ""
     names = ", ".join(dict.fromkeys(text[token.start : token.end] for token in invented[:SHOWN]))
+    alone = len({token.normal for token in invented}) == 1 and invented[0].kind == "name"
     return Finding(
         detector="empty-result-used",
         run_id=run.run_id,
-        severity="warning",
-        score=min(0.9, 0.6 + 0.1 * len({token.normal for token in invented})),
+        severity="info" if alone else "warning",
+        score=min(0.9, 0.5 + 0.1 * len({token.normal for token in invented})),
         step=step.index,
         message=f"{hollow.name} brought nothing at step {hollow.index}, and the answer at step {step.index} names what nothing in the run brought: {names}",
         numbers={"empty_at": hollow.index, "invented": len({token.normal for token in invented})},

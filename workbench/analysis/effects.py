@@ -101,12 +101,12 @@ def _declaring(step: Step, declared: Mapping[str, EffectClass]) -> Step:
 
 def overwrites(effect: Effect) -> bool:
     """Whether an act done twice leaves the same behind as done once: it is declared so, sets, removes or closes something, or works on files."""
-    return effect.repeatable or bool(OVERWRITES.search(effect.tool.lower())) or in_workspace(effect)
+    return effect.repeatable or bool(OVERWRITES.search(effect.tool.lower())) or in_workspace(effect.arguments)
 
 
-def in_workspace(effect: Effect) -> bool:
-    """Whether an act works on the agent's own files or shell, so that nothing outside has changed yet."""
-    return any(IN_WORKSPACE.match(name.lower()) for name in effect.arguments or ())
+def in_workspace(arguments: Mapping[str, Json] | None) -> bool:
+    """Whether an act with these arguments works on the agent's own files or shell, so that nothing outside has changed yet."""
+    return any(IN_WORKSPACE.match(name.lower()) for name in arguments or ())
 
 
 def idempotency_key(arguments: dict[str, Json] | None) -> str | None:
