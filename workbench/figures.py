@@ -18,8 +18,8 @@ from workbench.model import Finding, NotEvaluated, Review, Severity, Value
 
 UNMEASURED = "unmeasured"
 FAILED = "the run failed"
-PLANTED, THE_FAULT = "planted faults", "the fault is there"
-"""The dataset of faults planted in healthy runs, and what is claimed of those."""
+PLANTED, THE_FAULT = "drawn runs, half of them with a planted fault", "the fault is there"
+"""The dataset of faults planted in healthy runs, and what is claimed of those. It says nothing of how often a finding is right in the wild."""
 ALARM = 0.95
 """The precision that what a detector calls an error must have reached."""
 
@@ -81,6 +81,11 @@ class Record(Value):
 def figures_of(detector: str) -> tuple[Figure, ...]:
     """The measurements of one detector, the largest first and planted faults last; empty for one that is unmeasured."""
     return figures().get(detector, ())
+
+
+def measured_in_the_wild(detector: str) -> bool:
+    """Whether a detector was held against runs that nobody had drawn for it."""
+    return any(one.dataset != PLANTED for one in figures_of(detector))
 
 
 @cache

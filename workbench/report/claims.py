@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from workbench.figures import Record, figures_of, told
+from workbench.figures import Record, measured_in_the_wild, told
 from workbench.model import Evidence, Finding, NotEvaluated, Run, digest
 from workbench.report.document import Block, Claim, Code, Link, Mark, Paragraph, Phrase, Row, Section, Table
 from workbench.report.quantities import line, plural
@@ -15,7 +15,7 @@ MAX_CLAIMS = 300
 HASH_DIGITS = 12
 EXCERPT_CHARS = 140
 NUMBER_DIGITS = 4
-SCORE_MEANS, UNCHECKED = "how sure the detector is", "; how often it is right was not measured"
+SCORE_MEANS, UNCHECKED = "how sure the detector is", "; how often it is right was not measured on runs from elsewhere"
 
 
 def findings_section(
@@ -47,7 +47,7 @@ def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False, record
     whose: Phrase = (Code(line(finding.run_id, 60)), " · ") if many else ()
     numbers = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in finding.numbers.items())
     right = told(finding.detector, records)
-    score = f"{finding.score:.2f} of 1: {SCORE_MEANS}{'' if figures_of(finding.detector) else UNCHECKED}"
+    score = f"{finding.score:.2f} of 1: {SCORE_MEANS}{'' if measured_in_the_wild(finding.detector) else UNCHECKED}"
     bears = (("bears on", (finding.capability,)), ("score", (score,)), ("this detector", (right,)))
     return Claim(
         headline=(Mark(finding.severity, finding.severity), f" {finding.detector} · ", *whose, *place, finding.message),
