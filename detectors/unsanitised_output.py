@@ -9,53 +9,20 @@ What to do: escape by the sink (HTML, terminal, shell, template); allow-list wha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from workbench.analysis.effects import is_act
-from workbench.analysis.grounding import leaves, trusted
+from workbench.analysis.hazards import active_content
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
 from workbench.sketch import model, sketch, tool, user
-
-ACTIVE = (
-    ("a script", re.compile(r"<\s*(?:script|iframe|object|embed)\b[^>]{0,300}>|javascript:[^\s\"'<>]{3,200}", re.IGNORECASE)),
-    ("an event handler", re.compile(r"<\w[^>]{0,200}\son(?:error|load|click|mouseover|focus)\s*=[^>]{1,300}>", re.IGNORECASE)),
-    ("a terminal escape", re.compile("\x1b[\\[\\]][0-9;?]{0,20}[A-Za-z]?")),
-    ("an image that calls home", re.compile(r"!\[[^\]]{0,200}\]\(\s*https?://[^\s)]{1,300}\?[^\s)]{1,300}\)")),
-    ("a template", re.compile(r"\{\{[^{}\n]{0,100}(?:__|\bconfig\b|\brequest\b|\bself\b|\d\s*\*\s*\d)[^{}\n]{0,100}\}\}|\$\{jndi:[^}\s]{1,200}\}")),
-)
-CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 
 
 def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     """One finding for each such piece, at the first step that passes it on."""
     if not any(run.of_kind("tool")):
         yield NotEvaluated(detector="unsanitised-output", run_id=run.run_id, why="no tool calls recorded")
-    read: dict[str, int] = {}
-    told, known = set[str](), set[str]()
-    for step in run.steps:
-        told.update(piece for text in trusted(step) for piece, _ in _active(text))
-        for path, text in _given(step):
-            for piece, kind in _active(CODE.sub(" ", text)):
-                if piece in read and piece not in told and piece not in known:
-                    known.add(piece)
-                    yield _finding(run, step, path, kind, read[piece])
-        if step.kind == "tool":
-            for _, text in leaves(step.result):
-                for piece, _ in _active(text):
-                    read.setdefault(piece, step.index)
-
-
-def _active(text: str) -> Iterator[tuple[str, str]]:
-    yield from ((match.group(), kind) for kind, pattern in ACTIVE for match in pattern.finditer(text))
-
-
-def _given(step: Step) -> Iterator[tuple[str, str]]:
-    """What a step gives to readers: the agent's answer, or the arguments of a call that acts."""
-    if step.kind == "model" and step.output and not step.output.tool_calls:
-        yield "$.output.content", step.output.content
-    if step.kind == "tool" and step.tool_call and is_act(step):
-        yield from (("$.tool_call.arguments", text) for _, text in leaves(step.tool_call.arguments))
+    for piece in active_content(run):
+        if piece.given_at is not None:
+            yield _finding(run, run.step(piece.given_at), piece.path, piece.kind, piece.read_at)
 
 
 def _finding(run: Run, step: Step, path: str, kind: str, read_at: int) -> Finding:

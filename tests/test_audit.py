@@ -20,6 +20,7 @@ BOOK = {"flight": "NH 11"}
 KEYED = BOOK | {"idempotency_key": "trip-7"}
 ASK = model(calls=(("book_flight", BOOK),))
 TIMED_OUT = "payment API timed out"
+ACTIVE = "Full. <img src=x onerror=alert(1)>"
 ITEMS = {item for items in CHECKLIST.values() for item in items}
 
 
@@ -57,6 +58,11 @@ def test_without_runs_nothing_is_met():
                 update={"steps": (sketch(tool("book_flight", BOOK, {})).steps[0].model_copy(update={"tool_call": None}),)}
             ),
         ),
+        (
+            "output-sanitisation",
+            sketch(ASK, tool("read_page", {}, ACTIVE), model("It says that the flight is full.")),
+            sketch(ASK, tool("read_page", {}, ACTIVE), model(f"It says: {ACTIVE}")),
+        ),
         ("tool-selection", sketch(model("hi", offered=("book_flight",))), sketch(model("hi"))),
     ],
 )
@@ -67,6 +73,15 @@ def test_a_run_speaks_for_or_against(item: Item, met: Run, not_met: Run):
     assert good.evidence
     assert bad.evidence
     assert answer(item, met, not_met.model_copy(update={"run_id": "other"})).verdict == "not met"
+
+
+def test_code_in_a_recorded_sandbox_is_evidence():
+    """A shell that ran isolated, as the run or the step says, speaks for sandboxing; a look-up says nothing of it, nor a shell of which nothing is said."""
+    bash = tool("bash", {"command": "ls"}, "a.py")
+    assert answer("sandbox", sketch(ASK, bash, metadata={"sandbox": "gVisor"})).verdict == "met"
+    assert answer("sandbox", sketch(ASK, bash.model_copy(update={"notes": ("container",)}))).verdict == "met"
+    assert answer("sandbox", sketch(ASK, bash)).verdict == "no evidence"
+    assert answer("sandbox", sketch(ASK, tool("search", {}, "found"), metadata={"sandbox": "gVisor"})).verdict == "no evidence"
 
 
 def test_back_off_is_read_off_the_times():

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from workbench.analysis.approvals import approvals_of
 from workbench.analysis.effects import effects_of, failure
+from workbench.analysis.hazards import active_content, isolated, runs_code, step_isolated
 from workbench.analysis.retries import classify_error, retried
 from workbench.checklist import Item
 from workbench.model import Effect, Run, Step
@@ -84,6 +85,7 @@ def signs_of(run: Run) -> Iterator[Sign]:
     yield from _limits(run)
     yield from _records(run)
     yield from _inputs(run)
+    yield from _hazards(run)
 
 
 def _keys(effects: list[Effect]) -> Iterator[Sign]:
@@ -194,6 +196,21 @@ def _inputs(run: Run) -> Iterator[Sign]:
         error = failure(step)
         if error and REFUSES_INPUT.search(error):
             yield Sign("input-validation", holds=True, step=step.index, path=_said_at(step), says=f"step {step.index} {step.name}: refused its input")
+
+
+def _hazards(run: Run) -> Iterator[Sign]:
+    """Code that ran in a recorded sandbox, and active content that was read: passed on as it was, or kept from readers."""
+    whole = isolated(run)
+    for step in run.steps:
+        if runs_code(step) and (whole or step_isolated(step)):
+            yield Sign("sandbox", holds=True, step=step.index, path="$.tool_call", says=f"step {step.index} {step.name}: ran isolated, as recorded")
+    for piece in active_content(run):
+        if piece.given_at is not None:
+            says = f"step {piece.given_at} passes on {piece.kind} as step {piece.read_at} had read it"
+            yield Sign("output-sanitisation", holds=False, step=piece.given_at, path=piece.path, says=says)
+        elif piece.spoken_after:
+            says = f"step {piece.read_at} read {piece.kind}, and none of what was said or sent afterwards holds it unescaped"
+            yield Sign("output-sanitisation", holds=True, step=piece.read_at, path="$.result", says=says)
 
 
 def _said_at(step: Step) -> str:
