@@ -2,7 +2,7 @@
 
 Nothing is: null, blank, an empty list, an object whose lists are all empty. A name is an address, an id, or words written as proper names are within a
 sentence: no heading, label, contraction or word of a tool's name. Quiet when the same tool brought something later, and when the answer says that
-nothing was found or names only what is known. One name alone is a hint: it may be something that everybody knows.
+nothing was found or names only what is known. One word alone is a hint: it may be something that everybody knows.
 
 Why it matters: this is how invented facts enter an answer: no error, a smooth text, and nothing behind it.
 What to do: treat an empty result as a question: search wider, or tell the user; let a check hold the answer's names against the results.
@@ -88,6 +88,11 @@ def _names(token: Token, text: str) -> bool:
     return token.kind == "name" and within and not said.isupper() and not re.search(r"['’]", said) and said.lower() not in COMMON and not _heads(token, text)
 
 
+def _has_two_words(token: Token, text: str) -> bool:
+    """Whether a capitalised word stands beside another, as in `Hotel Kikyo`."""
+    return re.search(r"[A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None or re.match(r" [A-Z]\w", text[token.end :]) is not None
+
+
 def _heads(token: Token, text: str) -> bool:
     """Whether a token stands in a heading, in the label of a line, or before its number: `## Price Comparison`, `**Flight Details:**`, `Option 1`."""
     start = text.rfind("\n", 0, token.start) + 1
@@ -100,7 +105,7 @@ def _heads(token: Token, text: str) -> bool:
 def _finding(run: Run, step: Step, hollow: Step, invented: list[Token]) -> Finding:
     text = step.output.content if step.output else ""
     names = ", ".join(dict.fromkeys(text[token.start : token.end] for token in invented[:SHOWN]))
-    alone = len({token.normal for token in invented}) == 1 and invented[0].kind == "name"
+    alone = len({token.normal for token in invented}) == 1 and invented[0].kind == "name" and not _has_two_words(invented[0], text)
     return Finding(
         detector="empty-result-used",
         run_id=run.run_id,
