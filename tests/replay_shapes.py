@@ -675,6 +675,25 @@ def functional_talk(state: dict[str, Any]) -> dict[str, Any]:
     return {"booked": book.invoke({"city": str(interrupt({"approve": second}))})}
 
 
+def _agent_after(first: Any) -> Any:
+    """An agent as a subgraph, after a node."""
+    builder = StateGraph(State)
+    builder.add_node("first", first)
+    builder.add_node("agent", created([KYOTO], [NARA]))
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "agent")
+    return builder.compile()
+
+
+def _agents_beside() -> Any:
+    """A subgraph in which an agent of several turns stands beside one that answers at once."""
+    builder = StateGraph(State)
+    for name, agent in {"long": created([KYOTO], [NARA]), "short": created()}.items():
+        builder.add_node(name, agent)
+        builder.add_edge(START, name)
+    return chained(builder.compile(), note)
+
+
 # ---- the shapes
 
 
@@ -769,6 +788,8 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "functional_talk": lambda: Shape(functional_talk, ({"city": "Kyoto"}, YES, Command(resume="Nara"))),
     "context": lambda: Shape(_hosted(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
     "dated": lambda: Shape(chained(dated)),
+    "agent_after_a_question": lambda: Shape(_agent_after(asks), (ASKED, YES)),
+    "agents_beside_each_other": lambda: Shape(_agents_beside()),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
 

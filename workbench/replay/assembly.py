@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.replay.cassette import asked_of
+from workbench.replay.cut import Cut, fresh
 from workbench.replay.journal import ID_ATTRIBUTE
 from workbench.replay.nesting import around, inside_tools, tasks_of
 from workbench.replay.protocol import Answer
@@ -48,13 +49,15 @@ class Assembled:
     standing: frozenset[int]
 
 
-def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: Sequence[Checkpoint], invocation: int, spans: Iterable[Span] = ()) -> Assembled:
+def assemble(
+    parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint], invocation: int, spans: Iterable[Span] = ()
+) -> Assembled:
     """The steps of a fork.
 
-    `again` are the parent's steps that were done again, `checkpoints` those that the fork wrote, `invocation` the parent's at the cut,
+    `again` are the parent's steps that were done again, `checkpoints` those of the fork's thread, `invocation` the parent's at the cut,
     `spans` those that the parent was read from.
     """
-    own = list(_stood(list(_own(parent, answer, checkpoints))))
+    own = list(_stood(list(_own(parent, answer, cut, checkpoints))))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
     own = list(_with_held(own, held, parent, before - invocation))
@@ -68,12 +71,14 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, checkpoints: S
     return Assembled(numbered, prefix, frozenset(held))
 
 
-def _own(parent: Run, answer: Answer, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
+def _own(parent: Run, answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
     numbers = {span.span_id: int(span.attributes[ID_ATTRIBUTE]) for span in answer.spans if ID_ATTRIBUTE in span.attributes}
     recorded = dict(answer.tasks)
     people = [record for record in answer.records if record.kind == "human"]
-    for run in normalise(answer.spans, checkpoints):
+    for run in normalise(answer.spans, fresh(cut, checkpoints)):
         for step in run.steps:
+            if cut.keeps(step):
+                continue
             number = numbers.get(step.span_id or "")
             record = _take(people, step) if step.kind == "human" and PASSED_ON not in step.notes else None if number is None else answer.records[number]
             task = recorded.get(step.task_id or "", step.task_id)

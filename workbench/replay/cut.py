@@ -64,6 +64,10 @@ class Cut:
         """The checkpoint whose super-step is run again."""
         return self.levels[-1]
 
+    def keeps(self, step: Step) -> bool:
+        """Whether a step of a fork, read from what `fresh` tells, stands inside a task that goes on."""
+        return self.keeps_task((step.namespace or "", step.checkpoint_id or ""), step.task_id)
+
     def keeps_task(self, place: Place, task_id: str | None) -> bool:
         """Whether what a task did from a checkpoint stands, rather than being done again."""
         if place in self.levels:
@@ -224,12 +228,11 @@ def lineage(cut: Cut, last: str | None) -> dict[Place, int]:
 
 
 def fresh(cut: Cut, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Of a fork's checkpoints, those that it wrote itself, and at the cut only what its own tasks wrote."""
-    found = []
-    for one in checkpoints:
-        place = (one.namespace, one.checkpoint_id)
-        if place in cut.levels:
-            found.append(one.model_copy(update={"writes": tuple(write for write in one.writes if not cut.keeps_task(place, write.task_id))}))
-        elif place not in cut.kept:
-            found.append(one)
-    return found
+    """Of a fork's checkpoints, those that it wrote itself, and those of the super-step that is run again, in the root graph and inside its tasks.
+
+    What stands of that super-step (`Cut.keeps`) is told along: without it, what a task passes on from inside would be taken for new.
+    """
+    root = cut.levels[0][1]
+    places = [(one.namespace, one.checkpoint_id) for one in checkpoints]
+    around = {place: parents_of(cut.rows[place]).get("") if place[0] else place[1] for place in places if place in cut.kept}
+    return [one for one, place in zip(checkpoints, places, strict=True) if around.get(place, root) == root]
