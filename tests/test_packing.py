@@ -9,6 +9,7 @@ import sqlite3
 import weakref
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,7 @@ def test_values_are_equal_and_hash_alike_by_kind_and_fields():
     """Two values are equal where they are of one kind with the same fields, and then have one hash."""
     one, other = Message(role="user", content="book"), Message.unchecked(role="user", content="book")
     assert (one == other, hash(one) == hash(other), one == Message(role="user"), Tokens() == SpanEvent(name="")) == (True, True, False, False)
+    assert one == ANY
 
 
 def test_not_a_number_comes_back():

@@ -76,13 +76,13 @@ class Value(Shown, BaseModel):  # noqa: PLW1641  # pydantic gives what is frozen
         return cls.made({**_blank(cls), **fields})
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same kind of value with the same fields; pydantic's own way takes ten times as long, and values are compared by the million."""
-        return self is other or (type(self) is type(other) and self.__dict__ == other.__dict__)
+        """As pydantic compares, seeing at once what is the same kind of value with the same fields: values are compared by the million."""
+        return self is other or (type(self) is type(other) and self.__dict__ == other.__dict__) or super().__eq__(other)
 
     def said(self) -> dict[str, Json]:
-        """The fields that are not at their defaults, by their own order; values in them likewise."""
-        blank = _blank(type(self))
-        return {name: _said(held) for name, held in self.__dict__.items() if held is not (default := blank[name]) and held != default}
+        """The fields that are not at their defaults, in their order; values in them likewise."""
+        fields = self.__dict__
+        return {name: _said(held) for name, default in _blank(type(self)).items() if (held := fields[name]) is not default and held != default}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same value but for what is in `update`, which is not checked."""

@@ -122,7 +122,7 @@ def with_invocations(steps: Sequence[Step], forest: Forest, ledger: Ledger) -> l
         while used < len(starts) and starts[used] <= at:
             used += 1
             count, fresh = (count, True) if fresh else (count + 1, True)
-        found.append(step.model_copy(update={"invocation": count}))
+        found.append(step if step.invocation == count else step.model_copy(update={"invocation": count}))
         fresh = fresh and step.name == "user"
         if at > last_trace and not fresh and _ends_invocation(step, retried, found):
             count, fresh = count + 1, True
