@@ -46,7 +46,8 @@ MESSAGE_TYPES = {
 STANDARD = frozenset(("datetime", "uuid", "decimal", "collections", "ipaddress", "pathlib", "zoneinfo", "enum", "fractions", "numbers"))
 """Modules of the standard library whose objects LangGraph itself writes."""
 HARMLESS = frozenset({"builtins.set", "builtins.frozenset", "builtins.complex", "builtins.bytearray", "re.compile", "http.HTTPStatus", "http.HTTPMethod"})
-LITERALS = frozenset(("bytes", "bytearray"))
+LITERALS = frozenset(("null", "bytes", "bytearray"))
+"""Types that stand as they are, so that they are rewritten to themselves."""
 ATOMS = frozenset((int, bool, type(None)))
 
 
