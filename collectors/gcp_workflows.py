@@ -23,7 +23,19 @@ STATES: dict[str, Status] = {
     **dict.fromkeys(("STATE_CANCELLED", "CANCELLED"), "cancelled"),
 }
 RETRY_BLOCK = "STEP_TRY_RETRY_EXCEPT"
-BLOCKS = frozenset({RETRY_BLOCK, "STEP_TRY", "STEP_RETRY", "STEP_EXCEPT", "STEP_FOR", "STEP_FOR_ITERATION", "STEP_PARALLEL_FOR", "STEP_PARALLEL_BRANCH"})
+BLOCKS = frozenset(
+    {
+        RETRY_BLOCK,
+        "STEP_TRY",
+        "STEP_RETRY",
+        "STEP_EXCEPT",
+        "STEP_FOR",
+        "STEP_FOR_ITERATION",
+        "STEP_PARALLEL_FOR",
+        "STEP_PARALLEL_BRANCH",
+        "STEP_PARALLEL_BRANCH_ENTRY",
+    }
+)
 
 
 def accepts(source: Source) -> bool:

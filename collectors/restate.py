@@ -265,7 +265,11 @@ def _operation(kind: str, body: Fields, row: Fields, at: int | None) -> Operatio
         return Operation("timer", started_ns=at, asked={"until": row.get("sleep_wakeup_at") or body.get("wake_up_time")})
     if kind in {"Call", "OneWayCall"}:
         request = body.get("request") or {}
-        operation = Operation(text_of(row.get("invoked_target")) or name or "call", started_ns=at, asked=_bytes(request.get("parameter")))
+        operation = Operation(
+            text_of(row.get("invoked_target")) or name or _target(request.get("invocation_target")) or "call",
+            started_ns=at,
+            asked=_bytes(request.get("parameter")),
+        )
         operation.notes.append(f"{CHILD}{row.get('invoked_id') or request.get('invocation_id')}")
         return operation
     operation = Operation(name or text_of(row.get("promise_name")) or kind, started_ns=at)
@@ -273,6 +277,13 @@ def _operation(kind: str, body: Fields, row: Fields, at: int | None) -> Operatio
         operation.notes.append(kind)
         operation.asked = _result(body.get("value", body.get("result")))[0]
     return operation
+
+
+def _target(value: Json) -> str | None:
+    """What a call was for, `Service/key/handler`, out of `{"Service": {"name": …, "handler": …}}`."""
+    inside = next(iter(value.values()), None) if isinstance(value, dict) else None
+    parts = [text_of(inside.get(part)) for part in ("name", "key", "handler")] if isinstance(inside, dict) else []
+    return "/".join(part for part in parts if part) or None
 
 
 def _body(row: Fields) -> Fields:

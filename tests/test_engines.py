@@ -496,6 +496,35 @@ def test_an_awakeable_is_a_person_and_the_engines_signal_is_none(tmp_path: Path)
     assert len(run.notes) == 1
 
 
+def test_a_journal_of_restate_1_7_names_what_it_called(tmp_path: Path):
+    """Rows as a server of version 1.7 gives them: what was called stands in the request alone, and an error in an event that names its command."""
+
+    def row(index: int, sort: str, kind: str, body: Json, name: str | None = "") -> dict[str, Json]:
+        inner = {"Completion": {kind: body}} if sort == "Notification" else {kind: body}
+        return {"id": "inv_1", "index": index, "entry_type": f"{sort}: {kind}", "name": name, "version": 2, "entry_json": json.dumps({sort: inner})}
+
+    def success(number: int, value: Json) -> dict[str, Json]:
+        return {"completion_id": number, "result": {"Success": list(json.dumps(value).encode())}}
+
+    target = {"VirtualObject": {"name": "Tools", "key": "k", "handler": "getWeather", "scope": None}}
+    request = {"invocation_id": "inv_2", "invocation_target": target, "parameter": list(b'"Paris"')}
+    error = {"ty": "TransientError", "error_message": "warehouse unreachable", "related_command_index": 2, "related_command_name": "ship_order"}
+    tables = {
+        "sys_journal": [
+            row(0, "Command", "Input", {"payload": list(b"{}"), "name": ""}),
+            row(1, "Command", "Call", {"request": request, "invocation_id_completion_id": 1, "result_completion_id": 2, "name": ""}),
+            row(2, "Notification", "CallInvocationId", {"completion_id": 1, "invocation_id": "inv_2"}, None),
+            row(3, "Notification", "Call", success(2, "sunny"), None),
+            row(4, "Command", "Run", {"completion_id": 3, "name": "ship_order"}, "ship_order"),
+            row(5, "Notification", "Run", success(3, "shipped"), None),
+        ],
+        "sys_journal_events": [{"id": "inv_1", "after_journal_entry_index": 4, "event_type": "TransientError", "event_json": json.dumps(error)}],
+    }
+    run = only(tmp_path, tables, "restate")
+    assert [(step.name, step.result) for step in run.steps] == [("Tools/k/getWeather", "sunny"), ("ship_order", "shipped")]
+    assert told(run, "retries") == [{"tool": "ship_order", "attempts": 2}]
+
+
 def test_the_attempts_of_an_inngest_step_are_one_step(tmp_path: Path):
     """A step that failed three times failed once, with its attempts; the function's failure is that of the step."""
 
