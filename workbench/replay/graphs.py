@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
+HOOKS_DEEP = 4
+"""How many functions deep the methods that a node was made around are looked for."""
 _packages: set[str] = set()
 """The packages that graphs were loaded from, in this process."""
 
@@ -144,4 +147,25 @@ def _only_async(bound: Any) -> bool:
     steps = getattr(bound, "steps", None)
     if steps:
         return any(_only_async(step) for step in steps)
-    return getattr(bound, "func", True) is None and getattr(bound, "afunc", None) is not None
+    function = getattr(bound, "func", True)
+    if function is None:
+        return getattr(bound, "afunc", None) is not None
+    return any(map(_async_alone, (*_hooks(function), *_hooks(getattr(bound, "_wrap_tool_call", None)))))
+
+
+def _hooks(function: Any, depth: int = HOOKS_DEEP) -> Iterator[MethodType]:
+    """The methods of other objects that a function was made around, as `create_agent` makes its nodes around those of its middleware."""
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # nothing is in it yet
+            value = cell.cell_contents
+            if isinstance(value, MethodType):
+                yield value
+            elif depth:
+                yield from _hooks(value, depth - 1)
+
+
+def _async_alone(hook: MethodType) -> bool:
+    """Whether a class says how this is done asynchronously and not how otherwise: what LangChain's own class does otherwise is refuse."""
+    plain, later = hook.__name__, f"a{hook.__name__}"
+    nearest: Mapping[str, Any] = next((vars(kind) for kind in type(hook.__self__).__mro__ if plain in vars(kind) or later in vars(kind)), {})
+    return later in nearest and plain not in nearest
