@@ -110,7 +110,7 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
 
 
-@pytest.mark.parametrize(("name", "at"), [("agent_after_a_question", 7), ("agents_beside_each_other", 8), ("agent_async", 2)])
+@pytest.mark.parametrize(("name", "at"), [("agent_after_a_question", 7), ("agents_beside_each_other", 8), ("agent_async", 2), ("subgraph_that_keeps", 5)])
 def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: int, tmp_path: Path, ledger: Path) -> None:
     """What stands before the cut or beside it is told once, and what only runs asynchronously does so from there too."""
     with recorded(name, tmp_path) as run:

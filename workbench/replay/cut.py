@@ -37,6 +37,10 @@ OURS = frozenset(
 """Metadata that LangGraph keeps for itself. `run_id` must not be given again: LangGraph would discard new input."""
 
 
+Tasks = Mapping[str, str]
+"""Tasks of one super-step by their ids, each with its path, which names its node where no packet was sent to it."""
+
+
 class CutError(LookupError):
     """A thread that can't be cut there. The message says what is missing."""
 
@@ -49,7 +53,7 @@ class Cut:
     thread_id: str
     levels: tuple[Place, ...]
     kept: frozenset[Place]
-    finished: Mapping[Place, frozenset[str]]
+    finished: Mapping[Place, Tasks]
     configurable: Mapping[str, Json]
     rows: Mapping[Place, CheckpointRow] = field(repr=False, compare=False)
     """All checkpoints of the thread without their states; read once, since SQLite reads through the states to get at them."""
@@ -102,7 +106,7 @@ def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> C
     if levels[0][0] != "":
         raise CutError(f"{database}: the metadata of checkpoint {place[1]} in {place[0]} doesn't say which root checkpoint it belongs to")
     chains = {ns: _chain(rows, (ns, one)) for ns, one in levels}
-    finished = {level: _finished(tables, thread_id, level) - {_task_below(level[0], place[0])} for level in levels[:-1]}
+    finished = {level: _beside(_finished(tables, thread_id, level), level[0], place[0]) for level in levels[:-1]}
     kept = frozenset(one for one, above in parents.items() if _keeps(one, above, dict(levels), chains, finished))
     return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])), rows)
 
@@ -128,9 +132,15 @@ def _chain(rows: Mapping[Place, CheckpointRow], place: Place) -> frozenset[str]:
     return frozenset(found)
 
 
-def _finished(tables: Tables, thread_id: str, place: Place) -> frozenset[str]:
+def _finished(tables: Tables, thread_id: str, place: Place) -> Tasks:
     """The tasks that wrote a result from a checkpoint; errors, interrupts and resumes have negative indexes."""
-    return frozenset(row.task_id for row in tables.writes(thread_id, place) if row.idx >= 0)
+    return {row.task_id: row.task_path for row in tables.writes(thread_id, place) if row.idx >= 0}
+
+
+def _beside(tasks: Tasks, around: str, namespace: str) -> Tasks:
+    """The tasks of the graph `around`, but for the one that a namespace inside it ran in."""
+    below = _below(around, namespace)
+    return {task_id: path for task_id, path in tasks.items() if not _ran_in(below, task_id, path)}
 
 
 def _keeps(
@@ -138,7 +148,7 @@ def _keeps(
     above: Mapping[str, str],
     levels: Mapping[str, str],
     chains: Mapping[str, frozenset[str]],
-    finished: Mapping[Place, frozenset[str]],
+    finished: Mapping[Place, Tasks],
 ) -> bool:
     """Whether a checkpoint belongs to what leads to the cut: on its path by ancestry, beside its path if the task it ran in stands."""
     namespace, checkpoint_id = place
@@ -148,13 +158,19 @@ def _keeps(
     origin = above.get(around)
     if origin != levels[around]:
         return origin in chains[around]
-    return _task_below(around, namespace) in finished.get((around, origin), ())
+    below = _below(around, namespace)
+    return any(_ran_in(below, task_id, path) for task_id, path in finished.get((around, origin), {}).items())
 
 
-def _task_below(around: str, namespace: str) -> str:
-    """The task of the graph `around` that a namespace inside it ran in; empty for a subgraph that keeps its state between tasks."""
-    inner = namespace[len(around) :].removeprefix("|")
-    return inner.partition("|")[0].rpartition(":")[2] if ":" in inner.partition("|")[0] else ""
+def _below(around: str, namespace: str) -> str:
+    """The part of a namespace that names its subgraph in the graph `around`: `node:task`, or `node` of one that keeps its state between tasks."""
+    return namespace[len(around) :].removeprefix("|").partition("|")[0]
+
+
+def _ran_in(below: str, task_id: str, path: str) -> bool:
+    """Whether a subgraph of that name ran in a task. One that keeps its state is known by the node alone, which the task's path ends in."""
+    _, colon, task = below.rpartition(":")
+    return task == task_id if colon else bool(below) and path.endswith(f", {below}")
 
 
 def _configurable(row: CheckpointRow | None) -> dict[str, Json]:
