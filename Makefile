@@ -58,6 +58,7 @@ bench: compiled  ## measure against floors taken in the same run
 	$(BIN)/python -m tests.bench.replaying
 	$(BIN)/python -m tests.bench.detecting
 	$(BIN)/python -m tests.bench.incidents
+	$(BIN)/python -m tests.bench.views
 
 bench-million: setup  ## a million spans: memory, and the last 100,000 against the first
 	$(BIN)/python -m tests.bench.million

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import random
+import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,6 +104,22 @@ def test_fork_panel_and_comparison_stand_below_too() -> None:
     assert len(opened.box.children) == 2
     assert opened.box.children[1].children[0].step == 3
     assert "without a store" in Stepper(sketch(tool("pay", {}, 1))).answer({"ask": "fork", "step": 0})["error"]
+
+
+def test_where_nothing_opens_below_the_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In marimo, which makes views from cells alone, a click gives the line of code to run, and opens nothing."""
+    view = run_list(5)
+    first, second = view.run_ids[:2]
+    monkeypatch.setitem(sys.modules, "marimo", SimpleNamespace(running_in_notebook=lambda: True))
+    questions = (
+        ({"ask": "open", "run_id": first}, f'bench.run("{first}").view()'),
+        ({"ask": "open", "run_id": first, "step": 3}, f'bench.run("{first}").view(step=3)'),
+        ({"ask": "fork", "run_id": first, "step": 3}, f'bench.run("{first}").fork_panel(3)'),
+        ({"ask": "compare", "run_ids": [first, second]}, f'wb.compare(bench.run("{first}"), bench.run("{second}")).view()'),
+    )
+    for question, line in questions:
+        assert view.answer(question)["error"].endswith(f"in a cell of its own: {line}")
+    assert view.opened is None
 
 
 def test_a_fork_that_is_under_way_keeps_its_place() -> None:

@@ -187,11 +187,16 @@ def _fifty(first: int) -> list[Span]:
     return [one(first, None), *(one(first + number, first) for number in range(1, 50))]
 
 
-def test_twenty_thousand_spans(show: Show) -> None:
-    """20,000 spans stand in the page as few elements; any is a key away, and what it says is asked for."""
+def twenty_thousand(**shown: Json) -> Stepper:
+    """A run of 20,000 spans, of which 6,000 are steps."""
     run = long_run(6_000)
     steps = tuple(step.model_copy(update={"trace_id": TRACE, "span_id": f"{3 * step.index:016x}"}) for step in run.steps)
-    widget = show(Stepper(run.model_copy(update={"steps": steps}), spans=long_spans(), every_span=True))
+    return Stepper(run.model_copy(update={"steps": steps}), spans=long_spans(), **shown)
+
+
+def test_twenty_thousand_spans(show: Show) -> None:
+    """20,000 spans stand in the page as few elements; any is a key away, and what it says is asked for."""
+    widget = show(twenty_thousand(every_span=True))
     widget.focus()
     widget.press("Shift+ArrowRight", "End")
     assert chosen(widget, "aria-label") == "Span call 19, span, ok, 900 µs"

@@ -49,8 +49,8 @@ def tool_flow(flow: pl.DataFrame, run_id: str | None = None) -> go.Figure:
     }
     figure.add_sankey(node=nodes, link=links, arrangement="fixed", textfont={"color": INK, "size": 11, "shadow": "none"})
     figure.update_layout(
-        margin={"l": 10, "r": 10, "b": 20},
-        height=HEIGHT + ROW_PX * max((sum(1 for one, _ in places if one == column) for column in range(columns + 1)), default=1),
+        margin={"l": 10, "r": 10, "b": 20, "t": 66},  # plotly draws the tallest columns above their place, over the title
+        height=HEIGHT + 26 + ROW_PX * max((sum(1 for one, _ in places if one == column) for column in range(columns + 1)), default=1),
     )
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
@@ -10,6 +11,7 @@ from ipywidgets.widgets.widget import Widget
 
 from workbench.model import Json
 from workbench.widgets.asking import Heard
+from workbench.widgets.code import literal, opening
 from workbench.widgets.excerpt import sendable
 
 if TYPE_CHECKING:
@@ -98,6 +100,8 @@ class Opener(Heard):
             return {**question, "error": sendable(f"{type(error).__name__}: {error}"[:2000])}
 
     def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
+        if question["ask"] in {"open", "fork", "compare"} and _in_marimo():
+            raise LookupError(f"marimo shows nothing below a view. Run this in a cell of its own: {_line_for(question)}")
         match question["ask"]:
             case "open":
                 return {"opened_step": self.show(question["run_id"], question.get("step")).step}
@@ -113,6 +117,22 @@ class Opener(Heard):
         """The live view, with what it opens below it, where there is a kernel; a static page where there isn't, plain text everywhere else."""
         data = self.box._repr_mimebundle_(**kwargs) or {}  # IPython's protocol for showing a value
         return {**data, "text/html": self._static.html(), "text/plain": self._static.text()}, {}
+
+
+def _in_marimo() -> bool:
+    """Whether this runs in a marimo notebook, where a view can only be made by a cell and a box of widgets isn't shown."""
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())
+
+
+def _line_for(question: dict[str, Json]) -> str:
+    """The line of code that opens what was asked for."""
+    if question["ask"] == "compare":
+        return f"wb.compare({', '.join(f'bench.run({literal(run_id)})' for run_id in question['run_ids'])}).view()"
+    step = question.get("step")
+    if question["ask"] == "fork":
+        return f"bench.run({literal(question['run_id'])}).fork_panel({'' if step is None else step})"
+    return f"{opening(question['run_id'])}{'' if step is None else f'step={step}'})"
 
 
 def _maker(maker: Callable[P, T] | None) -> Callable[P, T]:

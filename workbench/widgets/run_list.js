@@ -102,7 +102,7 @@ class RunListView extends FilteredList {
     const failed = statuses.error ?? 0;
     this.counted = make("span", "rl-counted");
     return make("header", "ws-title", make("h3", "ws-run", plural(count, "run")),
-      make("span", `ws-status ws-${failed ? "error" : grave ? "muted" : "ok"}`, failed ? `✕ ${number(failed)} failed` : grave ? "none failed" : "✓ none failed"),
+      make("span", failed ? "ws-status ws-error" : grave ? "ws-muted" : "ws-status ws-ok", failed ? `✕ ${number(failed)} failed` : grave ? "none failed" : "✓ none failed"),
       grave > 0 && make("span", "ws-count", `◆ ${number(grave)} with a grave finding`), this.counted,
       make("span", "ws-facts", unexamined > 0 && make("span", "", `${number(unexamined)} not examined yet: bench.detect()`)));
   }

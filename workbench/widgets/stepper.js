@@ -88,7 +88,7 @@ class View {
     const facts = [
       plural(run.count, "step"), run.tree.count ? plural(run.tree.count, "span") : run.span_count > 0 && `${plural(run.span_count, "span")}, too many for a tree`, run.tokens === null ? "tokens not recorded" : `${number(run.tokens)} tokens`,
       run.cost_usd === null ? "cost not recorded" : money(run.cost_usd),
-      `joins ${number(exact)} exact · ${number(inferred)} inferred · ${number(none)} none`,
+      exact + inferred > 0 && `joins ${exact} exact · ${inferred} inferred · ${none} none`,
     ];
     return make("header", "ws-title",
       make("h3", "ws-run", run.run_id), bdi(run.agent), span(`ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`),

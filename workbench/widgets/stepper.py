@@ -175,8 +175,7 @@ class Stepper(Opener):
                 key = question["key"]
                 return _more(self._whole(step, key[0]), key, question["left"])
             case "fork":
-                self.fork(step.index)
-                return {}
+                return super()._answer({"ask": "fork", "run_id": self.run.run_id, "step": step.index})
         raise ValueError(f"can't answer {question['ask']!r}; ask for step, span, state, raw, text or fork")
 
     def fork(self, step: int) -> Any:
