@@ -39,7 +39,7 @@ def html(report: Report) -> str:
         element("style", Markup(style)),
     )
     body = (
-        element("header", element("p", "Replay Workbench · incident report", class_="kicker"), element("h1", element("bdi", report.title))),
+        element("header", element("p", f"Replay Workbench · {report.kind} report", class_="kicker"), element("h1", element("bdi", report.title))),
         element("nav", *(element("a", section.title, href=f"#{section.anchor}") for section in sections), aria_label="Sections"),
         element("main", *_sections(sections, live)),
         element("footer", element("p", HOW_TO_CHECK + (ALIVE if viewed else INERT)), element("p", f"replay-workbench {version('replay-workbench')}")),
