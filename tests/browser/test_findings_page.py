@@ -9,8 +9,10 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Screenshot, Show
 from tests.browser.page import WidgetPage, check_inert
-from tests.browser.populations import findings_view, hostile_findings_view
+from tests.browser.populations import BELOW, findings_view, hostile_findings_view, reviewed, story_findings
 from tests.browser.runs import PAYLOADS
+from workbench.widgets import FindingsView
+from workbench.widgets.opening import Static
 
 
 def focus(widget: WidgetPage) -> None:
@@ -77,6 +79,21 @@ def test_a_verdict_needs_two_keys_and_takes_a_note(show: Show) -> None:
     expect(widget.page.locator(".fi-known")).to_contain_text("✓ confirmed")
     widget.page.get_by_label("Reviewed").select_option("dismissed")
     expect(widget.page.get_by_role("option", name=re.compile("^error"))).to_have_count(1)
+
+
+def test_all_that_was_said_of_a_finding_is_shown(show: Show) -> None:
+    """Each word on a finding stands there with its time and note, the newest first; what was said elsewhere says so and marks nothing."""
+    first, second = story_findings()
+    elsewhere = reviewed(second, "dismissed", "not in our system").model_copy(update={"origin": "case.wb"})
+    said = [reviewed(first, "dismissed", "a rehearsal"), reviewed(first, "confirmed", "it was real"), elsewhere]
+    widget = show(FindingsView([first, second], reviews=said, keep=reviewed, below=BELOW, static=Static(str, str)))
+    known = widget.page.locator(".fi-known")
+    expect(known).to_have_text(["✓ confirmed 2025-06-15 15:06 UTC it was real", "⊘ dismissed 2025-06-15 15:06 UTC a rehearsal"])
+    expect(widget.page.locator("[aria-selected=true] .fi-verdict")).to_have_text("✓")
+    focus(widget)
+    widget.press("j")
+    expect(known).to_contain_text("not in our system said elsewhere, in case.wb: it decides nothing here")
+    expect(widget.page.locator("[aria-selected=true] .fi-verdict")).to_have_text("")
 
 
 def test_a_verdict_that_was_not_kept_says_so(show: Show) -> None:

@@ -89,6 +89,17 @@ def test_python_moves_the_page(show: Show) -> None:
     assert widget.page.evaluate("window.saves ?? 0") == 0
 
 
+def test_the_chosen_step_is_in_sight_as_the_view_enters_the_page(show: Show) -> None:
+    """A view that a notebook makes before it shows it, or takes out of the page and back, stands at the chosen step and not at the first one."""
+    page = show(Stepper(long_run(400), step=200)).page
+    chosen = page.locator("[aria-selected=true][role=treeitem]")
+    expect(chosen).to_be_in_viewport()
+    page.evaluate("window.out = document.querySelector('main'); out.remove()")
+    page.evaluate("new Promise(requestAnimationFrame).then(() => document.body.append(window.out))")
+    expect(chosen).to_be_in_viewport()
+    expect(chosen).to_contain_text("200")
+
+
 def test_folding(show: Show) -> None:
     """Left folds a step's deeper steps or goes to the parent, right unfolds or goes inside; the trait lists what is folded."""
     widget = show(story(step=5))
