@@ -146,7 +146,7 @@ def test_names_and_keys_stay_on_their_lines(lab: Lab, notebook: Path, screenshot
     page.keyboard.press("5")
     page.keyboard.press("?")
     names = page.locator(".ws-pairs > b")
-    expect(names).to_have_count(16)
+    expect(names).to_have_count(14)
     screenshot(page.locator(".ws"), f"lab-pairs-{theme}")
     for name in names.all():
         text, one, other = name.inner_text(), name.bounding_box(), name.locator("xpath=following-sibling::span[1]").bounding_box()
