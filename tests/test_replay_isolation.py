@@ -116,6 +116,7 @@ def test_a_level_that_is_not_reached(tmp_path: Path, monkeypatch: pytest.MonkeyP
         recording.fork(0)
     with pytest.raises(ForkError, match=r"this fork is to be re-run at the level 'gvisor', which this machine does not reach: docker is not on the PATH"):
         recording.fork(0, run_id="other", scratch=tmp_path / "other.sqlite", isolation="gvisor")
+    assert not list(tmp_path.rglob("*.unfinished"))
     receipt = recording.fork(0, run_id="third", scratch=tmp_path / "third.sqlite", isolation="process").receipt
     assert (receipt.isolation_asked, receipt.isolation_reached in ("process", "guarded")) == ("process", True)
     with pytest.raises(ForkError, match="there is no isolation 'podman'; there are process, container, gvisor, firecracker"):

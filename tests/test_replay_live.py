@@ -74,12 +74,13 @@ def test_not_twice(paid: Recording, ledger: Path) -> None:
 
 @pytest.mark.parametrize(("approve", "says"), [({}, "nobody to ask: give approve="), ({"approve": lambda _: False}, "not approved by approve=")])
 def test_not_approved(approve: dict[str, Any], says: str, paid: Recording, ledger: Path) -> None:
-    """Without a yes nothing goes live: the fork halts, and the ledger has the refusal."""
+    """Without a yes nothing goes live: the fork halts, and the ledger has the refusal, after which another fork may ask again."""
     pages = Pages()
     forked = paid.fork(paid.step("pay"), live=LIVE, terms=Terms(ledger=pages, **approve))
     assert says in next(one.says for one in forked.receipt.records if one.answer == "halted")
     assert ledger.read_text() == ""
     assert events(pages)[0] == ("refused", "refused")
+    assert live(paid, "again", ledger=pages).receipt.calls.live == 1
 
 
 def test_served_attempts(paid: Recording, ledger: Path) -> None:

@@ -8,10 +8,13 @@ import pytest
 
 from tests.replay_recording import Recording, record
 from workbench.comparison.controls import halted
-from workbench.model import CallRecord, Change
+from workbench.model import CallRecord, Change, Json, Tokens
 from workbench.replay.approvals import Desk, Question
 from workbench.replay.broker import Terms
+from workbench.replay.cassette import Call
+from workbench.replay.journal import Journal, Seen
 from workbench.replay.ledger import Pages
+from workbench.replay.told import Told
 from workbench.replay.watch import Watch
 
 SLOW = Change(kind="fault", value={"kind": "slow", "seconds": 600})
@@ -73,3 +76,20 @@ def test_stopped_before_it_started(paid: Recording) -> None:
     forked = paid.fork(0, watch=watch)
     assert forked.run.status == "cancelled"
     assert forked.receipt.records == ()
+
+
+def test_tokens_of_what_had_ended(tmp_path: Path) -> None:
+    """Of a stopped re-run, the tokens of live model calls that had ended are known from what it told, and of none other; nonsense counts as unknown."""
+    told = Told(tmp_path / "told.jsonl")
+
+    def hear(said: dict[str, Json]) -> None:
+        told.hear(said)
+
+    journal = Journal("fork", tell=hear)
+    seen = Seen(Call("model", "gpt-5", "agent", []), "agent:1", "agent", None, 1)
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    journal.note(seen, "live", output={"type": "ai", "content": "hello", "usage_metadata": usage})
+    journal.note(seen, "served", output={"type": "ai", "content": "hello", "usage_metadata": usage})
+    journal.note(seen, "live", output={"type": "ai", "content": "hello", "usage_metadata": {"input_tokens": "many"}})
+    journal.note(seen, "live", error=TimeoutError("no answer"))
+    assert list(told.thoughts()) == [("gpt-5", Tokens(input=10, output=5, total=15)), ("gpt-5", Tokens()), ("gpt-5", Tokens())]

@@ -172,7 +172,8 @@ def compare(
             return
         out.print(repr(found), markup=False)
         for comparison in comparisons:
-            out.print(aligned_table(comparison))
+            if any(row.relation != "same" for row in comparison.rows):
+                out.print(aligned_table(comparison))
 
 
 @command(REPLAY, "workbench sweep booked-twice --at 7 --at 9 --change none --change 'fault=\"timeout\"' -k 3 -o sweep.html")

@@ -28,12 +28,19 @@ RUNS_SHOWN = 20
 SAID_CHARACTERS, LEAST_SAID, COLUMN_GAPS = 200, 10, 12
 
 
+WRAPPED = frozenset(("act", "says"))
+"""Columns of sentences: they go over several lines before any other column is cut."""
+
+
 def table_of(*columns: str, title: str | None = None) -> Table:
-    """An empty table whose columns of numbers stand to the right; a column of files folds, any other is cut."""
+    """An empty table whose columns of numbers stand to the right; a column of files folds, one of sentences wraps, any other is cut."""
     table = Table(title=title, box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(
-            column, justify="right" if column in NUMBERS else "left", no_wrap=column != "file", overflow="fold" if column == "file" else "ellipsis"
+            column,
+            justify="right" if column in NUMBERS else "left",
+            no_wrap=column != "file" and column not in WRAPPED,
+            overflow="fold" if column == "file" else "ellipsis",
         )
     return table
 

@@ -52,13 +52,15 @@ class Reply:
     says: str = ""
 
 
+NOBODY = "nobody"
+"""Who said no where nobody was asked, or nobody answered."""
 Approve = Callable[[Question], Reply | bool]
 """Answers a question; may take as long as a person takes."""
 
 
 def nobody(_: Question) -> Reply:
     """There is no one to ask."""
-    return Reply(False, "nobody", "there is nobody to ask: give approve= (--approve NAME on the command line)")
+    return Reply(False, NOBODY, "there is nobody to ask: give approve= (--approve NAME on the command line)")
 
 
 def standing(names: Collection[str], otherwise: Approve = nobody) -> Approve:
@@ -105,7 +107,7 @@ class Desk:
         answered.wait(self.seconds)
         with self._lock:
             self._open.pop(number, None)
-            reply = self._replies.pop(number, Reply(False, "nobody", f"nobody answered within {self.seconds:g} s"))
+            reply = self._replies.pop(number, Reply(False, NOBODY, f"nobody answered within {self.seconds:g} s"))
         self.changed()
         return reply
 

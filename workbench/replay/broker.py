@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from workbench.analysis.effects import UNKNOWN_OUTCOME, effects_of
 from workbench.model import Budget, EffectClass, Json, LedgerEntry, Run, Tokens, Value, canonical, digest
 from workbench.reading.serde import UndecodedError
-from workbench.replay.approvals import Approve, Question, Reply, nobody, reply_of
+from workbench.replay.approvals import NOBODY, Approve, Question, Reply, nobody, reply_of
 from workbench.replay.budget import Meter, OverBudgetError, left
 from workbench.replay.channel import ChannelError, Line
 from workbench.replay.ledger import Causes, Ledger, Pages, Scribe
@@ -191,7 +191,7 @@ class Broker:
     def _before(self, entry: LedgerEntry) -> Json | None:
         """What the ledger holds of this very act: the result, where this fork did it before it was killed. Refused where it must not be done again."""
         lines = self.ledger.entries(idempotency_key=entry.idempotency_key) if entry.idempotency_key else []
-        lines = [one for one in lines if one.event != "attempted"]
+        lines = [one for one in lines if one.event not in ("attempted", "refused")]  # what was refused was not done, and may be asked for again
         if not lines:
             return None
         last = lines[-1]
@@ -219,7 +219,7 @@ class Broker:
             said = {"says": reply.says, "approved_by": reply.by, "at_ns": self.scribe.clock()}
             refused = entry.model_copy(update={"event": "refused", "answered": "refused", **said})
             self.ledger.append_entry(refused)
-            raise Refused(f"it was not approved by {reply.by}" + (f": {reply.says}" if reply.says else ""))
+            raise Refused("it was not approved" + (f" by {reply.by}" if reply.by != NOBODY else "") + (f": {reply.says}" if reply.says else ""))
         if once:
             self._standing.add(name)
         return reply

@@ -20,11 +20,12 @@ from workbench.replay import process
 from workbench.replay.assembly import Assembled, assemble
 from workbench.replay.broker import Broker, Outside, Terms
 from workbench.replay.budget import Meter
+from workbench.replay.changes import MODEL
 from workbench.replay.channel import ChannelError
 from workbench.replay.cut import Cut
 from workbench.replay.isolation import LEVELS
 from workbench.replay.ledger import Pages
-from workbench.replay.process import ProcessError
+from workbench.replay.process import NotStartedError, ProcessError
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.told import Told, lines, listed, read
@@ -33,6 +34,7 @@ from workbench.replay.watch import Watch
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
+UNDER_WAY = "tokens and money are those of the model calls that had ended: what a call took that was under way when the re-run was stopped is not known"
 __all__ = ["ForkError", "Forked", "fork", "resume"]
 
 
@@ -174,6 +176,10 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
 def _asked(wish: Wish, request: Request, work: Unfinished) -> Answer:
     try:
         answer = _heard(wish, request, work)
+    except NotStartedError as error:
+        if request.resumed is None:
+            work.remove()
+        raise ForkError(str(error)) from error
     except (ProcessError, ChannelError) as error:
         raise ForkError(f"{error}\n{wish.run_id} is kept as far as it came: run.resume({wish.run_id!r}), workbench fork --resume {wish.run_id}") from error
     if answer.ended == "refused":
@@ -203,18 +209,22 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
 
 
 def _stopped(answer: Answer, told: Told, outside: Spent, wish: Wish) -> Answer:
-    """What is known of a re-run that was stopped: what it told. The tokens of models that thought inside went with it."""
+    """What is known of a re-run that was stopped: what it told. What a model's call took that was under way is not known."""
     calls, root = told.records, told.open_span
     if root is not None:
         told.spans.append(root.model_copy(update={"end_ns": max((one.end_ns or 0 for one in told.spans), default=root.start_ns), "status": "unset"}))
     thought = sum(one.kind == "model" and one.answer == "live" for one in calls)
+    meter = Meter()
+    for model, tokens in told.thoughts():
+        meter.used(model, tokens)
     return answer.model_copy(
         update={
             "isolation": told.isolation or "stopped before it was shut in: no code of the agent ran",
             "sandboxed": told.sandboxed,
             "asked": answer.asked if told.isolation else None,
             "applied": any(one.answer == "edited" for one in calls) or bool(thought and wish.change.kind not in REPLACED),
-            "spent": outside.model_copy(update={"model_calls": thought, "steps": len(calls)}),
+            "spent": meter.spent.model_copy(update={"model_calls": thought, "steps": len(calls), "seconds": outside.seconds}),
+            "notes": (*answer.notes, UNDER_WAY) if thought or MODEL in wish.live else answer.notes,
         }
     )
 

@@ -52,6 +52,10 @@ TAIL_CHARACTERS = 2000
 PIPE_BYTES = 1 << 20
 
 
+class NotStartedError(RuntimeError):
+    """A re-run that was not even begun, since this machine does not reach the level of isolation asked for."""
+
+
 class ProcessError(RuntimeError):
     """The process gave no answer. The message holds the end of what it printed."""
 
@@ -65,7 +69,8 @@ def ask(request: Request, folder: Path, hear: Hear = unheard, waited: Callable[[
     """Have a request done in a process of its own. `folder` must be ours alone; of it the process may only write to `request.folder`.
 
     `hear` takes each thing the process tells while it runs, and replies where it asks (`workbench.replay.channel`). `waited` is how many seconds it
-    had to wait for a person so far: they don't count. ProcessError when it takes too long or dies; one that `watch` stopped has an answer that says so.
+    had to wait for a person so far: they don't count. ProcessError when it takes too long or dies, NotStartedError when it can't be shut in; one that
+    `watch` stopped has an answer that says so.
     """
     watch = watch or Watch()
     question, answer, output = folder / "request.json", Path(request.folder) / "answer.json", folder / "output.txt"
@@ -109,7 +114,8 @@ def _process(launch: Launch, errors: IO[bytes]) -> Process:
 
 @contextmanager
 def _launched(request: Request, question: Path, answer: Path) -> Iterator[Launch]:
-    """The command that does a request, at the level of isolation that its risk asks for. ProcessError when this machine does not reach it."""
+    """The command that does a request, at the level of isolation that its risk asks for. NotStartedError when this machine does not reach it."""
+    launch = None
     try:
         settings = settings_of(Path.cwd())
         task = Task(
@@ -125,7 +131,7 @@ def _launched(request: Request, question: Path, answer: Path) -> Iterator[Launch
         with launched(request, task, settings) as launch:
             yield replace(launch, scratch_bytes=settings.scratch_bytes)
     except IsolationError as error:
-        raise ProcessError(str(error)) from error
+        raise (NotStartedError if launch is None else ProcessError)(str(error)) from error
 
 
 def _overran(process: Process, seconds: float, waited: Callable[[], float], scratch: Scratch) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.model import CallRecord, Json, Span
+from workbench.model import CallRecord, Json, Span, Tokens
 from workbench.replay.channel import ASK, ChannelError
+from workbench.replay.journal import ID_ATTRIBUTE
 
 
 @dataclass
@@ -78,10 +79,26 @@ class Told:
         root = Span.model_validate(self.starts[-1]["root"]) if self.starts and "root" in self.starts[-1] else None
         return None if root is None or any(one.span_id == root.span_id for one in self.spans) else root
 
+    def thoughts(self) -> Iterator[tuple[str, Tokens]]:
+        """The live model calls that ended, each with the model's name and the tokens that its answer says it took."""
+        for span in self.spans:
+            record = self.records[span.attributes[ID_ATTRIBUTE]] if span.attributes.get(ID_ATTRIBUTE, -1) in range(len(self.records)) else None
+            if record is not None and (record.kind, record.answer) == ("model", "live"):
+                yield record.name, _tokens(span)
+
     @property
     def every(self) -> tuple[CallRecord, ...]:
         """All calls, then what was reached for in vain."""
         return (*self.records, *self.blocked)
+
+
+def _tokens(span: Span) -> Tokens:
+    """The tokens that the answer in a model's span says it took; none known where it says nothing that makes sense."""
+    with suppress(LookupError, ValueError, TypeError, AttributeError):
+        (message,) = json.loads(span.attributes["gen_ai.output.messages"] or "")
+        usage = message["usage_metadata"] or {}
+        return Tokens(input=usage.get("input_tokens"), output=usage.get("output_tokens"), total=usage.get("total_tokens"))
+    return Tokens()
 
 
 def lines(path: Path) -> Iterator[dict[str, Json]]:
