@@ -11,9 +11,9 @@ from workbench.comparison.controls import halted
 from workbench.model import CallRecord, Change, Json, Tokens
 from workbench.replay.approvals import Desk, Question
 from workbench.replay.broker import Terms
-from workbench.replay.cassette import Call
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.ledger import Pages
+from workbench.replay.tape import Call
 from workbench.replay.told import Told
 from workbench.replay.watch import Watch
 

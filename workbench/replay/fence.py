@@ -19,11 +19,12 @@ from langchain_core.tools import BaseTool
 
 from workbench.model import Cassette, Interaction
 from workbench.replay import answers, nodes
-from workbench.replay.cassette import Tape, canonical_messages
+from workbench.replay.cassette import canonical_messages
 from workbench.replay.journal import Journal
 from workbench.replay.model_twins import model_twin
 from workbench.replay.playback import TWIN, FenceError, Playback, guarded, play
 from workbench.replay.services import Web, embedded, retriever_twin
+from workbench.replay.tape import Tape
 from workbench.replay.tool_twins import tool_twin
 from workbench.taps import vectors, wire
 

@@ -26,12 +26,12 @@ from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import canonical
 from workbench.replay import answers, numbering
-from workbench.replay.cassette import Call, Unanswered
 from workbench.replay.identities import Ids, renamed
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.numbering import Numbers
 from workbench.replay.place import graph_of, node_path
 from workbench.replay.scrubbing import Scrubber
+from workbench.replay.tape import Call, Unanswered
 from workbench.replay.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
 
 HOOKS = ("run_with_retry", "arun_with_retry")

@@ -17,10 +17,10 @@ from workbench.model import EffectClass, Json
 from workbench.replay.alterations import model_name
 from workbench.replay.answers import command_of, exception
 from workbench.replay.captured import unwrapped
-from workbench.replay.cassette import Divergence
 from workbench.replay.channel import ChannelError, Line
 from workbench.replay.injected import CantCrossError, Crossing
 from workbench.replay.journal import Seen
+from workbench.replay.tape import Divergence
 
 if TYPE_CHECKING:
     from workbench.replay.playback import Playback

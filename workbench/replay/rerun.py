@@ -26,7 +26,6 @@ from workbench.model import CallRecord, Interaction, Json
 from workbench.replay import fence, graphs, nodes, reload
 from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
-from workbench.replay.cassette import Call, CutOff, Divergence, Tape
 from workbench.replay.channel import Line
 from workbench.replay.contexts import UNKNOWN, ContextError, rebuilt
 from workbench.replay.injected import Crossing
@@ -36,6 +35,7 @@ from workbench.replay.overlay import decoding, overlay, recorded_channels, repla
 from workbench.replay.playback import FenceError, Playback, plain
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
+from workbench.replay.tape import Call, CutOff, Divergence, Tape
 from workbench.replay.tasks import Tasks
 from workbench.replay.told import listed
 from workbench.replay.tripwire import Tripwire

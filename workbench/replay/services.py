@@ -12,9 +12,9 @@ from langchain_core.retrievers import BaseRetriever
 from workbench.model import Interaction, Json
 from workbench.replay import answers
 from workbench.replay.captured import http_arguments, http_name
-from workbench.replay.cassette import Call, Served
 from workbench.replay.journal import Seen
 from workbench.replay.playback import TWIN, playing, seen_here
+from workbench.replay.tape import Call, Served
 from workbench.taps.wire import Answered, Asked, bytes_of, text_of
 
 RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")

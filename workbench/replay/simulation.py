@@ -20,8 +20,9 @@ from workbench.comparison.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
 from workbench.replay import alterations
 from workbench.replay.answers import recorded_messages
-from workbench.replay.cassette import Call, Divergence, Tape, canonical_messages, edited, record
+from workbench.replay.cassette import canonical_messages, edited, record
 from workbench.replay.forking import Forked, ForkError
+from workbench.replay.tape import Call, Divergence, Tape
 
 MODEL_CALLS, SECONDS = 25, 120.0
 ISOLATION = "no code of the agent ran: a generic loop asked the model, tools were answered from the recording"

@@ -19,12 +19,12 @@ from workbench.model import Interaction, Json
 from workbench.replay import answers, nodes
 from workbench.replay.alterations import raised
 from workbench.replay.captured import unwrapped
-from workbench.replay.cassette import Call, Divergence, Served
 from workbench.replay.identities import aligned
 from workbench.replay.journal import Seen
 from workbench.replay.numbering import calling
 from workbench.replay.playback import TWIN, Playback, guarded, pause, playing, seen_here
 from workbench.replay.reach import declared
+from workbench.replay.tape import Call, Divergence, Served
 
 
 def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:

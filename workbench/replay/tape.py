@@ -1,0 +1,330 @@
+"""The tape: plays a cassette, one recorded answer for one same call, in recorded order.
+
+Two calls are the same when their kind, name, node path (without task ids) and canonical arguments are. Ids and times are no part of it, and a
+model's name is none either, since a scripted or renamed model may stand in its place. Going by order alone would swap the answers of parallel
+calls and still look well; of the very same call of several branches, each is given its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from workbench.model import Cassette, Interaction, Json, canonical, digest
+from workbench.replay.scrubbing import ID, Scrubber, strings_of
+
+NEAREST = 3
+MAX_COMPARED_CHARACTERS = 4000
+MAX_DIFFERENCES = 4
+SHOWN_CHARACTERS = 120
+
+
+class Divergence(BaseException):  # it is how a re-run ends, and no Exception: an agent's error handling must not catch it
+    """A re-run asked for something that has no recording. The message names the cassette, the call, the nearest recordings and what differs."""
+
+
+class CutOff(BaseException):
+    """A replay has come to where the recorded run was cut off: killed, or stopped by someone. `miss` is the divergence it would be otherwise."""
+
+    def __init__(self, step: int, miss: str) -> None:
+        super().__init__(f"the recorded run was cut off after step {step} and started again")
+        self.miss = miss
+
+
+class Unanswered(BaseException):
+    """A call that nobody could have recorded, made in a node whose writes were: they are served in its place."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that a re-run makes."""
+
+    kind: str
+    name: str
+    node_path: str
+    arguments: Json
+    task_id: str | None = None
+    """The recorded task that the one which makes the call repeats."""
+    call_id: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of its canonical arguments."""
+        return digest(self.arguments)
+
+    def __str__(self) -> str:
+        if self.kind == "tool":
+            return f"tool {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
+        if self.kind == "human":
+            return f"question to a person: {_short(canonical(self.arguments))}"
+        if self.kind != "model":
+            return f"{self.kind} call {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
+        last = self.arguments[-1] if self.arguments else {}
+        return f"model call at {self.node_path or 'no node'} with {len(self.arguments)} messages, the last: {_short(canonical(last))}"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A recorded answer. `asked` is the question this very call stopped to ask before, where it did."""
+
+    interaction: Interaction
+    notes: tuple[str, ...] = ()
+    asked: Interaction | None = None
+
+
+class Tape:
+    """Plays the interactions of some steps of a cassette. Each recorded tool answer is given out once; parallel calls may take from it at once.
+
+    `stops` are the steps after which the recorded run was cut off and started again. Until `free` is called, what was recorded after the next
+    stop is not served before `restart`: an unchanged replay breaks off where the recording did. `stale` names the tools (or "model", "http", ...)
+    for which a call without a recording is served the nearest one's answer, marked as such.
+    """
+
+    def __init__(
+        self,
+        cassette: Cassette,
+        *,
+        steps: Collection[int] | None = None,
+        stops: Sequence[int] = (),
+        stale: Collection[str] = (),
+        scrubber: Scrubber | None = None,
+    ) -> None:
+        self.cassette, self.stale = cassette, frozenset(stale)
+        self._stops = deque(sorted(stops))
+        self.interactions = [one for one in cassette.interactions if steps is None or one.step in steps]
+        self.scrubber = scrubber or scrubber_of(cassette)
+        self._exact: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(self.interactions):
+            self._exact.setdefault((one.kind, digest(one.arguments)), []).append(number)
+        self._left = set(range(len(self.interactions)))
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _scrubbed(self) -> dict[tuple[str, str], list[int]]:
+        """As `_exact`, of arguments without what differs from run to run. Only made when something is not found exactly."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(self.interactions):
+            found.setdefault((one.kind, digest(self.scrubber.plain(one.arguments))), []).append(number)
+        return found
+
+    @property
+    def left(self) -> tuple[Interaction, ...]:
+        """What was recorded and has not been asked for yet."""
+        return tuple(self.interactions[number] for number in sorted(self._left))
+
+    def leave_out(self, steps: Collection[int]) -> None:
+        """An earlier part of this re-run has been served the recordings of these steps."""
+        with self._lock:
+            self._left -= {number for number, one in enumerate(self.interactions) if one.step in steps}
+
+    def give_back(self, steps: Collection[int]) -> None:
+        """The recordings of these steps may be served again: a kill kept them from being taken in."""
+        with self._lock:
+            self._left |= {number for number, one in enumerate(self.interactions) if one.step in steps}
+
+    def restart(self) -> None:
+        """The run is started again: what was recorded up to the next stop may be served now."""
+        with self._lock:
+            if self._stops:
+                self._stops.popleft()
+
+    def free(self) -> None:
+        """Something was changed or went live, so the re-run need no longer stop where the recording did."""
+        with self._lock:
+            self._stops.clear()
+
+    def knows(self, call: Call) -> bool:
+        """Whether calls of this kind were recorded at all at this place, so that one without a recording differs from what was done there."""
+        return any(one.kind == call.kind and one.node_path == call.node_path for one in self.interactions)
+
+    def take(self, call: Call) -> Served:
+        """The recorded answer to a call. Divergence where there is none, CutOff where the recording broke off."""
+        with self._lock:
+            same = self._same(call)
+            found = self._taken(call, same, ()) or self._taken(call, scrubbed := self._alike(call), ("scrubbed",)) or self._stale(call)
+            if found is not None:
+                return found
+            miss = self._miss(call, same or scrubbed)
+            if self._stops and not any(self.interactions[number].step <= self._stops[0] for number in self._left):
+                raise CutOff(self._stops[0], miss)
+            raise Divergence(miss)
+
+    def take_one_of(self, steps: Collection[int] | None, call: Call) -> Served | None:
+        """The recorded answer to a call, where it is that of one of these steps (None: any); it stays where it isn't."""
+        with self._lock:
+            for same, notes in ((self._same(call), ()), (self._alike(call), ("scrubbed",))):
+                number = self._next(call, [one for one in same if self.interactions[one].node_path == call.node_path])
+                if number is not None:
+                    return self._taken(call, [number], notes) if steps is None or self.interactions[number].step in steps else None
+        return None
+
+    def _taken(self, call: Call, same: Sequence[int], notes: tuple[str, ...]) -> Served | None:
+        """The first of the same calls that was not served yet, at its own place before elsewhere; a model may be asked the same again."""
+        here = [number for number in same if call.kind == "human" or self.interactions[number].node_path == call.node_path]
+        for candidates, moved in ((here, False), (same, True)):
+            number = self._next(call, candidates)
+            if number is not None:
+                self._left.remove(number)
+                one = self.interactions[number]
+                told = (*((f"moved from {one.node_path or 'no node'}",) if moved else ()), *self._told(notes, one, call))
+                return Served(one, told, self._asked(same, number))
+        if call.kind == "model" and here:
+            one = self.interactions[max(here, key=lambda number: ([not apart for apart in self._apart(number, call)], number))]
+            return Served(one, ("repeated", *self._told(notes, one, call)))
+        return None
+
+    def _next(self, call: Call, same: Iterable[int]) -> int | None:
+        """Of the same calls the one to serve next: that of its own task and id, then in recorded order. Branches may make it at once, in any order."""
+        return min((one for one in same if one in self._left), key=lambda number: (self._apart(number, call), number), default=None)
+
+    def _apart(self, number: int, call: Call) -> tuple[bool, bool]:
+        """Whether the same call is known to have been made by another task, and under another id."""
+        one = self.interactions[number]
+        return bool(call.task_id and one.task_id and call.task_id != one.task_id), bool(call.call_id and one.call_id and call.call_id != one.call_id)
+
+    def expects(self, call: Call) -> int | None:
+        """The recorded step whose answer a call would be served; None where it has none, or has been served it."""
+        with self._lock:
+            number = self._next(call, self._same(call) or self._alike(call))
+        return None if number is None else self.interactions[number].step
+
+    @staticmethod
+    def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:
+        return tuple(f"{note}: {'; '.join(differences(one.arguments, call.arguments))}" for note in notes)
+
+    def _same(self, call: Call) -> list[int]:
+        """The recordings of the same call."""
+        exact = self._exact.get((call.kind, call.sha256), [])
+        lone = list(call.arguments.values()) if isinstance(call.arguments, dict) else []
+        if call.kind == "tool" and len(lone) == 1 and isinstance(lone[0], str):  # recorded without the argument's name
+            exact = sorted([*exact, *self._exact.get(("tool", digest(lone[0])), [])])
+        return self._fitting(call, exact)
+
+    def _alike(self, call: Call) -> list[int]:
+        """The recordings of the same call but for times and ids; of questions whose words were lost, any."""
+        if call.kind == "human":
+            return self._exact.get(("human", digest(None)), [])
+        return self._fitting(call, self._scrubbed.get((call.kind, digest(self.scrubber.plain(call.arguments))), []))
+
+    def _fitting(self, call: Call, numbers: Sequence[int]) -> list[int]:
+        """Those of the same tool that are not past the next stop. A model's name is no part of a call: a scripted one may stand in its place."""
+        fit = [number for number in numbers if call.kind != "tool" or self.interactions[number].name == call.name]
+        return [number for number in fit if not (self._stops and self.interactions[number].step > self._stops[0])]
+
+    def _stale(self, call: Call) -> Served | None:
+        """The nearest recording's answer, where that was asked for by name. Never a person's word."""
+        if not self.stale & {call.name, call.kind} or call.kind == "human":
+            return None
+        kin = [number for number, one in enumerate(self.interactions) if one.kind == call.kind and (call.kind != "tool" or one.name == call.name)]
+        if not kin:
+            return None
+        number = max(kin, key=lambda one: likeness(self.interactions[one].arguments, call.arguments))
+        self._left.discard(number)
+        return Served(self.interactions[number], self._told(("stale",), self.interactions[number], call))
+
+    def _asked(self, same: Sequence[int], number: int) -> Interaction | None:
+        """The interrupted attempt at the same call that this answer completes."""
+        done = self.interactions[number]
+        before = [self.interactions[one] for one in same if one < number and one not in self._left]
+        own = [one for one in before if (one.task_id, one.call_id) == (done.task_id, done.call_id)] or before
+        return own[-1] if own and own[-1].interrupted and not done.interrupted else None
+
+    def _miss(self, call: Call, same: Sequence[int]) -> str:
+        recorded = f"cassette of run {self.cassette.run_id} ({len(self.interactions)} recorded answers from here on, {len(self._left)} left)"
+        lines = [f"no recording of {call} in the {recorded}"]
+        if same:
+            steps = ", ".join(str(self.interactions[number].step) for number in same)
+            lines.append(f"  the same call was recorded at step {steps}, and each recording has been served once")
+        lines += [f"  {line}" for line in self._nearest(call)] if not same else []
+        lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name == line.name or (call.kind == line.kind == "model")]
+        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call))])
+
+    def _nearest(self, call: Call) -> Iterator[str]:
+        kin = [one for one in self.interactions if one.kind == call.kind]
+        for one in sorted(kin, key=lambda one: (one.name == call.name, likeness(one.arguments, call.arguments)), reverse=True)[:NEAREST]:
+            differs = "; ".join(differences(one.arguments, call.arguments)) or "only the place differs"
+            yield f"nearest: step {one.step} {one.name} at {one.node_path or 'no node'}: {differs}"
+        if not kin:
+            yield f"no {call.kind} call was recorded from here on"
+
+
+def scrubber_of(cassette: Cassette) -> Scrubber:
+    """What a cassette's calls are compared without. An id is data where an answer brought it before any call named it."""
+    found: list[frozenset[str]] = []
+
+    def is_data(one: str) -> bool:
+        if not found:  # only looked for where something is not found exactly
+            found.append(_brought(cassette))
+        return one in found[0]
+
+    return Scrubber(cassette.moments, is_data, cassette.scrub)
+
+
+def _brought(cassette: Cassette) -> frozenset[str]:
+    """The ids that answers brought before any call named them."""
+    data: set[str] = set()
+    named: set[str] = set()
+    for one in cassette.interactions:
+        named |= {found for text in strings_of(one.arguments) for found in ID.findall(text)}
+        data |= {found for text in strings_of([one.result, one.message]) for found in ID.findall(text) if found not in named}
+    return frozenset(data)
+
+
+def likeness(recorded: Json, asked: Json) -> float:
+    """How alike two calls are, from 0 to 1: lists of messages by the share that is the same at the same place, anything else by its text."""
+    if isinstance(recorded, list) and isinstance(asked, list):
+        same = sum(bool(one == other) for one, other in zip(recorded, asked, strict=False))
+        return same / max(len(recorded), len(asked), 1)
+    one, other = (canonical(value)[:MAX_COMPARED_CHARACTERS] for value in (recorded, asked))
+    return difflib.SequenceMatcher(a=one, b=other, autojunk=False).ratio()
+
+
+def _remedies(call: Call) -> Iterator[str]:
+    """What can be done about a call without a recording."""
+    name = "model" if call.kind == "model" else call.name
+    if call.kind == "human":
+        yield "a person has to answer: an approval is never carried over to another question"
+        return
+    if call.kind == "tool":
+        yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
+    yield f'serve stale: stale=["{name}"] (--serve-stale {name}) gives it the nearest recording\'s answer, marked as stale'
+    yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
+    if call.kind == "model":
+        yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
+    if call.kind == "tool":
+        yield f'go live: live=["tool:{name}"] (--live tool:{name}) calls it for real, once a person has approved the call'
+
+
+def differences(recorded: Json, asked: Json) -> list[str]:
+    """Where two values differ, as text: `$.flight: recorded "NH 11", asked "NH 12"`. At most four places."""
+    found = list(_differences(recorded, asked, "$"))
+    more = [f"and {len(found) - MAX_DIFFERENCES} more"] if len(found) > MAX_DIFFERENCES else []
+    return found[:MAX_DIFFERENCES] + more
+
+
+def _differences(recorded: Json, asked: Json, path: str) -> Iterator[str]:
+    if isinstance(recorded, dict) and isinstance(asked, dict):
+        for key in sorted({*recorded, *asked}):
+            yield from _part(recorded, asked, key, f"{path}.{key}", key in recorded, key in asked)
+    elif isinstance(recorded, list) and isinstance(asked, list):
+        for index in range(max(len(recorded), len(asked))):
+            yield from _part(recorded, asked, index, f"{path}[{index}]", index < len(recorded), index < len(asked))
+    elif canonical(recorded) != canonical(asked):
+        yield f"{path}: recorded {_short(canonical(recorded))}, asked {_short(canonical(asked))}"
+
+
+def _part(recorded: Json, asked: Json, key: str | int, path: str, was: bool, now: bool) -> Iterator[str]:
+    if was and now:
+        yield from _differences(recorded[key], asked[key], path)
+    elif was:
+        yield f"{path}: recorded {_short(canonical(recorded[key]))}, not asked"
+    else:
+        yield f"{path}: not recorded, asked {_short(canonical(asked[key]))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
