@@ -85,7 +85,7 @@ def test_columns_sort_both_ways_and_back(show: Show) -> None:
     head = page.get_by_role("button", name="Sort by cost")
     head.click()
     most = max(cost for number in range(412) if (cost := overview(number).cost_usd) is not None)
-    assert column(page, "cost")[0] == f"${most:.2g}"
+    assert column(page, "cost")[0] == f"${most:#.2g}"
     expect(head).to_have_attribute("aria-label", "Sort by cost, sorted downwards")
     head.click()
     assert column(page, "cost")[0] == "$0.00"

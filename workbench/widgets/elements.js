@@ -64,7 +64,7 @@ const pairs = (entries) => div("ws-pairs", entries.map(([name, value]) => [make(
 
 const number = (value) => value.toLocaleString("en-US");
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-const money = (usd) => `$${usd && usd < 1 ? Number(usd.toPrecision(2)) : usd.toFixed(2)}`;
+const money = (usd) => `$${usd && usd < 1 ? usd.toPrecision(2) : usd.toFixed(2)}`;
 
 function duration(us) {
   if (Number.isNaN(us)) return "–";

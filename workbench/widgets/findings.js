@@ -221,7 +221,8 @@ class FindingsView extends FilteredList {
   // ---- one's verdict
 
   drawReview() {
-    const said = make("ol", "fi-said", { "aria-label": "What was said of it, the newest first" }, (this.model.get("_reviews")[this.at] ?? []).map((one) => this.drawSaid(one)));
+    const words = (this.model.get("_reviews")[this.at] ?? []).map((one) => this.drawSaid(one));
+    const said = words.length ? make("ol", "fi-said", { "aria-label": "What was said of it, the newest first" }, words) : "";
     if (!this.all.may_review) return [said];
     this.note = focusable(make("input", "ws-search fi-note", { type: "text", placeholder: "why? (a note, kept with your verdict)", "aria-label": "Note", maxlength: 2000 }));
     this.told = make("span", "ws-copied", { role: "status" });
