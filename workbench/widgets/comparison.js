@@ -162,7 +162,7 @@ class Comparison {
     if (!this.told_) return;
     const [summary] = this.ends.children;
     const count = this.told_.reduce((sum, one) => sum + (one.count ?? 0), 0);
-    summary.textContent = this.told_.every((one) => one.error) ? "State at the end: not to be had" : count ? `State at the end: ${plural(count, "part")} differ` : "State at the end: the same";
+    summary.textContent = this.told_.every((one) => one.error) ? "State at the end: not there to read" : count ? `State at the end: ${plural(count, "part")} differ` : "State at the end: the same";
     this.endsBody.replaceChildren(...this.told_.flatMap((one, place) => [
       this.told_.length > 1 && make("h5", "", bdi(this.runs[place + 1].run_id)),
       one.error ? note(one.error) : one.lines.length ? make("div", "ws-diff", { role: "list" }, one.lines.map((line) => this.endLine(line))) : note("The two states are equal."),
