@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import singledispatch
 from itertools import islice
@@ -60,7 +61,8 @@ for kind, as_html, as_text in (
 @singledispatch
 def told(value: object) -> tuple[str, Facts]:
     """What a value is called, and what is known of it: its fields, unless it has a better way to say."""
-    return type(value).__name__, [(name.replace("_", " "), said(inner)) for name, inner in _fields(value).items()]
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(value).__name__).lower()
+    return kind, [(name.replace("_", " "), said(inner)) for name, inner in _fields(value).items()]
 
 
 @told.register
