@@ -21,6 +21,7 @@ INPUT = "__input__"
 UPDATE = "__update__"
 """The node given here to what is no task: values that `update_state` put into the state."""
 PULL, PUSH, TASKS = "__pregel_pull", "__pregel_push", "__pregel_tasks"
+PULLED = f"~{PULL}, "
 NULL_TASK = "00000000-0000-0000-0000-000000000000"
 SECONDS_1582_TO_1970 = 12_219_292_800
 MAX_SENDS = 1000
@@ -63,7 +64,7 @@ def created_ns(checkpoint_id: str) -> int | None:
 
 def node_of_path(task_path: str) -> str | None:
     """The node that a `task_path` spells out: `~__pregel_pull, plan` is plan. None for a Send or a call, whose path has only numbers."""
-    return task_path.removeprefix(f"~{PULL}, ") if task_path.startswith(f"~{PULL}, ") else None
+    return task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else None
 
 
 def index_of_path(task_path: str) -> int | None:

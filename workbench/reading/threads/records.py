@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from workbench.model import Checkpoint, Json, Skip, Write
 from workbench.reading import serde
-from workbench.reading.tasks import NULL_TASK, START, TASKS, Naming, created_ns
+from workbench.reading.tasks import NULL_TASK, START, TASKS, Naming, created_ns, node_of_path
 from workbench.reading.tasks import Place as TaskPlace
 from workbench.reading.threads.tables import CheckpointRow, Place, Tables, WriteRow
 
@@ -123,7 +123,8 @@ class Thread:
         value, note = _decoded(row)
         if note:
             self.skipped.add("writes", note)
-        return Write.unchecked(task_id=row.task_id, task_path=row.task_path, idx=row.idx, channel=row.channel, value=value, note=note)
+        node = node_of_path(row.task_path)
+        return Write.unchecked(task_id=row.task_id, task_path=row.task_path, node=node, idx=row.idx, channel=row.channel, value=value, note=note)
 
     def _note(self, row: Row) -> str | None:
         """Why this checkpoint's state can't be fetched, where its type already says so."""
@@ -152,18 +153,22 @@ class Thread:
     # ---- the nodes of the tasks
 
     def _name_nodes(self) -> None:
+        """Find the nodes of tasks whose path doesn't spell them out."""
+        unnamed = {place: tasks for place, writes in self.writes.items() if (tasks := _unnamed(writes))}
+        if not unnamed:
+            return
         naming = self._naming()
         children: dict[Place, list[Row]] = defaultdict(list)
         by_place: dict[Place, Row] = {}
         for known in self.rows:
             children[known.namespace, known.parent or ""].append(known)
             by_place[known.namespace, known.checkpoint_id] = known
-        for place, writes in self.writes.items():
-            row = by_place.get(place)
+        for place, tasks in unnamed.items():
+            row, writes = by_place.get(place), self.writes[place]
             parent = self.writes.get((place[0], row.parent or ""), []) if row else []
             sent = serde.sends(write.value for write in parent if write.channel == TASKS)
             nodes: dict[str, str | None] = {}
-            for task in dict.fromkeys(write.task_id for write in writes if write.task_id not in (NULL_TASK, "")):
+            for task in tasks:
                 mine = [write for write in writes if write.task_id == task]
                 where = TaskPlace(place[1], place[0], None if row is None or row.step is None else row.step + 1)
                 nodes[task] = naming.node(task, mine[0].task_path, where, sent) or _guess(mine, row, children[place], naming)
@@ -195,6 +200,11 @@ class Thread:
             naming.learn_seen({str(node): seen for node, seen in _dict(content.get("versions_seen")).items() if isinstance(seen, dict)})
             for channel in _dict(content.get("channel_versions")):
                 naming.learn_channel(str(channel))
+
+
+def _unnamed(writes: Sequence[Write]) -> list[str]:
+    """The tasks among writes whose node is not known yet, each once."""
+    return list(dict.fromkeys(write.task_id for write in writes if not write.node and write.task_id not in (NULL_TASK, "")))
 
 
 def _decoded(row: WriteRow) -> tuple[Json, str | None]:
