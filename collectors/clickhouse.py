@@ -1,4 +1,4 @@
-"""Rows of ClickHouse's `otel_traces` and `otel_logs` (the OpenTelemetry Collector's exporter) as JSON, JSONEachRow or Parquet.
+"""Rows of ClickHouse's `otel_traces` and `otel_logs` (the OpenTelemetry Collector's exporter) as JSON, JSONCompact, JSONEachRow or Parquet.
 
 Attributes are a Map(String, String), so numbers are text and lists are JSON; a span has a start and a duration in nanoseconds; events are
 parallel lists (`Events.Name`) or, where the table does not flatten nested columns, a list of objects.
@@ -7,6 +7,7 @@ parallel lists (`Events.Name`) or, where the table does not flatten nested colum
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from workbench.model import Json, Log, Record, Span, SpanEvent
@@ -21,19 +22,32 @@ PLACES = frozenset({"", "[]", "data[]"})
 IDS = ("TraceId", "SpanId")
 OWN = frozenset({"SpanName", "SpanAttributes", "LogAttributes", "Body"})
 EVENT_FIELDS = ("Timestamp", "Name", "Attributes")
+COMPACT = tuple(re.compile(rb'"name"\s*:\s*"%s"' % name) for name in (b"TraceId", b"SpanId"))
+"""JSONCompact names the columns once, in `meta`, and gives rows as lists."""
 
 
 def accepts(source: Source) -> bool:
     """Whether the file begins with a row of spans or logs."""
     keys = {place: {key for at, key in source.outline if at == place} for place in having(source.outline, *IDS) & PLACES}
-    return any(found & OWN for found in keys.values()) or {*IDS, "SpanName"} <= parquet_columns(source)
+    compact = b'"meta"' in source.head[:100] and all(name.search(source.head) for name in COMPACT)
+    return compact or any(found & OWN for found in keys.values()) or {*IDS, "SpanName"} <= parquet_columns(source)
 
 
 def collect(source: Source) -> Iterable[Record]:
     """The spans and logs of a file, and what had to be skipped. SourceError when the file as a whole can't be read."""
     if source.head.startswith(b"PAR1"):
         return _from_parquet(source)
-    return read_items(source, lambda document: rows_of(document, "data"), _record, "rows with TraceId and SpanId")
+    return read_items(source, _rows, _record, "rows with TraceId and SpanId")
+
+
+def _rows(document: Json) -> Json:
+    """The rows in a document, each an object: those of JSONCompact are lists, whose columns `meta` names."""
+    rows = rows_of(document, "data")
+    columns = document.get("meta") if isinstance(document, dict) else None
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return rows
+    names = [column.get("name") if isinstance(column, dict) else None for column in columns]
+    return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in rows]
 
 
 def _from_parquet(source: Source) -> Iterator[Record]:

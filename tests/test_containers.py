@@ -492,6 +492,15 @@ def parquet(rows: list[dict[str, Json]], **columns: pl.Expr) -> bytes:
     return stream.getvalue()
 
 
+def test_clickhouse_rows_are_read_where_their_columns_are_named_once(tmp_path: Path):
+    """JSONCompact has the names in `meta` and a list for each row: the spans are those of the same rows as objects."""
+    rows = [as_clickhouse(None, ROOT), as_clickhouse(ROOT, CALL)]
+    compact = {"meta": [{"name": name, "type": "String"} for name in rows[0]], "data": [list(row.values()) for row in rows], "rows": 2}
+    plain, listed = (spans_in(written(tmp_path, f"{name}.json", told)) for name, told in (("plain", {"meta": [], "data": rows}), ("compact", compact)))
+    assert listed == plain
+    assert [one.span_id for one in listed] == [ROOT, CALL]
+
+
 def clickhouse_parquet() -> bytes:
     """Two spans as ClickHouse writes Parquet: a map is a list of keys and values, times are of nanoseconds."""
     pairs = [{"key": key, "value": as_text(value)} for key, value in ATTRIBUTES.items()]
