@@ -49,7 +49,7 @@ def detect(run: Run) -> Iterator[Finding | NotEvaluated]:
     known = set[str]()
     for made in calls:
         name, call = made.call.name, made.call
-        if offered and name not in offered and name not in known:
+        if offered and name not in offered and name not in known and made.step.kind == "tool":
             known.add(name)
             yield _finding(run, made, f"{name} was called and is none of the {len(offered)} tools offered", len(offered))
         if call.arguments is None and (call.raw or "").lstrip()[:1] in {"{", "["}:
@@ -64,7 +64,10 @@ def _offered(run: Run) -> frozenset[str]:
 
 
 def _earlier(run: Run) -> Iterator[Made]:
-    """The calls in the history that the first model call of a run was given: made before the run, or within a call that recorded all at once."""
+    """The calls in the history that the first model call of a run was given: made before the run, or within a call that recorded all at once.
+
+    Another agent may have made them, with tools of its own: only what this one has a schema for can be held against that.
+    """
     first = next(run.of_kind("model"), None)
     messages = first.messages if first else ()
     answers = {message.tool_call_id: message for message in messages if message.role == "tool"}
@@ -148,6 +151,7 @@ FIRES_ON = (
 QUIET_ON = (
     _books(flight="NH 11"),
     _books(flight="NH 11", seats=None),
+    sketch(model("It is booked.", messages=HISTORY), tools=("refund",), schemas={"refund": BOOK}),
     sketch(model("It is booked.", messages=HISTORY[:2]), tools=("book_flight",), schemas={"book_flight": BOOK}),
     sketch(user("Book it"), model(calls=(("book_flight", {"n": 1}),)), tool("book_flight", {"n": 1}, "booked"), tools=("book_flight", "search")),
     sketch(user("Book it"), model(calls=(("book_flight", {"n": 1}),)), tool("book_flight", {"n": 1}, "booked")),
