@@ -69,7 +69,7 @@ bench-phoenix: setup  ## beside Phoenix, which is installed into a throw-away en
 bench-detectors: setup  ## measure the detectors on labelled public runs, and keep the figures that findings show
 	$(BIN)/python -m tests.bench.detectors
 
-bench-mutations: setup  ## plant faults in healthy runs: what the structural detectors find, and whom they flag
+bench-mutations: setup  ## plant faults in healthy runs: what the structural detectors find, and whom they flag; keep the figures that findings show
 	$(BIN)/python -m tests.bench.mutations
 
 scores: setup  ## the scorers beside the repository, the slow one too
