@@ -191,7 +191,8 @@ def test_lab_opens_a_notebook_over_a_store(tmp_path: Path, monkeypatch: pytest.M
     store, made = tmp_path / 'an "odd" name.db', tmp_path / 'an "odd" name.ipynb'
     command("ingest", HERE / "booked_twice", "--store", store)
     assert "it is yours" in command("lab", "--store", store, "--no-browser")
-    assert started[0] == ([*started[0][0][:3], str(made), *started[0][0][4:]], str(store))
+    assert started[0][0][3:5] == [f"--ServerApp.root_dir={tmp_path}", "--LabApp.default_url=/lab/tree/an%20%22odd%22%20name.ipynb"]
+    assert started[0][1] == str(store)
     names: dict[str, object] = {}
     monkeypatch.chdir(tmp_path)
     for cell in json.loads(made.read_text("utf-8"))["cells"]:
@@ -202,5 +203,5 @@ def test_lab_opens_a_notebook_over_a_store(tmp_path: Path, monkeypatch: pytest.M
     command("lab", "--store", store, "--no-browser")
     assert made.read_text("utf-8") == "mine"
     command("lab", "--no-browser")
-    assert Path(started[-1][0][3]).name == "00_start_here.ipynb"
+    assert started[-1][0][4] == "--LabApp.default_url=/lab/tree/00_start_here.ipynb"
     assert "there is no store" in command("lab", "--store", tmp_path / "no.db", status=2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -66,7 +67,9 @@ def lab(
             f"there is no notebook {target}; in {target.parent} there are {', '.join(sorted(p.name for p in target.parent.glob('*.ipynb'))) or 'none'}"
         )
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    command = [sys.executable, "-m", "jupyterlab", str(target), "--ServerApp.ip=127.0.0.1", *as_root, *([] if browser else ["--no-browser"])]
+    # By its address, and not as a file to open: so the address that Lab prints leads there too, where no browser can be opened.
+    where = (f"--ServerApp.root_dir={target.resolve().parent}", f"--LabApp.default_url=/lab/tree/{quote(target.name)}")
+    command = [sys.executable, "-m", "jupyterlab", *where, "--ServerApp.ip=127.0.0.1", *as_root, *([] if browser else ["--no-browser"])]
     environment = os.environ | ({} if store is None else {"WORKBENCH_STORE": _absolute(store)})
     raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)  # noqa: S603  # our own interpreter, and a path that exists
 
