@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import workbench
 from tests.replay_recording import Recording, record
+from workbench.cli import app
 from workbench.comparison.comparison import compare
 from workbench.model import Change
 from workbench.replay import Forked, ForkError
@@ -183,13 +185,15 @@ def test_orphan(tmp_path: Path) -> None:
 
 
 def test_deleted_with_its_run(tmp_path: Path) -> None:
-    """An unfinished fork goes with the run it is of."""
+    """An unfinished fork is named where runs are listed, with what lets it go on, and goes with the run it is of."""
     bench = workbench.open(tmp_path / "a.db")
     bench.store.save_runs([sketch(user("hello"), run_id="run")])
     work = Unfinished.beside(bench.store.forks / "fork.sqlite")
     work.make(Asked(run_id="run~1", parent_run_id="run", at=0, change=Change(), graph="g", live=(), seconds=1))
     (work.folder / "request.json").touch()
     assert bench.unfinished() == {"run~1": "run"}
+    listed = CliRunner().invoke(app, ["runs", "--store", str(tmp_path / "a.db")]).output
+    assert "run~1, a fork of run, was cut off; to let it go on: workbench fork --resume run~1 --store" in " ".join(listed.split())
     bench.delete("run")
     assert bench.unfinished() == {}
     assert not work.folder.exists()

@@ -16,16 +16,19 @@ from workbench.cli.terminal import opened, out, print_json, shown
 
 @command(STEP, "workbench runs --store incident.db")
 def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """List the runs of a store, with what was found in each."""
+    """List the runs of a store, with what was found in each. Forks that were cut off are named below."""
     from workbench import summary
 
     with opened(store) as bench:
         every = list(bench.store.runs())
         found = bench.store.findings()
+        waiting = bench.unfinished()
     if as_json:
         print_json([summary.of_run(run) for run in every])
         return
     out.print(runs_table(every, found))
+    for fork_id, run_id in waiting.items():
+        out.print(f"{shown(fork_id)}, a fork of {shown(run_id)}, was cut off; to let it go on: workbench fork --resume {shown(fork_id)} --store {shown(store)}")
 
 
 @command(STEP, "workbench show booked-twice")
