@@ -21,6 +21,7 @@ import xxhash
 from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
 from workbench.reading.threads import CheckpointRow, Place, Tables, opened
+from workbench.reading.threads.tables import RawCheckpoint
 
 SCHEMA = """
 CREATE TABLE checkpoints (
@@ -186,15 +187,16 @@ def _metadata(row: CheckpointRow | None) -> dict[str, Json]:
 # ---- copying
 
 
-def copy(cut: Cut, scratch: Path, thread_id: str) -> None:
-    """Write what leads to the cut into a new SQLite database, as a thread of this name. SourceError for a state that can't be copied."""
-    places = sorted(cut.kept)
+def copy(cut: Cut, scratch: Path, thread_id: str) -> str:
+    """Write what leads to the cut into a new SQLite database, as a thread of this name; returns its `history`. SourceError for what can't be copied."""
+    places, told = sorted(cut.kept), History(cut)
     with opened(cut.database) as tables, contextlib.closing(sqlite3.connect(scratch)) as target, target:
         target.executescript(SCHEMA)
-        checkpoints = ((thread_id, *row) for row in tables.raw_checkpoints(cut.thread_id, places))
+        checkpoints = ((thread_id, *told.seen(row)) for row in tables.raw_checkpoints(cut.thread_id, places))
         target.executemany("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", checkpoints)
         writes = ((thread_id, *row) for row in tables.raw_writes(cut.thread_id, places) if cut.keeps_task(row[:2], row.task_id))
         target.executemany("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", writes)
+    return told.hash
 
 
 def copy_thread(database: Location, thread_id: str, scratch: Path) -> None:
@@ -208,13 +210,34 @@ def copy_thread(database: Location, thread_id: str, scratch: Path) -> None:
 
 def history(database: Path, thread_id: str, cut: Cut) -> str:
     """The hash of what leads to the cut, as a copy holds it: every kept checkpoint but the one at the cut, whose state may be changed."""
-    found = xxhash.xxh3_128()
+    told = History(cut)
     with opened(database) as tables:
         for row in tables.raw_checkpoints(thread_id, sorted(cut.kept - {cut.at})):
-            for part in row:
-                found.update(part if isinstance(part, bytes) else str(part).encode())
-                found.update(b"\0")
-    return found.hexdigest()
+            told.seen(row)
+    return told.hash
+
+
+class History:
+    """The hash of what leads to a cut, from its rows in any order."""
+
+    def __init__(self, cut: Cut) -> None:
+        self._at = cut.at
+        self._digests: dict[Place, bytes] = {}
+
+    def seen(self, row: RawCheckpoint) -> RawCheckpoint:
+        """Take in one checkpoint and hand it on. The one at the cut does not count."""
+        place, found = (row.namespace, row.checkpoint_id), xxhash.xxh3_128()
+        for part in row if place != self._at else ():
+            found.update(part if isinstance(part, bytes) else str(part).encode())
+            found.update(b"\0")
+        if place != self._at:
+            self._digests[place] = found.digest()
+        return row
+
+    @property
+    def hash(self) -> str:
+        """That of all that was seen, as 32 hex digits."""
+        return xxhash.xxh3_128(b"".join(digest for _, digest in sorted(self._digests.items()))).hexdigest()
 
 
 # ---- what came after

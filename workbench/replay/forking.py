@@ -164,8 +164,7 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
     """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
     request = request_of(wish, cut, work.folder)
     try:
-        cutting.copy(cut, Path(request.database), wish.run_id)
-        work.promise(request, cutting.history(Path(request.database), wish.run_id, cut))
+        work.promise(request, cutting.copy(cut, Path(request.database), wish.run_id))
         keep_aside(wish, cut, request)
     except SourceError as error:
         work.remove()
