@@ -552,6 +552,16 @@ def test_a_tower_of_spans_is_read_in_reasonable_time() -> None:
 # ---- chat logs
 
 
+def test_a_call_and_its_preparation_are_one_though_the_span_above_them_was_lost() -> None:
+    """A model span that tells nothing of an answer, beside one that does, is no call of its own, whether their parent came or not."""
+    told = {"llm.model_name": "m-1", "llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "Hello."}
+    ready = span(2, "LLM", "prepare", parent=1, attributes={"llm.model_name": "m-1"})
+    call = span(3, "LLM", "chat", parent=1, at=2, attributes=told)
+    for spans in ([span(1, "AGENT", parent=None, took=9), ready, call], [ready, call]):
+        (run,) = normalise(spans, ())
+        assert [step.name for step in run.of_kind("model")] == ["m-1"]
+
+
 def test_a_log_about_a_call_belongs_to_the_call_whatever_span_it_was_written_in() -> None:
     """A tool's arguments, logged in the span around it under the call's id, are those of that call and of no other."""
     own = {"span.type": "tool", "openinference.span.kind": "TOOL"}

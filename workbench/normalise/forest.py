@@ -136,8 +136,16 @@ class Forest:
         names = self._answering.get(node.span.scope)
         if not names or node.span.name in names or _answered(node) or node.failed:
             return False
-        parent = self.parent(node)
-        return parent is not None and any(beside.reading.kind == "model" and beside.span.name in names for beside in self.children[parent.key])
+        return bool(node.span.parent_span_id) and any(beside.span.name in names for beside in self._models_below[self._parents[node.key]])
+
+    @cached_property
+    def _models_below(self) -> dict[Key, list[Node]]:
+        """The model spans right below each span, whether that was recorded or not."""
+        found: dict[Key, list[Node]] = defaultdict(list)
+        for node in self.nodes.values():
+            if node.reading.kind == "model":
+                found[self._parents[node.key]].append(node)
+        return found
 
     @cached_property
     def _answering(self) -> dict[str | None, frozenset[str]]:
