@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 import workbench as wb
@@ -22,6 +24,7 @@ from workbench.model import Change
 from workbench.replay import fork
 from workbench.replay.contexts import Absent, ContextError, absent_in, rebuilt
 from workbench.replay.protocol import Context
+from workbench.store import Store
 from workbench.taps.contexts import LOST, VALUE, written
 
 ADA = Guest("Ada", date(2026, 11, 23))
@@ -68,6 +71,30 @@ def test_can_not_be_written_down(tmp_path: Path, ledger: Path) -> None:
         assert "what the run's context held as 'lock', a _thread.lock, can't be written down" in forked.receipt.outcome
         edited = run.fork(step(run, "serve"), tool_result="served nobody", graph=graph_of("context"))
     assert edited.steps[-1].result == "served nobody"
+
+
+@dataclass
+class Keyed:
+    """A context that holds a secret."""
+
+    user: str
+    api_key: str
+
+
+def test_secrets(tmp_path: Path) -> None:
+    """A secret in a context is redacted on its way into the store; what was given to each start of a thread is told of that start."""
+    builder = StateGraph(MessagesState, context_schema=Keyed)
+    builder.add_node("idle", lambda _: {})
+    builder.add_edge(START, "idle")
+    config: Any = {"configurable": {"thread_id": "thread"}}
+    with wb.record(builder.compile(), tmp_path / "bench.db") as graph:
+        graph.invoke({"messages": []}, config, context=Keyed("ada", "hunter2"))
+        graph.invoke({"messages": []}, config, context={"user": "bob", "api_key": "hunter3"})
+    with contextlib.closing(sqlite3.connect(tmp_path / "bench.db")) as rows, Store.open(tmp_path / "bench.db") as store:
+        spans = store.spans({trace for (trace,) in rows.execute("SELECT trace_id FROM span")})
+    said = sorted((json.loads(span.attributes[VALUE]) for span in spans if VALUE in span.attributes), key=lambda one: one["user"])
+    assert [one["user"] for one in said] == ["ada", "bob"]
+    assert all(one["api_key"].startswith("[redacted ") for one in said)
 
 
 class Told(BaseModel):

@@ -197,6 +197,7 @@ class RecordedRun:
         has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). `watch` hears each call and can stop the fork from another thread
         (`workbench.replay.watch`). ForkError says what can't be done.
         """
+        # Written out here and in `simulate`, so that a notebook completes them: jedi 0.20 offers none of an unpacked TypedDict (PEP 692).
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = changed(given | {"answer": answer, "fault": fault})
         self.run.step(at)
