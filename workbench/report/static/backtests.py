@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from workbench.backtest.backtest import Backtest
 from workbench.report.markup import still, visible
 from workbench.report.quantities import DASH
-from workbench.report.static.fragments import MAX_ROWS, quiet, rest, table_of
+from workbench.report.static.fragments import MAX_ROWS, quiet, rest, table_of, whole
 
 BACKTEST = ("guard", "stops", "precision", "recall", "good runs stopped", "saved")
 
@@ -16,7 +16,8 @@ def backtests_html(backtests: Sequence[Backtest]) -> str:
     """Guards tried on recorded runs: what each would have stopped, how right it would have been, what it would have saved."""
     tones = ["warning" if one.good_runs_stopped.hits else "" for one in backtests[:MAX_ROWS]]
     notes = [quiet(note) for note in dict.fromkeys(note for one in backtests for note in _backtest_notes(one))]
-    return still(table_of(BACKTEST, [_backtest_row(one) for one in backtests[:MAX_ROWS]], tones), *notes, *map(quiet, rest(len(backtests))))
+    rows = [(whole(guard), whole(stops), *figures) for guard, stops, *figures in map(_backtest_row, backtests[:MAX_ROWS])]
+    return still(table_of(BACKTEST, rows, tones), *notes, *map(quiet, rest(len(backtests))))
 
 
 def backtests_text(backtests: Sequence[Backtest]) -> str:
