@@ -89,7 +89,7 @@ def long_run(steps: int) -> Run:
 
 def seconds(run: Run) -> float:
     """CPU seconds of examining one run: the mean over as many times as make up the longest."""
-    times = LENGTHS[-1] // len(run.steps)
+    times = max(1, LENGTHS[-1] // len(run.steps))
     began = time.process_time()
     for _ in range(times):
         examined(run)
