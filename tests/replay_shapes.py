@@ -41,7 +41,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
 from langgraph.runtime import Runtime
-from langgraph.types import Command, RetryPolicy, Send, interrupt
+from langgraph.types import Command, RetryPolicy, Send, StateSnapshot, interrupt
 from pydantic import BaseModel
 
 from tests.replay_agents import really
@@ -685,6 +685,18 @@ def _agent_after(first: Any) -> Any:
     return builder.compile()
 
 
+def thinks_and_asks(state: State) -> State:
+    """Makes a recorded call before each of two questions, and something real that nobody recorded."""
+    first = Scripted().invoke([HumanMessage("shall I?")]).text
+    really("thought")
+    return {"said": f"{first} {interrupt('One?')} {interrupt('Two?')}"}
+
+
+def calls_an_agent(state: State) -> State:
+    """Calls an agent that is a tool without any model having asked for it."""
+    return {"cities": [ask_agent.invoke({"city": city}) for city in ("Kyoto", "Nara")]}
+
+
 def _agents_beside() -> Any:
     """A subgraph in which an agent of several turns stands beside one that answers at once."""
     builder = StateGraph(State)
@@ -708,10 +720,10 @@ class Shape:
     context: Any = None
 
     async def record(self, graph: Any, config: RunnableConfig) -> None:
-        """Drive the graph as a user would, one input after the other."""
+        """Drive the graph as a user would, one input after the other; a function makes one of the state that the graph stopped in."""
         for one in self.given or ({"messages": [("user", "Kyoto, please")], "city": "Kyoto", "url": os.environ["SERVICE"]},):
             try:
-                await self._drive(graph, one, config)
+                await self._drive(graph, one(graph.get_state(config)) if callable(one) else one, config)
             except Exception:
                 if not self.fails:
                     raise
@@ -731,6 +743,14 @@ class Shape:
 
 ASKED: dict[str, Any] = {"messages": [("user", "Kyoto, please")], "city": "Kyoto"}
 YES = Command(resume="yes")
+
+
+def yes_to_all(stopped: StateSnapshot) -> Command[Any]:
+    """The same answer to each of several questions."""
+    return Command(resume={one.id: "yes" for one in stopped.interrupts})
+
+
+CONFIRM = ("confirm", {"city": "Kyoto"})
 KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
 EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
@@ -790,6 +810,10 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "dated": lambda: Shape(chained(dated)),
     "agent_after_a_question": lambda: Shape(_agent_after(asks), (ASKED, YES)),
     "agents_beside_each_other": lambda: Shape(_agents_beside()),
+    "questions_after_a_call": lambda: Shape(chained(thinks_and_asks, note), (ASKED, YES, Command(resume="no"))),
+    "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
+    "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, yes_to_all)),
+    "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
 

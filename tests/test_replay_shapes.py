@@ -24,7 +24,7 @@ from workbench.replay.nesting import inside_tools
 from workbench.replay.wishes import ForkError, checked
 
 CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}
-REACHING = {"opaque_after_a_call": 1, "leaving_a_subgraph": 1, "sends_that_retry": 3}
+REACHING = {"opaque_after_a_call": 1, "questions_after_a_call": 3, "leaving_a_subgraph": 1, "sends_that_retry": 3}
 """Shapes whose code reaches for something that nobody recorded, and how often: it is refused, counted, and their recorded writes are served."""
 
 
@@ -110,7 +110,9 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
 
 
-@pytest.mark.parametrize(("name", "at"), [("agent_after_a_question", 7), ("agents_beside_each_other", 8), ("agent_async", 2), ("subgraph_that_keeps", 5)])
+@pytest.mark.parametrize(
+    ("name", "at"), [("agent_after_a_question", 7), ("agents_beside_each_other", 8), ("agent_async", 2), ("subgraph_that_keeps", 5), ("question_inside", 5)]
+)
 def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: int, tmp_path: Path, ledger: Path) -> None:
     """What stands before the cut or beside it is told once, and what only runs asynchronously does so from there too."""
     with recorded(name, tmp_path) as run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.model import HANDOFF, PASSED_ON, Json, Step, ToolCall
 from workbench.normalise.forest import Forest
@@ -43,9 +43,10 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     """Tool steps with the arguments the model gave, and its call's id, where their own record lost them.
 
     A call is answered by the nearest tool step after it with its id, else with its tool and the same arguments. Ids may repeat: the nearest
-    unanswered call wins.
+    unanswered call wins. Of equal calls that stop to ask a person, each is that of one task.
     """
     open_calls: list[ToolCall] = []
+    waiting: dict[str | None, ToolCall] = {}
     known: set[str | None] = set()
     found: list[Step] = []
     for step in steps:
@@ -58,23 +59,27 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
         call = step.tool_call
         if call.call_id not in known and known and (made := _made_up(open_calls, call)):
             call = call.model_copy(update={"call_id": made})
-        number = _asked(open_calls, call)
+        number = _asked(open_calls, call, waiting, step.task_id)
         if number is None and HANDOFF in step.notes and (number := _transfer(open_calls, call)) is not None:
             call = open_calls[number]
         if number is None:
             found.append(step)
             continue
         asked = open_calls[number] if step.status == "interrupted" else open_calls.pop(number)
+        if step.status == "interrupted":
+            waiting[step.task_id] = asked
         found.append(step.model_copy(update={"tool_call": _completed(call, asked)}))
     return found
 
 
-def _asked(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:
+def _asked(open_calls: Sequence[ToolCall], call: ToolCall, waiting: Mapping[str | None, ToolCall], task_id: str | None) -> int | None:
     backwards = range(len(open_calls) - 1, -1, -1)
     if call.call_id is not None:
         return next((number for number in backwards if open_calls[number].call_id == call.call_id), None)
     same = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
-    return same[-1] if same else None
+    own = [number for number in same if open_calls[number] is waiting.get(task_id)]
+    free = [number for number in same if not any(open_calls[number] is one for one in waiting.values())]
+    return next((numbers[-1] for numbers in (own, free, same) if numbers), None)
 
 
 def _transfer(open_calls: Sequence[ToolCall], call: ToolCall) -> int | None:

@@ -152,13 +152,12 @@ class Recorded:
 
     def _human(self, task: Task, question: Json, answer: tuple[Json, ...], paused: Sequence[Node], spans: Sequence[Node]) -> Step:
         interrupt_id = _interrupt_id(question)
-        inside = bool(interrupt_id) and any(interrupt_id in map(_interrupt_id, other.of(INTERRUPT)) for other in self.ledger.inside(task))
+        asked = [other for other in self.ledger.inside(task) if interrupt_id in map(_interrupt_id, other.of(INTERRUPT))] if interrupt_id else []
+        inside = bool(asked)
         if inside and answer == (None,):
-            answer = self._answer_inside(task, interrupt_id)
+            answer = self._answer_inside(asked)
         value = question.get("value") if serde.is_type(question, "Interrupt") else question
-        waited = next(
-            (below.reading.tool_name for node in paused for below in self.forest.below(node) if below.reading.interrupted and below.reading.tool_name), None
-        )
+        waited = self._waiting_tool([*paused, *(node for other in asked for node in self.forest.by_task.get(other.task_id or "", ()))])
         step = self._plain(task, "human", "approval", paused)
         fields: dict[str, Json] = {
             "status": "ok" if answer else "interrupted",
@@ -175,9 +174,13 @@ class Recorded:
             fields["started_ns"] = at
         return step.model_copy(update=fields)
 
-    def _answer_inside(self, task: Task, interrupt_id: str) -> tuple[Json, ...]:
-        """The answer to a question that came from a subgraph: it is kept there."""
-        asked = (other for other in self.ledger.inside(task) if interrupt_id in map(_interrupt_id, other.of(INTERRUPT)))
+    def _waiting_tool(self, paused: Sequence[Node]) -> str | None:
+        """The tool that stopped to ask: one of these spans, or inside of one."""
+        calls = (call.reading for node in paused for call in (node, *self.forest.below(node)))
+        return next((call.tool_name for call in calls if call.interrupted and call.tool_name), None)
+
+    def _answer_inside(self, asked: Sequence[Task]) -> tuple[Json, ...]:
+        """The answer to a question that came from a subgraph: it is kept with the task that asked it."""
         return next((tuple(answers[-1:]) for other in asked if (answers := self._answers(other)[0])), (None,))
 
     # ---- everything else

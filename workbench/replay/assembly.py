@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def assemble(
     `again` are the parent's steps that were done again, `checkpoints` those of the fork's thread, `invocation` the parent's at the cut,
     `spans` those that the parent was read from.
     """
-    own = list(_stood(list(_own(parent, answer, cut, checkpoints))))
+    own = list(_stood(list(_own(parent, answer, cut, checkpoints)), _passed_on(parent, again)))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
     own = list(_with_held(own, held, parent, before - invocation))
@@ -116,19 +117,26 @@ def _told(one: Own, parent: Run) -> Step:
 # ---- what was served as a whole
 
 
-def _stood(own: Sequence[Own]) -> Iterator[Own]:
-    """All but the nodes that failed inside of one whose recorded writes stood for it then."""
+def _passed_on(parent: Run, again: Collection[int]) -> frozenset[str | None]:
+    """The tasks of which there is nothing to tell but a question from inside, which stands: that they go on now is no step of theirs."""
+    standing = {one.task_id for one in parent.steps if PASSED_ON in one.notes and one.index not in again}
+    return frozenset(standing - {one.task_id for one in parent.steps if one.kind == "node"})
+
+
+def _stood(own: Sequence[Own], passed_on: Collection[str | None]) -> Iterator[Own]:
+    """All but the nodes that only went on, and those that failed inside of one whose recorded writes stood for it then."""
     whole = {one.step.task_id for one in own if one.node}
     for one in own:
         inside = any(task in whole for task in tasks_of(one.step)[:-1])
-        if not (inside and one.record is None and one.step.kind == "node" and one.step.status == "error"):
+        bare = one.record is None and one.step.kind == "node"
+        if not (bare and ((inside and one.step.status == "error") or one.task in passed_on)):
             yield one
 
 
 def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answer, spans: Iterable[Span]) -> dict[int, int | str]:
     """The parent's steps that were made inside of what was served as a whole, and so not made again: each with the tool's step or the node's task."""
     served = {one.from_step: one.kind for one in answer.records if one.from_step is not None and one.answer == "served"}
-    whole = {one.task for one in own if one.node}
+    whole = _whole(answer)
     inner, made = inside_tools(parent, spans), Counter((one.task, one.step.kind, one.step.name) for one in own)
     found: dict[int, int | str] = {}
     for step in parent.steps:
@@ -145,16 +153,33 @@ def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answe
     return found
 
 
+def _whole(answer: Answer) -> frozenset[str]:
+    """The recorded tasks whose writes were served as a whole. One that stopped to ask has no step of its own beside the question."""
+    recorded, found = dict(answer.tasks), set[str]()
+    for span in answer.spans:
+        number = span.attributes.get(ID_ATTRIBUTE)
+        record = None if number is None else answer.records[int(number)]
+        if record is not None and (record.kind, record.answer) == ("node", "served"):
+            namespace = json.loads(str(span.attributes["metadata"])).get("langgraph_checkpoint_ns") or ""
+            task = str(namespace).rpartition(":")[2]
+            found.add(recorded.get(task, task))
+    return frozenset(found)
+
+
 def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run, later: int) -> Iterator[Own]:
     """The fork's own steps, each followed by the recorded ones that it stands for. A served node is no step of its own where its calls are."""
     kinds = {(one.task_id, one.kind) for one in parent.steps}
+    nodes = {one.task for one in own if one.node}
+    left = dict(held)
     for one in own:
-        key = one.task if one.node else one.origin
-        below = [parent.step(step) for step, stands in held.items() if key is not None and stands == key]
+        keys = {one.task} if one.node else {one.origin} if one.task in nodes else {one.origin, one.task}
+        below = [parent.step(step) for step, stands in left.items() if stands in keys]
+        left = {step: stands for step, stands in left.items() if stands not in keys}
         if not (below and one.node and one.step.kind == "node" and (one.task, "node") not in kinds):
             yield one
         for step in below:
-            note = f"made inside {one.step.name}, whose recorded {'writes' if one.node else 'result'} stood for it"
+            by_result = held[step.index] == one.origin
+            note = f"made inside {one.step.name if by_result else step.node}, whose recorded {'result' if by_result else 'writes'} stood for it"
             kept = step.model_copy(update={"notes": (*step.notes, "served", note), "invocation": step.invocation + later})
             yield Own(kept, None, step.task_id, held=step.index)
 
@@ -178,7 +203,7 @@ def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step]) ->
 
 def _super_steps(own: list[Own]) -> Iterator[list[Own]]:
     """The steps that ran from one root checkpoint, together."""
-    places = {one.step.task_id: one.step.checkpoint_id for one in own if not one.step.namespace}
+    places = {one.step.task_id: one.step.checkpoint_id for one in own if one.held is None and not one.step.namespace}
     found: list[Own] = []
     current: str | None = None
     for one in own:

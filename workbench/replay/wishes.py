@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location
-from workbench.model import Change, Level, Run, Span, Step
+from workbench.model import PASSED_ON, Change, Level, Run, Span, Step
 from workbench.replay import changes
 from workbench.replay import cut as cutting
 from workbench.replay.broker import Terms
@@ -111,8 +111,14 @@ def located(databases: Sequence[Location], wish: Wish) -> Cut:
 
 
 def done_again(parent: Run, cut: Cut) -> frozenset[int]:
-    """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time."""
+    """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time.
+
+    A question that was answered before the cut stands, also where the tasks around the one that asked it passed it on and go on now.
+    """
     done = {one.index for one in parent.steps if one.checkpoint_id and not cut.keeps_task((one.namespace or "", one.checkpoint_id), one.task_id)}
+    people = [one for one in parent.steps if one.kind == "human" and one.tool_call]
+    answered = {one.tool_call.call_id for one in people if one.tool_call and one.index not in done and PASSED_ON not in one.notes}
+    done -= {one.index for one in people if one.tool_call and one.tool_call.call_id in answered and PASSED_ON in one.notes}
     first = min(done, default=0)
     return frozenset(done | {one.index for one in parent.steps if one.checkpoint_id is None and one.index >= first})
 
