@@ -692,6 +692,11 @@ def thinks_and_asks(state: State) -> State:
     return {"said": f"{first} {interrupt('One?')} {interrupt('Two?')}"}
 
 
+def asks_inside(state: State) -> State:
+    """Runs a graph of its own, which asks twice."""
+    return {"said": chained(asks_twice).invoke({"city": "Uji"})["said"]}
+
+
 def calls_an_agent(state: State) -> State:
     """Calls an agent that is a tool without any model having asked for it."""
     return {"cities": [ask_agent.invoke({"city": city}) for city in ("Kyoto", "Nara")]}
@@ -811,6 +816,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "agent_after_a_question": lambda: Shape(_agent_after(asks), (ASKED, YES)),
     "agents_beside_each_other": lambda: Shape(_agents_beside()),
     "questions_after_a_call": lambda: Shape(chained(thinks_and_asks, note), (ASKED, YES, Command(resume="no"))),
+    "questions_inside_a_node": lambda: Shape(chained(asks_inside, note), (ASKED, YES, Command(resume="no"))),
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
     "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, yes_to_all)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),

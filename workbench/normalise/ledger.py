@@ -176,8 +176,16 @@ class Ledger:
     def _continued(self) -> set[tuple[str, str | None]]:
         return {(one.namespace, one.parent_checkpoint_id) for one in self.checkpoints if one.source == "loop"}
 
+    @cached_property
+    def _roots_by_id(self) -> dict[str, Checkpoint]:
+        return {one.checkpoint_id: one for one in self.checkpoints if not one.namespace}
+
     def answer(self, checkpoint: Checkpoint) -> list[Json]:
-        """What `Command(resume=…)` gave for a whole checkpoint, kept under the null task. Empty where nothing did."""
+        """What `Command(resume=…)` gave for a whole checkpoint, kept under the null task; inside a subgraph, with the root's. Empty where nothing did."""
+        parents = checkpoint.metadata.get("parents")
+        root = self._roots_by_id.get(str(parents.get(""))) if checkpoint.namespace and isinstance(parents, dict) else None
+        if root is not None:
+            return self.answer(root)
         return [write.value for write in checkpoint.writes if write.task_id == NULL_TASK and write.channel == RESUME]
 
 

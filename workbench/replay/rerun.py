@@ -35,7 +35,7 @@ from workbench.replay.overlay import decoding, overlay, recorded_channels, repla
 from workbench.replay.playback import FenceError, Playback, plain
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.reach import Reach
-from workbench.replay.tape import Call, CutOff, Divergence, Tape
+from workbench.replay.tape import Call, CutOff, Divergence, Served, Tape
 from workbench.replay.tasks import Tasks
 from workbench.replay.told import listed
 from workbench.replay.tripwire import Tripwire
@@ -322,7 +322,7 @@ class Drive:
         call = Call("human", "interrupt", "", plain(asked.value))
         seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock())
         try:
-            served = self.playback.tape.take(call)
+            served = self._said(call)
         except Divergence as unanswered:
             self.playback.notes.append(str(unanswered))
             return NOTHING
@@ -332,6 +332,14 @@ class Drive:
             self.playback.free()
         self.playback.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
         return served.interaction.result
+
+    def _said(self, asked: Call) -> Served:
+        """The recorded answer of a person. It may be the very thing that the recorded run was started again with, so it is looked for there too."""
+        try:
+            return self.playback.tape.take(asked)
+        except CutOff:
+            self.playback.tape.restart()
+            return self.playback.tape.take(asked)
 
     def _ending(self, failed: str) -> tuple[str, str]:
         if self.running.state().interrupts:
