@@ -27,6 +27,8 @@ FOUND_NOTHING = re.compile(
 )
 SILENT = re.compile(r"think|plan|note", re.IGNORECASE)
 """Tools that are not meant to bring anything."""
+LONGEST_HEADING = 200
+"""Characters that a heading or a label with its line may have: hostile lines are longer, and matching one would take the square of its length."""
 LABEL = re.compile(r"[\W\d_]*(?:[^\s:.!?]+[ \t]+){0,5}[^\s:.!?]+\W{0,3}:(?!//)")
 """What a line is about, before its colon."""
 COMMON = frozenset([*MONTHS, "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
@@ -90,16 +92,24 @@ def _names(token: Token, text: str) -> bool:
 
 def _has_two_words(token: Token, text: str) -> bool:
     """Whether a capitalised word stands beside another, as in `Hotel Kikyo`."""
-    return re.search(r"[A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None or re.match(r" [A-Z]\w", text[token.end :]) is not None
+    return (
+        re.search(r"[A-Z][\w-]+ $", text[max(0, token.start - 30) : token.start]) is not None
+        or re.match(r" [A-Z]\w", text[token.end : token.end + 3]) is not None
+    )
 
 
 def _heads(token: Token, text: str) -> bool:
     """Whether a token stands in a heading, in the label of a line, or before its number: `## Price Comparison`, `**Flight Details:**`, `Option 1`."""
-    start = text.rfind("\n", 0, token.start) + 1
-    line = text[start:].partition("\n")[0].strip()
-    label = LABEL.match(text, start)
+    if re.match(r"\W{0,2}\d", text[token.end : token.end + 3]):
+        return True
+    before = text.rfind("\n", max(0, token.start - LONGEST_HEADING), token.start)
+    if before < 0 and token.start > LONGEST_HEADING:
+        return False
+    start = before + 1
+    line = text[start : start + LONGEST_HEADING].partition("\n")[0].strip()
+    label = LABEL.match(text, start, start + LONGEST_HEADING)
     heading = line.startswith("#") or (line.startswith(("**", "__")) and line.endswith(("**", "__"))) or line.endswith(":")
-    return heading or (label is not None and token.end <= label.end()) or re.match(r"\W{0,2}\d", text[token.end :]) is not None
+    return heading or (label is not None and token.end <= label.end())
 
 
 def _finding(run: Run, step: Step, hollow: Step, invented: list[Token]) -> Finding:

@@ -68,7 +68,7 @@ NAMES = "|".join(sorted(name.replace("_", "[_-]?") for name in SECRET_KEYS))
 
 
 PLACEHOLDER = re.compile(
-    r"""(?:your|insert|enter|replace)[-_ ](?:[a-z]+[-_ ]?)+  |  (?:[a-z]+[-_])*(?:example|placeholder|dummy|sample|fake|mock)(?:[-_][a-z]+)*
+    r"""(?:your|insert|enter|replace)(?:[-_ ][a-z]+)+  |  (?:[a-z]+[-_])*(?:example|placeholder|dummy|sample|fake|mock)(?:[-_][a-z]+)*
     |  <[a-z][a-z _-]{0,60}>  |  \$?\{{1,2}\s?[a-z_][a-z_.]{0,60}\s?\}{1,2}  |  (?-i:\$[A-Z_]+)  |  %\([a-z_]+\)s
     |  (?:[a-z]{2,8}[-_])*[x*.…•]{3,}  |  none|null|undefined  |  user(?:name)?:pass(?:word)?""",
     re.IGNORECASE | re.VERBOSE,
