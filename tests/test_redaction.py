@@ -18,7 +18,7 @@ from workbench.cli import app
 from workbench.collection import add_live, ingest, redactor_of
 from workbench.database import location
 from workbench.model import Checkpoint, Conversation, Log, Message, Run, Skip, Span, SpanEvent, ToolCall, Write
-from workbench.redaction import KINDS, RedactionError, Redactor, Rules, iban, key_beside, luhn, parse_rules, rules_of, is_placeholder
+from workbench.redaction import KINDS, RedactionError, Redactor, Rules, iban, is_placeholder, key_beside, luhn, parse_rules, rules_of
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Origin, Store
 
