@@ -1,1 +1,2 @@
-"""The places where the world is noted or answered from a recording, below every client: HTTP requests (`wire`) and embeddings (`vectors`)."""
+"""The places where the world is noted, or answered from a recording, below every client: HTTP requests (`wire`), embeddings (`vectors`), starts of graphs
+(`starts`) with what their context says (`contexts`)."""
