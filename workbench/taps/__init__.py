@@ -1,2 +1,4 @@
-"""The places where the world is noted, or answered from a recording, below every client: HTTP requests (`wire`), embeddings (`vectors`), starts of graphs
-(`starts`) with what their context says (`contexts`)."""
+"""The places below every client where the world is noted, or answered from a recording.
+
+HTTP requests (`wire`), embeddings (`vectors`), and starts of graphs (`starts`) with what they are given as context (`contexts`).
+"""
