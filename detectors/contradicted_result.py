@@ -25,6 +25,8 @@ NOT_DONE = re.compile(
     r"^(false|declined|rejected|denied|failed|failure|error|pending|queued|cancell?ed|expired|not[ _]\w+|unconfirmed|refused|blocked|on[ _]hold)$",
     re.IGNORECASE,
 )
+SAYS = r"\W{0,3}[:=]\W{0,4}|\W{1,4}(?:is|was|of|are|comes to|amounts to)\W{1,4}"
+"""What stands between a field's name and its figure. A bare number after a name counts things: "receipt 2" is the second one."""
 MAX_FIELDS, LEAST_NAME, MAX_CHARACTERS = 300, 4, 50_000
 MAX_LOOKS = 20
 """How many figures of one run are held against all that came before: each costs a reading of the run."""
@@ -118,7 +120,7 @@ def _other_figure(step: Step, figures: dict[str, Field], many: set[str]) -> tupl
     text = step.output.content.lower() if step.output else ""
     for name, field in figures.items():
         if len(name) >= LEAST_NAME and name not in many and name in text:
-            match = re.search(rf"\b{re.escape(name)}\b\W{{0,4}}(?:is|was|of|are|comes to|amounts to)?\W{{0,4}}({NUMBER.pattern})", text)
+            match = re.search(rf"\b{re.escape(name)}\b(?:{SAYS})({NUMBER.pattern})", text)
             if match and _bare(match.group(1)) != _bare(field.value):
                 return field, match.group(), _bare(match.group(1))
     return None
@@ -153,6 +155,7 @@ FIRES_ON = (
 QUIET_ON = (
     sketch(user("What is trip 7?"), PRICE, model("The total is 240 EUR.")),
     sketch(user("Under 420?"), PRICE, model("Yes, your limit of a total of 420 holds.")),
+    sketch(user("Get my receipts"), tool("fetch", {"n": 1}, {"receipt": 1, "sum": 12}), model("Now receipt 2.", calls=[("fetch", {"n": 2})])),
     sketch(user("Pay with my card"), tool("get_account", {}, CARDS), model("The amount: 5,244 will be charged to your card.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), model("The refund is pending; it has not been paid yet.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), tool("refund_order", {}, {"status": "paid"}), model("It has been refunded.")),
