@@ -154,14 +154,10 @@ function scrollIntoSight(list, height, place, centred) {
 }
 
 // Watch a list's size. `shown` is called as it comes into the page, before which it can't scroll (a notebook makes a view before it shows it, and takes it
-// out of the page and back), `resized` whenever its size changes there.
+// out of the page and back, perhaps at once, which its size doesn't tell: its animation begins anew), `resized` whenever its size changes.
 function watchSize(list, shown, resized) {
-  let here = false;
-  const observer = new ResizeObserver(() => {
-    const before = here;
-    here = list.clientHeight > 0;
-    if (here) (before ? resized : shown)();
-  });
+  list.addEventListener("animationstart", shown);
+  const observer = new ResizeObserver(resized);
   observer.observe(list);
   return observer;
 }
