@@ -155,7 +155,7 @@ FIRES_ON = (
 QUIET_ON = (
     sketch(user("What is trip 7?"), PRICE, model("The total is 240 EUR.")),
     sketch(user("Under 420?"), PRICE, model("Yes, your limit of a total of 420 holds.")),
-    sketch(user("Get my receipts"), tool("fetch", {"n": 1}, {"receipt": 1, "sum": 12}), model("Now receipt 2.", calls=(("fetch", {"n": 2}),))),
+    sketch(user("Get my receipts"), tool("fetch", {"n": 1}, {"receipt": 1, "sum": 12}), model("There is no receipt 2 yet.")),
     sketch(user("Pay with my card"), tool("get_account", {}, CARDS), model("The amount: 5,244 will be charged to your card.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), model("The refund is pending; it has not been paid yet.")),
     sketch(user("Refund O-7"), tool("refund_order", {}, {"status": "pending"}), tool("refund_order", {}, {"status": "paid"}), model("It has been refunded.")),
