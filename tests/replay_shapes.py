@@ -41,7 +41,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
 from langgraph.runtime import Runtime
-from langgraph.types import Command, RetryPolicy, Send, StateSnapshot, interrupt
+from langgraph.types import Command, RetryPolicy, Send, interrupt
 from pydantic import BaseModel
 
 from tests.replay_agents import really
@@ -725,10 +725,10 @@ class Shape:
     context: Any = None
 
     async def record(self, graph: Any, config: RunnableConfig) -> None:
-        """Drive the graph as a user would, one input after the other; a function makes one of the state that the graph stopped in."""
+        """Drive the graph as a user would, one input after the other."""
         for one in self.given or ({"messages": [("user", "Kyoto, please")], "city": "Kyoto", "url": os.environ["SERVICE"]},):
             try:
-                await self._drive(graph, one(graph.get_state(config)) if callable(one) else one, config)
+                await self._drive(graph, one, config)
             except Exception:
                 if not self.fails:
                     raise
@@ -750,12 +750,6 @@ ASKED: dict[str, Any] = {"messages": [("user", "Kyoto, please")], "city": "Kyoto
 YES = Command(resume="yes")
 
 
-def yes_to_all(stopped: StateSnapshot) -> Command[Any]:
-    """The same answer to each of several questions."""
-    return Command(resume={one.id: "yes" for one in stopped.interrupts})
-
-
-CONFIRM = ("confirm", {"city": "Kyoto"})
 KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
 EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
@@ -818,7 +812,6 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_after_a_call": lambda: Shape(chained(thinks_and_asks, note), (ASKED, YES, Command(resume="no"))),
     "questions_inside_a_node": lambda: Shape(chained(asks_inside, note), (ASKED, YES, Command(resume="no"))),
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
-    "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, yes_to_all)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
