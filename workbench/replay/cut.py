@@ -20,6 +20,7 @@ import xxhash
 
 from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
+from workbench.reading.tasks import node_of_path
 from workbench.reading.threads import CheckpointRow, Place, Tables, opened
 from workbench.reading.threads.tables import RawCheckpoint
 
@@ -169,9 +170,9 @@ def _below(around: str, namespace: str) -> str:
 
 
 def _ran_in(below: str, task_id: str, path: str) -> bool:
-    """Whether a subgraph of that name ran in a task. One that keeps its state is known by the node alone, which the task's path ends in."""
+    """Whether a subgraph of that name ran in a task. One that keeps its state is known by the node alone, which the task's path spells out."""
     _, colon, task = below.rpartition(":")
-    return task == task_id if colon else bool(below) and path.endswith(f", {below}")
+    return task == task_id if colon else node_of_path(path) == below
 
 
 def _configurable(row: CheckpointRow | None) -> dict[str, Json]:
