@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Span, Step, canonical
 from workbench.normalise import normalise
+from workbench.normalise.lineage import task_of
 from workbench.replay.cassette import asked_of
 from workbench.replay.cut import Cut, fresh
 from workbench.replay.journal import ID_ATTRIBUTE
@@ -160,8 +161,7 @@ def _whole(answer: Answer) -> frozenset[str]:
         number = span.attributes.get(ID_ATTRIBUTE)
         record = None if number is None else answer.records[int(number)]
         if record is not None and (record.kind, record.answer) == ("node", "served"):
-            namespace = json.loads(str(span.attributes["metadata"])).get("langgraph_checkpoint_ns") or ""
-            task = str(namespace).rpartition(":")[2]
+            task = task_of(json.loads(str(span.attributes["metadata"])).get("langgraph_checkpoint_ns")) or ""
             found.add(recorded.get(task, task))
     return frozenset(found)
 
