@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from anywidget import AnyWidget
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.browser.jupyter import Lab, start_lab
 from tests.browser.page import WidgetPage
@@ -39,6 +39,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 TIMEOUT_MS = 20_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 Screenshot = Callable[..., Path]
 Show = Callable[..., WidgetPage]

@@ -1,11 +1,16 @@
 """One widget alone in a page: the same ESM and CSS as in a notebook, behind a fake model that asks the Python object itself.
 
 Nothing is served: the page's few files are handed to the browser by name, and whatever else it asks for is refused and remembered.
+
+`LATE_PAGES=1` in the environment lets every frame, timer and answer of the kernel come late, as on a busy machine: so tests are found that read
+a page before it has drawn.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +23,12 @@ from workbench.widgets.excerpt import visible
 ORIGIN = "http://127.0.0.1/"
 HTML = """<!doctype html><meta charset="utf-8"><title>widget</title><link rel="icon" href="data:,"><link rel="stylesheet" href="widget.css">
 <style>body { margin: 12px; background: light-dark(#fff, #111); color-scheme: light dark }</style><main></main><script type="module" src="boot.js"></script>"""
+LATE = """
+const [frame, timer] = [window.requestAnimationFrame.bind(window), window.setTimeout.bind(window)];
+window.setTimeout = (act, wait, ...given) => timer(act, (wait ?? 0) + 300, ...given);
+window.requestAnimationFrame = (act) => frame(() => timer(() => act(performance.now()), 700));
+window.late = () => new Promise((then) => timer(then, 200));
+"""
 BOOT = """
 import widget from "./widget.js";
 const state = await (await fetch("state.json")).json();
@@ -31,7 +42,12 @@ const model = {
   save_changes: () => { window.saves = (window.saves ?? 0) + 1; window.keep(unsaved).then(told); unsaved = {}; },
   on: (event, listener) => (listeners[event] ??= []).push(listener),
   off: (event, listener) => { listeners[event] = (listeners[event] ?? []).filter((other) => other !== listener); },
-  send: async (question) => { const [news, answer] = await window.kernel(question); told(news); if (answer) fire("msg:custom", answer); },
+  send: async (question) => {
+    await window.late?.();
+    const [news, answer] = await window.kernel(question);
+    told(news);
+    if (answer) fire("msg:custom", answer);
+  },
 };
 window.model = model;
 window.listening = () => Object.values(listeners).flat().length;
@@ -89,7 +105,7 @@ class WidgetPage:
         state = self.widget.get_state()
         own = {
             "": ("text/html", HTML),
-            "boot.js": ("text/javascript", BOOT),
+            "boot.js": ("text/javascript", f"{LATE}{BOOT}" if os.environ.get("LATE_PAGES") == "1" else BOOT),
             "widget.js": ("text/javascript", str(state["_esm"])),
             "widget.css": ("text/css", str(state["_css"])),
             "state.json": ("application/json", json.dumps(state)),
@@ -100,6 +116,18 @@ class WidgetPage:
             return
         kind, body = own[name]
         route.fulfill(body=body, content_type=f"{kind}; charset=utf-8")
+
+    def until(self, true: Callable[[], object], seconds: float = 10) -> None:
+        """Wait until something is true here, while what the page sends still arrives."""
+        for _ in range(int(seconds * 50)):
+            if true():
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError(f"not true within {seconds} s")
+
+    def drawn(self) -> None:
+        """Wait until the page has drawn what it was told: the views draw at most once a frame."""
+        self.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
 
     def press(self, *keys: str) -> None:
         """Press keys one after another, wherever the focus is."""

@@ -31,8 +31,7 @@ def panel() -> ForkPanel:
 
 def ended(here: WidgetPage) -> None:
     """Wait until the re-run that was just asked for has been heard of, and has ended."""
-    while not any(one["ask"] == "rerun" for one in here.asked):
-        here.page.wait_for_timeout(20)
+    here.until(lambda: any(one["ask"] == "rerun" for one in here.asked))
     here.widget.wait(10)
     hear(here)
 
@@ -80,6 +79,7 @@ def test_the_line_of_code_is_that_of_python(show: Show, text: str) -> None:
     shown = here.page.locator(".ws-foot .ws-code")
     expect(shown).to_contain_text("tool_result")
     expect(here.page.locator(".ws-check")).to_have_text("✓ valid JSON")
+    here.drawn()
     said = shown.inner_text()
     here.page.get_by_role("button", name="Re-run").click()
     ended(here)
@@ -142,6 +142,28 @@ def test_a_busy_kernel_blocks_nothing(show: Show) -> None:
     expect(here.page.locator(".ws-foot .ws-code")).to_contain_text('system="Be brief."')
 
 
+def test_what_is_typed_stays_while_other_things_are_drawn(show: Show) -> None:
+    """Text typed before the next frame, or before an answer of the kernel, stands; a new text of the kernel's own replaces it."""
+    here = show(panel())
+    here.page.get_by_role("radio", name="system prompt").evaluate(
+        """(radio) => {
+          radio.click();
+          const field = document.querySelector(".ws-editor");
+          field.value = "Be brief.";
+          field.dispatchEvent(new Event("input"));
+        }"""
+    )
+    here.drawn()
+    expect(here.page.locator(".ws-editor")).to_have_value("Be brief.")
+    here.page.evaluate('model.set("seconds", 77)')
+    here.drawn()
+    expect(here.page.locator(".ws-editor")).to_have_value("Be brief.")
+    expect(here.page.locator(".ws-foot .ws-code")).to_contain_text('system="Be brief."')
+    here.widget.text = "Be kind."
+    hear(here)
+    expect(here.page.locator(".ws-editor")).to_have_value("Be kind.")
+
+
 # ---- approvals
 
 
@@ -176,6 +198,7 @@ def test_enter_answers_nothing_and_space_does(show: Show, screenshot: Screenshot
         assert (told, here.asked) == ([], [])
         here.press("Space")
         expect(approve).to_be_disabled()
+        here.until(lambda: told)
     assert told == [Reply(True, "Ada", "customer agreed")]
     hear(here)
     expect(here.page.get_by_role("alert")).to_have_count(0)

@@ -351,10 +351,8 @@ def test_twenty_thousand_steps(show: Show) -> None:
 def test_a_long_text_is_fetched_in_parts(show: Show) -> None:
     """A line of a million characters is cut, says how much is missing, and comes in parts."""
     widget = show(Stepper(sketch(tool("read", {}, "x" * 1_000_000 + "END"))))
-    expect(widget.page.locator(".ws-more")).to_contain_text("998,003 more characters")
-    widget.page.get_by_role("button", name="Fetch more").click()
-    expect(widget.page.locator(".ws-more")).to_contain_text("898,003 more characters")
-    for _ in range(9):
+    for left in range(998_003, 0, -100_000):
+        expect(widget.page.locator(".ws-more")).to_contain_text(f"… {left:,} more characters")
         widget.page.get_by_role("button", name="Fetch more").click()
     expect(widget.page.locator(".ws-more")).to_have_count(0)
     assert widget.page.locator(".ws-text").last.inner_text().endswith("xEND")

@@ -139,6 +139,7 @@ class ForkView {
 
   choose(chosen, alone = false) {
     this.set(chosen);
+    if ("text" in chosen) this.put(chosen.text);
     this.draw();
     if (alone) this.model.send({ ask: "foresee", ...chosen });
     else this.send("foresee");
@@ -154,9 +155,15 @@ class ForkView {
 
   // All that was chosen, as one message.
   send(ask) {
-    this.model.set("text", this.editor.value);
+    this.textPut = this.editor.value;
+    this.model.set("text", this.textPut);
     this.wrong.textContent = "";
     this.model.send({ ask, ...Object.fromEntries(CHOSEN.map((name) => [name, this.get(name)])) });
+  }
+
+  // A new text into the editor. What one has typed since stays whatever else is drawn anew meanwhile.
+  put(text) {
+    this.editor.value = this.textPut = text;
   }
 
   typed() {
@@ -224,7 +231,7 @@ class ForkView {
   drawEditor() {
     const kind = this.get("kind");
     this.edit.hidden = kind === "none";
-    if (this.editor.value !== this.get("text")) this.editor.value = this.get("text");
+    if (this.textPut !== this.get("text")) this.put(this.get("text"));
     this.asText.checked = this.get("as_text");
     this.asTextLabel.hidden = !["tool_result", "answer"].includes(kind);
     const shape = JSON.stringify([kind, this.get("step"), this.get("place"), Boolean(this.channels)]);
@@ -244,7 +251,7 @@ class ForkView {
       chosen.value = this.get("place");
       return [chosen];
     }
-    if (kind === "fault") return FAULTS.map((fault) => button("ws-button", `The call meets: ${fault}`, fault, () => { this.editor.value = fault === "slow" ? '{"kind": "slow", "seconds": 5}' : JSON.stringify(fault); this.send("foresee"); this.draw(); }));
+    if (kind === "fault") return FAULTS.map((fault) => button("ws-button", `The call meets: ${fault}`, fault, () => this.choose({ text: fault === "slow" ? '{"kind": "slow", "seconds": 5}' : JSON.stringify(fault) })));
     if (kind !== "state") return [this.offer().whole === false && note("What was recorded is too long for an editor; it begins empty.")];
     if (this.noState) return [note(`The recorded state can't be shown: ${this.noState}`)];
     if (!this.channels) return [note("Asked the kernel for the recorded state.")];
