@@ -15,10 +15,11 @@ from typing import Annotated, Any, TypedDict
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
+from langchain_core.tools import BaseTool, tool
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.types import Send
+from langgraph.types import Send, interrupt
 
 from tests.replay_agents import really
 
@@ -41,9 +42,11 @@ class Gate:
 
     @contextmanager
     def _left(self) -> Iterator[None]:
-        """Give the turn to the next one afterwards; after a failure nobody waits any more."""
+        """Give the turn to the next one afterwards, also where this one stopped to ask a person; after a failure nobody waits any more."""
         try:
             yield
+        except GraphBubbleUp:
+            raise
         except BaseException:
             self.turns.clear()
             raise
@@ -104,6 +107,14 @@ def draw(deck: str) -> str:
     return f"card {_count('drawn')}"
 
 
+@tool
+def ask(deck: str) -> str:
+    """Asks a person for a card."""
+    answer = interrupt({"which": deck})
+    really("asked")
+    return f"card {answer}"
+
+
 def muse(branch: str) -> str:
     with GATE.turn(branch):
         return Musing().invoke([HumanMessage("what now?")]).text
@@ -159,16 +170,33 @@ def _called(request: Any, execute: Any) -> Any:
 
 
 def _asking() -> Any:
-    builder = StateGraph(MessagesState)
-    calls = [{"name": "draw", "args": {"deck": "one"}, "id": one, "type": "tool_call"} for one in BRANCHES]
-    builder.add_node("asks", lambda _: {"messages": [AIMessage("", tool_calls=calls)]})
-    builder.add_node("tools", ToolNode([draw], wrap_tool_call=_called))
-    builder.add_edge(START, "asks")
+    builder = _turn_of(draw)
     builder.add_edge("asks", "tools")
     return builder.compile()
+
+
+def _asking_apart() -> Any:
+    """Each call of one answer is a task of its own, in a subgraph, as `create_agent` does it."""
+    builder = _turn_of(ask)
+    builder.add_conditional_edges("asks", lambda state: [Send("tools", [call]) for call in state["messages"][-1].tool_calls], ["tools"])
+    outer = StateGraph(MessagesState)
+    outer.add_node("agent", builder.compile())
+    outer.add_edge(START, "agent")
+    return outer.compile()
+
+
+def _turn_of(called: BaseTool) -> Any:
+    """An answer that calls the same tool in the same way for each branch."""
+    builder = StateGraph(MessagesState)
+    calls = [{"name": called.name, "args": {"deck": "one"}, "id": one, "type": "tool_call"} for one in BRANCHES]
+    builder.add_node("asks", lambda _: {"messages": [AIMessage("", tool_calls=calls)]})
+    builder.add_node("tools", ToolNode([called], wrap_tool_call=_called))
+    builder.add_edge(START, "asks")
+    return builder
 
 
 sends = _fanned(visit)
 sends_later = _fanned(visit_later)
 subgraphs = _nested()
 parallel_tools = _asking()
+questions = _asking_apart()

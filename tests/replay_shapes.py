@@ -41,7 +41,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
 from langgraph.runtime import Runtime
-from langgraph.types import Command, RetryPolicy, Send, interrupt
+from langgraph.types import Command, RetryPolicy, Send, StateSnapshot, interrupt
 from pydantic import BaseModel
 
 from tests.replay_agents import really
@@ -725,10 +725,10 @@ class Shape:
     context: Any = None
 
     async def record(self, graph: Any, config: RunnableConfig) -> None:
-        """Drive the graph as a user would, one input after the other."""
+        """Drive the graph as a user would, one input after the other; a function makes one of the state that the graph stopped in."""
         for one in self.given or ({"messages": [("user", "Kyoto, please")], "city": "Kyoto", "url": os.environ["SERVICE"]},):
             try:
-                await self._drive(graph, one, config)
+                await self._drive(graph, one(graph.get_state(config)) if callable(one) else one, config)
             except Exception:
                 if not self.fails:
                     raise
@@ -750,6 +750,12 @@ ASKED: dict[str, Any] = {"messages": [("user", "Kyoto, please")], "city": "Kyoto
 YES = Command(resume="yes")
 
 
+def one_word_each(stopped: StateSnapshot) -> Command[Any]:
+    """Another answer to each of several questions."""
+    return Command(resume={one.id: f"number {number}" for number, one in enumerate(stopped.interrupts)})
+
+
+CONFIRM = ("confirm", {"city": "Kyoto"})
 KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
 EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
@@ -812,6 +818,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_after_a_call": lambda: Shape(chained(thinks_and_asks, note), (ASKED, YES, Command(resume="no"))),
     "questions_inside_a_node": lambda: Shape(chained(asks_inside, note), (ASKED, YES, Command(resume="no"))),
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
+    "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, one_word_each)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

@@ -13,7 +13,7 @@ import pytest
 import workbench as wb
 from tests import replay_orders
 from tests.replay_orders import BRANCHES, Gate
-from tests.replay_shapes import Shape
+from tests.replay_shapes import Shape, one_word_each
 from tests.test_replay_shapes import drive
 
 KYOTO, NARA, OSAKA = BRANCHES
@@ -23,14 +23,19 @@ ORDERS = {
     "one after the other": [NARA] * 3 + [OSAKA] * 3 + [KYOTO] * 3,
     "entangled": [NARA, KYOTO, KYOTO, OSAKA, NARA, KYOTO, OSAKA, OSAKA, NARA],
 }
+ASKED = [OSAKA, NARA, KYOTO] * 2
+ASKED_AGAIN = {"in order": [KYOTO, NARA, OSAKA] * 2, "entangled": [NARA, OSAKA, KYOTO, KYOTO, OSAKA, NARA]}
+"""In which order the branches ask, and then go on: nobody is answered before all have asked."""
 CALLS = {"sends": 3, "sends_later": 3, "subgraphs": 2, "parallel_tools": 1}
 """How many calls each branch makes."""
 GIVEN: dict[str, Any] = {"found": ["begun"]}
+DRAW: dict[str, Any] = {"messages": [("user", "draw")]}
 SHAPES = {
     "sends": Shape(replay_orders.sends, (GIVEN,)),
     "sends_later": Shape(replay_orders.sends_later, (GIVEN,), way="ainvoke"),
     "subgraphs": Shape(replay_orders.subgraphs, (GIVEN,)),
-    "parallel_tools": Shape(replay_orders.parallel_tools, ({"messages": [("user", "draw")]},)),
+    "parallel_tools": Shape(replay_orders.parallel_tools, (DRAW,)),
+    "questions": Shape(replay_orders.questions, (DRAW, one_word_each)),
 }
 
 
@@ -43,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, wb.Reco
             folder = tmp_path_factory.mktemp(name)
             (folder / "ledger").touch()
             during.setenv("LEDGER", str(folder / "ledger"))
-            during.setattr(replay_orders, "GATE", Gate(",".join(RECORDED)))
+            during.setattr(replay_orders, "GATE", Gate(",".join(ASKED if name == "questions" else RECORDED)))
             asyncio.run(drive(shape, folder))
             bench = stack.enter_context(contextlib.closing(wb.open(folder / "bench.db")))
             bench.ingest(folder / "checkpoints.sqlite")
@@ -57,16 +62,36 @@ def turns(order: list[str], calls: int) -> list[str]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", CALLS)
 def test_order(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str) -> None:
     """Whatever the order in which branches come to make the same calls, each is served what it was answered, and nothing is done for real."""
     run = runs[name]
     monkeypatch.setenv("ORDER", ",".join(turns(ORDERS[order], CALLS[name])))
+    replays(run, name, ledger)
+
+
+def replays(run: wb.RecordedRun, name: str, ledger: Path) -> None:
+    """A fork from the first step comes out as recorded, and nothing is done for real."""
     forked = run.fork(next(step.index for step in run.steps if step.checkpoint_id), graph=f"{replay_orders.__name__}:{name}")
     assert ledger.read_text() == ""
     assert forked.receipt.notes == ()
     assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
     assert forked.outcome == run.outcome
+
+
+@pytest.mark.parametrize("order", ASKED_AGAIN)
+def test_order_of_questions(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    """Whoever of several asks the very same question first, each is given the answer that it was given, and the steps are those of the recording."""
+    monkeypatch.setenv("ORDER", ",".join(ASKED_AGAIN[order]))
+    replays(runs["questions"], "questions", ledger)
+
+
+def test_calls_that_asked_at_once(runs: dict[str, wb.RecordedRun]) -> None:
+    """Of equal calls that each stopped to ask a person, each is told under the id of its own, in whatever order they were made."""
+    asked = [step.tool_call.call_id for step in runs["questions"].steps if step.tool_call and step.status == "interrupted"]
+    answered = {step.task_id: step.tool_call.call_id for step in runs["questions"].steps if step.tool_call and step.kind == "tool" and step.status == "ok"}
+    assert asked == ASKED[:3]
+    assert {step.task_id: step.tool_call.call_id for step in runs["questions"].steps if step.tool_call and step.status == "interrupted"} == answered
 
 
 def changed(run: wb.RecordedRun, monkeypatch: pytest.MonkeyPatch, name: str, **change: Any) -> wb.RecordedRun:

@@ -589,7 +589,7 @@ class Interaction(Value):
     """The step of the run that the call is; of an HTTP exchange or an embedding, the step it was made in."""
     task_id: str | None = None
     call_id: str | None = None
-    """The task that made the call, and of a tool's call its own id: they tell the very same call of two branches apart."""
+    """The task that made the call or asked the person, and of a tool's call its own id: they tell the very same call of two branches apart."""
     sources: dict[str, Literal["span", "checkpoint"]] = {}
     """Where what was asked and what was answered was taken from."""
 

@@ -53,7 +53,7 @@ class Recorded:
         )
 
     def _of_task(self, task: Task) -> list[Step]:
-        steps = self.by_task.pop(task.task_id or "", [])
+        steps = self._as_sent(task, self.by_task.pop(task.task_id or "", []))
         spans = self.forest.by_task.get(task.task_id or "", [])
         for raw in self._fresh(task):
             message = message_of(raw)
@@ -68,6 +68,12 @@ class Recorded:
         if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
             steps.append(self._node(task, spans))
         return steps
+
+    def _as_sent(self, task: Task, steps: list[Step]) -> list[Step]:
+        """The steps, the tool's with the id of the one call that the task was sent to make: of equal calls at once, no order tells which is which."""
+        lacking = any(step.kind == "tool" and step.tool_call and step.tool_call.call_id is None for step in steps)
+        asked = asked_of(self.ledger.packet(task)) if lacking else None
+        return [_identified(step, asked) for step in steps] if asked else steps
 
     def _fresh(self, task: Task) -> list[dict[str, Json]]:
         """The messages of a task that no task before it, and none of its subgraphs', had written."""
@@ -231,6 +237,14 @@ def _ends_in_error(steps: Sequence[Step]) -> bool:
 def _interrupt_id(question: Json) -> str:
     known = question.get("id") or question.get("interrupt_id") if isinstance(question, dict) else None
     return str(known) if known else ""
+
+
+def _identified(step: Step, asked: ToolCall) -> Step:
+    """A tool step with the id of the call that was asked for, where it has none of its own."""
+    call = step.tool_call
+    if step.kind != "tool" or call is None or call.call_id is not None or call.name != asked.name:
+        return step
+    return step.model_copy(update={"tool_call": call.model_copy(update={"call_id": asked.call_id})})
 
 
 def _answered(step: Step, raw: dict[str, Json], message: Message) -> Step:

@@ -42,6 +42,10 @@ class Own:
         return self.record is not None and self.record.kind == "node" and self.record.answer == "served"
 
 
+Key = tuple[str | None, str, str, str]
+"""What tells the steps of a run apart that nothing answered: task, kind, name, and the question that is passed on."""
+
+
 @dataclass(frozen=True)
 class Assembled:
     """All steps of a fork, numbered; how many leading ones are its parent's; and the parent's steps that stand in it, since what held them was served."""
@@ -82,8 +86,9 @@ def _own(parent: Run, answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint
             if cut.keeps(step):
                 continue
             number = numbers.get(step.span_id or "")
-            record = _take(people, step) if step.kind == "human" and PASSED_ON not in step.notes else None if number is None else answer.records[number]
             task = recorded.get(step.task_id or "", step.task_id)
+            asked = step.kind == "human" and PASSED_ON not in step.notes
+            record = _take(people, step, task, parent) if asked else None if number is None else answer.records[number]
             yield Own(_as_called(step, task, parent), record, task)
 
 
@@ -93,11 +98,13 @@ def _as_called(step: Step, task: str | None, parent: Run) -> Step:
     return step if recorded is None else step.model_copy(update={"name": recorded.name, "node": recorded.node})
 
 
-def _take(people: list[CallRecord], step: Step) -> CallRecord | None:
-    """The record of a person's answer, which has no span of its own: the next one to the same question."""
+def _take(people: list[CallRecord], step: Step, task: str | None, parent: Run) -> CallRecord | None:
+    """The record of a person's answer, which has no span of its own: the next one to the same question, of the same recorded task if there is one."""
     if step.tool_call is None or step.status != "ok":
         return None
-    found = next((one for one in people if canonical(one.arguments) == canonical(asked_of(step))), None)
+    same = [one for one in people if canonical(one.arguments) == canonical(asked_of(step))]
+    own = [one for one in same if one.from_step is not None and parent.step(one.from_step).task_id == task]
+    found = next(iter([*own, *same]), None)
     if found is not None:
         people.remove(found)
     return found
@@ -192,12 +199,13 @@ def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step]) ->
 
     Which of several parallel branches comes first in a re-run says nothing. Branches that stand beside the cut belong to its super-step.
     """
+    questions = _same_questions(own, parent)
     first, *rest = list(_super_steps(own)) or [[]]
     placed: list[tuple[float, Step | Own]] = [(float(one.index), one) for one in standing]
-    placed += _placed(first, parent)
+    placed += _placed(first, parent, questions)
     ordered = [one for _, one in sorted(placed, key=lambda pair: pair[0])]
     for together in rest:
-        ordered += [one for _, one in sorted(_placed(together, parent), key=lambda pair: pair[0])]
+        ordered += [one for _, one in sorted(_placed(together, parent, questions), key=lambda pair: pair[0])]
     return ordered
 
 
@@ -222,7 +230,13 @@ def _root_task(step: Step) -> str | None:
     return step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
 
 
-def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
+def _same_questions(own: Sequence[Own], parent: Run) -> dict[str, str]:
+    """Of the questions that the fork asked, by their ids, the ids of the recorded ones that they repeat: the tasks around pass on several in any order."""
+    asked = ((one.step.tool_call, parent.step(one.origin).tool_call) for one in own if one.step.kind == "human" and one.origin is not None)
+    return {call.call_id: recorded.call_id for call, recorded in asked if call and recorded and call.call_id and recorded.call_id}
+
+
+def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> list[tuple[float, Own]]:
     """Each step with the index of the recorded one it stands for; what has none stays before or behind its neighbours in the same branch."""
     recorded = _places(together, parent)
     branches: dict[str | None, list[Own]] = {}
@@ -230,7 +244,7 @@ def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
         branches.setdefault(_root_task(one.step), []).append(one)
     found = []
     for members in branches.values():
-        known = [_recorded_index(one, recorded) for one in members]
+        known = [_recorded_index(one, recorded, questions) for one in members]
         last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
         for one, index in zip(members, known, strict=True):
             last = last if index is None else float(index)
@@ -238,18 +252,24 @@ def _placed(together: list[Own], parent: Run) -> list[tuple[float, Own]]:
     return found
 
 
-def _places(together: Sequence[Own], parent: Run) -> dict[tuple[str | None, str, str], deque[int]]:
-    """The recorded steps that are nobody's origin, by task, kind and name, in turn."""
+def _places(together: Sequence[Own], parent: Run) -> dict[Key, deque[int]]:
+    """The recorded steps that are nobody's origin, by what tells them apart, in turn."""
     taken = {one.origin for one in together}
-    found: dict[tuple[str | None, str, str], deque[int]] = {}
+    found: dict[Key, deque[int]] = {}
     for one in parent.steps:
         if one.task_id and one.index not in taken:
-            found.setdefault((one.task_id, one.kind, one.name), deque()).append(one.index)
+            found.setdefault((one.task_id, one.kind, one.name, _question(one)), deque()).append(one.index)
     return found
 
 
-def _recorded_index(one: Own, recorded: Mapping[tuple[str | None, str, str], deque[int]]) -> int | None:
+def _recorded_index(one: Own, recorded: Mapping[Key, deque[int]], questions: Mapping[str, str]) -> int | None:
     if one.origin is not None:
         return one.origin
-    left = recorded.get((one.task, one.step.kind, one.step.name))
+    asked = _question(one.step)
+    left = recorded.get((one.task, one.step.kind, one.step.name, questions.get(asked, asked)))
     return left.popleft() if left else None
+
+
+def _question(step: Step) -> str:
+    """The id of the question that a step passes on from inside; empty for any other step."""
+    return (step.tool_call.call_id if step.tool_call and PASSED_ON in step.notes else None) or ""

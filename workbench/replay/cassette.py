@@ -113,7 +113,16 @@ def _human_interaction(step: Step) -> Interaction | str:
         return "nobody answered"
     answer = step.result if step.result is not None or step.output is None else step.output.content
     path = node_path(step.namespace, step.node)
-    return Interaction(kind="human", name=step.name, node_path=path, arguments=asked_of(step), result=answer, step=step.index, sources=_sources(step, None))
+    return Interaction(
+        kind="human",
+        name=step.name,
+        node_path=path,
+        arguments=asked_of(step),
+        result=answer,
+        step=step.index,
+        task_id=step.task_id,
+        sources=_sources(step, None),
+    )
 
 
 def asked_of(step: Step) -> Json:

@@ -202,7 +202,8 @@ def cassette_with(cassette: Cassette, parent: Run, step: Step, change: Change) -
         return edited(cassette, parent, step.index, change.value)
     if change.kind == "answer":
         path = node_path(step.namespace, step.node)
-        answer = Interaction(kind="human", name=step.name, node_path=path, arguments=asked_of(step), result=change.value, step=step.index)
+        place = {"node_path": path, "step": step.index, "task_id": step.task_id}
+        answer = Interaction(kind="human", name=step.name, arguments=asked_of(step), result=change.value, **place)
         others = [one for one in cassette.interactions if one.step != step.index]
         return cassette.model_copy(update={"interactions": tuple(sorted([*others, answer], key=lambda one: one.step))})
     return cassette

@@ -18,7 +18,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph._internal._runnable import RunnableCallable
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import _runner
 from langgraph.pregel._algo import task_path_str
@@ -68,6 +68,8 @@ class Nodes:
     notes: list[str] = field(default_factory=list)
     unanswered: dict[str, list[str]] = field(default_factory=dict)
     """What tasks asked for that nobody recorded, by task id."""
+    askers: dict[str, str] = field(default_factory=dict)
+    """Of the questions that tasks stopped to ask, by their ids, the recorded task that asked it: the innermost, which stops first."""
     _mixed: dict[str | None, Task] = field(default_factory=dict)
     _below: dict[str, set[str]] = field(default_factory=dict)
     """The tasks that ran inside of others, by the id of the outer one."""
@@ -137,6 +139,11 @@ class Nodes:
         if not reached or recorded is None or recorded.role not in ((MIXED, CONTAINING) if failed else (MIXED,)):
             return None
         return self.stand_in(task, recorded, f"it reached for {'; '.join(reached)}: its recorded writes were served instead")
+
+    def stopped(self, recorded: Task | None, stop: GraphBubbleUp) -> None:
+        """A task stopped to ask something, or goes elsewhere."""
+        for question in stop.args[0] if recorded is not None and isinstance(stop, GraphInterrupt) and stop.args else ():
+            self.askers.setdefault(question.id, recorded.task_id)
 
     def failed(self, task: PregelExecutableTask, error: Exception) -> None:
         """A task failed: a span of it tells that the failure of the whole was this one."""
@@ -260,7 +267,7 @@ class _Probe:
     def instead(self, *_: Any, **__: Any) -> None:
         """Nothing stands in."""
 
-    compare = failed = instead
+    compare = stopped = failed = instead
 
 
 def probe() -> int:
@@ -303,9 +310,11 @@ class _Course:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         """What stands in for it now, if anything must. A failure that nothing stands in for is the task's own."""
-        if _nodes is None or isinstance(error, GraphBubbleUp):
+        if _nodes is None:
             return False
-        if error is None:
+        if isinstance(error, GraphBubbleUp):
+            _nodes.stopped(self.recorded, error)
+        elif error is None:
             self.served = _nodes.instead(self.task, self.recorded) or _nodes.compare(self.task, self.recorded)
         elif isinstance(error, Exception | Unanswered):
             self.served = _nodes.instead(self.task, self.recorded, failed=True)
@@ -315,15 +324,17 @@ class _Course:
 
 
 @contextlib.contextmanager
-def _told(task: PregelExecutableTask) -> Iterator[None]:
-    """Tell of the failure of a task that fails as it was recorded."""
+def _told(course: _Course) -> Iterator[None]:
+    """Tell of the question that a task stops to ask as it was recorded, or of its failure."""
     try:
         yield
-    except GraphBubbleUp:
+    except GraphBubbleUp as stop:
+        if _nodes is not None:
+            _nodes.stopped(course.recorded, stop)
         raise
     except Exception as error:
         if _nodes is not None:
-            _nodes.failed(task, error)
+            _nodes.failed(course.task, error)
         raise
 
 
@@ -335,7 +346,7 @@ def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
                 result = original(task, retry_policy, *args, **kwargs)
         if course.served is None:
             return result
-        with _told(task):
+        with _told(course):
             return original(course.served, (), *args, **kwargs)
 
     return run_with_retry
@@ -349,7 +360,7 @@ def _patched_later(original: Callable[..., Any]) -> Callable[..., Any]:
                 result = await original(task, retry_policy, *args, **kwargs)
         if course.served is None:
             return result
-        with _told(task):
+        with _told(course):
             return await original(course.served, (), *args, **kwargs)
 
     return arun_with_retry

@@ -319,7 +319,8 @@ class Drive:
         return None if again else self.inputs.popleft()
 
     def _answer(self, asked: Interrupt) -> Json:
-        call = Call("human", "interrupt", "", plain(asked.value))
+        asker = self.playback.nodes.askers.get(asked.id) if self.playback.nodes else None
+        call = Call("human", "interrupt", "", plain(asked.value), asker)
         seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock())
         try:
             served = self._said(call)
