@@ -697,6 +697,20 @@ def asks_inside(state: State) -> State:
     return {"said": chained(asks_twice).invoke({"city": "Uji"})["said"]}
 
 
+def asks_beside(state: State) -> State:
+    """Makes a recorded call, and asks twice."""
+    return {"cities": [Scripted().invoke([HumanMessage("shall I?")]).text, interrupt("One?"), interrupt("Two?")]}
+
+
+def _asking_beside() -> Any:
+    """Two tasks that ask the very same two questions at the same time, in a subgraph."""
+    builder = StateGraph(State)
+    for name in ("left", "right"):
+        builder.add_node(name, asks_beside)
+        builder.add_edge(START, name)
+    return chained(builder.compile(), note)
+
+
 def calls_an_agent(state: State) -> State:
     """Calls an agent that is a tool without any model having asked for it."""
     return {"cities": [ask_agent.invoke({"city": city}) for city in ("Kyoto", "Nara")]}
@@ -753,6 +767,11 @@ YES = Command(resume="yes")
 def one_word_each(stopped: StateSnapshot) -> Command[Any]:
     """Another answer to each of several questions."""
     return Command(resume={one.id: f"number {number}" for number, one in enumerate(stopped.interrupts)})
+
+
+def other_words(stopped: StateSnapshot) -> Command[Any]:
+    """Still others."""
+    return Command(resume={one.id: f"letter {number}" for number, one in enumerate(stopped.interrupts)})
 
 
 CONFIRM = ("confirm", {"city": "Kyoto"})
@@ -819,6 +838,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_inside_a_node": lambda: Shape(chained(asks_inside, note), (ASKED, YES, Command(resume="no"))),
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
     "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, one_word_each)),
+    "questions_beside_each_other": lambda: Shape(_asking_beside(), (ASKED, one_word_each, other_words)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

@@ -123,6 +123,14 @@ def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: in
         assert (forked.receipt.calls.live, forked.receipt.calls.halted) == (0, 0)
 
 
+def test_answers_that_were_given_together(tmp_path: Path, ledger: Path) -> None:
+    """Each of several answers that were given at once, by the ids of their questions, is told of the task it went to: LangGraph does not keep the last."""
+    with recorded("questions_beside_each_other", tmp_path) as run:
+        answers = {name: [step.result for step in run.steps if step.kind == "human" and step.node == name] for name in ("left", "right")}
+        written = {step.node: step.changes["cities"] for step in run.steps if step.node in answers and "cities" in step.changes}
+        assert {name: ["shall I?", *said] for name, said in answers.items()} == written
+
+
 def test_fork_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
     """A fork at a step of an agent that is a tool runs the tool's code, and answers its calls up to where the change leads elsewhere."""
     with recorded("agent_as_a_tool", tmp_path) as run:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from workbench.model import Json, Step, ToolCall
 from workbench.normalise.forest import CALLS, Forest, Node
@@ -14,7 +15,8 @@ from workbench.normalise.traced import QUESTION, status_of, where
 from workbench.reading.documents import parse_json
 from workbench.semconv import DECODERS
 
-INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=", re.DOTALL)
+INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=(?:'([0-9a-f]{32})')?", re.DOTALL)
+QUESTION_ID = re.compile(r"[0-9a-f]{32}")
 COMMAND_TEXT = re.compile(r"Command\(resume=(.*?)(?:\)$|, (?:goto|update|graph)=)", re.DOTALL)
 COMMAND_FIELDS = frozenset(("resume", "goto"))
 MAX_NESTING = 4
@@ -26,9 +28,9 @@ def steps_of_spans_alone(forest: Forest, places: Mapping[str, Place], taken: set
         if task_id not in taken:
             yield from _of_task(spans, places.get(task_id, Place(task_id)))
     if pauses:
-        for node in forest.nodes.values():
-            if _paused(node) and not any(below.reading.interrupted for below in forest.below(node)):
-                yield _pause(node, forest)
+        paused = [one for one in forest.nodes.values() if _paused(one) and not any(below.reading.interrupted for below in forest.below(one))]
+        given = answers_by_id(forest) if paused else {}
+        yield from (_pause(one, forest, given) for one in paused)
     yield from _failures(forest)
 
 
@@ -78,9 +80,10 @@ def _paused(node: Node) -> bool:
     return node.reading.interrupted and not node.reading.handoff
 
 
-def _pause(node: Node, forest: Forest) -> Step:
+def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
     """The question a span stopped to ask, and whether a later span of the same task or call went past it."""
     later = next((other for other in forest.nodes.values() if _goes_past(other, node)), None)
+    question, question_id = _asked(node)
     fields = where(node, Place(task_of(node.reading.namespace), None, None, node.reading.node))
     fields |= {"started_ns": node.span.end_ns or node.span.start_ns, "ended_ns": later.span.start_ns if later else None}
     if node.reading.kind in CALLS:
@@ -91,8 +94,8 @@ def _pause(node: Node, forest: Forest) -> Step:
         name="approval",
         node=node.reading.node,
         status="ok" if later else "interrupted",
-        tool_call=ToolCall(name=node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: _asked(node)}),
-        result=resumed_with(forest, later) if later else None,
+        tool_call=ToolCall(name=node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: question}),
+        result=given.get(question_id or "", resumed_with(forest, later)) if later else None,
         **fields,
     )
 
@@ -107,17 +110,31 @@ def _goes_past(other: Node, paused: Node) -> bool:
     return other.span.name == paused.span.name and other.span.trace_id != paused.span.trace_id
 
 
-def _asked(node: Node) -> Json:
-    """The question, from the text of the exception that LangGraph interrupts with. None where that was not recorded."""
+def _asked(node: Node) -> tuple[Json, str | None]:
+    """The question and its id, from the text of the exception that LangGraph interrupts with. None where that was not recorded."""
     texts = [str(event.attributes.get("exception.message") or "") for event in node.span.events] + [node.span.status_message]
     found = next((found for text in texts if (found := INTERRUPT_TEXT.search(text))), None)
-    return _opened(found[1]) if found else None
+    return (_opened(found[1]), found[2]) if found else (None, None)
 
 
 def resumed_with(forest: Forest, node: Node) -> Json:
     """What `Command(resume=…)` brought, from the input recorded on the spans above the one that went on. None where it was not recorded."""
-    values = (value for above in [node, *forest.above(node)] for value in above.span.attributes.values())
-    return next((answer for value in values if (answer := _answer(value)) is not None), None)
+    brought = next(_brought([node, *forest.above(node)]), None)
+    return None if _by_id(brought) else brought
+
+
+def answers_by_id(forest: Forest) -> dict[str, Json]:
+    """What `Command(resume={…})` brought to several questions, by their ids: LangGraph does not keep the last answer of a task that was given so."""
+    starts = sorted((node for node in forest.nodes.values() if task_of(node.reading.namespace) is None), key=lambda node: node.span.start_ns or 0)
+    return {question: answer for brought in _brought(starts) if _by_id(brought) for question, answer in brought.items()}
+
+
+def _brought(nodes: Iterable[Node]) -> Iterator[Json]:
+    return (answer for node in nodes for value in node.span.attributes.values() if (answer := _answer(value)) is not None)
+
+
+def _by_id(brought: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(brought, dict) and bool(brought) and all(QUESTION_ID.fullmatch(one) for one in brought)
 
 
 def _answer(text: Json) -> Json:

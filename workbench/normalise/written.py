@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from workbench.model import PASSED_ON, Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
@@ -10,7 +11,7 @@ from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
 from workbench.normalise.traced import QUESTION, decision_of, status_of, where
-from workbench.normalise.unrecorded import resumed_with
+from workbench.normalise.unrecorded import answers_by_id, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of
 from workbench.reading.tasks import INPUT, UPDATE
@@ -141,19 +142,21 @@ class Recorded:
             yield self._human(task, None, (answers[number],), paused[number : number + 1], spans)
         for number, question in enumerate(questions):
             answer = answers[earlier + number : earlier + number + 1] if finished else []
-            yield self._human(task, question, tuple(answer) or ((None,) if finished else ()), paused[earlier : earlier + 1], spans)
+            yield self._human(task, question, tuple(answer) or ((None,) if finished else ()), paused[earlier:], spans)
 
     def _answers(self, task: Task) -> tuple[list[Json], bool]:
         """The answers a task was given, and whether it went past its last question.
 
-        LangGraph keeps the answers before the last pause with the task; the newest, while nothing followed, only for the checkpoint as a whole.
-        The number of the first write after them tells how many there were.
+        LangGraph keeps the answers before the last pause with the task; the newest, while nothing followed, only for the checkpoint as a whole, and
+        not at all where several were given at once. The number of the first write after them tells how many there were; None is one that is not kept.
         """
         answers, newest = task.of(RESUME), self.ledger.answer(task.checkpoint)
         finished = bool(task.outputs) or task.wrote(ERROR) or self.ledger.went_on(task.checkpoint)
         count = min((write.idx for write in task.outputs), default=0)
-        if count == len(answers) + 1 or (not answers and not finished):
-            answers = answers + newest[:1]
+        if count == len(answers) + 1:
+            answers = answers + (newest[:1] or [None])
+        elif not answers and not finished:
+            answers = newest[:1]
         return answers, finished or (bool(answers) and not task.of(RESUME))
 
     def _human(self, task: Task, question: Json, answer: tuple[Json, ...], paused: Sequence[Node], spans: Sequence[Node]) -> Step:
@@ -172,13 +175,20 @@ class Recorded:
             "notes": (PASSED_ON,) if inside else (),
         }
         if paused:
-            later = next((node for node in spans if (node.span.start_ns or 0) >= (paused[0].span.end_ns or 0) and node.key != paused[0].key), None)
-            fields |= where(paused[0], _place(task)) | {"started_ns": paused[0].span.end_ns, "ended_ns": later.span.start_ns if later and answer else None}
+            asking, last = paused[-1 if inside else 0], paused[-1]  # asked again while others are answered; of those passed on, the last alone are kept
+            later = next((node for node in spans if (node.span.start_ns or 0) >= (last.span.end_ns or 0) and node.key != last.key), None)
+            fields |= where(asking, _place(task)) | {"started_ns": asking.span.end_ns, "ended_ns": later.span.start_ns if later and answer else None}
             if later and answer == (None,):
                 fields["result"] = resumed_with(self.forest, later)
         elif interrupt_id and (at := self._asked_at.get(interrupt_id)):
             fields["started_ns"] = at
+        if answer and interrupt_id in self._given:
+            fields["result"] = self._given[interrupt_id]
         return step.model_copy(update=fields)
+
+    @cached_property
+    def _given(self) -> dict[str, Json]:
+        return answers_by_id(self.forest)
 
     def _waiting_tool(self, paused: Sequence[Node]) -> str | None:
         """The tool that stopped to ask: one of these spans, or inside of one."""

@@ -109,8 +109,10 @@ def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction |
 
 
 def _human_interaction(step: Step) -> Interaction | str:
-    if step.status != "ok" or (step.result is None and step.output is None):
+    if step.status != "ok":
         return "nobody answered"
+    if step.result is None and step.output is None:
+        return "the answer was not captured"
     answer = step.result if step.result is not None or step.output is None else step.output.content
     path = node_path(step.namespace, step.node)
     return Interaction(

@@ -78,15 +78,18 @@ class Journal:
         """Take up the trace of a re-run that was killed."""
         self._taken_up, self._starts = root, starts
 
-    def start(self, name: str, **about: Json) -> None:
-        """The graph is started or resumed: what follows is one trace. What is said `about` the start is what it takes to go on after a kill."""
+    def start(self, name: str, resume: Json = None, **about: Json) -> None:
+        """The graph is started or resumed: what follows is one trace. What is said `about` the start is what it takes to go on after a kill.
+
+        `resume` are answers by the ids of their questions, which stand on the trace's root, since LangGraph does not keep them all.
+        """
         self._root, self._taken_up = self._taken_up, None
         if self._root is None:
-            self._begin(name)
+            self._begin(name, {} if resume is None else {"input.value": json.dumps({"resume": resume, "goto": []}), "input.mime_type": "application/json"})
         if self._root is not None:
             self.tell({"start": {**about, "root": self._root.model_dump(mode="json")}})
 
-    def _begin(self, name: str) -> None:
+    def _begin(self, name: str, given: dict[str, Json]) -> None:
         self._starts += 1
         trace_id = self._id(f"trace {self._starts}", 32)
         attributes = {
@@ -94,6 +97,7 @@ class Journal:
             "openinference.span.kind": "AGENT",
             "gen_ai.agent.name": name,
             "gen_ai.conversation.id": self.run_id,
+            **given,
         }
         self._root = Span(trace_id=trace_id, span_id=self._id(f"root {self._starts}", 16), name=name, start_ns=self.clock(), attributes=attributes, scope=SCOPE)
 

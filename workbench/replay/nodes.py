@@ -142,8 +142,9 @@ class Nodes:
 
     def stopped(self, recorded: Task | None, stop: GraphBubbleUp) -> None:
         """A task stopped to ask something, or goes elsewhere."""
-        for question in stop.args[0] if recorded is not None and isinstance(stop, GraphInterrupt) and stop.args else ():
-            self.askers.setdefault(question.id, recorded.task_id)
+        if recorded is not None and isinstance(stop, GraphInterrupt):
+            for question in stop.args[0]:
+                self.askers.setdefault(question.id, recorded.task_id)
 
     def failed(self, task: PregelExecutableTask, error: Exception) -> None:
         """A task failed: a span of it tells that the failure of the whole was this one."""

@@ -287,7 +287,8 @@ class Drive:
         failed, limits, self.held = "", self.request.limits, None
         kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
         self.context = self._given_context()
-        self.playback.journal.start(self.name, given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
+        several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
+        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
         try:
             self.held = self.running.invoke(given, self.limit, self.context)
             self.playback.settle()
