@@ -159,12 +159,15 @@ def test_reviews_are_kept_and_the_newest_counts(store: Store):
 
 
 def test_a_finding_is_reviewed_by_its_id(store: Store, capsys: pytest.CaptureFixture[str]):
-    """`workbench review ID --dismiss --note` keeps the word; an id that no finding has names the nearest."""
+    """`workbench review ID --dismiss --note --by` keeps the word and whose it is; an id that no finding has names the nearest."""
     store.save_runs([doubled("one")])
     (finding,) = once_found(store)
-    cli.app(["review", finding.finding_id[:6], "--dismiss", "--note", "a test", "--store", str(store.path)], standalone_mode=False)
-    assert "dismissed: duplicated-effect in one" in capsys.readouterr().out
-    assert [(review.verdict, review.note, review.key) for review in store.reviews()] == [("dismissed", "a test", finding.key)]
+    cli.app(["review", finding.finding_id[:6], "--dismiss", "--note", "a test", "--by", "ana", "--store", str(store.path)], standalone_mode=False)
+    assert "dismissed by ana: duplicated-effect in one" in capsys.readouterr().out
+    assert [(review.verdict, review.note, review.by, review.key) for review in store.reviews()] == [("dismissed", "a test", "ana", finding.key)]
+    cli.app(["show", "one", "--json", "--store", str(store.path)], standalone_mode=False)
+    shown = next(one for one in json.loads(capsys.readouterr().out)["findings"] if one["finding_id"] == finding.finding_id)
+    assert {**shown["review"], "reviewed_ns": 0} == {"verdict": "dismissed", "note": "a test", "by": "ana", "reviewed_ns": 0}
     with pytest.raises(LookupError, match=r"the nearest is [0-9a-f]{12}"):
         cli.app(["review", "zzz", "--confirm", "--store", str(store.path)], standalone_mode=False)
 

@@ -10,6 +10,7 @@ import traitlets
 
 import workbench as wb
 from tests.browser.populations import findings_view, hostile_findings_view, reviewed, story_findings
+from workbench.replay.approvals import person
 from workbench.results.detected import Desk, Findings
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import FindingsView, packing
@@ -121,14 +122,16 @@ def test_findings_of_a_run_are_a_list_with_a_view(tmp_path: Path) -> None:
     assert found
     assert repr(found).startswith(f"{len(found)} finding")
     assert type(pickle.loads(pickle.dumps(found))) is list
-    view = found.view(reviewed="open")
+    view = found.view(reviewed="open", by="ana")
     answer = view.answer({"ask": "review", "place": 0, "verdict": "dismissed", "note": "a rehearsal"})
     eval(answer["code"], {"bench": bench})  # the line repeats the verdict
-    assert [(one.verdict, one.note) for one in bench.store.reviews()] == [("dismissed", "a rehearsal")]
+    assert [(one.verdict, one.note, one.by) for one in bench.store.reviews()] == [("dismissed", "a rehearsal", "ana")]
+    assert all("dismissed by ana" in shown._repr_html_() for shown in (bench.detect(), bench.run("twice")))
     assert bench.detect().view()._reviews["0"][0]["note"] == "a rehearsal"
     bench.review(found[0], "confirmed", "it was real")
     again = bench.detect()
-    assert [one["note"] for one in again.view()._reviews["0"]] == ["it was real", "a rehearsal", "a rehearsal"]
+    said = again.view()._reviews["0"]
+    assert [(one["note"], one["by"]) for one in said] == [("it was real", person()), ("a rehearsal", "ana"), ("a rehearsal", "ana")]
     assert [(one.confirmed, one.reviewed) for one in again.records] == [(1, 1)]
     assert view.show("twice", 2).step == 2
     data, _ = view._repr_mimebundle_()

@@ -237,11 +237,12 @@ def test_a_sweeps_report_is_checked_against_its_forks(bench: wb.Bench, tmp_path:
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_comparison_tells_what_people_made_of_the_findings_and_holds_later(bench: wb.Bench, tmp_path: Path, ending: str):
-    """The record of a detector stands in a comparison's report, as it was when the report was written: a later review makes it no wrong one."""
+    """The record of a detector, and who said what of a finding, stand in a comparison's report, as they were then: a later review makes it no wrong one."""
     path = tmp_path / f"compared.{ending}"
     finding = next(one for one in bench.run("booked-twice").findings if one.detector == "duplicated-effect")
-    bench.review(finding, "confirmed")
+    bench.review(finding, "confirmed", "both were charged", by="ana")
     wb.compare(bench.run("booked-twice"), bench.run("healthy-booking")).report(path)
     assert "confirmed by people here: 1.00" in path.read_text("utf-8") or '"confirmed":1' in path.read_text("utf-8").replace(" ", "")
+    assert all(word in path.read_text("utf-8") for word in ("confirmed by ana", "both were charged"))
     bench.review(finding, "dismissed")
     assert not bench.verify_report(path)

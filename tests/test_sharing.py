@@ -100,7 +100,7 @@ def test_a_fork_is_shared_with_its_steps_and_what_was_said_of_it(bench: wb.Bench
     """A fork travels with its steps, receipt and reviews, all redacted; its states don't, which is said. What people elsewhere said decides nothing here."""
     mine = bench.run("booked-twice")
     forked = mine.fork(next(step.index for step in mine.steps if step.kind == "tool"), graph=GRAPH, trust=True)
-    bench.review(mine.findings[0], "dismissed", f"{EMAIL} says it was meant")
+    bench.review(mine.findings[0], "dismissed", f"{EMAIL} says it was meant", by="ana")
     done = bench.share([mine, forked], tmp_path / "case.wb", kinds=["email"])
     assert "fork it again" in done.left_out[str(forked.run.conversation_id)]
     assert list(done.threads) == ["booked-twice"]
@@ -117,8 +117,9 @@ def test_a_fork_is_shared_with_its_steps_and_what_was_said_of_it(bench: wb.Bench
     review = other.store.every_review("booked-twice")[0]
     assert (review.origin, review.verdict, review.key) == ("case.wb", "dismissed", mine.findings[0].key)
     assert EMAIL not in review.note
+    assert (mine.bench.store.reviews()[0].by, review.by) == ("ana", None)
     assert other.store.reviews() == []
-    assert "case.wb: dismissed duplicated-effect at step 13: [redacted email" in other.run("booked-twice")._repr_html_()
+    assert "case.wb: dismissed, duplicated-effect at step 13: [redacted email" in other.run("booked-twice")._repr_html_()
 
 
 def test_a_thread_that_cannot_be_redacted_stays_out(bench: wb.Bench, tmp_path: Path) -> None:

@@ -57,11 +57,13 @@ def test_opens_at_the_beginning_of_a_good_run() -> None:
 
 
 def test_step_can_be_given_and_set() -> None:
-    """The chosen step is set at the start or later, and `code` follows it."""
+    """The chosen step is set at the start or later, the open tab too, and `code` follows them."""
     view = Stepper(RUN, step=1)
     assert view.code == 'bench.run("booked-twice").view(step=1)'
     view.step = 4
     assert view.code == 'bench.run("booked-twice").view(step=4)'
+    view.tab = "state"
+    assert view.code == 'bench.run("booked-twice").view(step=4, tab="state")'
 
 
 def test_a_step_that_is_not_there_is_refused_with_the_nearest() -> None:

@@ -63,11 +63,12 @@ class Figure(Value):
 
 
 class Record(Value):
-    """What people here made of a detector's findings: of those `reviewed`, so many were `confirmed`."""
+    """What people here made of a detector's findings: of those `reviewed`, so many were `confirmed`; `reviews` is what they said, one word a finding."""
 
     detector: str
     confirmed: int
     reviewed: int
+    reviews: tuple[Review, ...] = ()
 
     @property
     def precision(self) -> Share:
@@ -122,10 +123,19 @@ def _runs_by_detector(said: Iterable[Finding | NotEvaluated]) -> dict[str, set[s
 
 def records_of(reviews: Iterable[Review]) -> tuple[Record, ...]:
     """What people made of the findings of each detector that they reviewed, in the order of the detectors' names."""
-    verdicts: dict[str, list[str]] = {}
+    known: dict[str, list[Review]] = {}
     for review in reviews:
-        verdicts.setdefault(review.detector, []).append(review.verdict)
-    return tuple(Record(detector=name, confirmed=said.count("confirmed"), reviewed=len(said)) for name, said in sorted(verdicts.items()))
+        known.setdefault(review.detector, []).append(review)
+    return tuple(
+        Record(detector=name, confirmed=sum(one.verdict == "confirmed" for one in said), reviewed=len(said), reviews=tuple(said))
+        for name, said in sorted(known.items())
+    )
+
+
+def review_of(finding: Finding, records: Iterable[Record]) -> Review | None:
+    """What people made of one finding, by the records of detectors; None where nobody reviewed it."""
+    mine = (review for one in records if one.detector == finding.detector for review in one.reviews)
+    return next((review for review in mine if review.key == finding.key), None)
 
 
 def told(detector: str, records: Iterable[Record] = ()) -> str:

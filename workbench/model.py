@@ -515,7 +515,10 @@ def finding_key(detector: str, run_id: str, step: int | None) -> str:
 
 
 class Review(Value):
-    """What a person made of a finding: right or not, and why. `key` is the finding's; `origin` the share bundle it came with, None where it was said here."""
+    """What a person made of a finding: right or not, and why. `key` is the finding's; `by` who said it, None where that wasn't recorded.
+
+    `origin` is the share bundle it came with, None where it was said here.
+    """
 
     key: str
     run_id: str
@@ -523,8 +526,14 @@ class Review(Value):
     step: int | None
     verdict: Literal["confirmed", "dismissed"]
     note: str = ""
+    by: str | None = None
     reviewed_ns: int
     origin: str | None = None
+
+    @property
+    def verdict_by(self) -> str:
+        """The verdict, and whose it is: `dismissed by ana`."""
+        return f"{self.verdict} by {self.by}" if self.by else self.verdict
 
 
 class Note(Value):

@@ -110,13 +110,13 @@ def _records(store: Store, runs: Sequence[Run]) -> Iterator[tuple[str, Json]]:
 
 
 def _told(store: Store, run_ids: set[str]) -> Iterator[tuple[str, Json]]:
-    """The receipts of forks, of recorded databases only the names, and what people here made of findings."""
+    """The receipts of forks, of recorded databases only the names, and what people here made of findings, but not who they are."""
     for receipt in filter(None, map(store.receipt, sorted(run_ids))):
         named = {name.rpartition("/")[2]: sha256 for name, sha256 in receipt.parent_sha256.items()}
         yield "Receipt", receipt.model_copy(update={"parent_sha256": named}).model_dump(mode="json")
     for review in store.reviews():
         if review.run_id in run_ids:
-            yield "Review", review.model_dump(mode="json")
+            yield "Review", review.model_dump(mode="json", exclude={"by"})
 
 
 def _recorded(store: Store, run: Run) -> list[Span | Log]:

@@ -11,7 +11,7 @@ from workbench.analysis.attempts import Chain, attempts, tool_of
 from workbench.backtest.backtest import Backtest
 from workbench.cohorts.calibration import Calibration
 from workbench.cohorts.paths import Paths
-from workbench.figures import Record, figures_of
+from workbench.figures import Record, figures_of, review_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run
 from workbench.verdict.verdict import Verdict
@@ -73,10 +73,12 @@ def of_step(step: Step) -> dict[str, Json]:
 
 
 def of_finding(finding: Finding, records: Iterable[Record] = ()) -> dict[str, Json]:
-    """One finding, as `detect --json` prints it: with its detector's figures, and what people here made of that detector's findings (None: nothing yet)."""
+    """One finding, as `detect --json` prints it: its detector's figures, what people made of that detector's findings and of this (None: nothing yet)."""
     figures = [figure.model_dump(mode="json") for figure in figures_of(finding.detector)]
-    record = next((one.model_dump(mode="json", exclude={"detector"}) for one in records if one.detector == finding.detector), None)
-    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json"), "figures": figures, "record": record}
+    known = tuple(records)
+    record = next((one.model_dump(mode="json", include={"confirmed", "reviewed"}) for one in known if one.detector == finding.detector), None)
+    review = said.model_dump(mode="json", include={"verdict", "note", "by", "reviewed_ns"}) if (said := review_of(finding, known)) else None
+    return {"finding_id": finding.finding_id, **finding.model_dump(mode="json"), "figures": figures, "record": record, "review": review}
 
 
 def of_verdict(verdict: Verdict) -> Iterator[dict[str, Json]]:

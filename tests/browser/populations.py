@@ -102,12 +102,12 @@ def _in_run(finding: Finding, run_id: str) -> dict[str, object]:
     return {"run_id": run_id, "evidence": evidence}
 
 
-def reviewed(finding: Finding, verdict: str, note: str) -> Review:
+def reviewed(finding: Finding, verdict: str, note: str, by: str | None = None) -> Review:
     """A word on a finding, said at one fixed time."""
     if note == "full disk":
         raise OSError("no space left")
     fields = {"key": finding.key, "run_id": finding.run_id, "detector": finding.detector, "step": finding.step}
-    return Review.model_validate({**fields, "verdict": verdict, "note": note, "reviewed_ns": START_NS})
+    return Review.model_validate({**fields, "verdict": verdict, "note": note, "by": by, "reviewed_ns": START_NS})
 
 
 LACKS = (

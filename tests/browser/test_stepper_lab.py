@@ -53,7 +53,7 @@ def test_keys_and_clicks_reach_the_kernel(lab: Lab, notebook: Path) -> None:
     wait_for_kernel(page, "view.tab", "'changes'")
     kernel_value(page, "setattr(view, 'step', 2)")
     expect(page.locator(".ws-pane-index")).to_have_text("step 2")
-    assert kernel_value(page, "view.code") == "'bench.run(\"booked-twice\").view(step=2)'"
+    assert kernel_value(page, "view.code") == '\'bench.run("booked-twice").view(step=2, tab="changes")\''
 
 
 def test_a_line_of_code_becomes_a_cell(lab: Lab, notebook: Path) -> None:

@@ -60,13 +60,16 @@ def test_keys_step(show: Show, keys: str | list[str], step: int) -> None:
 
 
 def test_number_keys_open_tabs(show: Show) -> None:
-    """The keys 1 to 6 open the six tabs of a run without spans, and the trait follows."""
-    widget = show(story())
+    """The keys 1 to 6 open the six tabs of a run without spans, and the trait and the line of code follow."""
+    view = story()
+    widget = show(view)
     widget.focus()
     for place, tab in enumerate(TABS[:-1], start=1):
         widget.press(str(place))
         assert widget.trait("tab") == tab
         expect(widget.page.locator("[role=tab][aria-selected=true]")).to_have_attribute("id", re.compile(f"-{tab}$"))
+        expect(widget.page.locator(".ws-code")).to_have_text(view.code)
+        assert (f'tab="{tab}"' in view.code) == (place > 1)
 
 
 def test_clicking_and_sliding_choose(show: Show) -> None:

@@ -35,6 +35,7 @@ from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
 from workbench.model import Budget, Change, Finding, NotEvaluated, Review, Run
 from workbench.redaction import Redactor, Rules, rules_of, stricter
+from workbench.replay.approvals import person
 from workbench.replay.budget import Meter
 from workbench.replay.sweeps import cells
 from workbench.replay.unfinished import of as unfinished
@@ -251,15 +252,15 @@ class Bench:
         detection.detect(self.store)
         return Backtested(backtest_findings(self.store.runs(), self._said()[0], labels))
 
-    def review(self, finding: Finding | str, verdict: Literal["confirmed", "dismissed"], note: str = "") -> Review:
-        """Keep what you make of a finding (or its id). LookupError for an id no finding has.
+    def review(self, finding: Finding | str, verdict: Literal["confirmed", "dismissed"], note: str = "", by: str | None = None) -> Review:
+        """Keep what you make of a finding (or its id); `by` is who says so (your user name, unless given). LookupError for an id no finding has.
 
         It goes into the record of its detector, which stands beside every finding; what you dismiss no longer weighs in its run's verdict; and the
         ranking of the first bad step learns from it, for this agent (`learned`).
         """
         found = finding if isinstance(finding, Finding) else self._finding(finding)
         fields = {"key": found.key, "run_id": found.run_id, "detector": found.detector, "step": found.step}
-        review = Review(**fields, verdict=verdict, note=note, reviewed_ns=time.time_ns())
+        review = Review(**fields, verdict=verdict, note=note, by=by or person(), reviewed_ns=time.time_ns())
         self.store.save_review(review)
         return review
 

@@ -353,4 +353,4 @@ class RecordedRun:
 
 def _said_elsewhere(review: Review) -> str:
     place = "" if review.step is None else f" at step {review.step}"
-    return f"{review.origin}: {review.verdict} {review.detector}{place}{f': {review.note}' if review.note else ''}"
+    return f"{review.origin}: {review.verdict_by}, {review.detector}{place}{f': {review.note}' if review.note else ''}"

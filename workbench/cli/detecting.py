@@ -158,16 +158,17 @@ def review(
     finding: Annotated[str, typer.Argument(metavar="FINDING", help="The finding's id, or the beginning of it, as detect --json prints it.")],
     confirm: Annotated[bool, typer.Option("--confirm/--dismiss", help="Whether the finding is right.")],
     note: Annotated[str, typer.Option("--note", help="Why.")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who says so; your user name, unless given.", show_default=False)] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Confirm or dismiss a finding. What people make of findings is kept, as the record of each detector."""
     with opened(store) as bench:
-        kept = bench.review(finding, "confirmed" if confirm else "dismissed", note)
+        kept = bench.review(finding, "confirmed" if confirm else "dismissed", note, by)
     if as_json:
         print_json(kept.model_dump(mode="json"))
     else:
-        out.print(f"{kept.verdict}: {kept.detector} in {shown(kept.run_id)}")
+        out.print(f"{shown(kept.verdict_by)}: {kept.detector} in {shown(kept.run_id)}")
 
 
 @command(DETECT, "workbench judge --model openai:gpt-5 --max-usd 2 booked-twice")

@@ -5,6 +5,7 @@ A standing approval of a name never covers an act that was done live before: tha
 
 from __future__ import annotations
 
+import getpass
 import itertools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -54,6 +55,8 @@ class Reply:
 
 NOBODY = "nobody"
 """Who said no where nobody was asked, or nobody answered."""
+UNNAMED = "a person without a name here"
+"""Who said something where the system has no name for its user, as in some containers."""
 Approve = Callable[[Question], Reply | bool]
 """Answers a question; may take as long as a person takes."""
 
@@ -61,6 +64,14 @@ Approve = Callable[[Question], Reply | bool]
 def nobody(_: Question) -> Reply:
     """There is no one to ask."""
     return Reply(False, NOBODY, "there is nobody to ask: give approve= (--approve NAME on the command line)")
+
+
+def person() -> str:
+    """Who speaks where nobody says another name: the user this process runs as."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return UNNAMED
 
 
 def standing(names: Collection[str], otherwise: Approve = nobody) -> Approve:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from workbench.figures import Record, measured_in_the_wild, told
+from workbench.figures import Record, measured_in_the_wild, review_of, told
 from workbench.model import Evidence, Finding, NotEvaluated, Run, digest
 from workbench.report.document import Block, Claim, Code, Link, Mark, Paragraph, Phrase, Row, Section, Table
-from workbench.report.quantities import line, plural
+from workbench.report.quantities import line, moment, plural
 from workbench.report.steps import anchor, literal_line
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
 MAX_CLAIMS = 300
 HASH_DIGITS = 12
 EXCERPT_CHARS = 140
+NOTE_CHARS = 400
 NUMBER_DIGITS = 4
 SCORE_MEANS, UNCHECKED = "how sure the detector is", "; how often it is right was not measured on runs from elsewhere"
 
@@ -46,17 +47,27 @@ def claim(finding: Finding, prefix: str, run: Run, *, many: bool = False, record
     place: Phrase = () if finding.step is None else (Link(f"step {finding.step}", anchor(prefix, finding.step)), " · ")
     whose: Phrase = (Code(line(finding.run_id, 60)), " · ") if many else ()
     numbers = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in finding.numbers.items())
-    right = told(finding.detector, records)
+    known = tuple(records)
+    right = told(finding.detector, known)
     score = f"{finding.score:.2f} of 1: {SCORE_MEANS}{'' if measured_in_the_wild(finding.detector) else UNCHECKED}"
     bears = (("bears on", (finding.capability,)), ("score", (score,)), ("this detector", (right,)))
+    word = reviewed(finding, known)
     return Claim(
         headline=(Mark(finding.severity, finding.severity), f" {finding.detector} · ", *whose, *place, finding.message),
         tone=finding.severity,
-        facts=(("numbers", (numbers or "none",)), *bears),
+        facts=(("numbers", (numbers or "none",)), *bears, *((("reviewed", (word,)),) if word else ())),
         evidence=tuple(evidence_phrase(proof, prefix, run) for proof in finding.evidence),
         refute=finding.refute,
         anchor=f"finding-{finding.finding_id}",
     )
+
+
+def reviewed(finding: Finding, records: Iterable[Record]) -> str:
+    """What people made of a finding, in a line: verdict, who, when, why. Empty where nobody reviewed it."""
+    review = review_of(finding, records)
+    if review is None:
+        return ""
+    return line(f"{review.verdict_by}, {moment(review.reviewed_ns)}{f': {review.note}' if review.note else ''}", NOTE_CHARS)
 
 
 def evidence_phrase(proof: Evidence, prefix: str, run: Run) -> Phrase:

@@ -21,7 +21,7 @@ class Desk(NamedTuple):
 
     reviews: Callable[[], list[Review]]
     every_review: Callable[[], list[Review]]
-    review: Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
+    review: Callable[[Finding, Literal["confirmed", "dismissed"], str, str | None], Review]
     below: Callable[[], Below]
 
 
@@ -41,7 +41,8 @@ class Findings(list[Finding]):
     def view(self, **state: Any) -> FindingsView:
         """The findings live: why, evidence that opens the step below, what would refute each, a verdict of one's own that is kept.
 
-        `state` sets what the list shows, as its traits do: `view(severity="error", reviewed="open")`. TraitError for what they don't take.
+        `state` sets what the list shows, as its traits do: `view(severity="error", reviewed="open")`, and `by=` whose verdicts they are (your user name's,
+        unless given). TraitError for what they don't take.
         """
         from workbench.widgets import FindingsView  # noqa: PLC0415  # ipywidgets is only needed in a notebook
         from workbench.widgets.opening import Static  # noqa: PLC0415  # as above

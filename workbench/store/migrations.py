@@ -97,6 +97,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # What tells a file's bytes from any others is no SHA-256 any more: hashing took longer than reading.
     ("ALTER TABLE source RENAME COLUMN sha256 TO fingerprint",),
+    # Who reviewed a finding; none for what was said before this was kept, and in another's share bundle.
+    ("ALTER TABLE review ADD COLUMN by TEXT",),
 )
 VERSION = len(MIGRATIONS)
 

@@ -238,6 +238,8 @@ class ReviewRow(SQLModel, table=True):
     reviewed_ns: int = Field(sa_type=BigInteger)
     origin: str | None
     """The share bundle it came with; None for one made here."""
+    by: str | None
+    """Who said it; None where that was not recorded."""
 
 
 class LedgerRow(SQLModel, table=True):

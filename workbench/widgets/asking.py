@@ -6,7 +6,6 @@ waited. Nothing is answered by Enter; what nobody answers in time is refused. Wh
 
 from __future__ import annotations
 
-import getpass
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import anywidget
 import traitlets
 
 from workbench.model import Json
-from workbench.replay.approvals import Desk, Question, Reply
+from workbench.replay.approvals import Desk, Question, Reply, person
 from workbench.widgets import assets
 from workbench.widgets.excerpt import as_text, excerpt, sendable
 
@@ -66,7 +65,7 @@ class Asking(Heard):
     _waiting = traitlets.List(traitlets.Dict()).tag(sync=True)
 
     def __init__(self, *, wait: float = WAIT_SECONDS, by: str | None = None, clock: Callable[[], float] = time.monotonic, **traits: Any) -> None:
-        self.by = by or _user()
+        self.by = by or person()
         self._clock = clock
         self._since: dict[int, float] = {}
         self._pushing = threading.RLock()
@@ -157,10 +156,3 @@ def _shown(question: Question) -> dict[str, Json]:
 
 def _said_words(one: dict[str, Json]) -> str:
     return f"  {one['at']} {'approved' if one['approved'] else 'denied'} by {one['by']}: {one['what']}" + (f" ({one['says']})" if one["says"] else "")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # an id that no name belongs to, as in some containers
-        return "a person in the notebook"

@@ -231,9 +231,9 @@ class FindingsView extends FilteredList {
     return [said, make("div", "fi-form", this.note, this.verdicts, this.told)];
   }
 
-  drawSaid({ verdict, reviewed_ms, note, origin }) {
+  drawSaid({ verdict, by, reviewed_ms, note, origin }) {
     const when = new Date(reviewed_ms).toISOString().slice(0, 16).replace("T", " ");
-    return make("li", `fi-known${origin ? " fi-elsewhere" : ""}`, make("b", "", `${SIGNS[verdict]} ${verdict}`), muted(` ${when} UTC `), note && bdi(note),
+    return make("li", `fi-known${origin ? " fi-elsewhere" : ""}`, make("b", "", `${SIGNS[verdict]} ${verdict}`), by && [" by ", bdi(by)], muted(` ${when} UTC `), note && bdi(note),
       origin && muted(` said elsewhere, in ${origin}: it decides nothing here`));
   }
 

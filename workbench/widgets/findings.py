@@ -15,12 +15,12 @@ from workbench.checklist import Capability
 from workbench.figures import Record, told
 from workbench.model import Finding, Json, NotEvaluated, Review, Severity
 from workbench.widgets import assets, packing
-from workbench.widgets.code import forking, is_plain, literal, opening
+from workbench.widgets.code import called, forking, is_plain, literal, opening
 from workbench.widgets.excerpt import sendable
 from workbench.widgets.opening import Below, Opener, Static
 
-Keep = Callable[[Finding, Literal["confirmed", "dismissed"], str], Review]
-"""What keeps a person's word on a finding."""
+Keep = Callable[[Finding, Literal["confirmed", "dismissed"], str, str | None], Review]
+"""What keeps a person's word on a finding: the verdict, a note, and who says so where that is not whoever runs this."""
 REVIEWED = ("", "open", "confirmed", "dismissed")
 GIST_CHARS, GIST_BYTES = 160, 400_000
 """How much of each message the list is sent, and of all of them together."""
@@ -31,7 +31,7 @@ class FindingsView(Opener):
     """Findings, the gravest first. Enter opens the run at the chosen one's step below, `f` the panel to fork it; `c` confirms, `d` dismisses, with a note.
 
     `words`, `severity`, `detector`, `capability` and `reviewed` say which findings are shown; each may be set from Python. `keep` is called with each verdict
-    (LookupError and the like are shown); without it there is nothing to confirm with. TraitError for a finding that is not there.
+    (LookupError and the like are shown), said by `by`; without it there is nothing to confirm with. TraitError for a finding that is not there.
     """
 
     _esm: ClassVar[Any] = assets.esm("opening", "filtered", "findings")
@@ -58,13 +58,14 @@ class FindingsView(Opener):
         records: Iterable[Record] = (),
         reviews: Iterable[Review] = (),
         keep: Keep | None = None,
+        by: str | None = None,
         below: Below,
         static: Static,
         **state: Any,
     ) -> None:
         self.findings = tuple(findings)
         self._places = {one.finding_id: place for place, one in reversed([*enumerate(self.findings)])}
-        self._keep = keep
+        self._keep, self.by = keep, by
         self._done = ""
         table = {**_packed(self.findings, not_evaluated, tuple(records)), "may_review": keep is not None, "forkable": below.fork is not None}
         first = {"finding_id": self.findings[0].finding_id} if self.findings else {}
@@ -94,10 +95,10 @@ class FindingsView(Opener):
         """Confirm or dismiss a finding, with a note, as a click does."""
         if self._keep is None:
             raise ValueError("these findings were shown without a store to keep a verdict in")
-        review = self._keep(finding, verdict, note)
+        review = self._keep(finding, verdict, note, self.by)
         same = [str(place) for place, one in enumerate(self.findings) if one.key == finding.key]
         self._reviews = {**self._reviews, **{place: [_review(review), *self._reviews.get(place, ())] for place in same}}
-        self._done = f'bench.review("{finding.finding_id}", "{verdict}"{f", {literal(note)}" if note else ""})'
+        self._done = called("bench.review", finding.finding_id, verdict, *filter(None, [note]), **({"by": self.by} if self.by else {}))
         return review
 
     def _answer(self, question: dict[str, Json]) -> dict[str, Json]:
@@ -175,8 +176,8 @@ def _said(findings: Sequence[Finding], reviews: Iterable[Review]) -> dict[str, l
 
 
 def _review(review: Review) -> dict[str, Json]:
-    origin = None if review.origin is None else sendable(review.origin[:200])
-    return {"verdict": review.verdict, "note": sendable(review.note[:2000]), "reviewed_ms": review.reviewed_ns // 1_000_000, "origin": origin}
+    by, origin = (one if one is None else sendable(one[:200]) for one in (review.by, review.origin))
+    return {"verdict": review.verdict, "note": sendable(review.note[:2000]), "by": by, "reviewed_ms": review.reviewed_ns // 1_000_000, "origin": origin}
 
 
 def _lacking(lacks: Sequence[NotEvaluated]) -> Iterator[dict[str, Json]]:

@@ -304,7 +304,7 @@ class View {
 
   drawCode() {
     const id = this.onStep ? "" : idOf(this.run, this.run.spans.at[this.row]);
-    this.codeLine.show(`${this.run.code}${PLAIN_ID.test(id) ? `span="${id}"` : `step=${this.index}${this.every ? ", every_span=True" : ""}`}${this.foldedCode()})`);
+    this.codeLine.show(`${this.run.code}${PLAIN_ID.test(id) ? `span="${id}"` : `step=${this.index}${this.every ? ", every_span=True" : ""}`}${this.tab === TABS[0][0] ? "" : `, tab="${this.tab}"`}${this.foldedCode()})`);
   }
 
   // What was folded by hand, as far as it has names and is not most of the run.
@@ -571,6 +571,7 @@ class View {
     this.tab = name;
     if (tell) setTrait(this.model, "tab", name);
     this.drawPane();
+    this.drawCode();
   }
 
   // ---- asking the kernel
@@ -789,9 +790,8 @@ class View {
 
   changeLine(sign, path, excerpt) {
     const added = sign === "+";
-    const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
     return div(`ws-line ws-${added ? "added" : "removed"}`, { role: "listitem", "aria-label": `${added ? "added" : "removed"} ${path}` },
-      span("ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), span("ws-value", coloured(start), cut > 0 && muted(`… ${number(cut)} more characters`)));
+      span("ws-sign", added ? "+" : "−"), bdi(path, "ws-path"), span("ws-value", coloured(plain(excerpt))));
   }
 
   findingsTab() {

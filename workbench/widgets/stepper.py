@@ -98,11 +98,12 @@ class Stepper(Opener):
 
     @property
     def code(self) -> str:
-        """The line that opens this view at this step or span again."""
+        """The line that opens this view again: at this step or span, the same tab open, the same folded."""
         place = f"span={literal(self.span)}" if self.span else f"step={self.step}{', every_span=True' if self.every_span else ''}"
+        tab = "" if self.tab == TABS[0] else f', tab="{self.tab}"'
         name, folded = ("toggled", [literal(one) for one in self.toggled]) if self.every_span else ("collapsed", [str(index) for index in self.collapsed])
         more = f", {name}=[{', '.join(folded)}]" if 0 < len(folded) <= MOST_FOLDED else ""
-        return f"{opening(self.run.run_id)}{place}{more})"
+        return f"{opening(self.run.run_id)}{place}{tab}{more})"
 
     @traitlets.validate("step")
     def _valid_step(self, proposal: dict[str, Any]) -> int:

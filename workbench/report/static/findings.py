@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from workbench.figures import Record, told
 from workbench.model import Finding, NotEvaluated
-from workbench.report.claims import ORDER
+from workbench.report.claims import ORDER, reviewed
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import plural
 from workbench.report.static.fragments import COLOURS, MAX_ROWS, SIGN, WRAPS, badge, named, quiet, rest, table_of, whole
@@ -79,4 +79,6 @@ def _evidence(finding: Finding, records: Sequence[Record]) -> Markup:
     lines = [element("div", f"step {proof.step} {proof.path} · {proof.says} · sha256 {proof.sha256[:12]}") for proof in finding.evidence]
     refute = [element("div", element("b", "would refute it: "), finding.refute)] if finding.refute else []
     known = element("div", element("b", "this detector: "), told(finding.detector, records))
-    return element("details", element("summary", f"evidence ({len(lines)})"), *lines, *refute, known)
+    folded = element("details", element("summary", f"evidence ({len(lines)})"), *lines, *refute, known)
+    word = reviewed(finding, records)
+    return join(element("div", element("b", "reviewed: "), word), folded) if word else folded
