@@ -183,6 +183,8 @@ def test_findings_over_time_have_their_quiet_stretches() -> None:
     assert {bar.name: bar.y for bar in figure.data} == {"error": (1, *[0] * 9, 1), "info": (*[0] * 10, 1)}
     assert figure.layout.title.text == "Findings over time (1 of runs without a time left out)"
     assert figure.layout.xaxis.ticktext[::10] == ("00:00", "00:10")
+    alone = charts.findings_over_time(found.head(2), runs, "detector").layout
+    assert (alone.title.text, alone.margin.r) == (f"Findings over time: {found['detector'][0]}", 60)
     many = findings_frame([finding("a").model_copy(update={"detector": f"d{number}"}) for number in range(8)])
     assert [bar.name for bar in charts.findings_over_time(many, runs, "detector").data] == ["d0", "d1", "d2", "d3", "d4", "other"]
 

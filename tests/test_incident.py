@@ -207,7 +207,7 @@ def test_what_is_not_recorded_is_said() -> None:
         part in said for part in ("how many users", "whether a deploy", "1 of 1 affected runs cost", "confidence-drift 1", "the cause: nothing was changed")
     )
     assert "cost not recorded, tokens not recorded" in static.incident_text(told)
-    assert "none to compare with" in static.incident_text(told)
+    assert "no good run to compare with" in static.incident_text(told)
     assert told.what == "runs ended with an error"
 
 

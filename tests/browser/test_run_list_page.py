@@ -31,6 +31,15 @@ def column(page: Page, name: str) -> list[str]:
     return page.locator(f".ws-row .rl-{name}").all_inner_texts()
 
 
+@pytest.mark.parametrize("width", [560, 660, 700, 800])
+def test_no_column_is_cut_off_where_there_is_little_room(show: Show, width: int) -> None:
+    """At any width the columns that are left end within the list."""
+    page = show(run_list(), width=width).page
+    last = page.locator(".ws-row .rl-findings").first
+    expect(last).to_be_visible()
+    assert last.evaluate("(cell) => cell.getBoundingClientRect().right <= cell.closest('.ws-list').getBoundingClientRect().right")
+
+
 def test_opens_with_the_failed_runs(show: Show) -> None:
     """The first rows are failed runs, the first of them is chosen, and the head counts."""
     page = show(run_list()).page

@@ -59,6 +59,17 @@ def test_keys_step(show: Show, keys: str | list[str], step: int) -> None:
     assert widget.page.locator(".ws-pane-index").inner_text() == f"step {step}"
 
 
+def test_the_chosen_step_stays_in_sight_where_the_view_gets_narrow(show: Show) -> None:
+    """Below the list instead of beside it, the pane leaves fewer rows in sight: the chosen one is among them."""
+    page = show(story(step=12)).page
+    page.set_viewport_size({"width": 640, "height": 760})
+    inside = """() => {
+      const bottom = (name) => document.querySelector(name)?.getBoundingClientRect().bottom;
+      return bottom("[aria-selected=true][role=treeitem]") <= bottom(".ws-list") && bottom(".ws-list") < bottom(".ws-pane");
+    }"""
+    page.wait_for_function(inside)
+
+
 def test_number_keys_open_tabs(show: Show) -> None:
     """The keys 1 to 6 open the six tabs of a run without spans, and the trait and the line of code follow."""
     view = story()

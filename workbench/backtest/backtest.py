@@ -70,6 +70,12 @@ class Backtest:
         return self.stops["at_step"].count()
 
     @property
+    def tokens_saved(self) -> int | None:
+        """Tokens of the steps after the stops; None where none were recorded."""
+        saved = self.stops["tokens_saved"].drop_nulls()
+        return int(saved.sum()) if len(saved) else None
+
+    @property
     def cost_saved(self) -> float | None:
         """US dollars not spent after the stops; None where no stopped run has a cost."""
         saved = self.stops["cost_saved"].drop_nulls()

@@ -44,7 +44,7 @@ def _add_drift(figure: go.Figure, at: list[int], values: list[float]) -> None:
         before, after = values[: drift.alarm], values[drift.alarm :]
         levels = [sum(before) / len(before)] * 2 + [sum(after) / len(after)] * 2
         add_line(figure, [at[0], at[drift.alarm], at[drift.alarm], at[-1]], levels, "mean before, after", PALETTE[3], dash="dash")
-    _right(figure, "sum of falls (noise)")
+    _right(figure, "sum of falls (× noise)")
 
 
 def tokens(steps: pl.DataFrame, findings: pl.DataFrame | None = None, budget: Budget | None = None) -> go.Figure:

@@ -36,7 +36,7 @@ def new_figure(title: str, across: str, up: str) -> go.Figure:
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.12},
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(title={"text": across}, gridcolor="rgba(128,128,128,0.25)", zeroline=False)
+    figure.update_xaxes(title={"text": across}, gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
     figure.update_yaxes(title={"text": up}, gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
     return figure
 

@@ -37,13 +37,15 @@ def findings_over_time(findings: pl.DataFrame, runs: pl.DataFrame, by: Literal["
     counted = findings_over_time_frame(findings, runs, by)
     placed = int(counted["findings"].sum())
     left_out = f" ({findings.height - placed:,} of runs without a time left out)" if placed < findings.height else ""
-    figure = new_figure(f"Findings over time{left_out}", "started (UTC)", "findings")
+    names = _names(counted, by)
+    alone = f": {plain(names[0][0] or '', 32)}" if len(names) == 1 else ""
+    figure = new_figure(f"Findings over time{alone}{left_out}", "started (UTC)", "findings")
     stretches = counted["started"].unique().sort().to_list()
-    for name, colour in _names(counted, by):
-        those = counted.filter(pl.col(by) == name) if name is not None else counted.filter(~pl.col(by).is_in([one for one, _ in _names(counted, by) if one]))
+    for name, colour in names:
+        those = counted.filter(pl.col(by) == name) if name is not None else counted.filter(~pl.col(by).is_in([one for one, _ in names if one]))
         heights = dict(those.group_by("started").agg(pl.col("findings").sum()).iter_rows())
         add_columns(figure, [heights.get(start, 0) for start in stretches], plain(name or "other", 32), colour)
-    if by == "detector":  # their names need more room than there is above
+    if by == "detector" and not alone:  # their names need more room than there is above
         figure.update_layout(legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1}, margin={"r": 230})
     same_day = len({start.date() for start in stretches}) == 1
     return in_columns(figure, [f"{start:%H:%M}" if same_day else f"{start:%m-%d %H:%M}" for start in stretches])

@@ -101,7 +101,7 @@ def near_words(incident: Incident) -> str:
     """The good run to hold the worst against."""
     near = incident.nearest
     return (
-        "none to compare with"
+        "no good run to compare with"
         if near is None
-        else f"{line(near.run_id, 80)}, {near.distance:.2f} apart (0 is the same acts and calls), of {near.looked_at} looked at"
+        else f"good run {line(near.run_id, 80)}, {near.distance:.2f} apart (0 is the same acts and calls), of {near.looked_at} looked at"
     )

@@ -197,7 +197,7 @@ class View {
       "msg:custom": (answer) => this.answered(answer),
     });
     listenToKeys(this.root, this.list, (event) => (event.target === this.search ? this.searchKey(event) : this.viewKey(event)));
-    this.resized = watchSize(this.list, () => this.reveal(true), () => this.drawSoon());
+    this.resized = watchSize(this.list, () => this.reveal(true), () => { this.keepInSight(); this.drawSoon(); });
     this.reshape();
     if (!this.place.has(this.row)) this.uncover(this.row);
     this.reveal(true);
@@ -279,12 +279,16 @@ class View {
   }
 
   reveal(centred = false) {
-    scrollIntoSight(this.list, ROW, this.place.get(this.row) ?? 0, centred);
+    this.keepInSight(centred);
     this.drawRows();
     this.drawPosition();
     this.drawPane();
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => { this.live.textContent = visible(this.sentence(this.row)); }, 250);
+  }
+
+  keepInSight(centred) {
+    scrollIntoSight(this.list, ROW, this.place.get(this.row) ?? 0, centred);
   }
 
   sentence(row) {
@@ -361,7 +365,7 @@ class View {
     this.empty.textContent = visible(this.needle ? this.foundSentence() : (this.every && this.run.tree.lost_says) || "");
     this.empty.hidden = !this.empty.textContent;
     this.live.textContent = this.empty.textContent || `${number(this.shown.length)} shown`;
-    this.list.scrollTop = (this.place.get(this.row) ?? 0) * ROW - this.list.clientHeight / 2;
+    this.keepInSight(true);
     this.drawRows();
   }
 

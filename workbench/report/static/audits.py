@@ -38,7 +38,7 @@ def _audit_ranked(audit: Audit) -> list[Answer]:
 
 
 def _audit_counts(answer: Answer) -> str:
-    return f"{answer.holds:,} for, {answer.fails:,} against"
+    return f"{answer.holds:,} for, {answer.fails:,} against" if answer.holds or answer.fails else "none"
 
 
 def _audit_says(answer: Answer) -> Markup:

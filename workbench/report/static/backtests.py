@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from workbench.backtest.backtest import Backtest
 from workbench.report.markup import still, visible
-from workbench.report.quantities import DASH
+from workbench.report.quantities import DASH, spending
 from workbench.report.static.fragments import MAX_ROWS, quiet, rest, table_of, whole
 
 BACKTEST = ("guard", "stops", "precision", "recall", "good runs stopped", "saved")
@@ -30,7 +30,7 @@ def backtests_text(backtests: Sequence[Backtest]) -> str:
 
 
 def _backtest_row(one: Backtest) -> tuple[str, ...]:
-    saved = DASH if one.cost_saved is None else f"${one.cost_saved:,.2f}"
+    saved = spending(one.tokens_saved, one.cost_saved) if one.stopped else DASH
     return one.guard, f"{one.stopped:,} of {one.stops.height:,}", str(one.precision), str(one.recall), str(one.good_runs_stopped), saved
 
 

@@ -41,7 +41,8 @@ def finding_line(finding: Finding, *, several: bool) -> str:
 def signs(findings: Iterable[Finding]) -> list[Markup]:
     """How many there are of each severity, in signs and words."""
     counts = Counter[str](one.severity for one in findings)
-    return [element("span", " ", badge(severity, severity, f"{counts[severity]:,} {severity}")) for severity in ORDER if counts[severity]]
+    words = {severity: f"{counts[severity]:,} {severity}" if severity == "info" else plural(counts[severity], severity) for severity in ORDER}
+    return [element("span", " ", badge(severity, severity, words[severity])) for severity in ORDER if counts[severity]]
 
 
 def findings_table(ranked: Sequence[Finding], records: Sequence[Record], *, several: bool) -> Markup:
@@ -61,7 +62,7 @@ def _table(findings: Sequence[Finding], records: Sequence[Record], *, several: b
 def _what(finding: Finding, *, several: bool) -> Markup:
     """Which finding it is and where, in two short lines, so that what was seen has room."""
     place = "the whole run" if finding.step is None else f"step {finding.step}"
-    where = element("div", *((whole(finding.run_id), " · ") if several else ()), place, style=f"color:{COLOURS['quiet']}")
+    where = element("div", *((whole(finding.run_id), " · ") if several else ()), whole(place), style=f"color:{COLOURS['quiet']}")
     return join(named(badge(finding.severity, finding.severity), finding.detector), where)
 
 

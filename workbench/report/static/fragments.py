@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from workbench.report.markup import Markup, element, still, visible
+from workbench.report.quantities import plural
 
 COLOURS = {"error": "#d1495b", "warning": "#b97a14", "info": "#4f83c4", "ok": "#3d9463", "quiet": "#808893"}
 """At least 3:1 on white and on dark grey; never the only sign."""
@@ -22,7 +23,7 @@ HEAD = f"{CELL};color:{COLOURS['quiet']};font-weight:normal"
 WRAPS = "overflow-wrap:anywhere"
 """What may be broken anywhere: only where a column has plenty of text, because its words no longer keep it wide."""
 TABLE = "border-collapse:collapse;margin:4px 0"
-MAX_ROWS, MAX_STEPS, GIST_CHARS, WHOLE_CHARS = 100, 200, 120, 32
+MAX_ROWS, MAX_STEPS, MAX_LINES, GIST_CHARS, WHOLE_CHARS = 100, 200, 8, 120, 32
 
 
 def tabular_html(title: str, says: Iterable[str], columns: Sequence[str], rows: Sequence[Sequence[str]], tones: Sequence[str]) -> str:
@@ -40,9 +41,12 @@ def tabular_text(title: str, says: Iterable[str], columns: Sequence[str], rows: 
 
 
 def lines_html(lines: Sequence[str]) -> str:
-    """Sentences below each other, the first as a heading."""
+    """Sentences below each other, the first as a heading, what goes beyond a few folded away."""
     first, *others = lines
-    return still(element("b", first), *(element("div", one) for one in others))
+    told = [element("div", one) for one in others]
+    more = told[MAX_LINES:]
+    folded = element("details", element("summary", f"and {plural(len(more), 'more line')}"), *more) if more else ""
+    return still(element("b", first), *told[:MAX_LINES], folded)
 
 
 def heading(title: str, status: str, facts: list[str], *more: Markup) -> Markup:

@@ -47,7 +47,7 @@ def _said(incident: Incident) -> Iterator[tuple[str, str]]:
     if not incident.reach.affected:
         return
     yield "reach", who(incident.reach)
-    yield "since", began(incident)
+    yield "since", began(incident).removeprefix("since ")
     yield "where", where(incident) + (f" ({incident.first_bad.because})" if incident.first_bad else "")
     yield "cost", cost_words(incident.cost, incident.reach.affected)
     if incident.confidence:

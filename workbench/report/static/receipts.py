@@ -26,7 +26,9 @@ def receipt_html(receipt: Receipt) -> str:
 
 
 def _stopped_table(stopped: Sequence[Sequence[str]]) -> Markup:
-    return table_of(("answer", "kind", "call", "why"), stopped, ["warning" if row[0] == "live" else "error" for row in stopped])
+    tones = ["warning" if row[0] == "live" else "error" for row in stopped]
+    told = 4 if any(row[3] for row in stopped) else 3
+    return table_of(("answer", "kind", "call", "why")[:told], [row[:told] for row in stopped], tones)
 
 
 def receipt_text(receipt: Receipt) -> str:

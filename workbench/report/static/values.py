@@ -86,11 +86,11 @@ def _(value: Baseline) -> tuple[str, Facts]:
 
 @told.register
 def _(value: Report) -> tuple[str, Facts]:
-    written = "report(path) writes it as .html, .md, .json, .sarif, .xml, .csv or .parquet"
+    formats = "report(path) writes .html, .md, .json, .sarif, .xml, .csv or .parquet, as the path ends"
     return f"report: {line(value.title, SAID_CHARS)}", [
         ("sections", ", ".join(section.title for section in value.sections)),
         ("findings", f"{len(value.findings):,}"),
-        ("to keep it", written),
+        ("formats", formats),
     ]
 
 
