@@ -34,8 +34,7 @@ def exported(trace: str, conversation: str) -> dict[str, object]:
 
 def forget_shapes() -> None:
     """Have conventions looked up anew: a process knows only one set of them, and remembers which a span's shape speaks."""
-    semconv._spoken.cache_clear()
-    semconv._asked.cache_clear()
+    semconv._shape.cache_clear()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ KEPT = frozenset(("plumbing", "langgraph", "workbench"))
 """What is no vendor's: HTTP, LangGraph's own exceptions and metadata, and the recorder's additions."""
 FAILURES_TOLD_TWICE = frozenset(("honeyhive",))
 """Dialects that tell of a failed call in a second span like the first: only their convention knows that it is none."""
-CACHES = (semconv._by_heads, semconv._spoken, semconv._rules, semconv._asked, semconv._signals)
+CACHES = (semconv._by_heads, semconv._shape, semconv._signals)
 
 
 @pytest.fixture

@@ -52,6 +52,8 @@ _slots = vars(BaseModel)  # set by their own descriptors: by `object.__setattr__
 _set_fields, _set_given, _set_extra, _set_private = (
     _slots[name].__set__ for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
+PLAIN = frozenset((str, int, float, bool, type(None), dict, list))
+"""What JSON has: no value of ours stands in it."""
 _NOTHING_SET: set[str] = set()  # shared: a frozen value never says which of its fields were given
 
 
@@ -81,8 +83,10 @@ class Value(Shown, BaseModel):  # noqa: PLW1641  # pydantic gives what is frozen
 
     def said(self) -> dict[str, Json]:
         """The fields that are not at their defaults, in their order; values in them likewise."""
-        fields = self.__dict__
-        return {name: _said(held) for name, default in _blank(type(self)).items() if (held := fields[name]) is not default and held != default}
+        fields, blank = self.__dict__, _blank(type(self))
+        return {
+            name: held if type(held) in PLAIN else _said(held) for name, default in blank.items() if (held := fields[name]) is not default and held != default
+        }
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same value but for what is in `update`, which is not checked."""

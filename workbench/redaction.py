@@ -47,6 +47,7 @@ REMEMBERED_CHARACTERS = 16 * 1024
 LONGEST_PLACEHOLDER = 80
 SHORT = 256
 """Characters up to which a text is remembered with its key."""
+SAID_BY_SPAN = ("name", "status_message")
 SAYS_NOTHING = frozenset((int, float, bool, type(None)))
 """What can't hold anything that is to be replaced."""
 
@@ -222,14 +223,14 @@ class Redactor:
 
     def records(self, records: Iterable[Record]) -> Iterator[Record]:
         """The records, redacted."""
-        return (record if isinstance(record, Skip) else self.record(record) for record in records)
+        return map(self.record, records)
 
     def record(self, record: V) -> V:
-        """One record; the same object where nothing was replaced."""
+        """One record; the same object where nothing was replaced. A skip tells places of files, and stays as it is."""
         if isinstance(record, Span):
             changed = self._changed(record)
             return record.model_copy(update=changed) if changed else record
-        return self._value(record)
+        return record if isinstance(record, Skip) else self._value(record)
 
     def state(self, state: dict[str, Json]) -> dict[str, Json]:
         """The channels of a state, redacted."""
@@ -241,8 +242,8 @@ class Redactor:
 
     def _changed(self, span: Span) -> dict[str, Json]:
         """The fields of a span in which something was replaced. Its ids, times and status are never touched."""
-        texts = {"name": span.name, "status_message": span.status_message}
-        changed: dict[str, Json] = {name: found for name, text in texts.items() if (found := self._text(text, "")) is not text}
+        said = span.__dict__
+        changed: dict[str, Json] = {name: found for name in SAID_BY_SPAN if (text := said[name]) and (found := self._text(text, "")) is not text}
         if (attributes := self._object(span.attributes)) is not span.attributes:
             changed["attributes"] = attributes
         if span.resource is not self._clean_resource:  # all spans of a resource share one
@@ -257,8 +258,11 @@ class Redactor:
     def _object(self, before: dict[str, Json]) -> dict[str, Json]:
         """An object, redacted; the same one where nothing was replaced."""
         after: dict[str, Json] = {}
-        for name, value in before.items():
-            if value and type(value) not in SAYS_NOTHING and (found := self._of(value, name)) is not value:
+        for entry in before.items():
+            name, value = entry
+            if not value or (kind := type(value)) in SAYS_NOTHING or (kind is str and entry in self._clean_pairs):
+                continue  # nearly all
+            if (found := self._of(value, name)) is not value:
                 after[name] = found
         return {**before, **after} if after else before
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
@@ -32,6 +32,8 @@ ERROR_TYPE = "error.type"
 
 READ_BEFORE = 40_000
 """How many readings a `Reader` remembers: as many as the store remembers spans."""
+MANY = frozenset("*?[")
+"""Of which a pattern that stands for many values has one."""
 SHAPES = 1024
 """How many shapes of spans are remembered."""
 LANGCHAINS_OWN = ("lc_run-", "run-")
@@ -47,25 +49,27 @@ class ConventionError(ValueError):
 def glance(span: Span) -> Reading:
     """Of what kind a span is and whether it failed or paused, as `read` tells it, and nothing else: a fraction of the work."""
     failure = _failure(span)
-    return Reading(kind=_told_kind(span, Values(span))[0], error=failure.error, interrupted=failure.interrupted, handoff=failure.handoff)
+    return Reading(kind=_told_kind(span, _shape_of(span), Values(span))[0], error=failure.error, interrupted=failure.interrupted, handoff=failure.handoff)
 
 
-def _told_kind(span: Span, values: Values) -> tuple[Any, str | None, Told | None]:
+def _told_kind(span: Span, shape: Shape, values: Values) -> tuple[Any, str | None, Told | None]:
     """The kind of a span, what told it, and what its words say where no convention did."""
-    kind, told_by = _kind(_rules(*_shape_of(span)), values)
+    kind, told_by = _kind(shape.rules, values)
     told = read_words(span) if told_by is None and may_tell(span) else None
     return (kind, told_by, None) if told is None else (told.kind, told.told_by, told)
 
 
 def read(span: Span) -> Reading:
     """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
-    shape = _shape_of(span)
-    values = Values(span)
-    kind, told_by, told = _told_kind(span, values)
+    shape, values, attributes = _shape_of(span), Values(span), span.attributes
+    kind, told_by, told = _told_kind(span, shape, values)
     provenance = {} if told_by is None else {"kind": told_by}
     found: dict[str, Json] = {}
-    for field, made_of, source, told_by in _asked(*shape, kind):
-        if field not in found and (recorded := values.of(source)) is not None and (value := made_of(recorded)) is not None:
+    for field, made_of, source, key, told_by in shape.asked(kind):
+        if field in found:
+            continue
+        recorded = values.of(source) if key is None else attributes.get(key)
+        if recorded is not None and (value := made_of(recorded)) is not None:
             found[field] = value
             provenance[field] = told_by
     for field, recorded, key in told.fields if told is not None else ():
@@ -113,7 +117,7 @@ def response_of(span: Span) -> str | None:
 
 def dialect_of(span: Span) -> str | None:
     """The convention that says what kinds of spans there are, of those a span speaks the first by rank; None for a span that speaks none."""
-    return next((convention.name for convention in _spoken(*_shape_of(span)) if convention.kinds), None)
+    return _shape_of(span).dialect
 
 
 @cache
@@ -342,6 +346,11 @@ class KindRule:
     values: dict[str, str]
     kind: str | None
 
+    @cached_property
+    def patterns(self) -> dict[str, str]:
+        """Those of its values that stand for many."""
+        return {pattern: kind for pattern, kind in self.values.items() if MANY & set(pattern)}
+
     def of(self, values: Values) -> str | None:
         """The kind by this rule; None where it says nothing."""
         found = [values.of(source) for source in self.sources]
@@ -349,7 +358,7 @@ class KindRule:
             return None
         if self.kind is None:
             value = str(found[0])
-            return self.values.get(value) or next((kind for pattern, kind in self.values.items() if fnmatchcase(value, pattern)), None)
+            return self.values.get(value) or next((kind for pattern, kind in self.patterns.items() if fnmatchcase(value, pattern)), None)
         return self.kind if all(value == found[0] for value in found) else None
 
 
@@ -376,43 +385,62 @@ class Convention:
         return self.fields.get(kind, self.fields["every"])
 
 
-def _shape_of(span: Span) -> tuple[tuple[str, ...], str]:
-    """What decides which conventions a span speaks: the names of its attributes, and its scope. Few shapes make up a whole trace."""
-    return tuple(span.attributes), span.scope or ""
+Asked = tuple[str, Callable[[Json], Any], Source, str | None, str]
+"""A field, how a value becomes it, a source that may have one (and its key, where it is an attribute as it is), and what provenance says of it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of all spans that have attributes of the same names and the same scope. Few shapes make up a whole trace."""
+
+    keys: tuple[str, ...]
+    spoken: tuple[Convention, ...]
+    """The conventions of which they have an attribute or the scope, by rank."""
+
+    @cached_property
+    def dialect(self) -> str | None:
+        """The first convention that says what kinds of spans there are."""
+        return next((convention.name for convention in self.spoken if convention.kinds), None)
+
+    @cached_property
+    def rules(self) -> tuple[tuple[KindRule, str], ...]:
+        """The rules that may tell their kind, in order, each with what provenance says of it."""
+        every = ((convention, rule) for convention in self.spoken for rule in convention.kinds)
+        return tuple((rule, f"{convention.name}: {rule.sources[-1].text}") for convention, rule in every if all(map(self._may_have, rule.sources)))
+
+    def asked(self, kind: str) -> tuple[Asked, ...]:
+        """The fields of those of one kind, in the order they are asked."""
+        known = self._asked.get(kind)
+        if known is None:
+            known = self._asked[kind] = tuple(
+                (name, FIELDS[name], source, source.attribute, f"{convention.name}: {source.text}")
+                for convention in self.spoken
+                for name, sources in convention.fields_of(kind)
+                for source in filter(self._may_have, sources)
+            )
+        return known
+
+    @cached_property
+    def _asked(self) -> dict[str, tuple[Asked, ...]]:
+        return {}
+
+    def _may_have(self, source: Source) -> bool:
+        return source.may_be_in(self.keys)
+
+
+def _shape_of(span: Span) -> Shape:
+    return _shape(tuple(span.attributes), span.scope or "")
 
 
 @lru_cache(SHAPES)
-def _spoken(keys: tuple[str, ...], scope: str) -> list[Convention]:
-    """The conventions of spans of one shape: those of which they have an attribute or the scope."""
+def _shape(keys: tuple[str, ...], scope: str) -> Shape:
     heads = {key.partition(".")[0] for key in keys}
-    return [
+    spoken = (
         convention
         for convention, own in _by_heads()
         if (own & heads and any(key.startswith(convention.prefixes) for key in keys)) or (convention.scopes and scope.startswith(convention.scopes))
-    ]
-
-
-@lru_cache(SHAPES)
-def _rules(keys: tuple[str, ...], scope: str) -> list[tuple[KindRule, str]]:
-    """The rules that may tell the kind of spans of one shape, in order, each with what provenance says of it."""
-    return [
-        (rule, f"{convention.name}: {rule.sources[-1].text}")
-        for convention in _spoken(keys, scope)
-        for rule in convention.kinds
-        if all(source.may_be_in(keys) for source in rule.sources)
-    ]
-
-
-@lru_cache(SHAPES)
-def _asked(keys: tuple[str, ...], scope: str, kind: str) -> list[tuple[str, Callable[[Json], Any], Source, str]]:
-    """The fields of spans of one shape and kind, in the order they are asked: how a value becomes the field's, a source that may have one, its provenance."""
-    return [
-        (field, FIELDS[field], source, f"{convention.name}: {source.text}")
-        for convention in _spoken(keys, scope)
-        for field, sources in convention.fields_of(kind)
-        for source in sources
-        if source.may_be_in(keys)
-    ]
+    )
+    return Shape(keys, tuple(spoken))
 
 
 @cache

@@ -58,6 +58,8 @@ PENDING_KINDS = ("trace", "thread", "conversation", "history")
 
 RAW = {Span: "span", Log: "log", Checkpoint: "checkpoint", Conversation: "conversation", Run: "history"}
 """The table of each kind of record."""
+GROUPED = frozenset((Span, Checkpoint))
+"""The kinds that are read again at once, since runs are derived of many of them together."""
 KEYS = {
     "span": ("trace_id", "span_id", "start_ns"),
     "log": ("trace_id", "span_id"),
@@ -205,21 +207,23 @@ class Collected(Opened):
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
         payloads, before = Payloads(), 0
         for record in batch:
-            added.records[type(record).__name__] = added.records.get(type(record).__name__, 0) + 1
-            if isinstance(record, Skip):
-                added.skips.append(record)
+            kind = type(record)
+            added.records[kind.__name__] = added.records.get(kind.__name__, 0) + 1
+            name = RAW.get(kind)
+            if name is None:
+                if isinstance(record, Skip):
+                    added.skips.append(record)
+                elif isinstance(record, Receipt | Review):
+                    added.new += _add_told(connection, source_id, record, payloads)
                 continue
-            if isinstance(record, Receipt | Review):
-                added.new += _add_told(connection, source_id, record, payloads)
-                continue
-            row = {column: getattr(record, column) for column in KEYS[RAW[type(record)]]}
-            address = payloads.put(record)
+            fields, address = record.__dict__, payloads.put(record)
+            row = {column: fields[column] for column in KEYS[name]} | {"sha256": address, "source_id": source_id}
             if isinstance(record, Span):
                 row["conversation_id"] = conversation_of(record)
-            if isinstance(record, Span | Checkpoint):
+            if kind in GROUPED:
                 self._recent.keep(address, record, payloads.characters - before)
                 before = payloads.characters
-            rows[RAW[type(record)]].append(row | {"sha256": address, "source_id": source_id})
+            rows[name].append(row)
         payloads.save(connection)
         for name, values in rows.items():
             added.new += insert(connection, TABLES[name], values)

@@ -42,7 +42,7 @@ def save(connection: Connection, contents: Mapping[str, bytes]) -> None:
     small = {address: content for address, content in new.items() if len(content) <= SEGMENT_BYTES}
     together = small if sum(map(len, small.values())) >= TOGETHER_FROM_BYTES else {}
     rows = [(bytes.fromhex(address), shut(content), None, None, None) for address, content in new.items() if address not in together]
-    insert_new(connection, PAYLOAD, [*rows, *_put_together(connection, together)])
+    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, together)]))  # in the order of the index, where each page is met once
 
 
 def _put_together(connection: Connection, contents: Mapping[str, bytes]) -> Iterator[tuple[Any, ...]]:

@@ -74,10 +74,10 @@ class Packer:
             packed = {**value, **apart} if apart else value  # most objects stay as they are
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
         if isinstance(value, list | tuple):
-            return [self.pack(inner) for inner in value]
-        if isinstance(value, Value):
-            return self.pack(value.__dict__)
-        return {NUMBER: str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+            return [inner if type(inner) is str and len(inner) < LONG else self.pack(inner) for inner in value]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {NUMBER: str(value)}
+        return self.pack(value.__dict__) if isinstance(value, Value) else value
 
     def apart(self, value: Json) -> Json:
         """A value that many others share, kept under an address of its own."""
