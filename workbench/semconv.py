@@ -353,13 +353,13 @@ class KindRule:
 
     def of(self, values: Values) -> str | None:
         """The kind by this rule; None where it says nothing."""
-        found = [values.of(source) for source in self.sources]
-        if None in found:
+        found = values.of(self.sources[0])
+        if found is None:
             return None
         if self.kind is None:
-            value = str(found[0])
+            value = str(found)
             return self.values.get(value) or next((kind for pattern, kind in self.patterns.items() if fnmatchcase(value, pattern)), None)
-        return self.kind if all(value == found[0] for value in found) else None
+        return self.kind if all(values.of(source) == found for source in self.sources[1:]) else None
 
 
 @dataclass(frozen=True)

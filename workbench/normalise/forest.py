@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from workbench.model import Json, Reading, Span, Tokens, canonical
 from workbench.normalise.lineage import Readings, task_of
@@ -25,17 +25,13 @@ WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A span with what the conventions make of it."""
 
+    key: Key
+    """Trace and span id."""
     span: Span
     reading: Reading
-
-    @property
-    def key(self) -> Key:
-        """Trace and span id."""
-        return self.span.trace_id, self.span.span_id
 
     @property
     def failed(self) -> bool:
@@ -53,9 +49,9 @@ class Forest:
             key = span.trace_id, span.span_id
             if key not in unique or unique[key].end_ns is None:
                 unique[key] = span
-        ordered = sorted(unique.values(), key=lambda span: (span.start_ns or 0, span.span_id))
-        self.nodes = {(span.trace_id, span.span_id): Node(span, readings[span.trace_id, span.span_id]) for span in ordered}
-        self._parents = without_circles({node.key: (node.span.trace_id, node.span.parent_span_id or "") for node in self.nodes.values()})
+        ordered = sorted(unique.items(), key=lambda one: (one[1].start_ns or 0, one[1].span_id))
+        self.nodes = {key: Node(key, span, readings[key]) for key, span in ordered}
+        self._parents = without_circles({key: (key[0], node.span.parent_span_id or "") for key, node in self.nodes.items()})
         self._parents |= self._adopted()
         self.children: dict[Key, list[Node]] = defaultdict(list)
         for node in self.nodes.values():

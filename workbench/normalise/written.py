@@ -10,7 +10,7 @@ from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
-from workbench.normalise.traced import QUESTION, decision_of, status_of, where
+from workbench.normalise.traced import NO_TOKENS, QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of
@@ -262,7 +262,7 @@ def _answered(step: Step, raw: dict[str, Json], message: Message) -> Step:
     before = step.output
     output = message if before is None else before.model_copy(update=_better(before, message))
     tools = step.decision.alternatives if step.decision else None
-    own_tokens = any(count is not None for count in step.tokens.model_dump().values())
+    own_tokens = step.tokens != NO_TOKENS
     return step.model_copy(
         update={
             "output": output,

@@ -64,14 +64,14 @@ def messages_of(value: Json) -> tuple[Message, ...] | None:
     items = value if isinstance(value, list) else [value]
     if items and isinstance(items[0], list) and fields_of(items[0]) is None:
         items = items[0]
-    every = [_messages_in(item) for item in items if not _is_stump(item)]
+    every = [_messages_in(item) for item in items if not (isinstance(item, list) and _is_stump(item))]
     known = [messages for messages in every if messages is not None]
     return tuple(message for messages in known for message in messages) if len(known) == len(every) else None
 
 
-def _is_stump(item: Json) -> bool:
+def _is_stump(item: list[Json]) -> bool:
     """Whether an item is what Langtrace leaves of a message that asked for calls: their ids and types in a list, emptied."""
-    return isinstance(item, list) and bool(item) and all(isinstance(one, dict) and one.keys() == {"id", "type"} for one in item)
+    return bool(item) and all(isinstance(one, dict) and one.keys() == {"id", "type"} for one in item)
 
 
 def _messages_in(item: Json) -> tuple[Message, ...] | None:
@@ -262,18 +262,19 @@ def _message(fields: Fields, blocks: list[Json] | None = None) -> Message:
     """The message of these fields; `blocks` are those of its content where they are known already."""
     role: Role = fields["role"]
     blocks = list(_blocks(fields)) if blocks is None else blocks
-    content = "".join(_text(block) for block in blocks)
+    content = "".join([_text(block) for block in blocks])
+    others = [block for block in blocks if not _is_text(block)]  # most messages are text and nothing else
     confidence, source = _confidence(fields, content) if role == "assistant" else (None, None)
-    call_id = fields.get("tool_call_id") or (_response_id(blocks, fields) if role == "tool" else None)
+    call_id = fields.get("tool_call_id") or (_response_id(others, fields) if role == "tool" else None)
     return Message.unchecked(
         role=role,
         content=content,
-        tool_calls=_calls(fields, blocks),
-        approvals=_approvals(blocks),
+        tool_calls=_calls(fields, others),
+        approvals=_approvals(others),
         tool_call_id=None if call_id is None else str(call_id),
         name=fields["name"] if isinstance(fields.get("name"), str) and fields["name"] else None,
         error=_error(fields, content),
-        reasoning=_reasoning(fields, blocks),
+        reasoning=_reasoning(fields, others),
         confidence=confidence,
         confidence_source=source,
         at_ns=time_ns(fields.get("timestamp")),
@@ -286,14 +287,13 @@ def _split(fields: Fields) -> Iterator[Message]:
     """One message for each tool response inside, and one for the rest where there is any."""
     blocks = list(_blocks(fields))
     responses = [block for block in blocks if type_of(block) in RESPONSES and not is_approval(block)]
-    rest = [block for block in blocks if type_of(block) not in RESPONSES or is_approval(block)]
     if not responses:
         yield _message(fields, blocks)
         return
     for block in responses:
         error = block.get("isError") or block.get("is_error") or block.get("status") == "error"
         yield _message({"role": "tool", "content": [block], "name": block.get("name") or block.get("toolName") or fields.get("name"), "error": error or None})
-    if rest:
+    if rest := [block for block in blocks if type_of(block) not in RESPONSES or is_approval(block)]:
         yield _message({**fields, "parts": None, "contents": None, "content": rest})
 
 
@@ -348,6 +348,11 @@ def _text(block: Json) -> str:
     if kind in TEXT or kind in RESPONSES or (not kind and said is not None):
         return _said(said)
     return f"[{kind}]" if kind else canonical(block)
+
+
+def _is_text(block: Json) -> bool:
+    """Whether a block says something and is nothing else: no call, answer, thought or approval."""
+    return isinstance(block, str) or (type_of(block) in TEXT and not is_approval(block))
 
 
 def _said(value: Json) -> str:

@@ -129,10 +129,10 @@ class _Reader:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             self._refuse(depth)
-        if isinstance(value, str):
-            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
         if type(value) in ATOMS:
             return value
+        if isinstance(value, str):
+            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, dict):
