@@ -72,6 +72,19 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     return found
 
 
+def with_results(steps: Sequence[Step]) -> list[Step]:
+    """Tool steps with what a later model call was told of them, by the call's id, where their own record has no result."""
+    if not any(_lacks_result(step) for step in steps):
+        return list(steps)
+    told = {message.tool_call_id: message for step in steps for message in step.messages if message.role == "tool" and not message.error}
+    answers = (told.get(step.tool_call.call_id) if step.tool_call and _lacks_result(step) else None for step in steps)
+    return [step if answer is None else step.model_copy(update={"result": answer.content}) for step, answer in zip(steps, answers, strict=True)]
+
+
+def _lacks_result(step: Step) -> bool:
+    return step.kind == "tool" and step.status == "ok" and step.result is None and step.tool_call is not None and step.tool_call.call_id is not None
+
+
 def _asked(open_calls: Sequence[ToolCall], call: ToolCall, waiting: Mapping[str | None, ToolCall], task_id: str | None) -> int | None:
     backwards = range(len(open_calls) - 1, -1, -1)
     if call.call_id is not None:

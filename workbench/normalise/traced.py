@@ -43,7 +43,15 @@ def whole(readings: Sequence[Reading]) -> Reading:
         own = getattr(first, field)
         if own in (None, (), NO_TOKENS) or (field == "output" and says_nothing(own)):
             found[field] = next((value for other in others if (value := getattr(other, field)) not in (None, (), NO_TOKENS)), own)
-    return first.model_copy(update=found)
+    tokens = first.tokens if first.tokens != NO_TOKENS else found.get("tokens", NO_TOKENS)
+    return first.model_copy(update=found | {"tokens": _counted(tokens, others)})
+
+
+def _counted(own: Tokens, others: Sequence[Reading]) -> Tokens:
+    """The counts of one call, with those that only a wrapper tells of, such as cached ones, where it counted the same in and out."""
+    same = [other.tokens for other in others if (other.tokens.input, other.tokens.output) == (own.input, own.output)]
+    missing = {name: value for other in reversed(same) for name, value in other if value is not None and getattr(own, name) is None}
+    return own.model_copy(update=missing) if missing else own
 
 
 def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
