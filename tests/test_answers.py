@@ -105,6 +105,41 @@ def test_calls_that_may_be_others_stay_runs_of_their_own(store: Store, other: Sp
     assert {run.run_id: models(run) for run in told(store, agent(), [other])} == {AGENT: 2, CLIENT: 1}
 
 
+def counted(trace: str, number: int, ms: tuple[int, int], tokens: tuple[int, int], parent: int | None = None, scope: str = "agent") -> Span:
+    """A model call that tells its tokens and nothing that names its answer."""
+    return span(trace, number, ms, parent, scope, operation__name="chat", request__model="m-1", usage__input_tokens=tokens[0], usage__output_tokens=tokens[1])
+
+
+UNNAMED = [*agent(()), counted(AGENT, 10, (0, 50), (100, 20), 1), counted(AGENT, 11, (100, 150), (110, 21), 1)]
+MADE = [counted(CLIENT, 1, (10, 40), (100, 20), scope="client"), counted(OTHER_CLIENT, 1, (110, 140), (110, 21), scope="client")]
+
+
+@pytest.mark.parametrize("batches", [*itertools.permutations([UNNAMED, *([one] for one in MADE)]), [[*MADE, *UNNAMED]]])
+def test_calls_that_nobody_named_are_known_by_their_tokens(store: Store, batches: Sequence[Sequence[Span]]):
+    """A call within the agent's, with the same tokens, in the same process, is the agent's."""
+    (run,) = told(store, *batches)
+    assert (run.run_id, run.span_count, models(run), run.tokens.total) == (AGENT, 6, 2, 251)
+
+
+OTHER_AGENT = [span("b" * 32, 1, (0, 1000), operation__name="invoke_agent"), counted("b" * 32, 2, (5, 45), (100, 20), 1)]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [counted(CLIENT, 1, (10, 60), (100, 20), scope="client")],
+        [counted(CLIENT, 1, (10, 40), (100, 21), scope="client")],
+        [counted(CLIENT, 1, (10, 40), (100, 20))],
+        [counted(CLIENT, 1, (10, 40), (100, 20), scope="client").model_copy(update={"resource": {"service.name": "other"}})],
+        [counted(CLIENT, 1, (10, 40), (100, 20), scope="client"), *OTHER_AGENT],
+    ],
+    ids=["ends later", "other tokens", "by the same instrumentor", "in another process", "another agent's as well"],
+)
+def test_tokens_that_may_be_of_others_join_nothing(store: Store, others: Sequence[Span]):
+    """Only a call within one agent's alone, told by another instrumentor of the same process, is that agent's."""
+    assert {run.run_id: models(run) for run in told(store, [*UNNAMED, *others])}.items() >= {AGENT: 2, CLIENT: 1}.items()
+
+
 def test_traces_that_begin_with_each_others_calls_are_one_run(store: Store):
     """Two traces whose first call stands in the other are told once, under the first of their ids."""
     one = [call(AGENT, 1, (0, 100), "r-1", scope="x"), call(AGENT, 2, (10, 90), "r-2", 1, scope="x")]

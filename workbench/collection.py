@@ -24,7 +24,7 @@ from workbench.plugins import Collector, Input, accepting, collector_of, collect
 from workbench.project import tool_classes
 from workbench.reading.threads import checkpoints
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
-from workbench.semconv import Reader, conversation_of, dialect_of, response_of
+from workbench.semconv import Reader, conversation_of, dialect_of, marks_of
 from workbench.shown import Shown
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Pending, Store, Touch
@@ -174,7 +174,7 @@ class Renormalised(Shown):
 
 def renormalise(store: Store, *, progress: Progress | None = None) -> Renormalised:
     """Derive every run anew from what is stored, by the conventions as they are now. What was collected stays as it is, and so do forks."""
-    store.rename(conversation_of, response_of)
+    store.rename(conversation_of, marks_of)
     found: list[str] = []
     changed: list[str] = []
     everything = store.everything()
@@ -202,7 +202,7 @@ def key_of(store: Store) -> bytes:
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
     redactor = _live_redactor(store)
-    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, response_of, pending=True)
+    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, marks_of, pending=True)
 
 
 def add_thread(store: Store, place: Location, thread_id: str) -> int:
@@ -381,7 +381,7 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
         return True
 
     origin = origin_of(path, collector)
-    added = store.add(origin, redactor.records(records) if redactor else records, reader.conversation_of, reader.response_of, pending=True, settle=settle)
+    added = store.add(origin, redactor.records(records) if redactor else records, reader.conversation_of, reader.marks_of, pending=True, settle=settle)
     touched.traces |= added.traces
     touched.threads |= added.threads
     touched.conversations |= added.conversations

@@ -44,6 +44,8 @@ RAN_AGENT = "ran an agent"
 """The note of a tool call that was another agent's work."""
 ASKED_AGAIN = "the model was asked to try again"
 """The note of a failed tool call after which the framework sent the model back with the error."""
+COUNTED = "tokens:"
+"""How the mark of an answer begins that is known by the tokens counted, where nobody recorded what the provider called it."""
 NOT_MADE = frozenset(("edited", "halted", "blocked"))
 """The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 

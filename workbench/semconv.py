@@ -18,12 +18,12 @@ from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
-from workbench.model import ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
+from workbench.model import COUNTED, ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
 from workbench.reading.unfamiliar import BY_WORDS, Told, may_tell, read_words
 
-__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "parse_convention", "read", "response_of"]
+__all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "marks_of", "parse_convention", "read"]
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
@@ -36,6 +36,8 @@ MANY = frozenset("*?[")
 """Of which a pattern that stands for many values has one."""
 SHAPES = 1024
 """How many shapes of spans are remembered."""
+PROCESS = ("service.name", "service.instance.id", "host.name", "process.pid")
+"""What of a resource tells one process from another, where it is recorded."""
 LANGCHAINS_OWN = ("lc_run-", "run-")
 """How an id begins that LangChain gave a message: no provider's."""
 NAMELESS = frozenset({"", "Exception", "_OTHER"})
@@ -94,10 +96,10 @@ class Reader:
         self._known[id(span)] = span, reading  # kept with the span, so that its id stays its own
         return reading.conversation_id
 
-    def response_of(self, span: Span) -> str | None:
-        """What the provider called the answer that a span tells of."""
+    def marks_of(self, span: Span) -> tuple[str, ...]:
+        """What the answer that a span tells of is known by, as `marks_of` finds it."""
         known = self._known.get(id(span))
-        return (read(span) if known is None else known[1]).response_id
+        return _marks(span, read(span) if known is None else known[1])
 
     def read(self, span: Span) -> Reading:
         """What the conventions make of it, as `read`; it is forgotten with that, since a run is derived once."""
@@ -110,9 +112,21 @@ def conversation_of(span: Span) -> str | None:
     return read(span).conversation_id
 
 
-def response_of(span: Span) -> str | None:
-    """What the provider called the answer that a span tells of, as `read` finds it."""
-    return read(span).response_id
+def marks_of(span: Span) -> tuple[str, ...]:
+    """What the answer that a span tells of is known by in other traces: what the provider called it, or else the tokens counted, with the process.
+
+    A span at the top of its trace, which may be a call that another trace tells too, has both.
+    """
+    return _marks(span, read(span))
+
+
+def _marks(span: Span, reading: Reading) -> tuple[str, ...]:
+    own = (reading.response_id,) if reading.response_id else ()
+    tokens = reading.tokens
+    if reading.kind != "model" or not (tokens.input and tokens.output) or (own and span.parent_span_id):
+        return own
+    process = "|".join(str(span.resource.get(key, "")) for key in PROCESS)
+    return (*own, f"{COUNTED}{tokens.input}:{tokens.output}:{process}")
 
 
 def dialect_of(span: Span) -> str | None:

@@ -19,7 +19,9 @@ NO_TOKENS = Tokens()
 BESIDE = "beside"
 """Mark of the spans of one model below one parent, and of one tool."""
 ANSWER_ID = "id"
-"""Mark of what the provider called its answer: the one mark that tells a call in whichever trace."""
+"""Mark of what the provider called its answer: it tells a call in whichever trace."""
+ELSEWHERE = "elsewhere"
+"""Mark of the tokens of a call that begins a trace of its own, or that another trace may tell in one."""
 MAX_ANCESTORS = 500
 WALLS = frozenset(("tool", "agent", "retrieval"))
 """A model call on the far side of one of these is another call, not the same one described again."""
@@ -290,7 +292,7 @@ def _twins_among(nodes: Sequence[Node]) -> dict[Key, Key]:
     found: dict[Key, Key] = {}
     taken: set[tuple[Key, str | None]] = set()
     for node in (node for node in nodes if len(scopes[node.reading.kind]) > 1):
-        marks = [(by, node.reading.kind, None if by == ANSWER_ID else node.span.trace_id, *told) for by, *told in _marks(node)]
+        marks = [(by, node.reading.kind, None if by in (ANSWER_ID, ELSEWHERE) else node.span.trace_id, *told) for by, *told in _marks(node)]
         beside = ((one, mark[0]) for mark in marks for one in alike[mark])
         own = next((one for one, by in beside if (one.key, node.span.scope) not in taken and _describe_one(one, node, by)), None)
         if own is not None:
@@ -325,6 +327,7 @@ def _marks_of_answer(node: Node) -> Iterator[tuple[Json, ...]]:
         yield "tokens", tokens.input, tokens.output
         if cached := (tokens.cache_read or 0) + (tokens.cache_write or 0):  # some count the cached among the input, some beside it
             yield "tokens", tokens.input - cached, tokens.output
+        yield ELSEWHERE, tokens.input, tokens.output
     if reading.output is not None and (calls := tuple(call.call_id for call in reading.output.tool_calls if call.call_id)):
         yield "calls", *calls
     if reading.output is not None and not reading.output.tool_calls and reading.output.content.strip():
@@ -335,7 +338,9 @@ def _marks_of_answer(node: Node) -> Iterator[tuple[Json, ...]]:
 
 def _describe_one(outer: Node, inner: Node, mark: Json) -> bool:
     """Whether two spans that are alike by a mark are one call's: two instrumentors' at the same time, that nowhere tell of two calls or answers."""
-    if mark == BESIDE and not _within(inner.span, outer.span):
+    if mark in (BESIDE, ELSEWHERE) and not _within(inner.span, outer.span):
+        return False
+    if mark == ELSEWHERE and (inner.span.parent_span_id is not None or outer.span.parent_span_id is None or inner.span.trace_id == outer.span.trace_id):
         return False
     if outer.span.scope == inner.span.scope or not overlap(outer.span, inner.span):
         return False

@@ -156,7 +156,7 @@ class Collected(Opened):
         origin: Origin,
         records: Iterable[Record],
         conversation_of: Callable[[Span], str | None],
-        response_of: Callable[[Span], str | None] = lambda _: None,
+        marks_of: Callable[[Span], tuple[str, ...]] = lambda _: (),
         *,
         pending: bool = False,
         settle: Callable[[Collection[Touch]], bool] | None = None,
@@ -173,7 +173,7 @@ class Collected(Opened):
             rest = iter(records)
             while batch := list(itertools.islice(rest, BATCH)):
                 touched = self._add_batch(connection, source_id, batch, conversation_of, added)
-                _put_answers(connection, batch, response_of)
+                _put_answers(connection, batch, marks_of)
                 waiting.note(touched)
                 if settle and self._recent.is_filling and (settled := waiting.settled()) and settle(settled):
                     added.traces -= {trace for trace, _ in settled}
@@ -243,7 +243,7 @@ class Collected(Opened):
             conversations, histories = (set(column(connection, select(table.c.run_id).distinct())) for table in (CONVERSATION, HISTORY))
         return Added(traces=traces, threads=threads, conversations=conversations, histories=histories)
 
-    def rename(self, conversation_of: Callable[[Span], str | None], response_of: Callable[[Span], str | None] = lambda _: None) -> int:
+    def rename(self, conversation_of: Callable[[Span], str | None], marks_of: Callable[[Span], tuple[str, ...]] = lambda _: ()) -> int:
         """Ask anew which conversation each stored span belongs to, and which answer it tells of; returns how many are of another conversation now.
 
         The spans themselves stay as they are.
@@ -255,7 +255,7 @@ class Collected(Opened):
             while rows := list(connection.execute(query.where(SPAN.c.seq > last))):
                 last = rows[-1].seq
                 spans = list(load(connection, Span, (row.sha256 for row in rows)))
-                _put_answers(connection, spans, response_of)
+                _put_answers(connection, spans, marks_of)
                 for row, conversation_id in zip(rows, map(conversation_of, spans), strict=True):
                     if conversation_id != row.conversation_id:
                         connection.execute(SPAN.update().where(SPAN.c.seq == row.seq).values(conversation_id=conversation_id))
@@ -403,9 +403,8 @@ def _mark(connection: Connection, added: Added) -> list[tuple[int, int]]:
     return [(last - len(marks) + 1, last)]
 
 
-def _put_answers(connection: Connection, batch: Iterable[Record], response_of: Callable[[Span], str | None]) -> None:
-    rows = (answers.row_of(record, response_of(record)) for record in batch if isinstance(record, Span))
-    insert(connection, ANSWER, [row for row in rows if row is not None])
+def _put_answers(connection: Connection, batch: Iterable[Record], marks_of: Callable[[Span], tuple[str, ...]]) -> None:
+    insert(connection, ANSWER, [row for record in batch if isinstance(record, Span) for row in answers.rows_of(record, marks_of(record))])
 
 
 def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:

@@ -68,7 +68,7 @@ class SpanRow(SQLModel, table=True):
 
 
 class AnswerRow(SQLModel, table=True):
-    """A span that tells of a model's answer, by what the provider called it; see `workbench.store.answers`. `is_top` is 1 for a span without a parent."""
+    """A span that tells of a model's answer, by what marks it; see `workbench.store.answers`. `is_top` is 1 for a span without a parent."""
 
     __tablename__ = "answer"
     response_id: str = Field(primary_key=True)
