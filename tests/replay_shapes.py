@@ -711,6 +711,15 @@ def _asking_beside() -> Any:
     return chained(builder.compile(), note)
 
 
+def _asking_otherwise() -> Any:
+    """A subgraph in which a tool's question stands beside a node that asks twice."""
+    builder = StateGraph(State)
+    for name, node in {"agent": created([CONFIRM], tools=(confirm,)), "asks_beside": asks_beside}.items():
+        builder.add_node(name, node)
+        builder.add_edge(START, name)
+    return chained(builder.compile(), note)
+
+
 def calls_an_agent(state: State) -> State:
     """Calls an agent that is a tool without any model having asked for it."""
     return {"cities": [ask_agent.invoke({"city": city}) for city in ("Kyoto", "Nara")]}
@@ -839,6 +848,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
     "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, one_word_each)),
     "questions_beside_each_other": lambda: Shape(_asking_beside(), (ASKED, one_word_each, other_words)),
+    "question_of_a_tool_beside": lambda: Shape(_asking_otherwise(), (ASKED, one_word_each, YES)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

@@ -166,7 +166,7 @@ class Recorded:
         if inside and answer == (None,):
             answer = self._answer_inside(asked)
         value = question.get("value") if serde.is_type(question, "Interrupt") else question
-        waited = self._waiting_tool([*paused, *(node for other in asked for node in self.forest.by_task.get(other.task_id or "", ()))])
+        waited = self._waiting_tool([node for other in asked for node in self.forest.by_task.get(other.task_id or "", ())] if inside else paused)
         step = self._plain(task, "human", "approval", paused)
         fields: dict[str, Json] = {
             "status": "ok" if answer else "interrupted",

@@ -64,12 +64,14 @@ def assemble(
     `spans` those that the parent was read from.
     """
     own = list(_stood(list(_own(parent, answer, cut, checkpoints)), _passed_on(parent, again)))
+    questions = _same_questions(own, parent)
+    own = list(_told_of(own, parent, questions))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
     own = list(_with_held(own, held, parent, before - invocation))
     steps = [
         one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation})
-        for one in _in_recorded_order(own, parent, [one for one in parent.steps if one.index not in again])
+        for one in _in_recorded_order(own, parent, [one for one in parent.steps if one.index not in again], questions)
     ]
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
@@ -191,15 +193,37 @@ def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run, l
             yield Own(kept, None, step.task_id, held=step.index)
 
 
+# ---- what was asked
+
+
+def _same_questions(own: Sequence[Own], parent: Run) -> dict[str, str]:
+    """Of the questions that the fork asked, by their ids, the ids of the recorded ones that they repeat."""
+    asked = ((one.step.tool_call, parent.step(one.origin).tool_call) for one in own if one.step.kind == "human" and one.origin is not None)
+    return {call.call_id: recorded.call_id for call, recorded in asked if call and recorded and call.call_id and recorded.call_id}
+
+
+def _told_of(own: Iterable[Own], parent: Run, questions: Mapping[str, str]) -> Iterator[Own]:
+    """All but what a task passed on from inside where the recording tells nothing of that: LangGraph keeps the last that a task passed on."""
+    told = {(one.task_id, _question(one)) for one in parent.steps}
+    for one in own:
+        asked = questions.get(_question(one.step))
+        if asked is None or (one.task, asked) in told:
+            yield one
+
+
+def _question(step: Step) -> str:
+    """The id of the question that a step passes on from inside; empty for any other step."""
+    return (step.tool_call.call_id if step.tool_call and PASSED_ON in step.notes else None) or ""
+
+
 # ---- order
 
 
-def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step]) -> list[Step | Own]:
+def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step], questions: Mapping[str, str]) -> list[Step | Own]:
     """The steps that stand, then the fork's own by super-steps; within one, in the order in which the parent recorded them.
 
     Which of several parallel branches comes first in a re-run says nothing. Branches that stand beside the cut belong to its super-step.
     """
-    questions = _same_questions(own, parent)
     first, *rest = list(_super_steps(own)) or [[]]
     placed: list[tuple[float, Step | Own]] = [(float(one.index), one) for one in standing]
     placed += _placed(first, parent, questions)
@@ -228,12 +252,6 @@ def _super_steps(own: list[Own]) -> Iterator[list[Own]]:
 def _root_task(step: Step) -> str | None:
     """The task of the root graph that a step belongs to."""
     return step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
-
-
-def _same_questions(own: Sequence[Own], parent: Run) -> dict[str, str]:
-    """Of the questions that the fork asked, by their ids, the ids of the recorded ones that they repeat: the tasks around pass on several in any order."""
-    asked = ((one.step.tool_call, parent.step(one.origin).tool_call) for one in own if one.step.kind == "human" and one.origin is not None)
-    return {call.call_id: recorded.call_id for call, recorded in asked if call and recorded and call.call_id and recorded.call_id}
 
 
 def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> list[tuple[float, Own]]:
@@ -268,8 +286,3 @@ def _recorded_index(one: Own, recorded: Mapping[Key, deque[int]], questions: Map
     asked = _question(one.step)
     left = recorded.get((one.task, one.step.kind, one.step.name, questions.get(asked, asked)))
     return left.popleft() if left else None
-
-
-def _question(step: Step) -> str:
-    """The id of the question that a step passes on from inside; empty for any other step."""
-    return (step.tool_call.call_id if step.tool_call and PASSED_ON in step.notes else None) or ""
