@@ -37,7 +37,7 @@ def test_unchanged(folder: Path, ledger: Path) -> None:
     forked = recording.fork(0)
     assert (ledger.read_text(), recording.database.read_bytes(), sorted(one for one in folder.iterdir() if one.name != "forks")) == before
     assert sorted(before[0].splitlines()) == ["book NH 1", "book NH 2"]  # the calls run at once
-    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0}
+    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0, "answered": 0}
     assert differing(recording, forked.run) == []
     assert forked.receipt.clean
     assert forked.receipt.parent_sha256 == {str(recording.database): hashlib.sha256(before[1]).hexdigest()}
@@ -50,7 +50,7 @@ def test_tool_edit(folder: Path, ledger: Path) -> None:
     at = recording.step("book", 1)
     forked = recording.fork(at, Change(kind="tool_result", value="no seat"), live=MODEL)
     assert forked.run.outcome == "booked NH 1; no seat"
-    assert forked.receipt.calls.model_dump() == {"served": 2, "live": 1, "blocked": 0, "halted": 0}
+    assert forked.receipt.calls.model_dump() == {"served": 2, "live": 1, "blocked": 0, "halted": 0, "answered": 0}
     assert [(record.name, record.answer) for record in forked.receipt.records if record.kind == "tool"] in (
         [("book", "served"), ("book", "edited")],
         [("book", "edited"), ("book", "served")],
@@ -118,7 +118,7 @@ def test_async(folder: Path, ledger: Path) -> None:
     recording = record(folder, "loop", TWO)
     before = ledger.read_text()
     forked = recording.fork(0)
-    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0}
+    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0, "answered": 0}
     assert differing(recording, forked.run) == []
     assert recording.fork(0, live=MODEL, scratch=folder / "live.sqlite").receipt.calls.live == 2
     assert ledger.read_text() == before
@@ -197,7 +197,7 @@ def test_fork_of_a_fork(folder: Path, ledger: Path) -> None:
     recording = record(folder, "graph", TWO)
     first = recording.fork(recording.step("book"), Change(kind="tool_result", value="no seat"), live=MODEL)
     second = Recording(first.run, folder / "forks" / "fork.sqlite", recording.graph).fork(recording.step("book"), scratch=folder / "second.sqlite")
-    assert second.receipt.calls.model_dump() == {"served": 3, "live": 0, "blocked": 0, "halted": 0}
+    assert second.receipt.calls.model_dump() == {"served": 3, "live": 0, "blocked": 0, "halted": 0, "answered": 0}
     assert second.run.outcome == first.run.outcome == "no seat; booked NH 2"
 
 

@@ -52,7 +52,8 @@ def test_unchanged(name: str, tmp_path: Path) -> None:
     """An unchanged replay of a whole incident makes no live call and the same steps, restarts, cut-offs and limits included."""
     run, done = recorded(name), forked(name, 0, tmp_path)
     assert (done.receipt.calls.live, done.receipt.calls.blocked, done.receipt.calls.halted) == (0, 0, 0)
-    assert done.receipt.calls.served == sum(step.kind in ("model", "tool") or step.name == "approval" for step in run.steps)
+    assert done.receipt.calls.served == sum(step.kind in ("model", "tool") for step in run.steps)
+    assert done.receipt.calls.answered == sum(step.name == "approval" for step in run.steps)
     assert {row.relation for row in compare(run, done.run).rows} == {"same"}
     assert [step.invocation for step in done.run.steps] == [step.invocation for step in run.steps]
     assert (done.run.status, done.run.outcome) == (run.status, run.outcome)
@@ -106,7 +107,7 @@ def test_booked_once(tmp_path: Path) -> None:
         ("tool", "send_itinerary", "served"),
         ("model", "scripted-1", "live"),
     ]
-    assert done.receipt.calls.model_dump() == {"served": 2, "live": 2, "blocked": 0, "halted": 0}
+    assert done.receipt.calls.model_dump() == {"served": 2, "live": 2, "blocked": 0, "halted": 0, "answered": 0}
     assert [(one.tool, one.original, one.fork) for one in done.receipt.effects] == [("book_flight", 2, 1), ("send_itinerary", 1, 1)]
     assert done.run.outcome != run.outcome
     assert "BK-1001" in done.run.outcome

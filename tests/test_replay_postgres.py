@@ -63,7 +63,7 @@ def test_an_unchanged_replay_is_served_whole(bench: wb.Bench, postgres: Server, 
     before = ledger.read_text(), rows(url)
     forked = run.fork(0, trust=True, graph=f"{AGENTS}:graph")
     assert (ledger.read_text(), rows(url)) == before
-    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0}
+    assert forked.receipt.calls.model_dump() == {"served": 4, "live": 0, "blocked": 0, "halted": 0, "answered": 0}
     assert forked.receipt.clean
     assert (forked.receipt.parent_intact, list(forked.receipt.parent_sha256)) == (True, [str(location(url))])
     assert forked.outcome == run.outcome

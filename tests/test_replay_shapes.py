@@ -19,7 +19,7 @@ import workbench as wb
 from tests import replay_shapes
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
-from workbench.model import Change, Span, Step
+from workbench.model import PASSED_ON, Change, Span, Step
 from workbench.replay.nesting import inside_tools
 from workbench.replay.wishes import ForkError, checked
 
@@ -82,6 +82,11 @@ def recorded(name: str, folder: Path) -> Iterator[wb.RecordedRun]:
         yield bench.run("thread")
 
 
+def said_to_a_question(step: Step) -> bool:
+    """Whether a step is a person's own answer: what a task around the asking one passed on is the same answer again."""
+    return step.tool_call is not None and PASSED_ON not in step.notes
+
+
 def graph_of(name: str) -> str:
     return f"{replay_shapes.__name__}:shape_{name}"
 
@@ -103,16 +108,26 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         before = ledger.read_text()
         forked = run.fork(first(run), graph=graph_of(name))
         assert ledger.read_text() == before != ""
-        assert {**forked.receipt.calls.model_dump(), "served": 0} == {"served": 0, "live": 0, "blocked": REACHING.get(name, 0), "halted": 0}
+        assert forked.receipt.calls.model_dump(exclude={"served", "answered"}) == {"live": 0, "blocked": REACHING.get(name, 0), "halted": 0}
+        assert forked.receipt.calls.answered == sum(step.kind == "human" and step.status == "ok" and said_to_a_question(step) for step in run.steps)
         assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
         assert [check for check in forked.receipt.checks if check.name == "nothing blocked" and check.verdict != "pass"] == []
         assert (forked.run.status, forked.outcome) == (run.run.status, run.outcome)
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "at"), [("agent_after_a_question", 7), ("agents_beside_each_other", 8), ("agent_async", 2), ("subgraph_that_keeps", 5), ("question_inside", 5)]
-)
+MIDST = {
+    "agent_after_a_question": 7,
+    "agents_beside_each_other": 8,
+    "agent_async": 2,
+    "subgraph_that_keeps": 7,
+    "question_inside": 5,
+    "question_of_a_tool_beside": 3,
+}
+"""Shapes that are forked at a step in their midst."""
+
+
+@pytest.mark.parametrize(("name", "at"), [*MIDST.items(), ("subgraph_that_keeps", 5)])
 def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: int, tmp_path: Path, ledger: Path) -> None:
     """What stands before the cut or beside it is told once, and what only runs asynchronously does so from there too."""
     with recorded(name, tmp_path) as run:

@@ -691,12 +691,16 @@ class Spent(Value):
 
 
 class CallCounts(Value):
-    """How the calls of a re-run were answered. `blocked` is what the fence or the sandbox stopped, `halted` what had no recording."""
+    """How the calls of a re-run were answered. `blocked` is what the fence or the sandbox stopped, `halted` what had no recording.
+
+    `answered` are the questions that people were not asked again, since their recorded or changed answers were given: no calls of the agent's.
+    """
 
     served: int = 0
     live: int = 0
     blocked: int = 0
     halted: int = 0
+    answered: int = 0
 
 
 class CallRecord(Value):

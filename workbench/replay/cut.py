@@ -66,6 +66,20 @@ class Cut:
         return steps[1].get("step", 0) - steps[0].get("step", 0), steps[0].get("source") == "input"
 
     @property
+    def path(self) -> tuple[tuple[str, int], ...]:
+        """The namespaces of the levels, each with the number of its super-step that is run again."""
+        return tuple((place[0], _metadata(self.rows.get(place)).get("step", 0) + 1) for place in self.levels)
+
+    def root_of(self, step: Step) -> str | None:
+        """The root checkpoint that a step of the recorded run started from."""
+        return _root((step.namespace or "", step.checkpoint_id or ""), self.rows.get((step.namespace or "", step.checkpoint_id or "")))
+
+    def after_input(self, root: str) -> bool:
+        """Whether a root checkpoint holds an input, or is the first after one."""
+        row = self.rows.get(("", root))
+        return "input" in (_metadata(one).get("source") for one in (row, self.rows.get(("", row.parent or "")) if row else None))
+
+    @property
     def at(self) -> Place:
         """The checkpoint whose super-step is run again."""
         return self.levels[-1]
@@ -121,6 +135,11 @@ def parents_of(row: CheckpointRow) -> dict[str, str]:
     """The checkpoints in force above one inside a subgraph, by namespace."""
     found = _metadata(row).get("parents") if row.namespace else None
     return found if isinstance(found, dict) else {}
+
+
+def _root(place: Place, row: CheckpointRow | None) -> str | None:
+    """The root checkpoint in force at a place."""
+    return parents_of(row).get("") if row and place[0] else place[1] or None
 
 
 def _chain(rows: Mapping[Place, CheckpointRow], place: Place) -> frozenset[str]:
@@ -261,9 +280,7 @@ def lineage(cut: Cut, last: str | None) -> dict[Place, int]:
     """The checkpoints from the cut to the root checkpoint `last`, subgraphs' included, each with the super-step that made it."""
     roots = (_chain(cut.rows, ("", last or "")) - _chain(cut.rows, cut.levels[0])) | {cut.levels[0][1]}
     return {
-        place: _metadata(row).get("step", 0)
-        for place, row in cut.rows.items()
-        if (place in cut.levels or place not in cut.kept) and (parents_of(row).get("") if place[0] else place[1]) in roots
+        place: _metadata(row).get("step", 0) for place, row in cut.rows.items() if (place in cut.levels or place not in cut.kept) and _root(place, row) in roots
     }
 
 
@@ -274,5 +291,5 @@ def fresh(cut: Cut, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """
     root = cut.levels[0][1]
     places = [(one.namespace, one.checkpoint_id) for one in checkpoints]
-    around = {place: parents_of(cut.rows[place]).get("") if place[0] else place[1] for place in places if place in cut.kept}
+    around = {place: _root(place, cut.rows[place]) for place in places if place in cut.kept}
     return [one for one, place in zip(checkpoints, places, strict=True) if around.get(place, root) == root]

@@ -47,7 +47,7 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
             if hasattr(found, "compile")
             else "; it should be a compiled LangGraph graph, or a function without arguments that returns one"
         )
-        raise GraphError(f"{name} is a {type(found).__name__}{hint}")
+        raise GraphError(f"{name} is of the type {type(found).__name__}{hint}")
     return found
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig, ensure_config
+from langgraph._internal._constants import CONFIG_KEY_RESUMING
 from langgraph._internal._runnable import RunnableCallable
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -63,6 +65,8 @@ class Nodes:
     reached: Callable[[str], list[str]]
     execute: Collection[str] = ()
     on_course: bool = True
+    path: Sequence[tuple[str, int]] = ()
+    """Where the cut lies, while the graph runs on from it as a start did that was given an input (`Request.path`)."""
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     """Of recorded tasks, the numbers of the graphs that their tool calls started."""
     notes: list[str] = field(default_factory=list)
@@ -121,6 +125,18 @@ class Nodes:
         self.journal.note(seen, "served", from_step=recorded.recorded_step, says=why)
 
     # ---- around a task that runs
+
+    def enter(self, task: PregelExecutableTask) -> None:
+        """A task begins. A graph in it that keeps its state takes its input, as it did, where only the re-run goes on from a checkpoint."""
+        if self.path and not self._holds_the_cut(task):
+            task.config["configurable"][CONFIG_KEY_RESUMING] = False
+
+    def _holds_the_cut(self, task: PregelExecutableTask) -> bool:
+        """Whether the cut lies inside of a task. A graph that keeps its state is known by the node alone."""
+        own = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
+        around, step = graph_of(own, task.path), int((task.config.get("metadata") or {}).get("langgraph_step", 0))
+        keeping = f"{around}|{task.name}" if around else task.name
+        return any(outer == (around, step) and inner in (own, keeping) for outer, (inner, _) in pairwise(self.path))
 
     def begin(self, task: PregelExecutableTask, recorded: Task | None) -> None:
         """A task's code is about to run."""
@@ -268,7 +284,7 @@ class _Probe:
     def instead(self, *_: Any, **__: Any) -> None:
         """Nothing stands in."""
 
-    compare = stopped = failed = instead
+    compare = enter = stopped = failed = instead
 
 
 def probe() -> int:
@@ -290,6 +306,8 @@ def probe() -> int:
 
 def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTask | None]:
     """The recorded task, and what stands in for it from the start."""
+    if _nodes is not None:
+        _nodes.enter(task)
     recorded = _nodes.recorded(task) if _nodes else None
     if _nodes is None or recorded is None:
         return None, None

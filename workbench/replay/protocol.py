@@ -105,6 +105,8 @@ class Request(Value):
     """Channels to overlay at the cut."""
     cut: tuple[str, str]
     """Namespace and id of the checkpoint whose super-step is done again."""
+    path: tuple[tuple[str, int], ...] = ()
+    """Where that lies in a start that was given an input: the namespaces from the root down, each with the number of its super-step. Else empty."""
     models_live: bool = False
     """Chat models think anew, inside the sandbox."""
     outside: tuple[str, ...] = ()

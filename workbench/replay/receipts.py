@@ -93,10 +93,10 @@ def outcome(run: Run, answer: Answer) -> str:
 
 
 def counts(records: Sequence[CallRecord]) -> CallCounts:
-    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call."""
-    given = [record.answer for record in records if record.kind != "node"]
+    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call, nor is a person's answer."""
+    given = Counter("answered" if record.kind == "human" else record.answer for record in records if record.kind != "node")
     return CallCounts(
-        served=given.count("served") + given.count("edited"), live=given.count("live"), blocked=given.count("blocked"), halted=given.count("halted")
+        served=given["served"] + given["edited"], live=given["live"], blocked=given["blocked"], halted=given["halted"], answered=given["answered"]
     )
 
 

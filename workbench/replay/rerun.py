@@ -175,6 +175,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         scrubber=playback.tape.scrubber,
         reached=wire.of,
         execute=request.execute,
+        path=() if request.resumed else request.path,
         numbers=request.numbers,
         on_course=request.state is None and request.alteration.message == playback.altered.asked.message,
     )
@@ -301,6 +302,8 @@ class Drive:
             failed = f"{type(error).__name__}: {error}"
         if limits:  # the error counts from where the graph was started, the limit is that of the run
             failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
+        if self.playback.nodes is not None:
+            self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
         self.playback.journal.stop(failed)
         self.limit = limits[1] if limits else None
         return failed

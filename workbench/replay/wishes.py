@@ -159,6 +159,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         alteration=changes.altered(parent, wish.step, wish.change),
         state=wish.change.value if kind == "state" else None,
         cut=cut.at,
+        path=cut.path if _began(parent, cut) else (),
         models_live=MODEL in wish.live,
         outside=tuple(one for one in wish.live if one != MODEL),
         budget=wish.terms.limits,
@@ -175,6 +176,14 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         execute=wish.execute,
         stale=wish.stale,
     )
+
+
+def _began(parent: Run, cut: Cut) -> bool:
+    """Whether the super-step at the cut first ran in a start that was given an input, rather than in one that resumed."""
+    roots = [(one.invocation, root) for one in parent.steps if one.checkpoint_id and (root := cut.root_of(one))]
+    first = next((invocation for invocation, root in roots if root == cut.levels[0][1]), None)
+    start = next((root for invocation, root in roots if invocation == first), None)
+    return start is not None and cut.after_input(start) and all(root != start for invocation, root in roots if first is not None and invocation < first)
 
 
 def _stops(parent: Run) -> Iterator[int]:

@@ -56,6 +56,13 @@ def verdict(receipt: Receipt) -> str:
     )
 
 
+def call_counts(receipt: Receipt) -> list[str]:
+    """How the calls were answered, and how many questions by what people had said, where any were."""
+    calls = receipt.calls
+    counted = [f"{calls.served} served", f"{calls.live} live", f"{calls.blocked} blocked", f"{calls.halted} halted"]
+    return [*counted, f"{calls.answered} answered as people had"] if calls.answered else counted
+
+
 def attempts_words(receipt: Receipt) -> str:
     """`3 attempted: 2 served, 1 live`."""
     rest = ", ".join(f"{number} {name}" for name, number in receipt.attempts.items() if number and name != "attempted")
@@ -82,13 +89,13 @@ def isolation_phrase(receipt: Receipt) -> str:
 
 
 def _asked(receipt: Receipt, parent: str | None) -> Iterator[tuple[str, Phrase]]:
-    calls, place = receipt.calls, f"step {receipt.forked_at_step}"
+    place = f"step {receipt.forked_at_step}"
     yield (
         "fork",
         (Code(receipt.run_id), " of ", Code(receipt.parent_run_id), " at ", Link(place, anchor(parent, receipt.forked_at_step)) if parent else place),
     )
     yield "ran", (Code(receipt.graph), f", {receipt.seconds:.1f} s")
-    yield "calls", (f"{calls.served} served · {calls.live} live · {calls.blocked} blocked · {calls.halted} halted",)
+    yield "calls", (" · ".join(call_counts(receipt)),)
     yield "named as live", (", ".join(receipt.live) or "nothing",)
     yield "isolation level", (isolation_levels(receipt),)
     yield "isolation", (isolation_phrase(receipt),)

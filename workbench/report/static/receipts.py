@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from workbench.model import CallRecord, Receipt
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, plural
-from workbench.report.receipts import attempts_words, isolation_levels, isolation_phrase, spent_words, verdict
+from workbench.report.receipts import attempts_words, call_counts, isolation_levels, isolation_phrase, spent_words, verdict
 from workbench.report.static.fragments import MAX_ROWS, badge, facts_of, table_of
 from workbench.report.steps import literal_line
 
@@ -42,12 +42,11 @@ def receipt_text(receipt: Receipt) -> str:
 
 
 def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
-    calls = receipt.calls
     change = "nothing" if receipt.change.kind == "none" else f"{receipt.change.kind.replace('_', ' ')}: {line(literal_line(receipt.change.value), 200)}"
     return [
         ("fork", f"{receipt.run_id} of {receipt.parent_run_id} at step {receipt.forked_at_step}"),
         ("changed", change),
-        ("calls", f"{calls.served} served, {calls.live} live, {calls.blocked} blocked, {calls.halted} halted"),
+        ("calls", ", ".join(call_counts(receipt))),
         ("isolation level", isolation_levels(receipt)),
         ("isolation", isolation_phrase(receipt)),
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
