@@ -69,7 +69,6 @@ def _graph(schema: Any, *, fails: bool = False) -> Any:
 
 recorded, renamed, unsaid, gained = map(_graph, (State, Renamed, Unsaid, Gained))
 failing = _graph(State, fails=True)
-NO_GRAPH = 7
 
 
 def around(inner: Any) -> Any:

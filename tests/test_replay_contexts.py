@@ -11,18 +11,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pytest
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 import workbench as wb
 from tests.replay_shapes import ASKED, SHAPES, YES, Guest, Shape
 from tests.test_replay_shapes import drive, graph_of
+from workbench.cli import app
 from workbench.model import Change
-from workbench.replay import fork
-from workbench.replay.contexts import Absent, ContextError, absent_in, rebuilt
+from workbench.replay import ForkError, fork
+from workbench.replay.contexts import Absent, ContextError, absent_in, rebuilt, with_given
 from workbench.replay.protocol import Context
 from workbench.store import Store
 from workbench.taps.contexts import LOST, VALUE, written
@@ -62,6 +64,31 @@ def test_not_recorded(tmp_path: Path, ledger: Path) -> None:
     assert 'tool serve({"city":"Kyoto"}) at tools can\'t go live: its code uses runtime.context, and what the run was started with was not' in live.run.notes[0]
     assert "'NoneType' object has no attribute 'lock'" in done.run.notes[0]
     assert "the graph takes a context, and what this run was started with was not recorded (wb.record does)" in done.run.notes[0]
+
+
+def test_given_by_hand(tmp_path: Path, ledger: Path) -> None:
+    """A context that was not recorded can be given by hand, is handed on as the graph's own type, and the receipt says so."""
+    with recorded(SHAPES["context"](), tmp_path) as run:
+        before = ledger.read_text()
+        place = {"databases": [tmp_path / "checkpoints.sqlite"], "scratch": tmp_path / "scratch.sqlite", "graph": graph_of("context")}
+        given = {"name": "Ada", "since": "2026-11-23"}
+        wanted = {"at": step(run, "Scripted"), "change": Change(), "execute": ("*",), "context": given}
+        done = fork(run.run, run_id="fork", **wanted, **place)  # without the spans, which tell of the context
+    assert ledger.read_text() == before
+    assert (done.run.status, done.receipt.calls.halted) == ("ok", 0)
+    assert "the run's context was given by hand: name, since" in done.receipt.notes
+
+
+def test_given_in_place_of_what_was_lost(tmp_path: Path, ledger: Path) -> None:
+    """A field that could not be written down is given by hand beside those that were, also on the command line; what doesn't fit is refused."""
+    with recorded(Shape(SHAPES["context"]().graph, (ASKED, YES), context=Guest("Ada", ADA.since, threading.Lock())), tmp_path) as run:
+        forked = run.fork(step(run, "Scripted"), graph=graph_of("context"), context={"lock": None})
+        assert (forked.outcome, forked.run.status) == (run.outcome, "ok")
+        with pytest.raises(ForkError, match="Guest has no field 'nme'; did you mean 'name'\\? It has name \\(str\\), since \\(date\\), lock"):
+            run.fork(0, graph=graph_of("context"), context={"nme": "Ada"})
+    asked = ["fork", "thread", "--at", str(step(run, "Scripted")), "--graph", graph_of("context"), "--store", str(tmp_path / "bench.db")]
+    assert CliRunner().invoke(app, [*asked, "--context", '{"lock": null}', "--json"]).exit_code == 0
+    assert "the context given has since = 'soon'" in str(CliRunner().invoke(app, [*asked, "--context", '{"since": "soon"}']).exception)
 
 
 def test_can_not_be_written_down(tmp_path: Path, ledger: Path) -> None:
@@ -150,3 +177,42 @@ def test_absent() -> None:
     assert absent_in(rebuilt(None, Context(lost={"": "socket.socket"}), refuse)) == "what the run's context held, a socket.socket, can't be written down"
     assert (absent_in(ADA), absent_in(None)) == ("", "")
     assert isinstance(lost.lock, Absent)
+
+
+class Named(TypedDict):
+    """A context of named fields."""
+
+    user: str
+    nights: NotRequired[int]
+
+
+class Checked(BaseModel):
+    """A context that checks itself."""
+
+    user: str
+    nights: int = 2
+
+
+def by_hand(value: Any) -> Context:
+    (given,) = with_given((), value)
+    return given
+
+
+@pytest.mark.parametrize(("schema", "lacking"), [(Named, "user"), (Checked, "user"), (Keyed, "user, api_key")])
+def test_what_a_context_given_by_hand_lacks(schema: Any, lacking: str) -> None:
+    """What a context that is given by hand lacks, or holds of another type, is told with the fields that the graph's own type has."""
+    with pytest.raises(ContextError, match=f"the context given lacks {lacking}, which {schema.__name__} needs: it has user"):
+        rebuilt(schema, by_hand({}), refuse)
+    with pytest.raises(ContextError, match="the context given has user = 7: Input should be a valid string"):
+        rebuilt(schema, by_hand({"user": 7, "api_key": "k"} if schema is Keyed else {"user": 7}), refuse)
+    with pytest.raises(ContextError, match=f"should be a JSON object with the fields of {schema.__name__}: user"):
+        rebuilt(schema, by_hand("Ada"), refuse)
+
+
+def test_what_is_given_beside_what_was_recorded() -> None:
+    """Fields given by hand take the place of those recorded in every start; a context without fields is replaced as a whole."""
+    recorded_ones = (Context(value={"user": "Ada"}, lost={"nights": "Lock"}), Context(value={"user": "Eve"}))
+    assert [one.value for one in with_given(recorded_ones, {"nights": 3})] == [{"user": "Ada", "nights": 3}, {"user": "Eve", "nights": 3}]
+    assert [one.lost for one in with_given(recorded_ones, {"nights": 3})] == [{}, {}]
+    assert with_given(recorded_ones, None) == recorded_ones
+    assert with_given((Context(lost={"": "socket"}),), "Ada") == (Context(value="Ada", by_hand=("",)),)

@@ -321,7 +321,7 @@ def test_no_database(folder: Path, ledger: Path) -> None:
     [
         ("nonsense", "should be module:attribute or path/to/file.py:attribute"),
         (f"{AGENTS}:grap", "has no grap; it has graph"),
-        (f"{AGENTS}:book", "is a StructuredTool; it should be a compiled LangGraph graph"),
+        (f"{AGENTS}:book", "is of the type StructuredTool; it should be a compiled LangGraph graph"),
         (f"{AGENTS.with_name('replay_agent.py')}:graph", r"there is no file .*; near it is replay_agents.py"),
         ("no_such_module:graph", "can't be imported: No module named 'no_such_module'"),
         (f"{AGENTS}:renamed", None),

@@ -142,9 +142,3 @@ def test_channel_gone_in_a_subgraph() -> None:
     with pytest.raises(GraphError, match=r"m:g's subgraph inner is not the graph of this recording: its state has no channel town, .* it has city, said"):
         graphs.check_channels(graph, {"": {"city"}, "inner": {"town"}}, "m:g")
     graphs.check_channels(graph, {"": {"city"}, "inner": {"city", "branch:to:x"}, "by_hand": {"town"}}, "m:g")
-
-
-def test_something_else_than_a_graph() -> None:
-    """What is no graph is told by its type, with what it should be."""
-    with pytest.raises(GraphError, match=f"{MISFITS}:NO_GRAPH is of the type int; it should be a compiled LangGraph graph"):
-        graphs.load(f"{MISFITS}:NO_GRAPH")

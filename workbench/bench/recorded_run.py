@@ -179,6 +179,7 @@ class RecordedRun:
         budget: Budget | Meter | Mapping[str, float] | None = None,
         trust: bool = False,
         watch: Watch | None = None,
+        context: Json = None,
     ) -> RecordedRun:
         """Re-run from a step in a sandboxed process on a copy of the thread, with at most one thing changed; the fork is a run of the store.
 
@@ -195,7 +196,8 @@ class RecordedRun:
         "model", "http", ...) that have no recording the nearest one's answer, marked. `isolation` ("process", "container", "gvisor", "firecracker") is
         used in place of the level that `[tool.workbench.isolation]` asks for at this run's risk. A checkpoint database that we did not record ourselves
         has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). `watch` hears each call and can stop the fork from another thread
-        (`workbench.replay.watch`). ForkError says what can't be done.
+        (`workbench.replay.watch`). `context` is what the graph is started with as its context (`{"user": "ada"}`), where that was not recorded, or in
+        place of what was. ForkError says what can't be done.
         """
         # Written out here and in `simulate`, so that a notebook completes them: jedi 0.20 offers none of an unpacked TypedDict (PEP 692).
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
@@ -219,6 +221,7 @@ class RecordedRun:
             stale=stale,
             isolation=isolation,
             watch=watch,
+            context=context,
         )
         return self.bench.run(self._reruns.keep(done, scratch, self._reruns.changed_since(databases)))
 

@@ -64,6 +64,7 @@ def fork(
     serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
     isolation: Annotated[LevelName | None, typer.Option("--isolation", help="How strongly to shut it in, whatever pyproject.toml asks for.")] = None,
+    context: Annotated[str | None, typer.Option("--context", help="JSON: what the graph is started with as its context, by its fields.")] = None,
     resume: Annotated[str | None, typer.Option("--resume", metavar="FORK", help="Go on with a fork that was killed; all else is as it was asked for.")] = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", help="Approve live calls of this name; else each is asked about.")] = None,
     max_model_calls: Annotated[int | None, typer.Option("--max-model-calls", min=0, help="Live model calls at most.")] = None,
@@ -91,6 +92,7 @@ def fork(
             raise typer.BadParameter("name the RUN and the step to fork it --at, or a fork to --resume")
         else:
             served: dict[str, Any] = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ()), "isolation": isolation and isolation.value}
+            served["context"] = None if context is None else parsed(context, "--context")
             forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, trust=trust, **served, **terms, **given)
         _print_fork(forked, store, as_json=as_json)
 

@@ -7,9 +7,10 @@ away: whoever asks for it in a re-run halts, by its name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, NotRequired, Required, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
@@ -21,12 +22,12 @@ from workbench.taps.contexts import LOST, VALUE, parts_of
 HIDDEN = "[redacted "
 UNKNOWN = (
     "the graph takes a context, and what this run was started with was not recorded (wb.record does): the re-run has none, "
-    "so code that reads it fails; recorded answers and writes are served all the same"
+    "so code that reads it fails, unless you give one (context=…, --context); recorded answers and writes are served all the same"
 )
 
 
 class ContextError(ValueError):
-    """A recorded context that doesn't fit the graph. The message says what differs."""
+    """A context that doesn't fit the graph. The message says what differs."""
 
 
 def contexts_of(run: Run, spans: Iterable[Span], first: int) -> tuple[Context, ...]:
@@ -63,6 +64,20 @@ def _loaded(text: Json) -> Json:
         return None
 
 
+def with_given(recorded: Sequence[Context], given: Json) -> tuple[Context, ...]:
+    """The contexts with what somebody gave by hand: its fields take the place of those recorded, all else stands. None: nothing was given."""
+    if given is None:
+        return tuple(recorded)
+    return tuple(_replaced(one, given) for one in recorded or (Context(),))
+
+
+def _replaced(recorded: Context, given: Json) -> Context:
+    if not isinstance(given, dict) or not isinstance(recorded.value, dict | None):
+        return Context(value=given, by_hand=tuple(given) if isinstance(given, dict) else ("",))
+    lost = {name: kind for name, kind in recorded.lost.items() if name and name not in given}
+    return Context(value={**(recorded.value or {}), **given}, lost=lost, by_hand=tuple(given))
+
+
 class Absent:
     """Stands for a part of a context that was not recorded. Whoever asks anything of it halts; `halt` raises."""
 
@@ -95,22 +110,55 @@ def absent_in(context: Any) -> str:
 
 
 def rebuilt(schema: Any, given: Context, halt: Callable[[str], Any]) -> Any:
-    """A recorded context as the graph's own type. ContextError where it doesn't fit that."""
+    """A context as the graph's own type. ContextError where it doesn't fit that: of what was given by hand, each field has to."""
     if "" in given.lost:
         return Absent("", given.lost[""], halt)
     if not isinstance(given.value, dict) or schema is None:
+        _refuse_bare(schema, given)
         return given.value
     hints = _hints(schema)
-    parts = {name: _fitting(hints.get(name), value) for name, value in given.value.items()}
+    _check_names(schema, hints, given)
+    parts = {name: _fitting(hints.get(name), value, name if name in (given.by_hand or ()) else "") for name, value in given.value.items()}
     parts |= {name: Absent(name, kind, halt) for name, kind in given.lost.items()}
     try:
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             return schema.model_construct(**parts) if given.lost else schema(**parts)
         return schema(**parts) if isinstance(schema, type) and is_dataclass(schema) else parts
     except (TypeError, ValueError) as error:
-        raise ContextError(
-            f"the run was started with the context {', '.join(parts) or 'of no fields'}, which {schema.__name__} can't be made of: {error}"
-        ) from error
+        whose = "the run was started with the context" if given.by_hand is None else "what was given of the context, beside what was recorded, makes it"
+        raise ContextError(f"{whose} {', '.join(parts) or 'of no fields'}, which {schema.__name__} can't be made of: {error}") from error
+
+
+def _refuse_bare(schema: Any, given: Context) -> None:
+    if given.by_hand is not None and schema is not None and _hints(schema):
+        raise ContextError(f"the context given should be a JSON object with the fields of {schema.__name__}: {_listed(_hints(schema))}")
+
+
+def _check_names(schema: Any, hints: Mapping[str, Any], given: Context) -> None:
+    """Refuse a context given by hand that names a field which there is none of, or lacks one."""
+    if given.by_hand is None or not hints:
+        return
+    if unknown := next((name for name in given.by_hand if name not in hints), None):
+        near = get_close_matches(unknown, hints, n=1, cutoff=0.3)
+        raise ContextError(f"{schema.__name__} has no field {unknown!r}" + (f"; did you mean {near[0]!r}?" if near else "") + f" It has {_listed(hints)}")
+    known = {*(given.value if isinstance(given.value, dict) else ()), *given.lost}
+    if lacking := [name for name in hints if name in _required(schema) and name not in known]:
+        raise ContextError(f"the context given lacks {', '.join(lacking)}, which {schema.__name__} needs: it has {_listed(hints)}")
+
+
+def _required(schema: Any) -> frozenset[str]:
+    """The fields that a dataclass, pydantic model or TypedDict can't do without."""
+    if is_dataclass(schema):
+        return frozenset(one.name for one in fields(schema) if one.init and one.default is MISSING and one.default_factory is MISSING)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return frozenset(name for name, one in schema.model_fields.items() if one.is_required())
+    marked = {name: get_origin(hint) for name, hint in get_type_hints(schema, include_extras=True).items()}  # which a class body in text doesn't know of
+    stated = getattr(schema, "__required_keys__", ())
+    return frozenset(name for name, mark in marked.items() if mark is Required or (name in stated and mark is not NotRequired))
+
+
+def _listed(hints: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} ({getattr(hint, '__name__', None) or hint})" for name, hint in hints.items())
 
 
 def _hints(schema: Any) -> dict[str, Any]:
@@ -120,9 +168,13 @@ def _hints(schema: Any) -> dict[str, Any]:
         return {}
 
 
-def _fitting(hint: Any, value: Json) -> Any:
-    """A field as its type, where that can be made of JSON."""
+def _fitting(hint: Any, value: Json, by_hand: str) -> Any:
+    """A field as its type, where that can be made of JSON. ContextError for one given `by_hand`, under this name, that it can't be made of."""
     try:
         return value if hint is None else TypeAdapter(hint).validate_python(value)
-    except (ValidationError, PydanticUserError, TypeError, NameError):
+    except ValidationError as error:
+        if by_hand:
+            raise ContextError(f"the context given has {by_hand} = {value!r}: {error.errors()[0]['msg']}") from error
+        return value
+    except (PydanticUserError, TypeError, NameError):
         return value

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.analysis.effects import with_declared
 from workbench.database import Location, location
-from workbench.model import Change, Checkpoint, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
+from workbench.model import Change, Checkpoint, Json, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay import cut as cutting
@@ -65,6 +65,7 @@ def fork(
     stale: Collection[str] = (),
     isolation: Level | None = None,
     watch: Watch | None = None,
+    context: Json = None,
 ) -> Forked:
     """Re-run a recorded run from the super-step of step `at`, with at most one thing changed, and nothing real touched.
 
@@ -76,7 +77,8 @@ def fork(
     `spans` are those the run was read from: they hold what is no step, such as HTTP exchanges. Nodes without recorded calls are served from what they
     wrote; `execute` names those whose code runs instead, "*" all. `stale` names tools (or "model", "http", ...) whose unrecorded calls get the nearest
     recording's answer, marked. `isolation` is the level to shut it in at, whatever `[tool.workbench.isolation]` says. `watch` hears each call as it is
-    answered, and can stop the re-run from another thread.
+    answered, and can stop the re-run from another thread. `context` is what the graph is started with as its context, in place of what was recorded of it:
+    fields by their names.
 
     Raises ForkError when it can't be done; a halted, interrupted or stopped fork is a result, no error.
     """
@@ -85,7 +87,7 @@ def fork(
         raise ForkError(f"there is no isolation {isolation!r}; there are {', '.join(LEVELS)}")
     spans = tuple(spans)
     step, names = checked(parent, at, change, live, spans), tuple(sorted(live))
-    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch)
+    wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch, context)
     cut = located(databases, wish)
     before = _hashes(databases, cut.thread_id)
     work = _begun(wish, scratch)

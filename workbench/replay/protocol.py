@@ -78,6 +78,8 @@ class Context(Value):
 
     value: Json = None
     lost: Mapping[str, str] = {}
+    by_hand: tuple[str, ...] | None = None
+    """The names of the fields that somebody gave in place of what was recorded, "" for the whole of one that has none; None where nobody did."""
 
 
 class Request(Value):

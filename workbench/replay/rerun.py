@@ -103,10 +103,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     playback.altered.applied = gone.applied
     _go_on(playback, gone)
     fence.put_up(playback)
-    if graph.store is not None:
-        playback.notes.append(STORE)
-    if graph.context_schema is not None and not request.contexts:
-        playback.notes.append(UNKNOWN)
+    playback.notes.extend(_said_before(graph, request))
     with decoding() as lost:
         if request.recorded:
             playback.nodes = _nodes(request, playback, graph, lost, wire)
@@ -116,6 +113,17 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         playback.notes.append(f"values of {', '.join(lost)} in the state were handed on as plain data: the graph's schema does not name these types")
     answer = _answer(playback, ended, says)
     return answer.model_copy(update={"state": state, "applied": replaced or playback.altered.applied > 0 or _edited(playback)})
+
+
+def _said_before(graph: Graph, request: Request) -> Iterator[str]:
+    """What there is to say of a re-run before it begins."""
+    if graph.store is not None:
+        yield STORE
+    if graph.context_schema is not None and not request.contexts:
+        yield UNKNOWN
+    by_hand = dict.fromkeys(name for one in request.contexts for name in one.by_hand or ())
+    if any(one.by_hand is not None for one in request.contexts):
+        yield "the run's context was given by hand" + (f": {', '.join(by_hand)}" if any(by_hand) else "")
 
 
 def _go_on(playback: Playback, gone: Resumed) -> None:

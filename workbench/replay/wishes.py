@@ -11,13 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location
-from workbench.model import PASSED_ON, Change, Level, Run, Span, Step
+from workbench.model import PASSED_ON, Change, Json, Level, Run, Span, Step
 from workbench.replay import changes
 from workbench.replay import cut as cutting
 from workbench.replay.broker import Terms
 from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
-from workbench.replay.contexts import contexts_of
+from workbench.replay.contexts import contexts_of, with_given
 from workbench.replay.cut import Cut, CutError
 from workbench.replay.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.protocol import Request
@@ -51,6 +51,8 @@ class Wish:
     stale: tuple[str, ...] = ()
     isolation: Level | None = None
     watch: Watch | None = None
+    context: Json = None
+    """What the starts are given as their context in place of what was recorded of it; None for nothing."""
 
 
 def named(graph: object) -> str:
@@ -167,7 +169,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         isolation=wish.isolation,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
-        contexts=contexts_of(parent, wish.spans, wish.step.invocation),
+        contexts=with_given(contexts_of(parent, wish.spans, wish.step.invocation), wish.context),
         inputs=cutting.later_inputs(cut, _last(parent)),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
         stops=tuple(one for one in _stops(parent) if one in again),
