@@ -81,7 +81,7 @@ def test_filters_go_together(show: Show) -> None:
     assert set(column(page, "status")) == {"✕"}
     assert (view.status, view.agent, view.detector, view.words) == ("error", "refund-agent", "runaway-loop", "payment api")
     page.locator(".ws-filter").fill("nowhere to be found")
-    expect(page.locator(".rl .ws-none")).to_have_text("No run matches. Esc in the filter clears the words.")
+    expect(page.locator(".rl .ws-none")).to_have_text("No run matches these filters.")
     page.keyboard.press("Escape")
     expect(page.locator(".rl-counted")).to_have_text(f"{left} shown")
 

@@ -189,6 +189,8 @@ class Incident(Value):
         """What failed, in a sentence."""
         if self.found:
             return self.found[0].example.message
+        if not self.reach.runs:
+            return "no run was looked at: none is stored, or none is in this scope"
         return "nothing: no run ended with an error, and nothing grave was found" if not self.reach.affected else "runs ended with an error"
 
 

@@ -48,6 +48,9 @@ def incident_sections(
 
 
 def _short(incident: Incident, places: Places) -> Iterator[Block]:
+    if not incident.reach.runs:
+        yield Paragraph((Mark("nothing looked at", "warning"), f" {_sentence(incident.what)}"), "warning")
+        return
     if not incident.reach.affected:
         yield Paragraph((Mark("nothing found", "ok"), f" {_sentence(incident.what)} That is no proof that all is well."), "ok")
         yield Facts((("looked at", (plural(incident.reach.runs, "run"),)),))

@@ -114,15 +114,15 @@ class Comparison {
     const [reference, ...others] = this.runs;
     const delta = (value, base) => (value === null || base === null || value === base ? "" : muted(` ${value > base ? "+" : "−"}${number(Math.abs(value - base))}`));
     const told = (value) => (value === null ? "not recorded" : number(value));
-    const row = (run, place) => make("tr", "", make("th", "", { scope: "row" }, bdi(run.run_id, "ws-mono"), place === 0 ? muted(" reference") : run.fork && muted(` fork at step ${run.fork[1]}`)),
+    const row = (run, place) => [make("tr", "", make("th", "", { scope: "row" }, bdi(run.run_id, "ws-mono"), place === 0 ? muted(" reference") : run.fork && muted(` fork at step ${run.fork[1]}`)),
       make("td", `ws-status ws-${run.status}`, `${STATUS_GLYPH[run.status]} ${run.status}`), make("td", "ws-count-of", number(run.steps), delta(run.steps, reference.steps)),
       make("td", "ws-count-of", told(run.tokens), delta(run.tokens, reference.tokens)), make("td", "ws-count-of", run.usd === null ? "not recorded" : run.cost),
-      make("td", "", this.findingsOf(run)), make("td", "ws-outcome", bdi(run.outcome.slice(0, 300))));
-    const names = ["run", "status", "steps", "tokens", "cost", "findings", "outcome"];
+      make("td", "", this.findingsOf(run))), make("tr", "", make("td", "ws-outcome", { colspan: 6 }, muted("outcome "), bdi(run.outcome.slice(0, 300))))];
+    const names = ["run", "status", "steps", "tokens", "cost", "findings"];
     const wasEnds = this.ends?.open;
     this.ends = focusableSummary(make("details", "ws-more-of", make("summary", "", "State at the end"), this.endsBody = make("div", "ws-inside", note("Asked the kernel for it."))));
     this.ends.open = Boolean(wasEnds);
-    this.head.replaceChildren(make("table", "ws-table", make("thead", "", make("tr", "", names.map((name) => make("th", "", { scope: "col" }, name)))), make("tbody", "", this.runs.map(row))),
+    this.head.replaceChildren(make("table", "ws-table", make("thead", "", make("tr", "", names.map((name) => make("th", "", { scope: "col" }, name)))), make("tbody", "", this.runs.flatMap(row))),
       ...others.map((run) => this.effectsOf(run)).filter(Boolean), ...others.map((run) => this.outcomeOf(reference, run)).filter(Boolean), ...others.map((run) => this.foundIn(run)).filter(Boolean), this.ends);
     this.drawEnds();
   }

@@ -46,7 +46,7 @@ class FindingsView extends FilteredList {
     const controls = this.buildFilters();
     const body = make("div", "fi-body", make("div", "fi-list", this.buildList("Findings, the gravest first")), make("div", "fi-chosen", this.card, this.verdict));
     controls.hidden = body.hidden = !this.all.count;
-    this.empty.textContent = "No finding matches. Esc in the filter clears the words.";
+    this.empty.textContent = "No finding matches these filters.";
     this.root.append(this.live, this.buildTitle(), controls, this.help, body, this.buildLacks(), this.buildFoot("j/k · Enter open step · c confirm · d dismiss · / filter · ? keys"));
     el.append(this.root);
   }
@@ -54,7 +54,7 @@ class FindingsView extends FilteredList {
   buildTitle() {
     const { all } = this;
     const count = (letter) => all.severity.split("").filter((one) => one === letter).length;
-    const counts = Object.entries(SEVERITY).filter(([letter]) => count(letter)).map(([letter, name]) => make("span", `ws-severity ws-${name}`, `${SEVERITY_GLYPH[name]} ${number(count(letter))} ${name}`));
+    const counts = Object.entries(SEVERITY).filter(([letter]) => count(letter)).map(([letter, name]) => make("span", `ws-severity ws-${name}`, `${SEVERITY_GLYPH[name]} ${letter === "i" ? `${number(count(letter))} info` : plural(count(letter), name)}`));
     this.counted = make("span", "ws-muted");
     return make("header", "ws-title", make("h3", "ws-run", all.count ? plural(all.count, "finding") : "No findings"), counts, this.counted,
       make("span", "ws-facts", all.count > 0 && (all.several ? `in ${number(all.runs.length)} runs` : bdi(`run ${all.runs[0]}`))));
@@ -161,7 +161,7 @@ class FindingsView extends FilteredList {
       make("span", `ws-severity ws-${severity}`, { title: severity }, SEVERITY_GLYPH[severity]),
       make("span", "fi-detector", { title: detectorOf(all, place) }, bdi(detectorOf(all, place))),
       all.several && make("span", "fi-run", { title: runOf(all, place) }, bdi(runOf(all, place))),
-      make("span", "fi-step", all.step[place] === null ? "run" : String(all.step[place])),
+      make("span", "fi-step", all.step[place] === null ? "run" : `step ${all.step[place]}`),
       make("span", "fi-gist", bdi(all.gist[place] ?? "…")),
       make("span", "fi-verdict", { title: verdict }, verdict && SIGNS[verdict]),
     ];

@@ -20,7 +20,7 @@ class Opening {
 
   ask(question) {
     this.said.classList.remove("ws-wrong");
-    this.said.textContent = "opening … (as soon as the kernel is free)";
+    this.said.textContent = "opening … when the kernel is free; restarted, run this cell again";
     this.watch();
     this.model.send(question);
   }

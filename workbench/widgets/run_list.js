@@ -102,7 +102,7 @@ class RunListView extends FilteredList {
     const failed = statuses.error ?? 0;
     this.counted = make("span", "rl-counted");
     return make("header", "ws-title", make("h3", "ws-run", plural(count, "run")),
-      make("span", failed ? "ws-status ws-error" : grave ? "ws-muted" : "ws-status ws-ok", failed ? `✕ ${number(failed)} failed` : grave ? "none failed" : "✓ none failed"),
+      count > 0 && make("span", failed ? "ws-status ws-error" : grave ? "ws-muted" : "ws-status ws-ok", failed ? `✕ ${number(failed)} failed` : grave ? "none failed" : "✓ none failed"),
       grave > 0 && make("span", "ws-count", `◆ ${number(grave)} with a grave finding`), this.counted,
       make("span", "ws-facts", unexamined > 0 && make("span", "", `${number(unexamined)} not examined yet: bench.detect()`)));
   }
@@ -220,7 +220,7 @@ class RunListView extends FilteredList {
     this.counted.textContent = said.filter(Boolean).join(" · ");
     this.empty.hidden = shown > 0;
     this.empty.textContent = !count ? "No runs in this store yet: bench.ingest(PATH) reads traces into it." : here < count ? "None of the runs that are here matches."
-      : "No run matches. Esc in the filter clears the words.";
+      : "No run matches these filters.";
     if (shown < here) this.say(`${plural(shown, "run")} shown`);
   }
 

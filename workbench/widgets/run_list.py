@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import traitlets
 
 from workbench.model import Json
-from workbench.overview import FoundIn, Overview, failed_first
+from workbench.overview import GRAVE, FoundIn, Overview, failed_first
 from workbench.widgets import assets, packing
 from workbench.widgets.code import is_plain, literal, opening
 from workbench.widgets.excerpt import sendable
@@ -163,12 +163,15 @@ def _said(one: Overview) -> str:
 
 
 def _clusters(runs: Sequence[Overview], found: FoundIn) -> tuple[list[str], list[list[int] | None], list[int]]:
-    """The detectors that found something; the sets of them that occur together in a run (None: not examined); and each run's set."""
-    numbers: dict[str, int] = {}
+    """The detectors that found something, the gravest first; the sets of them that occur together in a run (None: not examined); and each run's set."""
+    gravest: dict[str, int] = {}
+    for each in (each for one in runs for each in found.get(one.run_id) or ()):
+        gravest[each.detector] = min(gravest.get(each.detector, len(GRAVE)), GRAVE[each.severity])
+    numbers = {name: number for number, name in enumerate(sorted(gravest, key=lambda name: (gravest[name], name)))}
     sets: dict[tuple[int, ...] | None, int] = {}
     cluster_of = []
     for one in runs:
         said = found.get(one.run_id)
-        names = None if said is None else tuple(sorted({numbers.setdefault(each.detector, len(numbers)) for each in said}))
+        names = None if said is None else tuple(sorted({numbers[each.detector] for each in said}))
         cluster_of.append(sets.setdefault(names, len(sets)))
     return [sendable(name) for name in numbers], [None if names is None else list(names) for names in sets], cluster_of

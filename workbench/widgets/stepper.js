@@ -18,6 +18,9 @@ const MOST_FOLDED = 20; // stepper.py has the same
 
 const foldedWords = (trait, names) => (names.length && names.length <= MOST_FOLDED ? `, ${trait}=[${names.join(", ")}]` : "");
 
+// A long text in blocks, at line ends where there are any: laying out one line takes the square of its length.
+const blocks = (text) => text.match(/[^]{1,20000}(?:\n|$)|[^]{20000}/gu).map((part) => div("", part));
+
 function placeRect(rect, x, width) {
   for (const [name, value] of Object.entries({ x, width, height: 20 })) rect.setAttribute(name, value);
 }
@@ -217,7 +220,7 @@ class View {
   // ---- choosing a step
 
   choose(row, tell = true) {
-    if (row === undefined || row < 0 || row >= this.run.start.length || row === this.row) return;
+    if (!(row >= 0 && row < this.run.start.length) || row === this.row) return;
     this.row = row;
     if (!this.place.has(row)) this.uncover(row);
     if (tell) this.tell();
@@ -295,7 +298,7 @@ class View {
     const { run } = this;
     if (!run.start.length) return "This run has no steps.";
     const finding = run.marks.has(row) ? `, ${run.marks.get(row)} finding` : "";
-    if (!isStep(run, row)) return `${[`Span ${nameOf(run, row)}`, kindOf(run, row)[0], statusOf(run, row)[0], duration(run.took[row]), ...badgesOf(run, row)].join(", ")}`;
+    if (!isStep(run, row)) return [`Span ${nameOf(run, row)}`, kindOf(run, row)[0], statusOf(run, row)[0], duration(run.took[row]), ...badgesOf(run, row)].join(", ");
     return `Step ${indexOf(run, row)}: ${kindOf(run, row)[0]} ${nameOf(run, row)}, ${statusOf(run, row)[0]}${finding}, ${duration(run.took[row])}`;
   }
 
@@ -526,8 +529,8 @@ class View {
 
   viewKey(event) {
     const { target, key, shiftKey } = event;
-    if (target.role === "tab" && ["ArrowLeft", "ArrowRight"].includes(key)) return () => this.besideTab(key === "ArrowRight" ? 1 : -1);
-    if (key.startsWith("Arrow") || ["Home", "End", "PageUp", "PageDown", "Enter"].includes(key)) {
+    if (target.role === "tab" && /^Arrow[LR]/.test(key)) return () => this.besideTab(key === "ArrowRight" ? 1 : -1);
+    if (/^(Arrow|Home|End|Page|Enter)/.test(key)) {
       return target === this.list ? this.listKey(key, shiftKey) : undefined;
     }
     return this.letterKey(key);
@@ -617,7 +620,7 @@ class View {
   }
 
   waiting(what) {
-    return make("p", "ws-note", { role: "status" }, `Asked the kernel for ${what}; it answers when it is free.`);
+    return make("p", "ws-note", { role: "status" }, `Asked the kernel for ${what}; it answers when it is free. After a restart, run this cell again.`);
   }
 
   // ---- the pane
@@ -670,10 +673,10 @@ class View {
   text(excerpt, key, json = false) {
     const step = this.index;
     const grown = this.grown.get(JSON.stringify([step, key]));
-    const [start, cut] = Array.isArray(excerpt) ? excerpt : [excerpt, 0];
+    const [start, cut] = [excerpt, 0].flat();
     const shown = start + (grown?.text ?? "");
     const more = grown ? grown.more : cut;
-    const block = make("pre", "ws-text", json || looksLikeJson(shown) ? coloured(shown) : shown);
+    const block = make("pre", "ws-text", shown.length > 2e4 ? blocks(shown) : json || looksLikeJson(shown) ? coloured(shown) : shown);
     if (grown?.error) block.append(span("ws-note ws-wrong", ` ${grown.error}`));
     if (!more) return block;
     block.append(span("ws-more", `… ${number(more)} more characters, `,
@@ -759,12 +762,8 @@ class View {
     return div("ws-gauge", span("ws-gauge-number", confidence.toFixed(2)), span("ws-gauge-bar", { "aria-hidden": "true" }, fill));
   }
 
-  stateAnswer() {
-    return this.ask({ ask: "state", step: this.index });
-  }
-
   stateTab() {
-    const state = this.stateAnswer();
+    const state = this.ask({ ask: "state", step: this.index });
     const held = this.detail();
     const before = !state ? this.waiting("the state") : state.error ? note(state.error) : this.text(state.before, ["state"], true);
     return [held ? this.wroteSection(held) : this.missing(), this.section("State before this step", held?.checkpoint, before)];
@@ -778,7 +777,7 @@ class View {
 
   changesTab() {
     const held = this.detail();
-    return [held ? this.wroteSection(held) : this.missing(), this.section("Changed before this step", "", this.changed(this.stateAnswer()))];
+    return [held ? this.wroteSection(held) : this.missing(), this.section("Changed before this step", "", this.changed(this.ask({ ask: "state", step: this.index })))];
   }
 
   changed(state) {
@@ -861,7 +860,7 @@ class View {
 
   // Names and texts: the short ones side by side, the long ones below.
   fields(entries, key) {
-    const short = ([, text]) => typeof text === "string" && text.length <= 80 && !text.includes("\n");
+    const short = ([, text]) => /^.{0,80}$/.test(text);
     if (!entries.length) return note("None.");
     return [pairs(entries.filter(short)), entries.map((entry, at) => !short(entry) && [div("ws-call-name", bdi(entry[0])), this.text(entry[1], [...key, at, 1])])];
   }

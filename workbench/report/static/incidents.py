@@ -16,7 +16,7 @@ CODE = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
 
 def incident_html(incident: Incident) -> str:
     """The card as HTML: details and tables with literal colours, which read on light, on dark and on paper."""
-    tone = "error" if incident.reach.affected else "ok"
+    tone = "error" if incident.reach.affected else "ok" if incident.reach.runs else "warning"
     return still(
         element("div", element("b", title_of(incident)), " ", badge(tone, tone, tally(incident.reach))),
         quiet(f"{when(incident.reach)} · {why_affected(incident.reach)}" if incident.reach.affected else when(incident.reach)),
