@@ -216,6 +216,7 @@ def test_no_incident_is_no_all_clear() -> None:
     told = incident([ran(0, twice=False)], [])
     assert (told.worst, told.calls, told.confidence) == (None, (), None)
     assert "0 of 1 run affected" in static.incident_text(told)
+    assert "no run was looked at" in static.incident_text(incident([], []))
 
 
 def test_the_card_is_inert_and_has_a_text_twin() -> None:

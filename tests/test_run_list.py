@@ -16,7 +16,7 @@ import traitlets
 
 import workbench as wb
 from tests.browser.populations import BELOW, found_in, hostile_list, overview, run_list
-from workbench.overview import failed_first
+from workbench.overview import Found, failed_first
 from workbench.sketch import sketch, tool
 from workbench.widgets import RunList, Stepper, packing
 from workbench.widgets.opening import Static
@@ -149,6 +149,15 @@ def test_twenty_thousand_runs_are_sent_lean() -> None:
         first = sum(len(part["ids"]) for part in sent)
     assert [run_id for part in sent for run_id in part["ids"]] == list(view.run_ids)
     assert all(said.startswith(("Booked", "Timeout")) for part in sent for said in part["says"])
+
+
+def test_the_gravest_detector_of_a_run_is_named_first() -> None:
+    """What has little room is cut off at the end: hints, not errors, in whichever order runs and findings came."""
+    hint, grave = Found("a-hint", "info"), Found("the-error", "error")
+    runs = [overview(1), overview(2)]
+    view = RunList(runs, {runs[0].run_id: [hint], runs[1].run_id: [hint, grave]}, below=BELOW, static=Static(str, str))
+    named = [[view._table["detectors"][number] for number in cluster] for cluster in view._table["clusters"]]
+    assert sorted(named) == [["a-hint"], ["the-error", "a-hint"]]
 
 
 def test_what_is_left_out_of_an_outcome_shows() -> None:

@@ -330,7 +330,9 @@ def test_a_busy_kernel_stops_nothing_but_state(show: Show) -> None:
     widget.busy = True
     widget.focus()
     widget.press("k", "k", "3")
-    expect(widget.page.locator(".ws-panel")).to_contain_text("Asked the kernel for the state; it answers when it is free. After a restart, run this cell again.")
+    expect(widget.page.locator(".ws-panel")).to_contain_text(
+        "Asked the kernel for the state; it answers when it is free. After a restart, run this cell again."
+    )
     widget.press("1", "k", "k")
     assert "Spend $412.80 on NH 11?" in widget.panel()
     widget.press("6")
