@@ -99,7 +99,7 @@ def test_a_person_answers_while_the_cell_runs(lab: Lab, write: Write, screenshot
     approve.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("waits for you since")
-    screenshot(page, "lab-approval")
+    screenshot(page.locator(".ws-ask-here"), "approval", committed=True)
     page.get_by_label("Note on book_flight").fill("customer agreed")
     approve.focus()
     page.keyboard.press("Space")

@@ -124,7 +124,7 @@ def test_takes_on_labs_theme(lab: Lab, notebook: Path, screenshot: Screenshot, t
     page.keyboard.press("5")
     expect(page.locator(".ws-finding").first).to_be_visible()
     screenshot(page, f"lab-stepper-{theme}")
-    screenshot(page.locator(".ws"), f"stepper-{theme}", committed=True)
+    screenshot(page.locator(".ws"), f"stepper-{theme}")
     ground = page.evaluate("getComputedStyle(document.querySelector('.ws')).colorScheme")
     assert ground == theme
 
