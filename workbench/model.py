@@ -209,6 +209,10 @@ class Tokens(Value):
         return Tokens.made({key: theirs[key] if mine is None else mine + (theirs[key] or 0) for key, mine in self.__dict__.items()})
 
 
+NO_TOKENS = Tokens()
+"""Nothing recorded: one object for all, so that it is known at a glance."""
+
+
 class ToolCall(Value):
     """A call of a tool as the model asked for it. `arguments` is None where they were lost or are no JSON object (then `raw` has the text)."""
 
@@ -243,7 +247,7 @@ class Message(Value):
     confidence: float | None = None
     confidence_source: ConfidenceSource | None = None
     at_ns: int | None = None
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
 
 
@@ -292,7 +296,7 @@ class Reading(Value):
     raw_arguments: str | None = None
     """What a tool was given, as recorded: where `arguments` is None it may be the lone value of an argument whose name was lost."""
     result: Json = None
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
     error: str | None = None
     interrupted: bool = False
@@ -359,7 +363,7 @@ class Step(Value):
     decision: Decision | None = None
     changes: dict[str, Json] = {}
     """Channels of the state this step's task wrote, before reducers."""
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
     attempts: int | None = None
     """How often it was tried, the first time included, where the source counts that itself (durable engines do)."""
@@ -412,7 +416,7 @@ class Run(Value):
     span_count: int = 0
     agents: tuple[str, ...] = ()
     embedding_calls: int = 0
-    summed_tokens: Tokens = Tokens()
+    summed_tokens: Tokens = NO_TOKENS
     """What an agent's own span sums up, where no model call recorded any tokens."""
     tools: tuple[str, ...] | None = None
     """Every tool offered to the agent, None where that was not recorded."""
@@ -684,7 +688,7 @@ class Spent(Value):
     """What was spent: live model calls with their tokens and cost by list price (None: not known), seconds, and all calls made."""
 
     model_calls: int = 0
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
     seconds: float = 0.0
     steps: int = 0

@@ -12,7 +12,7 @@ from datetime import date
 from functools import cache
 from importlib.resources import files
 
-from workbench.model import Run, Step, Tokens
+from workbench.model import NO_TOKENS, Run, Step, Tokens
 
 A_MILLION = 1_000_000
 VERSION = re.compile(r"(?:[-@]?(?:\d{8}|\d{4}-\d{2}-\d{2})|-latest|-v\d+(?::\d+)?)$")
@@ -72,7 +72,7 @@ def estimate_run(run: Run) -> float | None:
     """The estimates of a run's calls together; None where a call that used tokens can be neither priced nor has a recorded cost."""
     found: list[float] = []
     for step in run.of_kind("model"):
-        if step.cost_usd is None and step.tokens != Tokens():
+        if step.cost_usd is None and step.tokens != NO_TOKENS:
             one = estimate(step)
             if one is None:
                 return None

@@ -260,7 +260,7 @@ class Redactor:
         after: dict[str, Json] = {}
         for entry in before.items():
             name, value = entry
-            if not value or (kind := type(value)) in SAYS_NOTHING or (kind is str and entry in self._clean_pairs):
+            if not value or (kind := type(value)) in SAYS_NOTHING or (kind is str and (entry in self._clean_pairs or _is_id(name))):
                 continue  # nearly all
             if (found := self._of(value, name)) is not value:
                 after[name] = found

@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, get_args
 
-from workbench.model import COUNTED, ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
+from workbench.model import COUNTED, NO_TOKENS, ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
 from workbench.reading.unfamiliar import BY_WORDS, Told, may_tell, read_words
@@ -208,10 +208,12 @@ the output; `status_text` says why, where `status` says that it failed. Where `t
 INTERRUPTS = ("Interrupt(", "(Interrupt(", "[Interrupt(")
 """How the text of LangGraph's interrupt begins, where its exception's name is lost."""
 FAILED = frozenset(("error", "failed", "failure", "true"))
-PIECES = ("content", "reasoning", "tool_calls")
+PIECES = {f"answer.{name}": name for name in ("content", "reasoning", "tool_calls")}
+COUNTS = {f"tokens.{name}": name for name in Tokens.model_fields}
+"""The fields that are parts of another, and which part."""
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
 NOTHING_READ = dict(Reading())
-NO_TOKENS, NO_COUNTS = Tokens(), dict(Tokens())
+NO_COUNTS = dict(NO_TOKENS)
 UNTOLD = "failed, with no message recorded"
 SUMMED = "input + output"
 """Provenance of a total that was not recorded: nobody counts anything else in it."""
@@ -219,7 +221,7 @@ SUMMED = "input + output"
 
 def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
     _name_arguments(found)
-    pieces = {piece: found.pop(f"answer.{piece}") for piece in PIECES if f"answer.{piece}" in found}
+    pieces = _taken(PIECES, found)
     if pieces and "output" not in found:
         found["output"] = message_of({"role": "assistant", **pieces})
     failure = _told(found, failure)
@@ -237,6 +239,11 @@ def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], fail
         found["error"] = failure.error
     told = {"kind": kind, "tokens": tokens, "interrupted": failure.interrupted, "handoff": failure.handoff, "provenance": provenance}
     return Reading.made({**NOTHING_READ, **told, **found})
+
+
+def _taken(parts: dict[str, str], found: dict[str, Json]) -> dict[str, Json]:
+    """What was found of these parts, which are taken out of it."""
+    return {name: found.pop(field) for field, name in parts.items() if field in found}
 
 
 def _name_arguments(found: dict[str, Json]) -> None:
@@ -278,7 +285,7 @@ def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:
     """The counts, those of the span before those of the answer in it. A total that was not recorded is input + output where both were."""
     output: Message | None = found.get("output")
     counts = {} if output is None else output.tokens.said()
-    counts |= {field[7:]: found.pop(field) for field in list(found) if field.startswith("tokens.")}
+    counts |= _taken(COUNTS, found)
     if not counts:
         return NO_TOKENS
     if "total" not in counts and counts.keys() >= {"input", "output"}:

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from workbench.model import Json, Reading, Span, Tokens, canonical
+from workbench.model import NO_TOKENS, Json, Reading, Span, canonical
 from workbench.normalise.lineage import Readings, task_of
 from workbench.reading.unfamiliar import BY_EVIDENCE, BY_WORDS
 
 CALLS = frozenset(("model", "tool", "retrieval", "human"))
 Key = tuple[str, str]
 TOP: Key = ("", "")
-NO_TOKENS = Tokens()
 BESIDE = "beside"
 """Mark of the spans of one model below one parent, and of one tool."""
 ANSWER_ID = "id"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from workbench.model import ASKED_AGAIN, HANDOFF, RAN_AGENT, Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
+from workbench.model import ASKED_AGAIN, HANDOFF, NO_TOKENS, RAN_AGENT, Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
 from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
@@ -14,7 +14,6 @@ TRANSFER = ("transfer_to_", "handoff_to_")
 """How the name of a tool begins that passes the conversation on, in most frameworks."""
 QUESTION = "question"
 """Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
-NO_TOKENS = Tokens()
 STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval", "human": "human"}
 
 

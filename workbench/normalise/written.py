@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from workbench.model import PASSED_ON, Json, Message, Step, ToolCall
+from workbench.model import NO_TOKENS, PASSED_ON, Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
-from workbench.normalise.traced import NO_TOKENS, QUESTION, decision_of, status_of, where
+from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of

@@ -30,6 +30,8 @@ SHOWN = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|True|Fals
 """One field of an object as Python shows it."""
 ENUM = re.compile(r"<[A-Za-z_][\w.]*: ('[^'\\]*'|-?\d+)>")
 """A member of an enumeration as Python shows it."""
+BEGINS_JSON = frozenset('{["-0123456789tfnNI')
+"""How JSON begins, NaN and Infinity included."""
 CHOICE = "gen_ai.choice"
 WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output"))
 """What wrappers of a call have beside the call's own arguments or result."""
@@ -60,8 +62,10 @@ class Source:
 
 
 def _json(value: Json) -> Json:
-    """JSON text as its value; what is no text stays."""
-    return parse_recurring(value) if isinstance(value, str) else value
+    """JSON text as its value, None for text that doesn't begin as any would (plain answers often stand where JSON may); what is no text stays."""
+    if not isinstance(value, str):
+        return value
+    return parse_recurring(value) if value.lstrip()[:1] in BEGINS_JSON else None
 
 
 def _python(value: Json) -> Json:
@@ -338,14 +342,12 @@ class Values:
         """A source's value; None where it isn't recorded or can't be decoded."""
         if source.attribute is not None:
             return self._span.attributes.get(source.attribute)
-        text = source.text
-        if text not in self._seen:
-            self._seen[text] = source.decode(self._span) if source.before is None else self._decoded(source, source.before)
-        return self._seen[text]
-
-    def _decoded(self, source: Source, earlier: Source) -> Json:
-        before = self.of(earlier)
+        if source.text in self._seen:
+            return self._seen[source.text]
+        before = self._span if source.before is None else self.of(source.before)
         try:
-            return None if before is None else source.decode(before)
+            found = None if before is None else source.decode(before)
         except ValueError:
-            return None  # hostile or cut-off text: the attribute stays readable on the span, and the next source is tried
+            found = None  # hostile or cut-off text: the attribute stays readable on the span, and the next source is tried
+        self._seen[source.text] = found
+        return found

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from workbench.model import Approval, Json, Message, Tokens, ToolCall, canonical
+from workbench.model import NO_TOKENS, Approval, Json, Message, Tokens, ToolCall, canonical
 from workbench.reading.approvals import PARTS, approval_of, is_approval, type_of
 from workbench.reading.documents import Item, parse_json
 
@@ -47,7 +47,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_NS = 86_400_000_000_000
 LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
 MAX_COUNT = 1 << 53
-NO_TOKENS = Tokens()
 
 
 def message_of(value: Json) -> Message | None:

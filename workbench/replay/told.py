@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.model import CallRecord, Json, Span, Tokens
+from workbench.model import NO_TOKENS, CallRecord, Json, Span, Tokens
 from workbench.replay.channel import ASK, ChannelError
 from workbench.replay.journal import ID_ATTRIBUTE
 
@@ -98,7 +98,7 @@ def _tokens(span: Span) -> Tokens:
         (message,) = json.loads(span.attributes["gen_ai.output.messages"] or "")
         usage = message["usage_metadata"] or {}
         return Tokens(input=usage.get("input_tokens"), output=usage.get("output_tokens"), total=usage.get("total_tokens"))
-    return Tokens()
+    return NO_TOKENS
 
 
 def lines(path: Path) -> Iterator[dict[str, Json]]:

@@ -21,7 +21,7 @@ from workbench.store.schema import TABLES
 PAYLOAD, SEGMENT = TABLES["payload"], TABLES["segment"]
 IN_CLAUSE = 500
 COMPRESS_FROM_BYTES = 128
-LEVEL, SEGMENT_LEVEL = 1, 3
+LEVEL, SEGMENT_LEVEL = 1, 2
 WORTH_IT = 0.9
 """Compressed content is kept where it is at most this share of the plain one."""
 FRAME = b"\x01"
@@ -36,13 +36,13 @@ ROW = ("sha256", "content", "segment_id", "start", "size")
 
 
 def save(connection: Connection, contents: Mapping[str, bytes]) -> None:
-    """Write what is not stored yet."""
-    known = _known(connection, contents)
+    """Write what is not stored yet. What is asked for and put is sorted as the index is, so that each of its pages is met once."""
+    known = _known(connection, sorted(contents))
     new = {address: content for address, content in contents.items() if address not in known}
     small = {address: content for address, content in new.items() if len(content) <= SEGMENT_BYTES}
     together = small if sum(map(len, small.values())) >= TOGETHER_FROM_BYTES else {}
     rows = [(bytes.fromhex(address), shut(content), None, None, None) for address, content in new.items() if address not in together]
-    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, together)]))  # in the order of the index, where each page is met once
+    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, together)]))
 
 
 def _put_together(connection: Connection, contents: Mapping[str, bytes]) -> Iterator[tuple[Any, ...]]:
