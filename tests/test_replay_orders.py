@@ -15,6 +15,7 @@ from tests import replay_orders
 from tests.replay_orders import BRANCHES, Gate
 from tests.replay_shapes import Shape, one_word_each
 from tests.test_replay_shapes import drive
+from workbench.replay.wishes import stops_of
 
 KYOTO, NARA, OSAKA = BRANCHES
 RECORDED = [KYOTO, NARA, OSAKA] * 3
@@ -92,6 +93,16 @@ def test_calls_that_asked_at_once(runs: dict[str, wb.RecordedRun]) -> None:
     answered = {step.task_id: step.tool_call.call_id for step in runs["questions"].steps if step.tool_call and step.kind == "tool" and step.status == "ok"}
     assert asked == ASKED[:3]
     assert {step.task_id: step.tool_call.call_id for step in runs["questions"].steps if step.tool_call and step.status == "interrupted"} == answered
+
+
+def test_what_ends_after_a_question(runs: dict[str, wb.RecordedRun]) -> None:
+    """A run that stopped to ask a person was not cut off, also where something beside the question ended after it."""
+    run = runs["questions"].run
+    last = next(one.index for one in reversed(run.steps) if one.invocation == 0)
+    late = run.model_copy(update={"steps": (*run.steps[:last], run.steps[last].model_copy(update={"kind": "tool"}), *run.steps[last + 1 :])})
+    unasked = tuple(one.model_copy(update={"kind": "node"}) if one.kind == "human" else one for one in late.steps)
+    assert list(stops_of(late)) == []
+    assert list(stops_of(late.model_copy(update={"steps": unasked}))) == [last]
 
 
 def changed(run: wb.RecordedRun, monkeypatch: pytest.MonkeyPatch, name: str, **change: Any) -> wb.RecordedRun:

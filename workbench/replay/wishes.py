@@ -172,7 +172,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         contexts=with_given(contexts_of(parent, wish.spans, wish.step.invocation), wish.context),
         inputs=cutting.later_inputs(cut, _last(parent)),
         restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
-        stops=tuple(one for one in _stops(parent) if one in again),
+        stops=tuple(one for one in stops_of(parent) if one in again),
         limits=_limits(wish, cut),
         recorded=str(folder / "outside" / "recorded.sqlite"),
         execute=wish.execute,
@@ -188,10 +188,11 @@ def _began(parent: Run, cut: Cut) -> bool:
     return start is not None and cut.after_input(start) and all(root != start for invocation, root in roots if first is not None and invocation < first)
 
 
-def _stops(parent: Run) -> Iterator[int]:
-    """The steps after which a run was cut off and then started again; one that stopped to ask a person was not cut off."""
+def stops_of(parent: Run) -> Iterator[int]:
+    """The steps after which a run was cut off and then started again; where it had stopped to ask a person, it was not, whatever ended after the question."""
+    asking = {one.invocation for one in parent.steps if one.kind == "human" and one.tool_call}
     for one, following in pairwise(parent.steps):
-        if following.invocation > one.invocation and not (one.kind == "human" and one.tool_call):
+        if following.invocation > one.invocation and one.invocation not in asking:
             yield one.index
 
 
