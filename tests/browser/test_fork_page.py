@@ -227,6 +227,13 @@ def test_the_receipt_opens_its_parts_with_keys(show: Show) -> None:
 # ---- comparison
 
 
+def test_nothing_above_the_rows_is_cut_off_where_there_is_little_room(show: Show) -> None:
+    """At 720 px what each run came to and every act with its counts end within the view."""
+    page = show(Compared(booked_twice(), forked(booked_twice())).view(), width=720).page
+    expect(page.locator(".ws-outcome")).to_have_count(2)
+    assert page.locator(".ws-compare-head").evaluate("(head) => head.scrollWidth <= head.clientWidth")
+
+
 def test_differences_are_gone_through_with_keys(show: Show) -> None:
     """The view opens at the first divergence; brackets go to the next and previous one, around the end, and arrows unfold what is the same."""
     here = show(Compared(booked_twice(), forked(booked_twice())).view())
