@@ -849,6 +849,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, one_word_each)),
     "questions_beside_each_other": lambda: Shape(_asking_beside(), (ASKED, one_word_each, other_words)),
     "question_of_a_tool_beside": lambda: Shape(_asking_otherwise(), (ASKED, one_word_each, YES)),
+    "questions_of_two_nodes": lambda: Shape(chained(asks_beside, asks_twice), (ASKED, YES, Command(resume="no"), Command(resume="well"), YES)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

@@ -101,11 +101,15 @@ def _as_called(step: Step, task: str | None, parent: Run) -> Step:
 
 
 def _take(people: list[CallRecord], step: Step, task: str | None, parent: Run) -> CallRecord | None:
-    """The record of a person's answer, which has no span of its own: the next one to the same question, of the same recorded task if there is one."""
+    """The record of a person's answer, which has no span of its own: the next one to the same question, of the same recorded task if there is one.
+
+    Of a question whose words were lost, the task alone tells.
+    """
     if step.tool_call is None or step.status != "ok":
         return None
-    same = [one for one in people if canonical(one.arguments) == canonical(asked_of(step))]
-    own = [one for one in same if one.from_step is not None and parent.step(one.from_step).task_id == task]
+    asked = asked_of(step)
+    same = [one for one in people if canonical(one.arguments) == canonical(asked)]
+    own = [one for one in (people if asked is None else same) if one.from_step is not None and parent.step(one.from_step).task_id == task]
     found = next(iter([*own, *same]), None)
     if found is not None:
         people.remove(found)
