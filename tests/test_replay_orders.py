@@ -36,8 +36,11 @@ SHAPES = {
     "sends_later": Shape(replay_orders.sends_later, (GIVEN,), way="ainvoke"),
     "subgraphs": Shape(replay_orders.subgraphs, (GIVEN,)),
     "parallel_tools": Shape(replay_orders.parallel_tools, (DRAW,)),
+    "parallel_tools_reversed": Shape(replay_orders.parallel_tools, (DRAW,)),
     "questions": Shape(replay_orders.questions, (DRAW, one_word_each)),
 }
+FORCED = {"parallel_tools_reversed": ORDERS["reversed"], "questions": ASKED}
+"""The orders in which the branches came when they were recorded, where it was not by turns."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, wb.Reco
             folder = tmp_path_factory.mktemp(name)
             (folder / "ledger").touch()
             during.setenv("LEDGER", str(folder / "ledger"))
-            during.setattr(replay_orders, "GATE", Gate(",".join(ASKED if name == "questions" else RECORDED)))
+            during.setattr(replay_orders, "GATE", Gate(",".join(FORCED.get(name, RECORDED))))
             asyncio.run(drive(shape, folder))
             bench = stack.enter_context(contextlib.closing(wb.open(folder / "bench.db")))
             bench.ingest(folder / "checkpoints.sqlite")
@@ -85,6 +88,15 @@ def test_order_of_questions(runs: dict[str, wb.RecordedRun], ledger: Path, monke
     """Whoever of several asks the very same question first, each is given the answer that it was given, and the steps are those of the recording."""
     monkeypatch.setenv("ORDER", ",".join(ASKED_AGAIN[order]))
     replays(runs["questions"], "questions", ledger)
+
+
+def test_calls_of_one_task(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal calls that one task made at once are told with their own ids and results, though they came in another order than they were asked for in."""
+    run = runs["parallel_tools_reversed"]
+    drawn = [(step.tool_call.call_id, step.result) for step in run.steps if step.kind == "tool" and step.tool_call]
+    assert drawn == [(OSAKA, "card 1"), (NARA, "card 2"), (KYOTO, "card 3")]
+    monkeypatch.setenv("ORDER", ",".join(turns(ORDERS["entangled"], 1)))
+    replays(run, "parallel_tools", ledger)
 
 
 def test_calls_that_asked_at_once(runs: dict[str, wb.RecordedRun]) -> None:
