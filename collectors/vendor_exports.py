@@ -18,7 +18,9 @@ from workbench.reading.spans import MS, SECOND_NS, SPAN_DIGITS, TRACE_DIGITS, US
 from workbench.source import Source
 
 LISTS = ("data", "spans", "calls", "items", "results", "value", "hits")
-PLACES = frozenset({"", "[]", "data.attributes.spans[]", "hits.hits[]._source", "hits[]._source", "[]._source", "_source", *(f"{name}[]" for name in LISTS)})
+PLACES = frozenset(
+    {"", "[]", "data.attributes.spans[]", "[].spans[]", "hits.hits[]._source", "hits[]._source", "[]._source", "_source", *(f"{name}[]" for name in LISTS)}
+)
 ENVELOPES = ("data.attributes", "data", "hits")
 """Datadog's and Elasticsearch's."""
 TRACES = ("trace_id", "traceId", "root_span_id", "operation_Id", "trace.trace_id", "trace.id", "trace")
@@ -38,7 +40,8 @@ DURATIONS = {
     "duration": MS,
 }
 """How long, and in which unit; `duration` stands in nanoseconds beside `start_ns`."""
-ERRORS = ("exception", "error.message", "error_info.message", "error", "fault", "meta.error.message", "cause.message")
+ERRORS = ("exception", "error.message", "error_info.message", "error_info.traceback", "error", "fault", "meta.error.message", "cause.message")
+TRACEBACK = "Traceback (most recent call last)"
 FAILED = ("status", "event.outcome", "success", "state")
 HOISTED = ("attributes", "customDimensions", "labels", "numeric_labels", "annotations")
 """Objects whose fields are the span's attributes."""
@@ -84,7 +87,10 @@ def _rows(document: Json) -> list[Json]:
     if isinstance(document, dict):
         within = next((inner for path in ENVELOPES if isinstance(inner := _at(document, path), dict)), document)
         return rows_of(within, *LISTS)
-    return rows_of(document)
+    batches = [
+        item["spans"] if isinstance(item, dict) and isinstance(item.get("spans"), list) else [item] for item in rows_of(document)
+    ]  # Datadog's agent posts such
+    return [row for batch in batches for row in batch]
 
 
 def _below(row: Json) -> Iterator[Json]:
@@ -145,8 +151,14 @@ def _outcome(row: Fields) -> tuple[State, str]:
     words = {str(_at(row, path)).lower() for path in FAILED}
     messages: list[str] = [text for text in told if isinstance(text, str) and text]
     if messages or True in told or words & {"error", "failed", "failure", "false"}:
-        return "error", messages[0] if messages else ""
+        return "error", _brief(messages[0]) if messages else ""
     return "ok" if words & {"ok", "success", "true"} else "unset", ""
+
+
+def _brief(message: str) -> str:
+    """What was raised, of a message that is a whole traceback: what stands before it, else its last line."""
+    before, found, after = message.partition(TRACEBACK)
+    return (before.strip() or after.strip().splitlines()[-1]) if found and (before + after).strip() else message
 
 
 def _attributes(row: Fields) -> Iterator[tuple[str, Json]]:
@@ -166,6 +178,16 @@ _DATADOG: Fields = {
     "metrics": {"input_tokens": 4, "output_tokens": 2},
     "start_ns": 1772355600000000000,
     "duration": 10000000,
+}
+_OPIK: Fields = {
+    "id": "01a20939-90cf-7aa0-b95f-c5351f5d17a5",
+    "trace_id": "01a20939-8e21-7866-acd6-0f32e4ae1373",
+    "name": "ship_order",
+    "type": "tool",
+    "start_time": "2026-03-01T09:00:00Z",
+    "end_time": "2026-03-01T09:00:01Z",
+    "input": {"order_id": "A-7"},
+    "error_info": {"exception_type": "Exception", "traceback": "ConnectionError('no way')Traceback (most recent call last):\n  ...\nConnectionError: no way"},
 }
 _WEAVE: Fields = {
     "id": "0af76519-16cd-43dd-8448-eb211c80319c",
@@ -214,6 +236,8 @@ EXAMPLES = (
         json.dumps({"data": {"type": "span", "attributes": {"ml_app": "bot", "spans": [_DATADOG, {"name": "?"}]}}}).encode(),
         {"Span": 1, "Skip": 1},
     ),
+    Example("llmobs.json", json.dumps([{"event_type": "span", "spans": [_DATADOG]}, {"event_type": "span", "spans": [_DATADOG]}]).encode(), {"Span": 2}),
+    Example("opik.json", json.dumps({"content": [], "spans": [_OPIK]}).encode(), {"Span": 1}),
     Example("weave.jsonl", json.dumps(_WEAVE).encode() + b"\n" + json.dumps(_WEAVE).encode(), {"Span": 2}),
     Example("agents.json", json.dumps({"data": [{"object": "trace", "id": "trace_1", "group_id": "g"}, _AGENTS]}).encode(), {"Span": 1}),
     Example("insights.json", json.dumps([_INSIGHTS]).encode(), {"Span": 1}),

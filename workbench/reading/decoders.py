@@ -218,6 +218,12 @@ def _all(value: Json) -> Json:
     return [opened(item) for item in value] if isinstance(value, list) else None
 
 
+def _whole_call(value: Json) -> Json:
+    """A model's whole call, `{"name": …, "args": {…}, "id": …}`, that stands where only its arguments should; None for anything else."""
+    call = tool_call_of(value) if isinstance(value, dict) and value.get("type") in ("tool_call", "function") and value.get("id") else None
+    return None if call is None else {"name": call.name, "arguments": call.arguments, "id": call.call_id}
+
+
 def _said_by_role(value: Json) -> Json:
     """Messages that have their role for a key, `{"user": "hello"}`, one or a list; the calls an assistant asks for may stand as text."""
     if isinstance(value, list):
@@ -271,6 +277,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "event choice": _event_choice,
     "all": _all,
     "said by role": _said_by_role,
+    "whole call": _whole_call,
 }
 """Decoders by name, beside `get PATH`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
 

@@ -47,6 +47,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_NS = 86_400_000_000_000
 LATEST_NS = int((datetime(2200, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000_000_000
 MAX_COUNT = 1 << 53
+USAGE_DETAILS = (
+    "input_token_details",
+    "input_tokens_details",
+    "prompt_tokens_details",
+    "output_token_details",
+    "output_tokens_details",
+    "completion_tokens_details",
+)
+"""Where LangChain and OpenAI's two interfaces tell which of the tokens were cached or for reasoning."""
 
 
 def message_of(value: Json) -> Message | None:
@@ -90,9 +99,17 @@ def answer_of(value: Json) -> Message | None:
     if isinstance(value, dict):
         for key in ("generations", "choices"):
             if (first := _first(value.get(key))) is not None:
-                return _choice(first)
+                return _counted(_choice(first), value)
     messages = messages_of(value)
     return messages[-1] if messages else None
+
+
+def _counted(answer: Message | None, response: Fields) -> Message | None:
+    """An answer with the counts that the response around it has, where it has none of its own."""
+    usage = response.get("usage")
+    if answer is None or answer.tokens != NO_TOKENS or not isinstance(usage, dict):
+        return answer
+    return answer.model_copy(update={"tokens": tokens_of(usage)})
 
 
 def fields_of(value: Json) -> Fields | None:
@@ -163,11 +180,7 @@ def tokens_of(usage: Json) -> Tokens:
     """Token counts from a usage object of LangChain, OpenAI or Anthropic."""
     if not isinstance(usage, dict):
         return NO_TOKENS
-    details = [
-        inner
-        for key in ("input_token_details", "prompt_tokens_details", "output_token_details", "completion_tokens_details")
-        if isinstance(inner := usage.get(key), dict)
-    ]
+    details = [inner for key in USAGE_DETAILS if isinstance(inner := usage.get(key), dict)]
     spread = {**usage, **{key: count for inner in details for key, count in inner.items()}}
     names = {
         "input": ("input_tokens", "prompt_tokens", "inputTokens"),
