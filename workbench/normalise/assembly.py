@@ -19,7 +19,7 @@ from workbench.normalise.sums import summed_tokens
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations, with_results
 from workbench.normalise.traced import step_of, whole
 from workbench.normalise.unrecorded import steps_of_spans_alone
-from workbench.normalise.untraced import with_untraced
+from workbench.normalise.untraced import with_delegated, with_untraced
 from workbench.normalise.written import Recorded
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
@@ -49,7 +49,7 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
 def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
     approvals = approvals_of(forest)
-    steps = numbered(with_untraced(_steps(forest, ledger, approvals), forest, denied(approvals)))
+    steps = numbered(with_delegated(with_untraced(_steps(forest, ledger, approvals), forest, denied(approvals)), forest))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())

@@ -1,12 +1,14 @@
-"""Tool calls that only messages tell of: some instrumentors trace the model's client and nothing else, so that a tool has no span of its own."""
+"""Tool calls that have no span of their own: some instrumentors trace the model's client and nothing else, so that only messages tell of them; and some
+frameworks run an agent that a model called by its name, and trace the agent alone.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
 
-from workbench.model import HANDOFF, Message, Step, ToolCall
-from workbench.normalise.forest import Forest
+from workbench.model import HANDOFF, RAN_AGENT, Message, Step, ToolCall
+from workbench.normalise.forest import Forest, Node, slug
 from workbench.normalise.recorded import says_nothing
 from workbench.normalise.traced import hands_over
 from workbench.reading.decoders import opened
@@ -41,6 +43,37 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
             before = step
         found.append(step)
     return found
+
+
+def with_delegated(steps: Sequence[Step], forest: Forest) -> list[Step]:
+    """The steps, with a tool step for each agent that a model called by its name and that ran without a tool's span around it."""
+    found = list(steps)
+    waiting = [node for node in forest.nodes.values() if _may_be_called(node, forest)]
+    traced = {step.name for step in steps if step.kind == "tool"}
+    asked = [(call, step) for step in steps if waiting and step.output for call in step.output.tool_calls if call.name not in traced]
+    for call, origin in asked:
+        if (agent := next((node for node in waiting if _answers(node, call, origin)), None)) is not None:
+            waiting.remove(agent)
+            at = next((number for number, step in enumerate(found) if (step.started_ns or 0) >= (agent.span.start_ns or 0)), len(found))
+            found.insert(at, _ran(call, origin, agent))
+    return found
+
+
+def _may_be_called(node: Node, forest: Forest) -> bool:
+    named = node.reading.kind == "agent" and bool(node.reading.agent) and not node.failed and not node.reading.interrupted
+    return named and not any(above.reading.kind == "tool" for above in forest.above(node))
+
+
+def _answers(agent: Node, call: ToolCall, origin: Step) -> bool:
+    """Whether an agent is the one called: it has that name, and began after the model had asked."""
+    begun = agent.span.start_ns is not None and origin.ended_ns is not None and origin.ended_ns <= agent.span.start_ns
+    return begun and agent.span.trace_id == origin.trace_id and slug(agent.reading.agent or "") == slug(call.name)
+
+
+def _ran(call: ToolCall, origin: Step, agent: Node) -> Step:
+    times = {"started_ns": agent.span.start_ns, "ended_ns": agent.span.end_ns, "trace_id": agent.span.trace_id, "invocation": origin.invocation}
+    result = agent.reading.output.content if agent.reading.output else None
+    return Step(index=0, kind="tool", name=call.name, depth=origin.depth, node=origin.node, tool_call=call, result=result, notes=(RAN_AGENT,), **times)
 
 
 def _asked_meanwhile(step: Step, before: Step | None) -> dict[str, Asked]:
