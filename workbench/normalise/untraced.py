@@ -1,5 +1,7 @@
-"""Tool calls that have no span of their own: some instrumentors trace the model's client and nothing else, so that only messages tell of them; and some
-frameworks run an agent that a model called by its name, and trace the agent alone.
+"""Tool calls that have no span of their own.
+
+Some instrumentors trace the model's client and nothing else, so that only messages tell of them; and some frameworks run an agent that a model called by
+its name, and trace the agent alone.
 """
 
 from __future__ import annotations
