@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from collectors import otlp
 from workbench.model import Json, Message, Reading, Span, SpanEvent, Tokens, ToolCall
 from workbench.reading.decoders import DECODERS
+from workbench.reading.documents import parse_json
 from workbench.reading.messages import answer_of, arguments_of, message_of, messages_of, time_ns, tokens_of, tool_names
 from workbench.semconv import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE, ConventionError, conventions, parse_convention, read
 from workbench.source import Source
@@ -628,6 +629,20 @@ def test_every_model_and_tool_call_of_the_recorded_agent_is_read(dialect: str):
         assert {reading.node for reading in models} == {"plan", "summarise", "agent"}
         assert all(reading.namespace and reading.namespace.split("|")[-1].startswith(f"{reading.node}:") for reading in (*models, *tools))
         assert [reading.node for reading in readings if reading.interrupted] == ["approve"]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', " [1]", '"sunny"', "-1", "7", "true", "false", "null", "NaN", "Infinity", "-Infinity"])
+def test_json_is_read_however_it_begins(text: str):
+    """Every kind of JSON is decoded as it is anywhere else, space before it or not."""
+    assert DECODERS["json"](text) == parse_json(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "Sunny, 21 degrees", "\ufeff{}", "+1", "undefined", "'a'"])
+def test_what_begins_as_no_json_is_none(text: str):
+    """Text that begins as no JSON does has no value, and nobody tries to read it."""
+    assert DECODERS["json"](text) is None
+    with pytest.raises(ValueError, match="Expecting value"):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(

@@ -404,7 +404,8 @@ def _mark(connection: Connection, added: Added) -> list[tuple[int, int]]:
 
 
 def _put_answers(connection: Connection, batch: Iterable[Record], marks_of: Callable[[Span], tuple[str, ...]]) -> None:
-    insert(connection, ANSWER, [row for record in batch if isinstance(record, Span) for row in answers.rows_of(record, marks_of(record))])
+    told = ((record, marks) for record in batch if isinstance(record, Span) and (marks := marks_of(record)))
+    insert(connection, ANSWER, [row for span, marks in told for row in answers.rows_of(span, marks)])
 
 
 def _put_skips(connection: Connection, source_id: int, skips: Sequence[Skip]) -> None:
