@@ -113,6 +113,7 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
         assert [check for check in forked.receipt.checks if check.name == "nothing blocked" and check.verdict != "pass"] == []
         assert (forked.run.status, forked.outcome) == (run.run.status, run.outcome)
+        assert [step.invocation for step in forked.steps] == [step.invocation for step in run.steps]
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
 
 
@@ -136,6 +137,17 @@ def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: in
         assert ledger.read_text() == before
         assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
         assert (forked.receipt.calls.live, forked.receipt.calls.halted) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["question_of_a_tool_beside", "subgraph_that_keeps", "functional_talk"])
+def test_fork_of_a_fork(name: str, tmp_path: Path, ledger: Path) -> None:
+    """An unchanged replay of an unchanged replay makes the recorded steps once more, each in the start in which it was made."""
+    with recorded(name, tmp_path) as run:
+        before, at, graph = ledger.read_text(), first(run), graph_of(name)
+        again = run.fork(at, graph=graph).fork(at, graph=graph)
+        assert ledger.read_text() == before
+        assert [row for row in wb.compare(run, again).comparison.rows if row.relation != "same"] == []
+        assert [step.invocation for step in again.steps] == [step.invocation for step in run.steps]
 
 
 def test_answers_that_were_given_together(tmp_path: Path, ledger: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workbench.model import PASSED_ON, CallRecord, Checkpoint, Run, Span, Step, canonical
+from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.normalise.lineage import task_of
 from workbench.replay.cassette import asked_of
@@ -16,7 +16,7 @@ from workbench.replay.journal import ID_ATTRIBUTE
 from workbench.replay.nesting import around, inside_tools, tasks_of
 from workbench.replay.protocol import Answer
 
-CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "human": ("tool_call",), "retrieval": ("name", "result")}
+CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "retrieval": ("name", "result")}
 """What a served step takes over from the recording: the answer was that very one, and spans of a re-run tell less than an instrumentor's."""
 
 
@@ -30,6 +30,8 @@ class Own:
     """The recorded task that the step's own task repeated."""
     held: int | None = None
     """The recorded step that this is, where it was not made again but stands in what was served as a whole."""
+    place: int | None = None
+    """The recorded step whose place it has, also where nothing was served."""
 
     @property
     def origin(self) -> int | None:
@@ -55,22 +57,20 @@ class Assembled:
     standing: frozenset[int]
 
 
-def assemble(
-    parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint], invocation: int, spans: Iterable[Span] = ()
-) -> Assembled:
+def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint], spans: Iterable[Span] = ()) -> Assembled:
     """The steps of a fork.
 
-    `again` are the parent's steps that were done again, `checkpoints` those of the fork's thread, `invocation` the parent's at the cut,
-    `spans` those that the parent was read from.
+    `again` are the parent's steps that were done again, `checkpoints` those of the fork's thread, `spans` those that the parent was read from.
     """
     own = list(_stood(list(_own(parent, answer, cut, checkpoints)), _passed_on(parent, again)))
     questions = _same_questions(own, parent)
     own = list(_told_of(own, parent, questions))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
-    own = list(_with_held(own, held, parent, before - invocation))
+    own = list(_with_held(own, held, parent))
+    first = min((parent.step(index).invocation for index in again), default=0)
     steps = [
-        one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": max(0, one.step.invocation - before) + invocation})
+        one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": _invocation(one, parent, first - before)})
         for one in _in_recorded_order(own, parent, [one for one in parent.steps if one.index not in again], questions)
     ]
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
@@ -125,7 +125,19 @@ def _told(one: Own, parent: Run) -> Step:
     if one.record.answer != "served" or one.origin is None:
         return step
     recorded = parent.step(one.origin)
-    return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())})
+    return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())} | _own_question(step, recorded))
+
+
+def _own_question(step: Step, recorded: Step) -> dict[str, Json]:
+    """A question in the recorded words, under the id that it has in the fork, by which the tasks around tell it."""
+    if step.kind != "human" or step.tool_call is None or recorded.tool_call is None:
+        return {}
+    return {"tool_call": recorded.tool_call.model_copy(update={"call_id": step.tool_call.call_id})}
+
+
+def _invocation(one: Own, parent: Run, later: int) -> int:
+    """In which start a step was made: that of the recorded one whose place it has; `later` is by how many starts the fork's own count is behind."""
+    return parent.step(one.place).invocation if one.place is not None else max(0, one.step.invocation + later)
 
 
 # ---- what was served as a whole
@@ -179,7 +191,7 @@ def _whole(answer: Answer) -> frozenset[str]:
     return frozenset(found)
 
 
-def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run, later: int) -> Iterator[Own]:
+def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run) -> Iterator[Own]:
     """The fork's own steps, each followed by the recorded ones that it stands for. A served node is no step of its own where its calls are."""
     kinds = {(one.task_id, one.kind) for one in parent.steps}
     nodes = {one.task for one in own if one.node}
@@ -193,7 +205,7 @@ def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run, l
         for step in below:
             by_result = held[step.index] == one.origin
             note = f"made inside {one.step.name if by_result else step.node}, whose recorded {'result' if by_result else 'writes'} stood for it"
-            kept = step.model_copy(update={"notes": (*step.notes, "served", note), "invocation": step.invocation + later})
+            kept = step.model_copy(update={"notes": (*step.notes, "served", note)})
             yield Own(kept, None, step.task_id, held=step.index)
 
 
@@ -270,7 +282,7 @@ def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> l
         last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
         for one, index in zip(members, known, strict=True):
             last = last if index is None else float(index)
-            found.append((last, one))
+            found.append((last, replace(one, place=index)))
     return found
 
 

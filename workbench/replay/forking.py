@@ -127,7 +127,7 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     copied = work.history
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
-    whole = assemble(parent, again, answer, cut, _checkpoints(scratch), wish.step.invocation, wish.spans)
+    whole = assemble(parent, again, answer, cut, _checkpoints(scratch), wish.spans)
     prefix, answer = whole.prefix, answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole))})
     run = _run(wish, answer, whole.steps, prefix)
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
