@@ -132,11 +132,12 @@ class Nodes:
             task.config["configurable"][CONFIG_KEY_RESUMING] = False
 
     def _holds_the_cut(self, task: PregelExecutableTask) -> bool:
-        """Whether the cut lies inside of a task. A graph that keeps its state is known by the node alone."""
+        """Whether the cut lies inside of a task. A graph that keeps its state is known by the node alone; several that a task runs have numbers behind."""
         own = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
         around, step = graph_of(own, task.path), int((task.config.get("metadata") or {}).get("langgraph_step", 0))
         keeping = f"{around}|{task.name}" if around else task.name
-        return any(outer == (around, step) and inner in (own, keeping) for outer, (inner, _) in pairwise(self.path))
+        within = [inner for outer, (inner, _) in pairwise(self.path) if outer == (around, step)]
+        return any(inner == one or inner.startswith(f"{one}|") for inner in within for one in (own, keeping))
 
     def begin(self, task: PregelExecutableTask, recorded: Task | None) -> None:
         """A task's code is about to run."""
