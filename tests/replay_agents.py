@@ -222,6 +222,11 @@ def look(state: State) -> State:
     return {"said": str(list_payments.invoke({}))}
 
 
+def sum_up(state: State) -> State:
+    """Says what was paid, by no call."""
+    return {"said": f"{state['said']}: {', '.join(one.text for one in state['messages'] if isinstance(one, AIMessage))}"}
+
+
 def retrying(state: State) -> State:
     """Calls a tool itself, and once more where that times out."""
     for _ in range(2):
@@ -312,6 +317,7 @@ attentive = _alone(listen)
 remote = _alone(ponder)
 spending = _alone(confirmed)
 killed = _in_turn(first_payment, second_payment, look)
+killed_and_summed_up = _in_turn(first_payment, second_payment, look, sum_up)
 stubborn = _alone(retrying)
 hasty = _alone(patient)
 escaping = _loop(plain)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
@@ -163,6 +164,22 @@ def _nested() -> Any:
     return _fanned(lambda state: {"found": inner.invoke(state)["found"]})
 
 
+def note(state: State) -> State:
+    """Another word each time, by no call that anybody could have recorded."""
+    return {"found": [f"{state.get('branch', 'all')}: noted {token_hex(4)}"]}
+
+
+def _one_after_the_other() -> Any:
+    """One branch draws before the other begins, in the same step; a node follows both."""
+    builder = StateGraph(State)
+    builder.add_node("takes", lambda state: {"found": [take(state["branch"])]})
+    builder.add_node("notes", note)
+    builder.add_node("sums_up", note)
+    builder.add_conditional_edges(START, lambda _: [Send("takes", {"branch": BRANCHES[0]}), Send("notes", {"branch": BRANCHES[1]})], ["takes", "notes"])
+    builder.add_edge(["takes", "notes"], "sums_up")
+    return builder.compile().with_config(max_concurrency=1)
+
+
 def _called(request: Any, execute: Any) -> Any:
     """Calls the tools of one answer by turns: a call's id is its branch."""
     with GATE.turn(request.tool_call["id"]):
@@ -198,5 +215,6 @@ def _turn_of(called: BaseTool) -> Any:
 sends = _fanned(visit)
 sends_later = _fanned(visit_later)
 subgraphs = _nested()
+beside = _one_after_the_other()
 parallel_tools = _asking()
 questions = _asking_apart()

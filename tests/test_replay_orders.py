@@ -35,6 +35,7 @@ SHAPES = {
     "sends": Shape(replay_orders.sends, (GIVEN,)),
     "sends_later": Shape(replay_orders.sends_later, (GIVEN,), way="ainvoke"),
     "subgraphs": Shape(replay_orders.subgraphs, (GIVEN,)),
+    "beside": Shape(replay_orders.beside, (GIVEN,)),
     "parallel_tools": Shape(replay_orders.parallel_tools, (DRAW,)),
     "parallel_tools_reversed": Shape(replay_orders.parallel_tools, (DRAW,)),
     "questions": Shape(replay_orders.questions, (DRAW, one_word_each)),
@@ -136,3 +137,18 @@ def test_fault_in_one_branch(runs: dict[str, wb.RecordedRun], ledger: Path, monk
     forked = changed(runs["parallel_tools"], monkeypatch, "parallel_tools", fault={"kind": "error", "message": "ValueError: joker"})
     drawn = {step.tool_call.call_id: step.result or step.error for step in forked.steps if step.tool_call}
     assert drawn == {KYOTO: "card 1", NARA: "ValueError: joker", OSAKA: "card 3"}
+
+
+def test_change_beside_another_task(runs: dict[str, wb.RecordedRun], ledger: Path) -> None:
+    """What was changed in one task reaches the steps after it, and not a task of the same step that begins a moment later."""
+    run = runs["beside"]
+    forked = run.fork(next(step.index for step in run.steps if step.name == "draw"), graph=f"{replay_orders.__name__}:beside", tool_result="joker")
+    recorded, found = (noted(one) for one in (run, forked))
+    assert forked.step(next(step.index for step in forked.steps if step.name == "draw")).result == "joker"
+    assert {who: found[who] == recorded[who] for who in recorded} == {NARA: True, "all": False}
+
+
+def noted(run: wb.RecordedRun) -> dict[str, str]:
+    """What was noted, by whom, in nodes of which nothing is known but what they wrote."""
+    said = [one for step in run.steps for one in step.changes.get("found", ())]
+    return {one.partition(":")[0]: one for one in said if "noted" in one}

@@ -62,6 +62,17 @@ def test_killed(recording: Recording, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not Unfinished.beside(tmp_path / "forks" / "fork.sqlite").folder.exists()
 
 
+def test_changed_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that was made before the kill reaches what comes after it: recorded writes don't stand for a node that sees another state."""
+    monkeypatch.setenv("KILL", str(ledger))
+    recording = record(tmp_path, "killed_and_summed_up", [])
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(recording.step("pay"), Change(kind="tool_result", value="a voucher"), execute=())
+    forked = go_on(recording, tmp_path / "marker")
+    assert "a voucher" in forked.run.steps[-1].changes["said"]
+
+
 def test_live_effects_are_not_repeated(recording: Recording, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done live before the kill is not done again: the finished step stands, and the unfinished one gets its result from the ledger."""
     monkeypatch.setenv("KILL", str(tmp_path / "marker"))

@@ -62,7 +62,7 @@ class _Calls:
             raise playing().halt(before, Divergence(str(error))) from None
         same = model is self.model and said is messages and chosen is options
         if not same:
-            playing().free()
+            playing().free(before)
         seen = before if same else self._seen(model, said, chosen)
         return _Given(seen, playing().reach.model(playing(), model, self.model, seen), said, chosen, altered.pause(seen.call))
 
@@ -80,7 +80,7 @@ def _faulted(seen: Seen) -> AIMessage | None:
     fault = now.altered.fault(seen.call)
     if fault is None:
         return None
-    now.free()
+    now.free(seen)
     error, message = raised(fault), AIMessage("")
     output = message.model_dump(mode="json") if error is None else None
     now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output=output, error=error)
@@ -140,7 +140,7 @@ class _Live(_Calls):
     def start(self, given: _Given) -> AIMessage | None:
         """Let a call go out, or answer it emptily where a fault asks for that."""
         now = playing()
-        now.free()
+        now.free(given.seen)
         now.check(given.seen)
         if (empty := _faulted(given.seen)) is not None:
             return empty

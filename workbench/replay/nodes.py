@@ -28,6 +28,7 @@ from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import canonical
 from workbench.replay import answers, numbering
+from workbench.replay.course import Course
 from workbench.replay.identities import Ids, renamed
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.numbering import Numbers
@@ -63,8 +64,9 @@ class Nodes:
     lost: list[str]
     scrubber: Scrubber
     reached: Callable[[str], list[str]]
+    course: Course
+    thread_id: str
     execute: Collection[str] = ()
-    on_course: bool = True
     path: Sequence[tuple[str, int]] = ()
     """Where the cut lies, while the graph runs on from it as a start did that was given an input (`Request.path`)."""
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
@@ -74,20 +76,23 @@ class Nodes:
     """What tasks asked for that nobody recorded, by task id."""
     askers: dict[str, str] = field(default_factory=dict)
     """Of the questions that tasks stopped to ask, by their ids, the recorded task that asked it: the innermost, which stops first."""
-    _mixed: dict[str | None, Task] = field(default_factory=dict)
+    _mixed: dict[str | None, tuple[Task, str | None]] = field(default_factory=dict)
+    """Tasks whose code runs although their recorded writes could stand for it, by id: what they repeat, and where."""
     _below: dict[str, set[str]] = field(default_factory=dict)
     """The tasks that ran inside of others, by the id of the outer one."""
 
     def can_stand_in(self, task_id: str | None) -> bool:
         """Whether a running task has recorded writes that could be served in place of what it does."""
-        return self.on_course and task_id in self._mixed
+        return task_id in self._mixed and self.course.holds(self._mixed[task_id][1])
 
-    def leave(self, why: str) -> None:
-        """The re-run is off course: from here on recorded writes say nothing."""
-        if self.on_course:
-            self.on_course = False
-            if why:
-                self.notes.append(why)
+    def leave(self, namespace: str, thread_id: str | None) -> None:
+        """The re-run is off course there: recorded writes say nothing of what that reaches."""
+        self.course.leave(namespace if thread_id == self.thread_id else None)
+
+    def _place(self, task: PregelExecutableTask) -> str | None:
+        """A task's namespace; None where a graph has a thread of its own, whose steps say nothing beside those of the re-run."""
+        configurable = task.config["configurable"]
+        return str(configurable.get(CHECKPOINT_NS) or "") if configurable.get("thread_id") == self.thread_id else None
 
     def recorded(self, task: PregelExecutableTask) -> Task | None:
         """The recorded task that this one repeats."""
@@ -96,11 +101,13 @@ class Nodes:
             self._below.setdefault(part.rpartition(":")[2], set()).add(task.id)
         namespace = graph_of(around, task.path)
         step = int((task.config.get("metadata") or {}).get("langgraph_step", 0))
+        if (place := self._place(task)) is not None:
+            self.course.begin(place, task.path, step)
         return self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
 
     def stand_in(self, task: PregelExecutableTask, recorded: Task | None, why: str = "") -> PregelExecutableTask | None:
         """The task with the recorded writes as its body; None where it has to run."""
-        if recorded is None or not self.on_course or {task.name, "*"} & set(self.execute):
+        if recorded is None or not self.course.holds(self._place(task)) or {task.name, "*"} & set(self.execute):
             return None
         writes = self._decoded(recorded)
         if writes is None:
@@ -144,7 +151,7 @@ class Nodes:
         if recorded is not None and recorded.task_id in self.numbers:
             numbering.count(task.config, self.numbers[recorded.task_id])
         if recorded is not None and recorded.role == MIXED:
-            self._mixed[task.id] = recorded
+            self._mixed[task.id] = recorded, self._place(task)
 
     def instead(self, task: PregelExecutableTask, recorded: Task | None, *, failed: bool = False) -> PregelExecutableTask | None:
         """After a task's code ran: its recorded writes, where it reached for something that was refused or that nobody recorded.
@@ -172,7 +179,8 @@ class Nodes:
 
         Where it left out channels that it had written, its tools had returned more than was captured of them: the recorded writes are served.
         """
-        if recorded is None or not self.on_course:
+        place = self._place(task)
+        if recorded is None or not self.course.holds(place):
             return None
         stored = [one for one in self.tasks.writes(recorded) if one[0] >= 0 and _tells(one[1])]
         written = [one for one in task.writes if _tells(one[0])]
@@ -184,7 +192,8 @@ class Nodes:
                 task, recorded, f"its calls' answers don't hold all that it wrote ({', '.join(sorted(lacks))}): its recorded writes were served"
             )
         if recorded.role != OPAQUE:
-            self.leave(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
+            self.course.leave(place)
+            self.notes.append(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
         return None
 
     def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:

@@ -80,11 +80,11 @@ class Playback:
         task = task_in(namespace)
         return task if task is None or self.nodes is None else self.nodes.tasks.translated.get(task)
 
-    def free(self) -> None:
-        """Something was changed or went live: what was recorded after it no longer stands by itself."""
+    def free(self, seen: Seen) -> None:
+        """A call was changed or went live: what was recorded after it no longer stands by itself."""
         self.tape.free()
         if self.nodes is not None:
-            self.nodes.leave("")
+            self.nodes.leave(seen.namespace, seen.thread_id)
 
     def check(self, seen: Seen) -> None:
         """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
@@ -134,7 +134,7 @@ class Playback:
         step = served.interaction.step
         answer: Literal["edited", "served"] = "edited" if step == self.edited and self.altered.asked.fault is None else "served"
         if answer == "edited":
-            self.free()
+            self.free(seen)
         self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
 
 

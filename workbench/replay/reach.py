@@ -58,7 +58,7 @@ class Reach:
 
     def tool(self, now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None, given: Any) -> Any:
         """Call a tool outside with what it was `given`, injected arguments included, and return what its body would have."""
-        now.free()
+        now.free(seen)
         about = {"arguments": seen.call.arguments, "call_id": tool_call_id, "declared": seen.declared, "takes_key": _takes_key(tool)}
         reply = self.ask(now, seen, about | {"injected": self._injected(now, tool, seen, given)})
         answer: Literal["served", "live"] = "served" if reply.get("again") else "live"

@@ -28,6 +28,7 @@ from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
 from workbench.replay.contexts import UNKNOWN, ContextError, rebuilt
+from workbench.replay.course import Course
 from workbench.replay.injected import Crossing
 from workbench.replay.journal import Journal, Seen
 from workbench.replay.nodes import Nodes
@@ -106,7 +107,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     playback.notes.extend(_said_before(graph, request))
     with decoding() as lost:
         if request.recorded:
-            playback.nodes = _nodes(request, playback, graph, lost, wire)
+            playback.nodes = _nodes(request, playback, graph, lost, wire, freed=gone.freed)
             nodes.put_up(playback.nodes)
         ended, says, state = _through(playback, request, graph)
     if lost:
@@ -172,7 +173,7 @@ def _forget_failure(request: Request, mark: int) -> None:
         database.execute("DELETE FROM writes WHERE rowid > ? AND channel = '__error__'", (mark,))
 
 
-def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire) -> Nodes:
+def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, freed: bool) -> Nodes:
     """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
     wire.whose = nodes.current_task
     return Nodes(
@@ -182,10 +183,11 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         lost=lost,
         scrubber=playback.tape.scrubber,
         reached=wire.of,
+        course=Course(lost=freed or request.state is not None or request.alteration.message != playback.altered.asked.message),
+        thread_id=request.run_id,
         execute=request.execute,
         path=() if request.resumed else request.path,
         numbers=request.numbers,
-        on_course=request.state is None and request.alteration.message == playback.altered.asked.message,
     )
 
 
@@ -342,7 +344,7 @@ class Drive:
         self.restarts -= 1
         changed = served.interaction.step == self.playback.edited
         if changed:
-            self.playback.free()
+            self.playback.free(seen)
         self.playback.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
         return served.interaction.result
 

@@ -137,7 +137,7 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
         now.check(seen)
         return now.reach.tool(now, tool, seen, tool_call_id, given)
     now.check(seen)
-    now.free()
+    now.free(seen)
     error = raised(fault)
     now.journal.note(seen, "edited", from_step=now.edited, says=f"injected: {fault.kind}", output="" if error is None else None, error=error)
     if error is not None:
