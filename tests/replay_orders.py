@@ -121,6 +121,12 @@ def muse(branch: str) -> str:
         return Musing().invoke([HumanMessage("what now?")]).text
 
 
+def muse_and_ask(state: State) -> State:
+    """Thinks, and asks a person."""
+    branch = state["branch"]
+    return {"found": [f"{branch}: {muse(branch)}, {interrupt('which card?')}"]}
+
+
 def take(branch: str) -> str:
     with GATE.turn(branch):
         return str(draw.invoke({"deck": "one"}))
@@ -218,3 +224,4 @@ subgraphs = _nested()
 beside = _one_after_the_other()
 parallel_tools = _asking()
 questions = _asking_apart()
+asking = _fanned(muse_and_ask)

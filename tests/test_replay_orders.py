@@ -39,8 +39,9 @@ SHAPES = {
     "parallel_tools": Shape(replay_orders.parallel_tools, (DRAW,)),
     "parallel_tools_reversed": Shape(replay_orders.parallel_tools, (DRAW,)),
     "questions": Shape(replay_orders.questions, (DRAW, one_word_each)),
+    "asking": Shape(replay_orders.asking, (GIVEN, one_word_each)),
 }
-FORCED = {"parallel_tools_reversed": ORDERS["reversed"], "questions": ASKED}
+FORCED = {"parallel_tools_reversed": ORDERS["reversed"], "questions": ASKED, "asking": ASKED}
 """The orders in which the branches came when they were recorded, where it was not by turns."""
 
 
@@ -85,10 +86,11 @@ def replays(run: wb.RecordedRun, name: str, ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ASKED_AGAIN)
-def test_order_of_questions(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+@pytest.mark.parametrize("name", ["questions", "asking"])
+def test_order_of_questions(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str) -> None:
     """Whoever of several asks the very same question first, each is given the answer that it was given, and the steps are those of the recording."""
     monkeypatch.setenv("ORDER", ",".join(ASKED_AGAIN[order]))
-    replays(runs["questions"], "questions", ledger)
+    replays(runs[name], name, ledger)
 
 
 def test_calls_of_one_task(runs: dict[str, wb.RecordedRun], ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
