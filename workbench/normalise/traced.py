@@ -14,6 +14,8 @@ TRANSFER = ("transfer_to_", "handoff_to_")
 """How the name of a tool begins that passes the conversation on, in most frameworks."""
 QUESTION = "question"
 """Note of a failed tool call after which the framework sent the model back: its next call of the tool is another attempt, whatever it gives."""
+ITEM = "fc_"
+"""How the id begins of an item of OpenAI's Responses that asks for a call; the call itself has another."""
 STEP_KINDS = {"model": "model", "tool": "tool", "retrieval": "retrieval", "human": "human"}
 
 
@@ -43,7 +45,17 @@ def whole(readings: Sequence[Reading]) -> Reading:
         if own in (None, (), NO_TOKENS) or (field == "output" and says_nothing(own)):
             found[field] = next((value for other in others if (value := getattr(other, field)) not in (None, (), NO_TOKENS)), own)
     tokens = first.tokens if first.tokens != NO_TOKENS else found.get("tokens", NO_TOKENS)
-    return first.model_copy(update=found | {"tokens": _counted(tokens, others)})
+    output = _identified(found.get("output", first.output), others)
+    return first.model_copy(update=found | {"tokens": _counted(tokens, others), "output": output})
+
+
+def _identified(own: Message | None, others: Sequence[Reading]) -> Message | None:
+    """An answer whose calls have the ids that their results go by; some tell those of OpenAI's items in place of them, where a wrapper tells the call's."""
+    if own is None or not any((call.call_id or "").startswith(ITEM) for call in own.tool_calls):
+        return own
+    names = [call.name for call in own.tool_calls]
+    told = (other.output for other in others if other.output and [call.name for call in other.output.tool_calls] == names)
+    return next((one for one in told if not any((call.call_id or ITEM).startswith(ITEM) for call in one.tool_calls)), own)
 
 
 def _counted(own: Tokens, others: Sequence[Reading]) -> Tokens:

@@ -8,8 +8,9 @@ A shape is told by its fields alone. What is no message is None; nothing is inve
 from __future__ import annotations
 
 import ast
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -101,7 +102,14 @@ def answer_of(value: Json) -> Message | None:
             if (first := _first(value.get(key))) is not None:
                 return _counted(_choice(first), value)
     messages = messages_of(value)
-    return messages[-1] if messages else None
+    return _together(messages) if messages else None
+
+
+def _together(messages: Sequence[Message]) -> Message:
+    """The last message, with the calls of those right before it: some write one message a call."""
+    said = list(itertools.takewhile(lambda message: message.role == "assistant" and message.tool_calls, reversed(messages)))[::-1]
+    calls = {call.call_id or number: call for number, call in enumerate(call for message in said for call in message.tool_calls)}
+    return messages[-1] if len(said) < 2 else messages[-1].model_copy(update={"tool_calls": tuple(calls.values())})  # noqa: PLR2004  # one stands for itself
 
 
 def _counted(answer: Message | None, response: Fields) -> Message | None:
