@@ -80,7 +80,7 @@ def test_a_changed_result_leads_elsewhere(recorded: RecordedRun):
     assert [message.content for message in asked.asked[0]] == ["Book once.", "Book NH 11", "", '{"booking":"B-1"}']
     assert wb.compare(recorded, fork).effects == {"book_flight": "2 → 0"}  # what was edited was not made
     assert (fork.outcome, fork.run.forked_from, fork.run.forked_at_step) == ("Booked: B-1", "twice", 2)
-    assert fork.receipt.calls.model_dump() == {"served": 1, "live": 1, "blocked": 0, "halted": 0}
+    assert fork.receipt.calls.model_dump() == {"served": 1, "live": 1, "blocked": 0, "halted": 0, "answered": 0}
     assert fork.receipt.isolation.startswith("no code of the agent ran")
 
 
