@@ -1,4 +1,4 @@
-"""Ingest of LangGraph's checkpoints, normalised and durable, against reading the same history with `get_state_history`.
+"""LangGraph's checkpoints, read by the collector and ingested (normalised and durable), against reading the same history with `get_state_history`.
 
     python -m tests.bench.checkpoints [CHECKPOINTS]
 
@@ -21,7 +21,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
 import workbench
+from collectors.langgraph_sqlite import collect
 from tests.bench.measuring import spent
+from workbench.source import Source
 
 STEPS = 98
 """With the input's and the first checkpoint, 100 a thread."""
@@ -65,10 +67,11 @@ def main(checkpoints: int = 10_000) -> None:
         path, threads = folder / "checkpoints.sqlite", max(1, checkpoints // 100)
         write_history(path, threads)
         bench = workbench.open(folder / "w.db")
-        ours = spent(lambda: bench.ingest(path))
+        parts = {"ingested": spent(lambda: bench.ingest(path)), "read by the collector": spent(lambda: sum(1 for _ in collect(Source(path))))}
         floor = spent(lambda: read_history(path, threads))
-        print(f"ingest of {threads * 100:,} LangGraph checkpoints ({path.stat().st_size / 1e6:,.0f} MB) against get_state_history")
-        print(f"  faster by {floor.cpu / ours.cpu:.0f} × in CPU, {floor.wall / ours.wall:.0f} × in wall time (wanted: ≥ 30 ×)")
+        print(f"{threads * 100:,} LangGraph checkpoints ({path.stat().st_size / 1e6:,.0f} MB) against get_state_history (wanted: ≥ 30 ×)")
+        for what, ours in parts.items():
+            print(f"  {what}: faster by {floor.cpu / ours.cpu:.0f} × in CPU, {floor.wall / ours.wall:.0f} × in wall time")
     finally:
         shutil.rmtree(folder)
 
