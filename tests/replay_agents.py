@@ -208,12 +208,23 @@ def first_payment(state: State) -> State:
     return {"messages": [AIMessage(str(pay.invoke({"amount": 5})))]}
 
 
+def die_once() -> None:
+    """Dies where KILL names a file that isn't there yet."""
+    if not Path(os.environ.get("KILL", os.devnull)).exists():
+        ctypes.CDLL(None).kill(os.getpid(), signal.SIGKILL)
+
+
+def ponder_twice(state: State) -> State:
+    """Thinks, dies where it is to, and thinks again."""
+    first = REMOTE.invoke(state["messages"])
+    die_once()
+    return {"messages": [first, REMOTE.invoke([*state["messages"], SystemMessage("Again.")])]}
+
+
 def second_payment(state: State) -> State:
     """Pays again, and dies in between where KILL names a file that isn't there yet."""
     paid = pay.invoke({"amount": 7})
-    marker = Path(os.environ.get("KILL", os.devnull))
-    if not marker.exists():
-        ctypes.CDLL(None).kill(os.getpid(), signal.SIGKILL)
+    die_once()
     return {"messages": [AIMessage(str(paid))]}
 
 
@@ -317,6 +328,7 @@ attentive = _alone(listen)
 remote = _alone(ponder)
 spending = _alone(confirmed)
 killed = _in_turn(first_payment, second_payment, look)
+killed_pondering = _in_turn(ponder_twice)
 killed_and_summed_up = _in_turn(first_payment, second_payment, look, sum_up)
 stubborn = _alone(retrying)
 hasty = _alone(patient)

@@ -19,7 +19,7 @@ import workbench
 from tests.replay_recording import Recording, record
 from workbench.cli import app
 from workbench.comparison.comparison import compare
-from workbench.model import Change
+from workbench.model import Budget, Change
 from workbench.replay import Forked, ForkError
 from workbench.replay.approvals import standing
 from workbench.replay.broker import Terms
@@ -71,6 +71,19 @@ def test_changed_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pyte
         recording.fork(recording.step("pay"), Change(kind="tool_result", value="a voucher"), execute=())
     forked = go_on(recording, tmp_path / "marker")
     assert "a voucher" in forked.run.steps[-1].changes["said"]
+
+
+@pytest.mark.parametrize(("most", "came_to"), [(45, ("recorded at 1.0", 3, 45)), (30, ("halted", 2, 30))])
+def test_spent_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, came_to: tuple[str, int, int]) -> None:
+    """What a model took before the kill counts, also where its node is run again: the budget holds for the whole."""
+    monkeypatch.setenv("KILL", str(ledger))
+    recording = record(tmp_path, "killed_pondering", [])
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(0, live=("model",), terms=Terms(budget=Budget(tokens=most)))
+    forked = go_on(recording, tmp_path / "marker", terms=Terms(budget=Budget(tokens=most)))
+    spent = forked.receipt.spent
+    assert (forked.receipt.outcome.partition(":")[0], spent.model_calls, spent.tokens.total) == came_to
 
 
 def test_live_effects_are_not_repeated(recording: Recording, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

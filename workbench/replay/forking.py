@@ -194,7 +194,7 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     terms = wish.terms
     scribe = terms.scribe(wish.run_id, wish.parent, request.steps)
     outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt")
-    with Broker(wish.parent, request.outside, scribe, outside, terms.approve, Meter(request.budget)) as broker:
+    with Broker(wish.parent, request.outside, scribe, outside, terms.approve, _meter(request)) as broker:
         told = read(work.told)
         told.asked, told.noted, told.began = broker, scribe.told, scribe.causes.began
         told.heard = wish.watch.heard if wish.watch else told.heard
@@ -209,22 +209,24 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
 
 
+def _meter(request: Request) -> Meter:
+    """What the re-run may still spend outside: less what was spent before it was killed."""
+    return Meter(request.budget, spent=request.resumed.spent if request.resumed else Spent())
+
+
 def _stopped(answer: Answer, told: Told, outside: Spent, wish: Wish) -> Answer:
     """What is known of a re-run that was stopped: what it told. What a model's call took that was under way is not known."""
     calls, root = told.records, told.open_span
     if root is not None:
         told.spans.append(root.model_copy(update={"end_ns": max((one.end_ns or 0 for one in told.spans), default=root.start_ns), "status": "unset"}))
-    thought = sum(one.kind == "model" and one.answer == "live" for one in calls)
-    meter = Meter()
-    for model, tokens in told.thoughts():
-        meter.used(model, tokens)
+    thought = told.meter.spent.model_calls
     return answer.model_copy(
         update={
             "isolation": told.isolation or "stopped before it was shut in: no code of the agent ran",
             "sandboxed": told.sandboxed,
             "asked": answer.asked if told.isolation else None,
             "applied": any(one.answer == "edited" for one in calls) or bool(thought and wish.change.kind not in REPLACED),
-            "spent": meter.spent.model_copy(update={"model_calls": thought, "steps": len(calls), "seconds": outside.seconds}),
+            "spent": told.meter.spent.model_copy(update={"steps": len(calls), "seconds": outside.seconds}),
             "notes": (*answer.notes, UNDER_WAY) if thought or MODEL in wish.live else answer.notes,
         }
     )

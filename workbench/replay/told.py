@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench.model import NO_TOKENS, CallRecord, Json, Span, Tokens
+from workbench.model import NO_TOKENS, CallRecord, Json, Span, Spent, Tokens
+from workbench.replay.budget import Meter
 from workbench.replay.channel import ASK, ChannelError
-from workbench.replay.journal import ID_ATTRIBUTE
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Told:
     isolation: str = ""
     """How it is shut in, as it told before it loaded anything; `sandboxed` is whether that is a sandbox."""
     sandboxed: bool = False
+    meter: Meter = field(default_factory=Meter)
+    """What its live model calls took that have ended, those too that were taken back since."""
 
     def hear(self, said: dict[str, Json]) -> Json:
         """Keep what was said; reply to what was asked."""
@@ -61,6 +63,9 @@ class Told:
                 self.blocked.append(CallRecord.model_validate(said["blocked"]))
             if "record" in said:
                 self.records.append(CallRecord.model_validate(said["record"]))
+                self._count(self.records[-1], said)
+            if "spent" in said:
+                self.meter.add(Spent.model_validate(said["spent"]))
             if said.get("forget") == "spans":
                 self.spans.clear()
                 self.starts.clear()
@@ -79,12 +84,11 @@ class Told:
         root = Span.model_validate(self.starts[-1]["root"]) if self.starts and "root" in self.starts[-1] else None
         return None if root is None or any(one.span_id == root.span_id for one in self.spans) else root
 
-    def thoughts(self) -> Iterator[tuple[str, Tokens]]:
-        """The live model calls that ended, each with the model's name and the tokens that its answer says it took."""
-        for span in self.spans:
-            record = self.records[span.attributes[ID_ATTRIBUTE]] if span.attributes.get(ID_ATTRIBUTE, -1) in range(len(self.records)) else None
-            if record is not None and (record.kind, record.answer) == ("model", "live"):
-                yield record.name, _tokens(span)
+    def _count(self, record: CallRecord, said: dict[str, Json]) -> None:
+        """Count what a model's live call took, by its answer."""
+        if (record.kind, record.answer) == ("model", "live"):
+            self.meter.add(Spent(model_calls=1))
+            self.meter.used(record.name, _tokens(Span.model_validate(said["span"])) if "span" in said else NO_TOKENS)
 
     @property
     def every(self) -> tuple[CallRecord, ...]:

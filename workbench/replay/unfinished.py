@@ -10,11 +10,11 @@ import contextlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.model import CallRecord, Change, Json, Span, Spent, Value
+from workbench.model import Change, Json, Span, Spent, Value
 from workbench.replay.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Request, Resumed
 from workbench.replay.told import Told, lines
@@ -110,8 +110,10 @@ class Unfinished:
         shutil.copyfile(self.told, self.folder / f"told.{part}.jsonl") if self.told.exists() else self.told.touch()
         finished, stopped = _tasks(Path(request.database))
         kept = list(sifted(told_so_far, finished, stopped))
+        standing = {id(line) for line in kept}
+        kept.append({"spent": _spent(line for line in told_so_far if id(line) not in standing).model_dump(mode="json")})
         self.told.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        return request.model_copy(update={"resumed": _resumed(told_so_far, kept, part)})
+        return request.model_copy(update={"resumed": _resumed(kept, part)})
 
 
 def of(folder: Path) -> Iterator[Unfinished]:
@@ -145,12 +147,21 @@ def sifted(told: Sequence[dict[str, Json]], finished: Collection[str], stopped: 
         yield one
 
 
-def _resumed(every_line: Sequence[dict[str, Json]], kept: Sequence[dict[str, Json]], part: int) -> Resumed:
+def _told(lines: Iterable[dict[str, Json]]) -> Told:
     told = Told(Path())
-    for line in kept:
+    for line in lines:
         told.take_in(line)
+    return told
+
+
+def _spent(lines: Iterable[dict[str, Json]]) -> Spent:
+    """What was spent on calls that are taken back: it is spent all the same."""
+    return _told(lines).meter.spent
+
+
+def _resumed(kept: Sequence[dict[str, Json]], part: int) -> Resumed:
+    told = _told(kept)
     start = told.starts[-1] if told.starts else {}
-    every = [CallRecord.model_validate(line["record"]) for line in every_line if "record" in line]
     root = Span.model_validate(start["root"]) if "root" in start else None
     ended = root is not None and any(span.span_id == root.span_id for span in told.spans)
     people = [number for number, line in enumerate(kept) if line.get("record", {}).get("kind") == "human"]
@@ -169,5 +180,5 @@ def _resumed(every_line: Sequence[dict[str, Json]], kept: Sequence[dict[str, Jso
         given=start.get("given", "none"),
         at=start.get("at"),
         root=None if ended else root,
-        spent=Spent(model_calls=sum(one.kind == "model" and one.answer == "live" for one in every), steps=len(told.records)),
+        spent=told.meter.spent.model_copy(update={"steps": len(told.records)}),
     )
