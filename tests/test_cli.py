@@ -210,6 +210,16 @@ def test_a_fault_is_put_in_a_calls_way(store: Path):
     assert told["receipt"]["records"][0]["says"] == "injected: timeout"
 
 
+def test_a_fork_tells_of_names_that_nothing_has(store: Path):
+    """A misspelt name of a tool or node is told in the printed receipt, with the nearest there is; the fork is what it is without it."""
+    at = str(fork_step(store))
+    misspelt = ("--live", "tool:bok_flight", "--serve-stale", "nope", "--execute", "nope")
+    said = " ".join(run("fork", "booked-twice", "--at", at, *misspelt, "--store", store).split())
+    assert "note: live tool:bok_flight (--live) did nothing: neither the recording nor this re-run has a tool 'bok_flight'; did you mean book_flight?" in said
+    assert "note: stale nope (--serve-stale) did nothing" in said
+    assert "note: execute nope (--execute) did nothing: neither the recording nor this re-run has a node 'nope'; there are" in said
+
+
 def test_a_halted_fork_exits_with_one(store: Path):
     """After a change the model has to think anew; where it may not, the fork halts and says what is missing."""
     said = run("fork", "booked-twice", "--at", str(fork_step(store)), "--tool-result", json.dumps(EDITED), "--store", store, status=1)
@@ -226,6 +236,7 @@ def test_a_halted_fork_exits_with_one(store: Path):
         (("fork", "booked-twice", "--at", "0", "--tool-result", "{nope"), "is no JSON"),
         (("fork", "booked-twice", "--at", "1", "--live", "book_flight"), "book_flight"),
         (("fork", "booked-twice", "--at", "1", "--graph", "sample_traces.travel_agent:grph"), "graph"),
+        (("fork", "booked-twice", "--at", "1", "--approve", "book_flight", "--live", "model"), "add --live tool:book_flight"),
         (("report", "booked-twice", "-o", "report.pdf"), ".html"),
         (("ingest", "no/such/file.jsonl"), "no/such/file.jsonl"),
         (("report", "--against", "booked-twice"), "name that run too"),

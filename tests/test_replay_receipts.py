@@ -9,9 +9,14 @@ import pytest
 
 from tests.replay_recording import Recording, record
 from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent
+from workbench.replay.broker import Terms
 from workbench.replay.protocol import Answer
 from workbench.replay.receipts import CHECKS, Proof, checks, counts, divergences, stale_reads
-from workbench.sketch import sketch, tool, user
+from workbench.replay.unmet import unmet
+from workbench.replay.wishes import Wish
+from workbench.report import static
+from workbench.report.receipts import verdict
+from workbench.sketch import model, sketch, tool, user
 
 PARENT = sketch(user("pay 5"), tool("pay", {"amount": 50}, "paid"))
 
@@ -110,6 +115,78 @@ def test_blocked_where_recorded_writes_stood() -> None:
     assert "nothing blocked" in failed(proof(records=(stood, refused, refused)))
     assert "nothing blocked" in failed(proof(records=(stood, call(answer="blocked", says="writing '/other'"))))
     assert counts((stood, refused)).blocked == 1
+
+
+def receipt(*records: CallRecord, **fields: Any) -> Receipt:
+    """The receipt of an unchanged replay that made these calls."""
+    given = proof(records=records)
+    known = {"run_id": "f", "parent_run_id": "p", "forked_at_step": 0, "change": Change(), "graph": "g", "outcome": "", "isolation": ""}
+    return Receipt(**known | {"calls": counts(records), "checks": tuple(checks(given))} | fields)
+
+
+def test_verdict_of_what_was_blocked() -> None:
+    """A green receipt says that nothing was blocked only where nothing was; else how often, and that recorded writes were served instead."""
+    assert "; nothing was halted or blocked, and the recording is untouched." in verdict(receipt(call(from_step=1)))
+    refused = [call(answer="blocked", says=f"writing '/{number}'") for number in range(2)]
+    stood = [CallRecord(kind="node", name="n", answer="served", says=f"it reached for {one.says}: its recorded writes were served instead") for one in refused]
+    assert "; nothing was halted; 1 attempt was blocked, in a node whose recorded writes were served instead;" in verdict(receipt(stood[0], refused[0]))
+    both = receipt(*stood, *refused)
+    assert both.clean
+    assert "; nothing was halted; 2 attempts were blocked, in nodes whose recorded writes were served instead; the recording is untouched." in verdict(both)
+
+
+def test_notes_are_printed() -> None:
+    """A printed receipt has each of its notes on a line of its own, as text and in a notebook."""
+    noted = receipt(notes=("one thing", "another\nthing"))
+    assert "\n  note: one thing\n  note: another thing\n" in static.receipt_text(noted)
+    assert "another thing" in static.receipt_html(noted)
+
+
+@pytest.mark.parametrize(("by", "says"), [("approved by name: pay", "done, approved by name: pay"), ("Ada", "done, approved by Ada")])
+def test_who_approved(by: str, says: str) -> None:
+    """Who approved what went live is told once, whether it was a person or a name given beforehand."""
+    assert f"  went live: pay(amount=50): {says}\n" in static.receipt_text(receipt(went_live=(line(approved_by=by),)))
+
+
+# ---- names that nothing has
+
+NAMING = sketch(user("pay 5"), model("paying", model="m-1", node="think"), tool("pay", {"amount": 50}, "paid", node="act"), tools=("pay", "refund"))
+
+
+def unmet_by(*records: CallRecord, parent: Run = NAMING, fork: Run = NAMING, change: Change | None = None, **asked: tuple[str, ...]) -> list[str]:
+    wish = Wish(parent, parent.steps[0], change or Change(), "g", asked.pop("live", ()), "fork", 1.0, Terms(), **asked)  # type: ignore[arg-type]  # only names
+    return list(unmet(wish, fork, records))
+
+
+def test_names_that_nothing_has() -> None:
+    """What was named and is neither in the recording nor in the fork is noted with the nearest name and all there are."""
+    assert unmet_by(live=("tool:refnd",)) == [
+        "live tool:refnd (--live) did nothing: neither the recording nor this re-run has a tool 'refnd'; did you mean refund? There are pay, refund"
+    ]
+    assert unmet_by(live=("model:x",)) == ["live model:x (--live) did nothing: neither the recording nor this re-run has a model 'x'; there are m-1, scripted"]
+    (stale,) = unmet_by(stale=("nope",))
+    assert stale.startswith("stale nope (--serve-stale) did nothing: neither the recording nor this re-run has a call 'nope'; there are ")
+    assert unmet_by(execute=("nope",)) == [
+        "execute nope (--execute) did nothing: neither the recording nor this re-run has a node 'nope'; there are act, think"
+    ]
+
+
+def test_names_that_something_has() -> None:
+    """Nothing is noted of a tool that was only offered, of what the fork alone called or ran, of kinds of calls, nor of a model that the change brings in."""
+    assert unmet_by(live=("model", "tool:pay", "tool:refund", "model:m-1"), stale=("model", "http", "pay", "refund"), execute=("*", "act")) == []
+    assert unmet_by(call("brand_new", node_path="sub/inner"), live=("tool:brand_new",), stale=("brand_new",), execute=("inner", "sub")) == []
+    offered = sketch(user("pay 5"), model("no", offered=("cancel",)))
+    assert unmet_by(live=("tool:cancel",), parent=offered, fork=offered) == []
+    assert unmet_by(live=("model:m-2",), change=Change(kind="model", value="m-2")) == []
+    assert unmet_by(live=("model:m-2",), change=Change(kind="model", value={"name": "m-2"})) == []
+    assert unmet_by(CallRecord(kind="model", name="renamed", answer="live"), live=("model:alias",)) == []
+
+
+def test_tools_that_were_not_recorded() -> None:
+    """Where the recording does not tell which tools were offered, the note says so too."""
+    bare = sketch(user("pay 5"))
+    (said,) = unmet_by(live=("tool:pay",), parent=bare, fork=bare)
+    assert said.endswith("has a tool 'pay'; which tools were offered is not recorded")
 
 
 def test_stale_reads() -> None:

@@ -30,6 +30,7 @@ from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
+from workbench.replay.unmet import unmet
 from workbench.replay.watch import Watch
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
@@ -128,8 +129,8 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
     whole = assemble(parent, again, answer, cut, _checkpoints(scratch), wish.spans)
-    prefix, answer = whole.prefix, answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole))})
-    run = _run(wish, answer, whole.steps, prefix)
+    prefix, run = whole.prefix, _run(wish, answer, whole.steps, whole.prefix)
+    answer = answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole), *unmet(wish, run, answer.records))})
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)

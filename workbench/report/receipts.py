@@ -48,12 +48,20 @@ def verdict(receipt: Receipt) -> str:
         return "; ".join(f"{check.name}: {line(check.says, 200)}" for check in failed) + "."
     if receipt.checks:
         passed = sum(check.verdict == "pass" for check in receipt.checks)
-        return f"{plural(passed, 'check')} passed; nothing was halted or blocked, and the recording is untouched."
+        return f"{plural(passed, 'check')} passed; {_stopped(receipt.calls.blocked)} the recording is untouched."
     calls, changed = receipt.calls, "" if receipt.parent_intact else "the recorded database changed while the fork ran"
     parts = [f"{plural(calls.halted, 'call')} had no recording" if calls.halted else "", f"{plural(calls.blocked, 'call')} blocked" if calls.blocked else ""]
     return (
         "; ".join(filter(None, [*parts, changed])).capitalize() + "." if not receipt.clean else "Nothing was halted or blocked, and the recording is untouched."
     )
+
+
+def _stopped(blocked: int) -> str:
+    """What was stopped where no check failed: nothing, or only what recorded writes stood for."""
+    if not blocked:
+        return "nothing was halted or blocked, and"
+    where = "attempt was blocked, in a node" if blocked == 1 else "attempts were blocked, in nodes"
+    return f"nothing was halted; {blocked:,} {where} whose recorded writes were served instead;"
 
 
 def call_counts(receipt: Receipt) -> list[str]:

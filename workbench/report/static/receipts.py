@@ -11,6 +11,8 @@ from workbench.report.receipts import attempts_words, call_counts, isolation_lev
 from workbench.report.static.fragments import MAX_ROWS, badge, facts_of, table_of
 from workbench.report.steps import literal_line
 
+NOTE_CHARS = 600
+
 
 def receipt_html(receipt: Receipt) -> str:
     """A fork's receipt: what was served, live, blocked, halted; isolation; what was stopped and why."""
@@ -52,9 +54,15 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
         *([("effects", attempts_words(receipt))] if receipt.attempts else []),
         *([("spent", spent_words(receipt.spent))] if receipt.spent else []),
-        *(("went live", f"{one.key}: {one.event}, approved by {one.approved_by}") for one in receipt.went_live[:MAX_ROWS]),
+        *(("went live", f"{one.key}: {one.event}, {_approved(one.approved_by)}") for one in receipt.went_live[:MAX_ROWS]),
         ("outcome", line(receipt.outcome, 300)),
+        *(("note", line(one, NOTE_CHARS)) for one in receipt.notes[:MAX_ROWS]),
     ]
+
+
+def _approved(by: str) -> str:
+    """By whom: a standing approval's own words say already what they are."""
+    return by if by.startswith("approved by") else f"approved by {by}"
 
 
 def _checks_table(receipt: Receipt) -> Markup:
