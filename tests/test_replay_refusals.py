@@ -17,8 +17,9 @@ import workbench as wb
 from tests import replay_misfits
 from tests.replay_recording import AGENTS, record
 from workbench.cli import app
-from workbench.model import Cassette
+from workbench.model import Cassette, Change, Step
 from workbench.replay import ForkError, graphs, trust
+from workbench.replay.changes import ChangeError, check
 from workbench.replay.graphs import GraphError
 from workbench.replay.trust import UntrustedError
 from workbench.sketch import sketch
@@ -142,3 +143,19 @@ def test_channel_gone_in_a_subgraph() -> None:
     with pytest.raises(GraphError, match=r"m:g's subgraph inner is not the graph of this recording: its state has no channel town, .* it has city, said"):
         graphs.check_channels(graph, {"": {"city"}, "inner": {"town"}}, "m:g")
     graphs.check_channels(graph, {"": {"city"}, "inner": {"city", "branch:to:x"}, "by_hand": {"town"}}, "m:g")
+
+
+def test_a_graph_that_is_missing() -> None:
+    """Where a module has no such graph, its graphs are named and nothing else it holds, but for a function of a like name, which may make one."""
+    with pytest.raises(GraphError, match=r"travel_agent has no missing; it has graph$"):
+        graphs.load("sample_traces.travel_agent:missing")
+    with pytest.raises(GraphError, match=r"travel_agent has no traveling; it has graph, travelling$"):
+        graphs.load("sample_traces.travel_agent:traveling")
+
+
+def test_a_fault_at_a_node() -> None:
+    """A node makes no call that a fault could meet, though it may make HTTP calls: the error says what can be changed instead."""
+    run = sketch(Step(index=0, kind="node", name="weather", node="weather"))
+    says = r"step 0 is a node step \(weather\) and makes no tool's or model's call that could fail: HTTP calls of a node can't be made to fail yet, but what"
+    with pytest.raises(ChangeError, match=says):
+        check(run, 0, Change(kind="fault", value="timeout"), ())

@@ -133,7 +133,8 @@ def _tools(parent: Run, step: Step, value: Json) -> None:
 
 
 def _fault(parent: Run, step: Step, value: Json) -> None:
-    _of_kind(parent, step, ("tool", "model"), "makes no call that could fail")
+    of_node = ": HTTP calls of a node can't be made to fail yet, but what it wrote can be changed, with state at the next step" if step.kind == "node" else ""
+    _of_kind(parent, step, ("tool", "model"), f"makes no tool's or model's call that could fail{of_node}")
     wanted = _shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
     if wanted.times < 1 or wanted.seconds < 0:
         raise ChangeError(f"a fault should be {SHAPES['fault']}")

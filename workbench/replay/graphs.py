@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from types import MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
@@ -37,7 +37,7 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
     module = _module(place)
     found = getattr(module, attribute, None)
     if found is None:
-        near = get_close_matches(attribute, [one for one in vars(module) if not one.startswith("_")], n=3, cutoff=0.3)
+        near = _graphs_near(module, attribute)
         raise GraphError(f"{place} has no {attribute}" + (f"; it has {', '.join(near)}" if near else ""))
     if not isinstance(found, Pregel) and callable(found):
         found = found()
@@ -49,6 +49,14 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
         )
         raise GraphError(f"{name} is of the type {type(found).__name__}{hint}")
     return found
+
+
+def _graphs_near(module: ModuleType, attribute: str) -> list[str]:
+    """The graphs of a module, compiled or not, the nearest first, then its own functions of a like name, for one may make a graph."""
+    held = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    graphs = [name for name, value in held.items() if isinstance(value, Pregel | StateGraph)]
+    own = [name for name, value in held.items() if isinstance(value, FunctionType) and value.__module__ == module.__name__]
+    return [*get_close_matches(attribute, graphs, n=3, cutoff=0.0), *get_close_matches(attribute, own, n=1)]
 
 
 def _module(place: str) -> ModuleType:
