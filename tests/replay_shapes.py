@@ -720,6 +720,39 @@ def _asking_otherwise() -> Any:
     return chained(builder.compile(), note)
 
 
+class Insistent(Scripted):
+    """Books until that has not failed. It writes no ledger, so that it may go live in a fork."""
+
+    def _say(self, messages: list[BaseMessage]) -> AIMessage:
+        answers = [one for one in messages if isinstance(one, ToolMessage)]
+        if answers and answers[-1].status != "error":
+            return AIMessage("Booked at last.")
+        return AIMessage("", tool_calls=[{"name": "book", "args": {"city": "Kyoto"}, "id": f"call-{len(answers)}"}])
+
+
+def approves(state: State) -> State:
+    """Asks a person, and touches nothing."""
+    return {"said": interrupt("Is that all?")}
+
+
+def concludes(state: State) -> State:
+    """Asks the model once more."""
+    return {"said": Insistent().invoke(state["messages"]).text}
+
+
+def _insisting() -> Any:
+    """An agent that goes on until it has booked, and then a subgraph that asks a person."""
+    builder = StateGraph(State)
+    brain = Insistent().bind_tools([book])
+    builder.add_node("think", lambda state: {"messages": [brain.invoke(state["messages"])]})
+    builder.add_node("tools", ToolNode([book], handle_tool_errors=True))
+    builder.add_node("review", chained(approves, concludes))
+    builder.add_edge(START, "think")
+    builder.add_conditional_edges("think", tools_condition, {"tools": "tools", END: "review"})
+    builder.add_edge("tools", "think")
+    return builder.compile()
+
+
 def calls_an_agent(state: State) -> State:
     """Calls an agent that is a tool without any model having asked for it."""
     return {"cities": [ask_agent.invoke({"city": city}) for city in ("Kyoto", "Nara")]}
@@ -851,6 +884,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "question_of_a_tool_beside": lambda: Shape(_asking_otherwise(), (ASKED, one_word_each, YES)),
     "questions_of_two_nodes": lambda: Shape(chained(asks_beside, asks_twice), (ASKED, YES, Command(resume="no"), Command(resume="well"), YES)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
+    "insisting": lambda: Shape(_insisting(), (ASKED, YES)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
 

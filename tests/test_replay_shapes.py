@@ -150,6 +150,16 @@ def test_fork_of_a_fork(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [step.invocation for step in again.steps] == [step.invocation for step in run.steps]
 
 
+def test_a_question_inside_that_a_fork_reaches_later(tmp_path: Path, ledger: Path) -> None:
+    """Where a fork takes more super-steps to a subgraph's question than the recording, what led there stands before it, and the task around still tells it."""
+    with recorded("insisting", tmp_path) as run:
+        forked = run.fork(2, fault="timeout", live=["model"], graph=graph_of("insisting"))
+        inside = [("human", "approves"), ("human", "review"), ("model", "concludes")]
+        assert [(step.kind, step.node) for step in run.steps[2:]] == [("tool", "tools"), ("model", "think"), *inside]
+        assert [(step.kind, step.node) for step in forked.steps[2:]] == [*[("tool", "tools"), ("model", "think")] * 2, *inside]
+        assert (forked.outcome, next(one.ran for one in forked.receipt.nodes if one.node == "review")) == (run.outcome, 1)
+
+
 def test_answers_that_were_given_together(tmp_path: Path, ledger: Path) -> None:
     """Each of several answers that were given at once, by the ids of their questions, is told of the task it went to: LangGraph does not keep the last."""
     with recorded("questions_beside_each_other", tmp_path) as run:

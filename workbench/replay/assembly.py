@@ -219,12 +219,22 @@ def _same_questions(own: Sequence[Own], parent: Run) -> dict[str, str]:
 
 
 def _told_of(own: Iterable[Own], parent: Run, questions: Mapping[str, str]) -> Iterator[Own]:
-    """All but what a task passed on from inside where the recording tells nothing of that: LangGraph keeps the last that a task passed on."""
-    told = {(one.task_id, _question(one)) for one in parent.steps}
+    """All but what a task passed on from inside where the recording tells nothing of that: LangGraph keeps the last that a task passed on.
+
+    A task that a fork reaches at another super-step than the recording has another id: the nodes around and the question tell which it repeats.
+    """
+    told = {(_path(one), _question(one)): one.task_id for one in parent.steps}
     for one in own:
         asked = questions.get(_question(one.step))
-        if asked is None or (one.task, asked) in told:
+        if asked is None:
             yield one
+        elif (_path(one.step), asked) in told:
+            yield replace(one, task=told[_path(one.step), asked])
+
+
+def _path(step: Step) -> tuple[str | None, ...]:
+    """The nodes that a step stands in, outermost first."""
+    return (*(part.partition(":")[0] for part in (step.namespace or "").split("|")), step.node)
 
 
 def _question(step: Step) -> str:
@@ -281,8 +291,8 @@ def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> l
         known = [_recorded_index(one, recorded, questions) for one in members]
         last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
         for one, index in zip(members, known, strict=True):
-            last = last if index is None else float(index)
-            found.append((last, replace(one, place=index)))
+            last = last if index is None else max(last, float(index))
+            found.append((last if index is None else float(index), replace(one, place=index)))
     return found
 
 
