@@ -160,6 +160,14 @@ def test_a_question_inside_that_a_fork_reaches_later(tmp_path: Path, ledger: Pat
         assert (forked.outcome, next(one.ran for one in forked.receipt.nodes if one.node == "review")) == (run.outcome, 1)
 
 
+def test_forecast_of_a_question_inside(tmp_path: Path, ledger: Path) -> None:
+    """A question that a task around passes on asks nobody again: a forecast stops there no more than the fork does."""
+    with recorded("insisting", tmp_path) as run:
+        foreseen = run.foresee(2).forecast
+        assert foreseen.of("stops") == []
+        assert [(one.step, one.how) for one in foreseen.steps if one.kind == "human"] == [(4, "served"), (5, "served")]
+
+
 def test_answers_that_were_given_together(tmp_path: Path, ledger: Path) -> None:
     """Each of several answers that were given at once, by the ids of their questions, is told of the task it went to: LangGraph does not keep the last."""
     with recorded("questions_beside_each_other", tmp_path) as run:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.database import Location
-from workbench.model import Cassette, Change, EffectClass, Level, Run, Step, Value
+from workbench.model import PASSED_ON, Cassette, Change, EffectClass, Level, Run, Step, Value
 from workbench.replay.changes import MODEL
 from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
@@ -144,6 +144,8 @@ class _Course:
             return "asks", ""
         if step.kind == "node" or (step.index in self.missing and self.missing[step.index].by_node):
             return self._node(step)
+        if step.kind == "human" and step.status == "ok" and PASSED_ON in step.notes:
+            return "served", "the question from inside, passed on with its answer"
         if step.kind == "human":
             return self._served(step, "stops") if step.tool_call else ("stands", "what the user said, as recorded")
         return self._served(step, "halts")
