@@ -122,6 +122,18 @@ def test_nothing_of_a_trace_becomes_code(case: Case, tmp_path: Path):
     assert "os.abort()" not in source
 
 
+def test_only_what_is_named_is_held(bench: Bench, tmp_path: Path):
+    """A test waits for what the named detectors found alone; one that found nothing is refused, with those that did."""
+    run = bench.run(bench.store.run_ids()[0])
+    assert len({one.detector for one in run.findings}) > 1
+    _, path = run.export_test(tmp_path / "cases", graph=f"{AGENTS}:recorded", trust=True, detectors=["duplicated-effect"])
+    assert {one.detector for one in Case.read(path).findings} == {"duplicated-effect"}
+    with pytest.raises(
+        CaseError, match=r"duplicate-effect found nothing in this run; did you mean duplicated-effect\? Something was found by: .*duplicated-effect"
+    ):
+        run.export_test(tmp_path / "others", graph=f"{AGENTS}:recorded", trust=True, detectors=["duplicate-effect"])
+
+
 def test_what_is_no_case_is_refused(bench: Bench, case: Case, tmp_path: Path):
     """A run nothing was found in, one without checkpoints, a file of something else."""
     with pytest.raises(CaseError, match="no fault a test could wait for"):

@@ -311,21 +311,23 @@ class RecordedRun:
         self.bench.store.save_receipt(done.receipt)
         return self.bench.run(done.run.run_id)
 
-    def export_test(self, folder: str | os.PathLike[str] = "tests", *, graph: str | None = None, trust: bool = False) -> tuple[Path, Path]:
+    def export_test(
+        self, folder: str | os.PathLike[str] = "tests", *, graph: str | None = None, trust: bool = False, detectors: Collection[str] = ()
+    ) -> tuple[Path, Path]:
         """Write a pytest file that fails while the agent does again what was found in this run, and its case; returns both paths.
 
         `folder` is where to, or the test file itself, `tests/test_incident.py`.
 
-        The test needs neither this store nor the recorded database. What is found of severity warning or more is what must not happen again.
+        The test needs neither this store nor the recorded database. What must not happen again is what these `detectors` found, however small; without any
+        named, all that is of severity warning or more.
         A checkpoint database of unknown origin has to be trusted, as for a fork, since the test runs what stands in it.
         CaseError when there is nothing, or the run can't be run again; FileExistsError rather than write over a file.
         """
-        from workbench.replay.regression import Case, case_name, source_of  # noqa: PLC0415  # rarely needed
+        from workbench.replay.regression import Case, case_name, held, source_of  # noqa: PLC0415  # rarely needed
 
         graph = graph or graph_of(self.run.agent)
-        grave = [one for one in self.findings if one.severity != "info"]
         spans = self._reruns.spans()
-        case = Case.of(self.run, findings=grave, databases=self._reruns.databases(trusted=trust), graph=graph, spans=spans)
+        case = Case.of(self.run, findings=held(self.findings, detectors), databases=self._reruns.databases(trusted=trust), graph=graph, spans=spans)
         place = Path(folder)
         name = place.with_suffix("") if place.suffix == ".py" else place / case_name(self.run_id)
         test, beside = name.with_suffix(".py"), name.with_suffix(".case.json")

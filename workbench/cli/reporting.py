@@ -97,6 +97,7 @@ def export(
     folder: Annotated[Path, typer.Option("-o", "--output", help="The folder to write into, or the test file itself.")] = Path("tests"),
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     trust: Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")] = False,
+    detectors: Annotated[list[str] | None, typer.Option("--detector", help="Hold only what this detector found, however small; give several.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,7 +105,7 @@ def export(
     if not as_pytest:
         raise typer.BadParameter("say as what: --pytest")
     with opened(store) as bench:
-        test, case = bench.run(run_id).export_test(folder, graph=graph, trust=trust)
+        test, case = bench.run(run_id).export_test(folder, graph=graph, trust=trust, detectors=detectors or ())
     if as_json:
         print_json({"test": str(test), "case": str(case)})
         return

@@ -12,6 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,18 @@ def test_{name}() -> None:
 
 class CaseError(ValueError):
     """A case that can't be made or read. The message says what is missing or wrong."""
+
+
+def held(findings: Sequence[Finding], detectors: Collection[str]) -> list[Finding]:
+    """What a test waits for: what these detectors found, or without any, what is of severity warning or more. CaseError for one that found nothing."""
+    there = sorted({one.detector for one in findings})
+    for name in detectors:
+        if name not in there:
+            near = get_close_matches(name, there, n=1)
+            raise CaseError(
+                f"{name} found nothing in this run" + (f"; did you mean {near[0]}?" if near else "") + f" Something was found by: {', '.join(there) or 'none'}"
+            )
+    return [one for one in findings if (one.detector in detectors if detectors else one.severity != "info")]
 
 
 class Case(Value):
