@@ -10,7 +10,7 @@ import traitlets
 
 import workbench as wb
 from tests.browser.populations import findings_view, hostile_findings_view, reviewed, story_findings
-from workbench.replay.approvals import person
+from workbench.replay.effects.approvals import person
 from workbench.results.detected import Desk, Findings
 from workbench.sketch import model, sketch, tool, user
 from workbench.widgets import FindingsView, packing

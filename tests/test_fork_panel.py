@@ -16,7 +16,7 @@ import workbench as wb
 from tests.browser.forked import BOOKED, BOOKING, Recorded, forked, question, receipt
 from tests.browser.runs import booked_twice
 from workbench.model import Message, Receipt, Run, Step
-from workbench.replay.approvals import Reply
+from workbench.replay.effects.approvals import Reply
 from workbench.replay.receipts import CHECKS, HOW_IT_FAILS
 from workbench.replay.wishes import ForkError
 from workbench.results.compared import Compared

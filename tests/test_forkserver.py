@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.replay_recording import record
-from workbench.replay import forkserver
-from workbench.replay.process import WITHHELD
+from workbench.replay.process import forkserver
+from workbench.replay.process.parent import WITHHELD
 
 
 def test_one_server_for_many(tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:

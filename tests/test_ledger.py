@@ -10,7 +10,7 @@ import pytest
 import workbench
 from workbench.database import Location
 from workbench.model import CallRecord, LedgerEntry
-from workbench.replay.ledger import Causes, Pages, Scribe, class_of, idempotency_key, is_effect
+from workbench.replay.effects.ledger import Causes, Pages, Scribe, class_of, idempotency_key, is_effect
 from workbench.sketch import model, sketch, tool, user
 from workbench.store import Store
 

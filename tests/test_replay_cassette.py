@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from workbench.model import Message, Run, ToolCall
-from workbench.replay.cassette import canonical_messages, edited, record
-from workbench.replay.place import node_path
-from workbench.replay.scrubbing import Scrubber, ScrubError, configured
-from workbench.replay.tape import Call, CutOff, Divergence, Tape, differences
+from workbench.replay.recording.cassette import canonical_messages, edited, record
+from workbench.replay.recording.place import node_path
+from workbench.replay.recording.scrubbing import Scrubber, ScrubError, configured
+from workbench.replay.recording.tape import Call, CutOff, Divergence, Tape, differences
 from workbench.sketch import approval, model, restart, sketch, tool
 
 ASKED = (Message(role="user", content="Book it"),)

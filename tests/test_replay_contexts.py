@@ -24,8 +24,8 @@ from tests.test_replay_shapes import drive, graph_of
 from workbench.cli import app
 from workbench.model import Change
 from workbench.replay import ForkError, fork
-from workbench.replay.contexts import Absent, ContextError, absent_in, rebuilt, with_given
 from workbench.replay.protocol import Context
+from workbench.replay.recording.contexts import Absent, ContextError, absent_in, rebuilt, with_given
 from workbench.store import Store
 from workbench.taps.contexts import LOST, VALUE, written
 

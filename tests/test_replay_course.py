@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workbench.replay.course import Course
+from workbench.replay.recording.course import Course
 
 PULL, CALLED = ("__pregel_pull", "node"), ("__pregel_push", ("__pregel_pull", "flow"), 0)
 BEGUN: list[tuple[str, Any, int]] = [

@@ -13,7 +13,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 
 from workbench.model import Step
-from workbench.replay import cut
+from workbench.replay.recording import cut
 
 
 def step(checkpoint_id: str, namespace: str = "") -> Step:

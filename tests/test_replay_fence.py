@@ -10,14 +10,14 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from tests.replay_agents import OutOfSeats, book, seats
 from workbench.model import Interaction
-from workbench.replay.answers import ai_message, as_returned, exception, tool_result
-from workbench.replay.history import History
-from workbench.replay.process import WITHHELD, environment
+from workbench.replay.fence.answers import ai_message, as_returned, exception, tool_result
+from workbench.replay.process.parent import WITHHELD, environment
+from workbench.replay.recording.history import History
 
 PROBE = """
 from langchain_core.tools import BaseTool
 from langgraph.pregel import _runner
-from workbench.replay import fence
+from workbench.replay.fence import fence
 {before}
 try:
     fence.prove()

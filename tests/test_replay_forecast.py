@@ -10,7 +10,7 @@ import pytest
 
 from tests.replay_recording import Recording, record
 from workbench.model import Change
-from workbench.replay.broker import Terms
+from workbench.replay.effects.broker import Terms
 from workbench.replay.forecast import Forecast, foresee
 from workbench.replay.wishes import Wish, checked
 from workbench.report.forecasts import Foreseen

@@ -19,9 +19,9 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 import workbench as wb
 from tests import replay_injected
 from workbench.model import Tokens
-from workbench.replay.approvals import Question
-from workbench.replay.injected import CantCrossError, Crossing
-from workbench.replay.outside import answer
+from workbench.replay.effects.approvals import Question
+from workbench.replay.fence.injected import CantCrossError, Crossing
+from workbench.replay.fence.outside import answer
 from workbench.replay.protocol import Packed
 
 CALLS = {

@@ -145,7 +145,8 @@ def test_container_command(task: Task) -> None:
         "podman run --rm --interactive --name one --pull never", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
         "--pids-limit 512", "--ulimit nofile=1024:1024 --ulimit nproc=512:512",
         f"--memory {1 << 30} --memory-swap {1 << 30}", "--cpus 1.5", f"--user {os.getuid()}:{os.getgid()}", "--tmpfs /tmp:rw,nosuid",
-        f"--mount type=bind,source={task.inside},target={task.inside} --entrypoint python3 agent:1 -m workbench.replay.child {task.question} {task.answer}",
+        f"--mount type=bind,source={task.inside},target={task.inside} --entrypoint python3 agent:1",
+        f"agent:1 -m workbench.replay.process.child {task.question} {task.answer}",
     ):  # fmt: skip
         assert option in text
     writable = [one for one in command if one.startswith("type=bind") and not one.endswith(",readonly")]

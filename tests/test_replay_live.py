@@ -13,10 +13,10 @@ import pytest
 from tests.replay_recording import Recording, record
 from workbench.model import Budget, Change, LedgerEntry
 from workbench.replay import Forked, ForkError
-from workbench.replay.approvals import Desk, Question, Reply, standing
-from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
-from workbench.replay.ledger import Pages
+from workbench.replay.effects.approvals import Desk, Question, Reply, standing
+from workbench.replay.effects.broker import Terms
+from workbench.replay.effects.ledger import Pages
 
 PAY = [["pay", {"amount": 5}]]
 LIVE = ("tool:pay",)

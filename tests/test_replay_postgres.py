@@ -19,7 +19,7 @@ from tests import replay_agents
 from tests.postgres import Server
 from tests.replay_recording import AGENTS, Recorder
 from workbench.database import location
-from workbench.replay import process
+from workbench.replay.process import parent as process
 from workbench.semconv import read
 from workbench.store import Origin
 

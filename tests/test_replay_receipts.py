@@ -9,7 +9,7 @@ import pytest
 
 from tests.replay_recording import Recording, record
 from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent
-from workbench.replay.broker import Terms
+from workbench.replay.effects.broker import Terms
 from workbench.replay.protocol import Answer
 from workbench.replay.receipts import CHECKS, Proof, checks, counts, divergences, stale_reads
 from workbench.replay.unmet import unmet

@@ -18,9 +18,10 @@ from tests import replay_misfits
 from tests.replay_recording import AGENTS, record
 from workbench.cli import app
 from workbench.model import Cassette, Change, Step
-from workbench.replay import ForkError, graphs, trust
+from workbench.replay import ForkError, trust
 from workbench.replay.changes import ChangeError, check
-from workbench.replay.graphs import GraphError
+from workbench.replay.fence import graphs
+from workbench.replay.fence.graphs import GraphError
 from workbench.replay.trust import UntrustedError
 from workbench.sketch import sketch
 from workbench.store import Store

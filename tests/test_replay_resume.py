@@ -21,11 +21,11 @@ from workbench.cli import app
 from workbench.comparison.comparison import compare
 from workbench.model import Budget, Change
 from workbench.replay import Forked, ForkError
-from workbench.replay.approvals import standing
-from workbench.replay.broker import Terms
 from workbench.replay.channel import ChannelError, Line
+from workbench.replay.effects.approvals import standing
+from workbench.replay.effects.broker import Terms
+from workbench.replay.effects.ledger import Pages
 from workbench.replay.forking import resume
-from workbench.replay.ledger import Pages
 from workbench.replay.sweeps import Cell, Plan, rerun_cell
 from workbench.replay.unfinished import Asked, Unfinished, sifted
 from workbench.sketch import sketch, user
@@ -152,8 +152,8 @@ def test_the_parent_is_killed_during_a_live_effect(recording: Recording, ledger:
     program = (
         "import os, pickle, signal, sys\n"
         "from pathlib import Path\n"
-        "from workbench.replay.approvals import standing\n"
-        "from workbench.replay.broker import Terms\n"
+        "from workbench.replay.effects.approvals import standing\n"
+        "from workbench.replay.effects.broker import Terms\n"
         "from workbench.store import Store\n"
         "class Dying(Store):\n"
         "    def append_entry(self, entry):\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from workbench.replay.fence.tripwire import BlockedError, Tripwire
 from workbench.replay.sandbox import Isolation, Measure
-from workbench.replay.tripwire import BlockedError, Tripwire
 
 WATCHED = """
 import os, sqlite3, sys
 from pathlib import Path
-from workbench.replay.tripwire import Tripwire
+from workbench.replay.fence.tripwire import Tripwire
 wire = Tripwire([Path(sys.argv[1])])
 wire.install()
 try:

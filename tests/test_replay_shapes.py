@@ -20,7 +20,7 @@ from tests import replay_shapes
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
 from workbench.model import PASSED_ON, Change, Span, Step
-from workbench.replay.nesting import inside_tools
+from workbench.replay.recording.nesting import inside_tools
 from workbench.replay.wishes import ForkError, checked
 
 CONFIG = {"configurable": {"thread_id": "thread", "user": "ada"}}

@@ -9,13 +9,13 @@ import pytest
 from tests.replay_recording import Recording, record
 from workbench.comparison.controls import halted
 from workbench.model import CallRecord, Change, Json, Tokens
-from workbench.replay.approvals import Desk, Question
-from workbench.replay.broker import Terms
-from workbench.replay.journal import Journal, Seen
-from workbench.replay.ledger import Pages
-from workbench.replay.tape import Call
+from workbench.replay.effects.approvals import Desk, Question
+from workbench.replay.effects.broker import Terms
+from workbench.replay.effects.ledger import Pages
+from workbench.replay.fence.journal import Journal, Seen
+from workbench.replay.process.watch import Watch
+from workbench.replay.recording.tape import Call
 from workbench.replay.told import Told
-from workbench.replay.watch import Watch
 
 SLOW = Change(kind="fault", value={"kind": "slow", "seconds": 600})
 

@@ -27,7 +27,7 @@ from workbench.reading.rewriting import Rewrite, rewrite, rewrite_plain
 from workbench.reading.serde import UndecodedError
 from workbench.reading.threads import opened
 from workbench.redaction import Redactor
-from workbench.replay.cut import SCHEMA
+from workbench.replay.recording.cut import SCHEMA
 from workbench.source import SourceError
 from workbench.store import Store
 

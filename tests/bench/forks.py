@@ -22,8 +22,8 @@ from pathlib import Path
 from workbench import bench as wb
 from workbench.model import Change, Run, Step
 from workbench.replay import forking
-from workbench.replay.cut import SCHEMA
-from workbench.replay.process import ProcessError
+from workbench.replay.process.parent import ProcessError
+from workbench.replay.recording.cut import SCHEMA
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_traces"
 BYTES, STEP, THREAD = 513_000, 13, "thread"

@@ -59,9 +59,9 @@ def record(folder: Path) -> Path:
 
 def worked(request: Any) -> float:
     """Seconds of processor time that a re-run's graph takes from its first start to its last end, in this very process, what it tells included."""
-    from workbench.replay import rerun  # noqa: PLC0415  # as above
     from workbench.replay.channel import Line  # noqa: PLC0415  # as above
-    from workbench.replay.tripwire import Tripwire  # noqa: PLC0415  # as above
+    from workbench.replay.fence import rerun  # noqa: PLC0415  # as above
+    from workbench.replay.fence.tripwire import Tripwire  # noqa: PLC0415  # as above
 
     took, through = [], rerun.Drive.through
 

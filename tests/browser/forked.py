@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.browser.runs import booked_twice
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectCount, Json, NodeCount, Receipt, Run, Spent
-from workbench.replay.approvals import Question
 from workbench.replay.changes import check
+from workbench.replay.effects.approvals import Question
 from workbench.replay.forecast import Expected, Forecast, Reachable
 from workbench.report.forecasts import Foreseen
 

@@ -25,7 +25,7 @@ VIEWER = "viewer = run.view(step=at)\nviewer"
 PANEL = "panel = run.fork_panel(at, graph='sample_traces.travel_agent:graph', trust=True, live=['model'])\npanel"
 BOOKED = '{"booking_id": "BK-1001", "status": "confirmed", "charged_usd": 842, "bookings_on_card": ["BK-1001"]}'
 ASK = """
-from workbench.replay.approvals import Question
+from workbench.replay.effects.approvals import Question
 place = wb.ask_here(by="Ada")
 question = Question(run_id="fork", kind="tool", name="book_flight", effect="effect", guessed=False, arguments={"flight": "NH 11"}, key="book_flight()")
 reply = place(question)

@@ -15,7 +15,7 @@ from tests.browser.forked import Recorded, forked, question, receipt
 from tests.browser.page import WidgetPage
 from tests.browser.runs import PAYLOADS, booked_twice, hostile_run
 from workbench.model import Change
-from workbench.replay.approvals import Reply
+from workbench.replay.effects.approvals import Reply
 from workbench.results.compared import Compared
 from workbench.sketch import model, sketch, tool
 from workbench.widgets import AskHere, ForkPanel, ReceiptView

@@ -17,7 +17,7 @@ from workbench.analysis.hazards import active_content, isolated, runs_code, step
 from workbench.analysis.retries import classify_error, retried
 from workbench.checklist import Item
 from workbench.model import Effect, Run, Step
-from workbench.replay.cassette import record
+from workbench.replay.recording.cassette import record
 
 LIMIT_MET: dict[Item, re.Pattern[str]] = {
     "step-limit": re.compile(

@@ -35,8 +35,8 @@ from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
 from workbench.model import Budget, Change, Finding, NotEvaluated, Review, Run
 from workbench.redaction import Redactor, Rules, rules_of, stricter
-from workbench.replay.approvals import person
 from workbench.replay.budget import Meter
+from workbench.replay.effects.approvals import person
 from workbench.replay.sweeps import cells
 from workbench.replay.unfinished import of as unfinished
 from workbench.report import Report, ReportError, static, store_report

@@ -18,14 +18,14 @@ from workbench.cohorts.neighbours import Neighbours, neighbours_of
 from workbench.comparison.controls import Judge
 from workbench.incident import first_bad_step
 from workbench.model import Budget, Change, Effect, Finding, Json, Level, NotEvaluated, Review, Run, Step
-from workbench.replay.approvals import Approve, nobody
 from workbench.replay.budget import Meter
-from workbench.replay.cassette import record
+from workbench.replay.effects.approvals import Approve, nobody
 from workbench.replay.forecast import foresee
 from workbench.replay.forking import ForkError, fork, resume
-from workbench.replay.scrubbing import configured
+from workbench.replay.process.watch import Watch
+from workbench.replay.recording.cassette import record
+from workbench.replay.recording.scrubbing import configured
 from workbench.replay.unfinished import of as unfinished
-from workbench.replay.watch import Watch
 from workbench.replay.wishes import Wish, checked
 from workbench.report import Report, run_report, static
 from workbench.report.cassettes import RunCassette
@@ -189,14 +189,14 @@ class RecordedRun:
         "slow") is what the call meets (`workbench.replay.changes.SHAPES` has the whole shapes).
 
         Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
-        `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.approvals`), or lists the names that are
+        `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.effects.approvals`), or lists the names that are
         approved; no act of the ledger is done twice. `budget` limits model calls, tokens, usd, seconds and steps (`{"usd": 1}`). `graph` ("module:attribute")
         says what to run; without it, `[tool.workbench.graphs]` of your pyproject.toml is asked for this agent. Nodes that made no recorded call are
         served from what they wrote; `execute=["node"]` ("*" for all) runs their code in the sandbox. `stale=["tool"]` gives calls of a tool (or of
         "model", "http", ...) that have no recording the nearest one's answer, marked. `isolation` ("process", "container", "gvisor", "firecracker") is
         used in place of the level that `[tool.workbench.isolation]` asks for at this run's risk. A checkpoint database that we did not record ourselves
         has to be trusted, once (`trust=True`; `workbench.replay.trust` says why). `watch` hears each call and can stop the fork from another thread
-        (`workbench.replay.watch`). `context` is what the graph is started with as its context (`{"user": "ada"}`), where that was not recorded, or in
+        (`workbench.replay.process.watch`). `context` is what the graph is started with as its context (`{"user": "ada"}`), where that was not recorded, or in
         place of what was. ForkError says what can't be done.
         """
         # Written out here and in `simulate`, so that a notebook completes them: jedi 0.20 offers none of an unpacked TypedDict (PEP 692).

@@ -16,10 +16,10 @@ from workbench.database import Database, Location, location
 from workbench.model import Budget, Change, EffectClass, Run, Span
 from workbench.plugins import collector_of
 from workbench.replay import trust
-from workbench.replay.approvals import Approve, standing
-from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter
 from workbench.replay.changes import ChangeError, change_of
+from workbench.replay.effects.approvals import Approve, standing
+from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished

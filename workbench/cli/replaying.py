@@ -20,7 +20,7 @@ from workbench.cli.terminal import named, opened, out, parsed, print_json, progr
 if TYPE_CHECKING:
     from workbench.bench import RecordedRun
     from workbench.model import Json
-    from workbench.replay.approvals import Approve, Question, Reply
+    from workbench.replay.effects.approvals import Approve, Question, Reply
     from workbench.results.swept import Swept
 
 OUTCOME = "What is counted: findings (those of the run are gone), effects (others are made), answer (is another). Default: findings, where there are any."
@@ -100,7 +100,7 @@ def fork(
 
 def _approval(names: Collection[str]) -> Approve:
     """Approves what was named on the command line, and asks a person at a terminal about the rest."""
-    from workbench.replay.approvals import nobody, standing
+    from workbench.replay.effects.approvals import nobody, standing
 
     return standing(names, _ask_at_the_terminal if sys.stdin.isatty() else nobody)
 
@@ -118,7 +118,7 @@ def _check_approved(names: Collection[str], live: Collection[str]) -> None:
 
 
 def _ask_at_the_terminal(question: Question) -> Reply:
-    from workbench.replay.approvals import Reply
+    from workbench.replay.effects.approvals import Reply
     from workbench.report.markup import visible
 
     said = typer.confirm(f"{visible(str(question))}\nMake this call?", default=False, err=True)

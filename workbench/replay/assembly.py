@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.normalise.lineage import task_of
-from workbench.replay.cassette import asked_of
-from workbench.replay.cut import Cut, fresh
-from workbench.replay.journal import ID_ATTRIBUTE
-from workbench.replay.nesting import around, inside_tools, tasks_of
+from workbench.replay.fence.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Answer
+from workbench.replay.recording.cassette import asked_of
+from workbench.replay.recording.cut import Cut, fresh
+from workbench.replay.recording.nesting import around, inside_tools, tasks_of
 
 CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "retrieval": ("name", "result")}
 """What a served step takes over from the recording: the answer was that very one, and spans of a re-run tell less than an instrumentor's."""

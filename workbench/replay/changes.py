@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from workbench.model import PASSED_ON, Cassette, Change, ChangeKind, Interaction, Json, Run, Step, Value, digest
-from workbench.replay.cassette import asked_of, canonical_messages, edited
-from workbench.replay.place import node_path
 from workbench.replay.protocol import Alteration, Fault, MessageEdit
+from workbench.replay.recording.cassette import asked_of, canonical_messages, edited
+from workbench.replay.recording.place import node_path
 
 MODEL = "model"
 NEAREST = 3

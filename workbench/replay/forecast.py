@@ -13,11 +13,11 @@ from typing import Literal
 from workbench.database import Location
 from workbench.model import PASSED_ON, Cassette, Change, EffectClass, Level, Run, Step, Value
 from workbench.replay.changes import MODEL
+from workbench.replay.effects.ledger import class_of
 from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
-from workbench.replay.ledger import class_of
 from workbench.replay.protocol import Request
-from workbench.replay.tasks import uses_of
+from workbench.replay.recording.tasks import uses_of
 from workbench.replay.wishes import REPLACED, Wish, located, request_of
 
 How = Literal["served", "edited", "stands", "executed", "live", "asks", "stops", "halts", "unreached"]

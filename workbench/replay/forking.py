@@ -15,23 +15,23 @@ from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, Json, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
-from workbench.replay import cut as cutting
-from workbench.replay import process
 from workbench.replay.assembly import Assembled, assemble
-from workbench.replay.broker import Broker, Outside, Terms
 from workbench.replay.budget import Meter
 from workbench.replay.changes import MODEL
 from workbench.replay.channel import ChannelError
-from workbench.replay.cut import Cut
+from workbench.replay.effects.broker import Broker, Outside, Terms
+from workbench.replay.effects.ledger import Pages
 from workbench.replay.isolation import LEVELS
-from workbench.replay.ledger import Pages
-from workbench.replay.process import NotStartedError, ProcessError
+from workbench.replay.process import parent as process
+from workbench.replay.process.parent import NotStartedError, ProcessError
+from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
+from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.cut import Cut
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.unmet import unmet
-from workbench.replay.watch import Watch
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 

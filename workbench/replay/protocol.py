@@ -99,7 +99,7 @@ class Request(Value):
     opened: tuple[int, ...] = ()
     """The tool calls whose code runs, since the fork is made at a step inside them: its calls are answered."""
     numbers: Mapping[str, Mapping[int, tuple[int, ...]]] = {}
-    """Of the recorded tasks that made these calls, the numbers of the graphs that their calls started (`workbench.replay.nesting.numbers_of`)."""
+    """Of the recorded tasks that made these calls, the numbers of the graphs that their calls started (`workbench.replay.recording.nesting.numbers_of`)."""
     stale_answers: bool = False
     """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
     alteration: Alteration = Alteration()
@@ -131,7 +131,7 @@ class Request(Value):
     stops: tuple[int, ...] = ()
     """The steps after which it was cut off before it was started again."""
     recorded: str = ""
-    """A file with what the recorded tasks wrote (`workbench.replay.tasks`); empty for none."""
+    """A file with what the recorded tasks wrote (`workbench.replay.recording.tasks`); empty for none."""
     execute: tuple[str, ...] = ()
     """Nodes whose code runs even where recorded writes could stand for them; "*" for all."""
     stale: tuple[str, ...] = ()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from workbench.comparison.comparison import compare, count_effects
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Step, digest
-from workbench.replay.ledger import class_of, is_effect
-from workbench.replay.place import node_path
+from workbench.replay.effects.ledger import class_of, is_effect
 from workbench.replay.protocol import Answer
+from workbench.replay.recording.place import node_path
 
 SHORTEST_SHARED_TEXT = 3
 LEAST_SHARED_NUMBER = 10

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from workbench import detection
 from workbench.database import Location
 from workbench.model import Change, Finding, Run, Span, Value
-from workbench.replay import cut as cutting
-from workbench.replay.cassette import record
-from workbench.replay.cut import CutError
 from workbench.replay.forking import Forked, ForkError, fork
+from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.cassette import record
+from workbench.replay.recording.cut import CutError
 
 MAX_THREAD_BYTES = 1 << 30
 TEMPLATE = '''"""The agent no longer does what it did in the recorded run {run}.

@@ -18,11 +18,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from workbench.chat_models import name_of
 from workbench.comparison.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
-from workbench.replay import alterations
-from workbench.replay.answers import recorded_messages
-from workbench.replay.cassette import canonical_messages, edited, record
+from workbench.replay.fence import alterations
+from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.forking import Forked, ForkError
-from workbench.replay.tape import Call, Divergence, Tape
+from workbench.replay.recording.cassette import canonical_messages, edited, record
+from workbench.replay.recording.tape import Call, Divergence, Tape
 
 MODEL_CALLS, SECONDS = 25, 120.0
 ISOLATION = "no code of the agent ran: a generic loop asked the model, tools were answered from the recording"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from workbench.database import Location
 from workbench.model import Budget, Change, EffectClass, Run, Span, digest
-from workbench.replay.broker import Terms
 from workbench.replay.budget import Meter, left
+from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError, fork, resume
 from workbench.replay.unfinished import Unfinished
 

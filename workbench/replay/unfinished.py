@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.model import Change, Json, Span, Spent, Value
-from workbench.replay.journal import ID_ATTRIBUTE
+from workbench.replay.fence.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Request, Resumed
 from workbench.replay.told import Told, lines
 

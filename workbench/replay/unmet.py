@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from typing import get_args
 
 from workbench.model import CallRecord, Interaction, Run
-from workbench.replay.cassette import record
-from workbench.replay.place import node_path
+from workbench.replay.recording.cassette import record
+from workbench.replay.recording.place import node_path
 from workbench.replay.wishes import Wish
 
 KINDS = frozenset(get_args(Interaction.model_fields["kind"].annotation))

@@ -13,17 +13,17 @@ from pathlib import Path
 from workbench.database import Location
 from workbench.model import PASSED_ON, Change, Json, Level, Run, Span, Step
 from workbench.replay import changes
-from workbench.replay import cut as cutting
-from workbench.replay.broker import Terms
-from workbench.replay.cassette import record
 from workbench.replay.changes import MODEL, ChangeError
-from workbench.replay.contexts import contexts_of, with_given
-from workbench.replay.cut import Cut, CutError
-from workbench.replay.nesting import around, inside_tools, maybe_around, numbers_of
+from workbench.replay.effects.broker import Terms
+from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Request
-from workbench.replay.scrubbing import configured
-from workbench.replay.tasks import set_aside, uses_of
-from workbench.replay.watch import Watch
+from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.cassette import record
+from workbench.replay.recording.contexts import contexts_of, with_given
+from workbench.replay.recording.cut import Cut, CutError
+from workbench.replay.recording.nesting import around, inside_tools, maybe_around, numbers_of
+from workbench.replay.recording.scrubbing import configured
+from workbench.replay.recording.tasks import set_aside, uses_of
 
 REPLACED = ("tool_result", "answer", "fault")
 """The changes that take the place of a recorded answer."""

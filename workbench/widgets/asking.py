@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 
 from workbench.model import Json
-from workbench.replay.approvals import Desk, Question, Reply, person
+from workbench.replay.effects.approvals import Desk, Question, Reply, person
 from workbench.widgets import assets
 from workbench.widgets.excerpt import as_text, excerpt, sendable
 

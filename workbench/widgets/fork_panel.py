@@ -15,7 +15,7 @@ import traitlets
 from workbench.model import CallRecord, Change, EffectClass, Json, Receipt, Run
 from workbench.replay.changes import ChangeError, change_of
 from workbench.replay.forecast import Forecast, Reachable, tools_of
-from workbench.replay.watch import Watch
+from workbench.replay.process.watch import Watch
 from workbench.replay.wishes import ForkError
 from workbench.report import static
 from workbench.report.forecasts import COLUMNS, rows_of

@@ -1,6 +1,6 @@
 """How strongly a re-run is shut in: by the risk of the run, a process sandbox, a container, gVisor or a Firecracker microVM.
 
-What runs inside is always `workbench.replay.child`, which shuts itself in as well; request and answer travel as files, and what it tells and asks
+What runs inside is always `workbench.replay.process.child`, which shuts itself in as well; request and answer travel as files, and what it tells and asks
 meanwhile over its standard input and output. A level that this machine does not reach is refused with what is missing: nothing falls back by itself.
 """
 

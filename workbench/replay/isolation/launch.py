@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench.model import Level
 
-CHILD = "workbench.replay.child"
+CHILD = "workbench.replay.process.child"
 
 
 @dataclass(frozen=True)

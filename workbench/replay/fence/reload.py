@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.pregel import Pregel
 
-from workbench.replay.overlay import serializer_of
+from workbench.replay.fence.overlay import serializer_of
 
 Graph = Pregel[Any, Any, Any, Any]
 UNSAVED = ("UntrackedValue", "EphemeralValue")

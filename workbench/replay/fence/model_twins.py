@@ -14,12 +14,12 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from workbench.model import Tokens
-from workbench.replay import answers
-from workbench.replay.alterations import AlterationError, model_name, raised
-from workbench.replay.journal import Seen
-from workbench.replay.playback import TWIN, guarded, pause, plain, playing, seen_here
-from workbench.replay.reach import chunk_of
-from workbench.replay.tape import Call, Divergence
+from workbench.replay.fence import answers
+from workbench.replay.fence.alterations import AlterationError, model_name, raised
+from workbench.replay.fence.journal import Seen
+from workbench.replay.fence.playback import TWIN, guarded, pause, plain, playing, seen_here
+from workbench.replay.fence.reach import chunk_of
+from workbench.replay.recording.tape import Call, Divergence
 from workbench.taps import wire
 
 MODEL_HOOKS = ("_generate", "_agenerate", "_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")

@@ -1,4 +1,4 @@
-"""The process a re-run happens in: `python -m workbench.replay.child REQUEST ANSWER [MEMORY_BYTES [AROUND]]`.
+"""The process a re-run happens in: `python -m workbench.replay.process.child REQUEST ANSWER [MEMORY_BYTES [AROUND]]`.
 
 It shuts itself in before it loads anything of the user's. AROUND names walls that already stand around it, such as a container.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from workbench.model import CallRecord
 from workbench.replay import channel, sandbox
+from workbench.replay.fence.tripwire import Attempt, Tripwire
 from workbench.replay.protocol import Request
-from workbench.replay.tripwire import Attempt, Tripwire
 
 ORPHANED = 3
 """The exit code of a re-run whose parent was killed: it stops at once, for whoever resumes it works on the same thread."""
@@ -30,7 +30,7 @@ def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.ME
     wire = Tripwire([folder], _Told(line))
     wire.install()
 
-    from workbench.replay.rerun import rerun  # noqa: PLC0415  # langgraph and the user's graph are loaded only inside the sandbox
+    from workbench.replay.fence.rerun import rerun  # noqa: PLC0415  # langgraph and the user's graph are loaded only inside the sandbox
 
     answer = rerun(request, line, wire)
     told = answer.model_copy(update={"records": (), "spans": (), "isolation": str(isolation), "sandboxed": isolation.sandboxed})

@@ -16,15 +16,15 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, interrupt
 
 from workbench.model import Interaction, Json
-from workbench.replay import answers, nodes
-from workbench.replay.alterations import raised
-from workbench.replay.captured import unwrapped
-from workbench.replay.identities import aligned
-from workbench.replay.journal import Seen
-from workbench.replay.numbering import calling
-from workbench.replay.playback import TWIN, Playback, guarded, pause, playing, seen_here
-from workbench.replay.reach import declared
-from workbench.replay.tape import Call, Divergence, Served
+from workbench.replay.fence import answers, nodes
+from workbench.replay.fence.alterations import raised
+from workbench.replay.fence.journal import Seen
+from workbench.replay.fence.playback import TWIN, Playback, guarded, pause, playing, seen_here
+from workbench.replay.fence.reach import declared
+from workbench.replay.recording.captured import unwrapped
+from workbench.replay.recording.identities import aligned
+from workbench.replay.recording.numbering import calling
+from workbench.replay.recording.tape import Call, Divergence, Served
 
 
 def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:

@@ -27,15 +27,16 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import canonical
-from workbench.replay import answers, numbering
-from workbench.replay.course import Course
-from workbench.replay.identities import Ids, renamed
-from workbench.replay.journal import Journal, Seen
-from workbench.replay.numbering import Numbers
-from workbench.replay.place import graph_of, node_path
-from workbench.replay.scrubbing import Scrubber
-from workbench.replay.tape import Call, Unanswered
-from workbench.replay.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
+from workbench.replay.fence import answers
+from workbench.replay.fence.journal import Journal, Seen
+from workbench.replay.recording import numbering
+from workbench.replay.recording.course import Course
+from workbench.replay.recording.identities import Ids, renamed
+from workbench.replay.recording.numbering import Numbers
+from workbench.replay.recording.place import graph_of, node_path
+from workbench.replay.recording.scrubbing import Scrubber
+from workbench.replay.recording.tape import Call, Unanswered
+from workbench.replay.recording.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
 
 HOOKS = ("run_with_retry", "arun_with_retry")
 PROBE = "workbench_probe"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, zip_longest
 from typing import Any
 
-from workbench.replay.place import graph_of
+from workbench.replay.recording.place import graph_of
 
 
 @dataclass

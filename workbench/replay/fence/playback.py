@@ -17,13 +17,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import ensure_config
 
 from workbench.model import Json
-from workbench.replay.alterations import Alterations, model_name
 from workbench.replay.budget import Meter, OverBudgetError
-from workbench.replay.history import History
-from workbench.replay.journal import Journal, Seen, place, step_of
-from workbench.replay.nodes import Nodes, current_task, task_in
-from workbench.replay.reach import Reach
-from workbench.replay.tape import Call, CutOff, Divergence, Served, Tape, Unanswered
+from workbench.replay.fence.alterations import Alterations, model_name
+from workbench.replay.fence.journal import Journal, Seen, place, step_of
+from workbench.replay.fence.nodes import Nodes, current_task, task_in
+from workbench.replay.fence.reach import Reach
+from workbench.replay.recording.history import History
+from workbench.replay.recording.tape import Call, CutOff, Divergence, Served, Tape, Unanswered
 
 TWIN = "_workbench_twin"
 """Marks a copy of a tool or model that is made for one call."""

@@ -10,11 +10,11 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from workbench.model import Interaction, Json
-from workbench.replay import answers
-from workbench.replay.captured import http_arguments, http_name
-from workbench.replay.journal import Seen
-from workbench.replay.playback import TWIN, playing, seen_here
-from workbench.replay.tape import Call, Served
+from workbench.replay.fence import answers
+from workbench.replay.fence.journal import Seen
+from workbench.replay.fence.playback import TWIN, playing, seen_here
+from workbench.replay.recording.captured import http_arguments, http_name
+from workbench.replay.recording.tape import Call, Served
 from workbench.taps.wire import Answered, Asked, bytes_of, text_of
 
 RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")

@@ -18,13 +18,13 @@ from pydantic import ValidationError
 
 from workbench.model import Json
 from workbench.redaction import SHAPES
-from workbench.replay import forkserver
 from workbench.replay.channel import Hear, Line, listen
-from workbench.replay.forkserver import ForkserverError, Spawned
 from workbench.replay.isolation import IsolationError, Launch, Task, launched, settings_of
+from workbench.replay.process import forkserver
+from workbench.replay.process.forkserver import ForkserverError, Spawned
+from workbench.replay.process.scratch import LOOK_SECONDS, Scratch
+from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Answer, Request
-from workbench.replay.scratch import LOOK_SECONDS, Scratch
-from workbench.replay.watch import Watch
 
 if sys.platform == "linux":
     import fcntl

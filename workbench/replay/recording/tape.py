@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from workbench.model import Cassette, Interaction, Json, canonical, digest
-from workbench.replay.scrubbing import ID, Scrubber, strings_of
+from workbench.replay.recording.scrubbing import ID, Scrubber, strings_of
 
 NEAREST = 3
 MAX_COMPARED_CHARACTERS = 4000

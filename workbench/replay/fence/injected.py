@@ -21,9 +21,9 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore, Op, Result
 
-from workbench.replay.contexts import absent_in
-from workbench.replay.overlay import decoding, serializer_of
+from workbench.replay.fence.overlay import decoding, serializer_of
 from workbench.replay.protocol import Packed
+from workbench.replay.recording.contexts import absent_in
 
 INSTEAD = "put a result in its place (tool_result)"
 ASKS_THE_GRAPH = {

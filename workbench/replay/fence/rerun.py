@@ -23,23 +23,23 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Interrupt, StateSnapshot
 
 from workbench.model import CallRecord, Interaction, Json
-from workbench.replay import fence, graphs, nodes, reload
-from workbench.replay.alterations import Alterations
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
-from workbench.replay.contexts import UNKNOWN, ContextError, rebuilt
-from workbench.replay.course import Course
-from workbench.replay.injected import Crossing
-from workbench.replay.journal import Journal, Seen
-from workbench.replay.nodes import Nodes
-from workbench.replay.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
-from workbench.replay.playback import FenceError, Playback, plain
+from workbench.replay.fence import fence, graphs, nodes, reload
+from workbench.replay.fence.alterations import Alterations
+from workbench.replay.fence.injected import Crossing
+from workbench.replay.fence.journal import Journal, Seen
+from workbench.replay.fence.nodes import Nodes
+from workbench.replay.fence.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
+from workbench.replay.fence.playback import FenceError, Playback, plain
+from workbench.replay.fence.reach import Reach
+from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
-from workbench.replay.reach import Reach
-from workbench.replay.tape import Call, CutOff, Divergence, Served, Tape
-from workbench.replay.tasks import Tasks
+from workbench.replay.recording.contexts import UNKNOWN, ContextError, rebuilt
+from workbench.replay.recording.course import Course
+from workbench.replay.recording.tape import Call, CutOff, Divergence, Served, Tape
+from workbench.replay.recording.tasks import Tasks
 from workbench.replay.told import listed
-from workbench.replay.tripwire import Tripwire
 
 Graph = Pregel[Any, Any, Any, Any]
 STOP, NOTHING = object(), object()

@@ -102,7 +102,7 @@ def _may_hold(tool: Step, step: Step) -> bool:
 
 
 def numbers_of(run: Run, inner: Mapping[int, int]) -> dict[str, dict[int, tuple[int, ...]]]:
-    """The numbers of the graphs that tool calls started, by the task that made the calls and the step of each (`workbench.replay.numbering`)."""
+    """The numbers of the graphs that tool calls started, by the task that made the calls and the step of each (`workbench.replay.recording.numbering`)."""
     found: dict[str, dict[int, set[int]]] = {}
     for step in run.steps:
         tools = [run.step(one) for one in around(inner, step.index)]

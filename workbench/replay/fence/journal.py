@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.model import CallRecord, Json, Span, SpanEvent, canonical
-from workbench.replay.place import own_path
-from workbench.replay.tape import Call
+from workbench.replay.recording.place import own_path
+from workbench.replay.recording.tape import Call
 
 Answer = Literal["served", "edited", "live", "blocked", "halted"]
 ID_ATTRIBUTE = "workbench.call"

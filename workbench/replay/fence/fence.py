@@ -18,14 +18,14 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool
 
 from workbench.model import Cassette, Interaction
-from workbench.replay import answers, nodes
-from workbench.replay.cassette import canonical_messages
-from workbench.replay.journal import Journal
-from workbench.replay.model_twins import model_twin
-from workbench.replay.playback import TWIN, FenceError, Playback, guarded, play
-from workbench.replay.services import Web, embedded, retriever_twin
-from workbench.replay.tape import Tape
-from workbench.replay.tool_twins import tool_twin
+from workbench.replay.fence import answers, nodes
+from workbench.replay.fence.journal import Journal
+from workbench.replay.fence.model_twins import model_twin
+from workbench.replay.fence.playback import TWIN, FenceError, Playback, guarded, play
+from workbench.replay.fence.services import Web, embedded, retriever_twin
+from workbench.replay.fence.tool_twins import tool_twin
+from workbench.replay.recording.cassette import canonical_messages
+from workbench.replay.recording.tape import Tape
 from workbench.taps import vectors, wire
 
 TOOL_METHODS = ("run", "arun")

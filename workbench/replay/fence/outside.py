@@ -1,7 +1,7 @@
-"""The process in which approved live calls are made: `python -m workbench.replay.outside GRAPH`. It is not shut in, and knows the user's keys.
+"""The process in which approved live calls are made: `python -m workbench.replay.fence.outside GRAPH`. It is not shut in, and knows the user's keys.
 
 It loads the user's own graph, as production does, and calls the tools and models that were made then, each when it is asked to: the re-run itself
-never gets a network. What it is asked with are plain values, and what the graph injects into a tool, decoded strictly (`workbench.replay.injected`).
+never gets a network. What it is asked with are plain values, and what the graph injects into a tool, decoded strictly (`workbench.replay.fence.injected`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workbench.model import Json
 from workbench.replay import channel
 
 if TYPE_CHECKING:
-    from workbench.replay.injected import Crossing
+    from workbench.replay.fence.injected import Crossing
 
 TRANSIENT = ("Timeout", "ConnectionError", "ConnectError", "ReadError", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable", "RemoteProtocol")
 """Parts of the names of errors that may be gone the next time, in the libraries that agents call with."""
@@ -33,14 +33,14 @@ def main(graph: str) -> int:
     """Load the graph, then answer one question after the other until there are no more."""
     line = channel.take_over()
 
-    from workbench.replay import graphs  # noqa: PLC0415  # langgraph takes a second, and what loading prints must not be taken for a reply
+    from workbench.replay.fence import graphs  # noqa: PLC0415  # langgraph takes a second, and what loading prints must not be taken for a reply
 
     try:
         loaded = graphs.load(graph)
     except graphs.GraphError as error:
         channel.listen(line, lambda _, why=str(error): {"refused": why})  # type: ignore[misc]  # bound now, since `error` is gone later
         return 0
-    from workbench.replay.injected import Crossing  # noqa: PLC0415  # as above
+    from workbench.replay.fence.injected import Crossing  # noqa: PLC0415  # as above
 
     crossing = Crossing.of(loaded)
     channel.listen(line, lambda said: answer(said[channel.ASK], crossing))
@@ -85,7 +85,7 @@ def _the_one(kind: type, what: str, name: str) -> Any:
 
 def name_of(one: Any) -> str:
     """What a tool or chat model is called."""
-    from workbench.replay.alterations import model_name  # noqa: PLC0415  # as in main
+    from workbench.replay.fence.alterations import model_name  # noqa: PLC0415  # as in main
 
     return model_name(one) if hasattr(one, "_llm_type") else str(one.name)
 
@@ -106,7 +106,7 @@ def _tool(question: Json, crossing: Crossing) -> Json:
 
 def _injected(tool: Any, question: Json, crossing: Crossing) -> tuple[dict[str, Any], Any]:
     """What the graph fills in, and the config. OutsideError where either is nothing that it fills in, or is given as an argument of the model's."""
-    from workbench.replay.injected import CantCrossError, names_of  # noqa: PLC0415  # as in main
+    from workbench.replay.fence.injected import CantCrossError, names_of  # noqa: PLC0415  # as in main
     from workbench.replay.protocol import Packed  # noqa: PLC0415
 
     try:
@@ -120,7 +120,7 @@ def _injected(tool: Any, question: Json, crossing: Crossing) -> tuple[dict[str, 
 
 def _returned(result: Any, crossing: Crossing) -> Json:
     """What a tool returned: its content as JSON, and the very value, packed, where JSON doesn't hold it; a note where nothing does."""
-    from workbench.replay.answers import described  # noqa: PLC0415  # as in main
+    from workbench.replay.fence.answers import described  # noqa: PLC0415  # as in main
 
     shown, artifact = described(result), getattr(result, "artifact", None)
     told = json.loads(json.dumps({"content": shown, "artifact": artifact}, default=str))
@@ -152,7 +152,7 @@ def _model(question: Json) -> Json:
     from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  # as in main
     from langchain_core.messages import messages_from_dict  # noqa: PLC0415
 
-    from workbench.replay.alterations import Alterations  # noqa: PLC0415
+    from workbench.replay.fence.alterations import Alterations  # noqa: PLC0415
     from workbench.replay.protocol import Alteration  # noqa: PLC0415
 
     wanted, settings = question["made_as"], question["settings"]

@@ -15,10 +15,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
 from workbench.model import Json, digest
-from workbench.replay.answers import exception, recorded_messages
-from workbench.replay.cassette import canonical_messages
+from workbench.replay.fence.answers import exception, recorded_messages
 from workbench.replay.protocol import Alteration, Fault
-from workbench.replay.tape import Call
+from workbench.replay.recording.cassette import canonical_messages
+from workbench.replay.recording.tape import Call
 
 NAMES = ("model_name", "model")
 """The fields in which chat models keep their name."""

@@ -9,14 +9,14 @@ from langchain_core.messages import BaseMessage
 
 from workbench.model import Json, canonical
 from workbench.reading.messages import messages_of
-from workbench.replay.cassette import canonical_messages
+from workbench.replay.recording.cassette import canonical_messages
 
 KEPT_MESSAGES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Read:
-    """One message: its JSON text as its span shows it, and what of it makes two calls the same (`workbench.replay.cassette`), if it is a message at all."""
+    """One message: its JSON text as its span shows it, and what of it makes two calls the same (`recording.cassette`), if it is a message at all."""
 
     shown: str
     meant: tuple[Json, ...] | None

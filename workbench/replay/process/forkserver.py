@@ -1,8 +1,8 @@
-"""Starts re-runs from a process that has LangGraph loaded already: `python -m workbench.replay.forkserver DESCRIPTOR`.
+"""Starts re-runs from a process that has LangGraph loaded already: `python -m workbench.replay.process.forkserver DESCRIPTOR`.
 
 Loading LangGraph takes longer than most re-runs. So each process that forks runs keeps one server, which has loaded that and nothing of the user's,
 holds no secrets, and has a single thread; it forks once for each re-run, and what it forks shuts itself in before it loads anything
-else, as it does when it is started by itself (`workbench.replay.child`). The server ends with the process that keeps it, and its re-runs with it.
+else, as it does when it is started by itself (`workbench.replay.process.child`). The server ends with the process that keeps it, and its re-runs with it.
 
 A request is a datagram over a Unix socket: JSON, and with it the descriptors of the re-run's standard streams and of a socket on which its
 process id and its end are told. Linux only; elsewhere, and where a server can't be had, each re-run is started by itself.
@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Self
 
-LOADED = ("workbench.replay.child", "workbench.replay.rerun", "langgraph.prebuilt", "langchain.agents")
+LOADED = ("workbench.replay.process.child", "workbench.replay.fence.rerun", "langgraph.prebuilt", "langchain.agents")
 """What a server loads; what isn't installed is left out."""
 IMPORTED_BY = ("LANG", "PYTHON", "PYDANTIC")
 """How the variables begin that modules go by while they are loaded: with others, another server is needed."""
@@ -96,7 +96,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> None:
         os.environ.clear()
         os.environ.update(environment)
         tempfile.tempdir = None
-        from workbench.replay import child  # noqa: PLC0415  # loaded by the server before
+        from workbench.replay.process import child  # noqa: PLC0415  # loaded by the server before
 
         sys.argv = [str(child.__file__), *arguments]
         status = child.main(*arguments)
@@ -172,7 +172,7 @@ class Server:
         """Start one, and wait until it has loaded what it is for. ForkserverError where it can't."""
         control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            command = [sys.executable, "-m", "workbench.replay.forkserver", str(other.fileno())]
+            command = [sys.executable, "-m", "workbench.replay.process.forkserver", str(other.fileno())]
             process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command,
                 stdin=subprocess.DEVNULL,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured
-from workbench.replay.captured import Captured
-from workbench.replay.place import node_path
+from workbench.replay.recording.captured import Captured
+from workbench.replay.recording.place import node_path
 
 
 def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | None = None) -> Cassette:
@@ -16,7 +16,7 @@ def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | N
 
     `spans` are those the run was read from: they alone hold what is no step (HTTP exchanges, embeddings) and what a retrieval was asked. Of what
     both spans and checkpoints tell, the better one is taken: arguments as the tool got them from its span, answers as they stood in the state.
-    `scrub` are patterns, by name, of what says nothing (`workbench.replay.scrubbing`).
+    `scrub` are patterns, by name, of what says nothing (`workbench.replay.recording.scrubbing`).
     """
     captured = Captured(spans)
     interactions, missing = list(captured.exchanges(run)), []

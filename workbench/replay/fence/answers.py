@@ -21,7 +21,7 @@ from langgraph.types import Command, Send
 
 from workbench.model import Interaction, Json, Message
 from workbench.reading.messages import messages_of
-from workbench.replay.captured import COMMAND
+from workbench.replay.recording.captured import COMMAND
 
 STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
 RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from workbench.model import Interaction, Json, Run, Span, Step
 from workbench.reading.documents import parse_json
-from workbench.replay.place import node_path
+from workbench.replay.recording.place import node_path
 from workbench.semconv import read
 
 METHOD = ("http.request.method", "http.method")

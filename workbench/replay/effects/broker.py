@@ -1,6 +1,6 @@
 """Decides what goes live: the re-run asks, the broker looks at what was named, the ledger, the budget and a person, and only then has the call made.
 
-The call is made in a third process (`workbench.replay.outside`); the re-run never has a network. Before it is made, a line in the ledger says so.
+The call is made in a third process (`workbench.replay.fence.outside`); the re-run never has a network. Before it is made, a line in the ledger says so.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from workbench.analysis.effects import UNKNOWN_OUTCOME, effects_of
 from workbench.model import Budget, EffectClass, Json, LedgerEntry, Run, Tokens, Value, canonical, digest
 from workbench.reading.serde import UndecodedError
-from workbench.replay.approvals import NOBODY, Approve, Question, Reply, nobody, reply_of
 from workbench.replay.budget import Meter, OverBudgetError, left
 from workbench.replay.channel import ChannelError, Line
-from workbench.replay.ledger import Causes, Ledger, Pages, Scribe
-from workbench.replay.process import SWITCHES, module_paths
+from workbench.replay.effects.approvals import NOBODY, Approve, Question, Reply, nobody, reply_of
+from workbench.replay.effects.ledger import Causes, Ledger, Pages, Scribe
+from workbench.replay.process.parent import SWITCHES, module_paths
 from workbench.replay.protocol import Packed
 
 TRIES = 3
@@ -93,7 +93,7 @@ class Outside:
             stop.cancel()
 
     def _started(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "workbench.replay.outside", self.graph]
+        command = [sys.executable, "-m", "workbench.replay.fence.outside", self.graph]
         environment = {**os.environ, **SWITCHES, "PYTHONPATH": module_paths()}
         with self.output.open("wb") as stream:
             return subprocess.Popen(  # noqa: S603  # our own interpreter and module

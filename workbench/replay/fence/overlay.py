@@ -15,12 +15,12 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
 
 from workbench.model import Json, digest
-from workbench.replay.alterations import edited_message
-from workbench.replay.answers import recorded_messages
-from workbench.replay.cassette import canonical_messages
-from workbench.replay.graphs import GraphError, data_types, inner_graphs
+from workbench.replay.fence.alterations import edited_message
+from workbench.replay.fence.answers import recorded_messages
+from workbench.replay.fence.graphs import GraphError, data_types, inner_graphs
 from workbench.replay.protocol import MessageEdit, Request
-from workbench.replay.tasks import written_channels
+from workbench.replay.recording.cassette import canonical_messages
+from workbench.replay.recording.tasks import written_channels
 
 Graph = Pregel[Any, Any, Any, Any]
 OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")

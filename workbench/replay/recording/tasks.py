@@ -21,8 +21,8 @@ from workbench.reading import serde
 from workbench.reading.threads import Place, Tables, opened
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import RawWrite
-from workbench.replay.cut import Cut, lineage, parents_of
-from workbench.replay.identities import Mentions, ids_in
+from workbench.replay.recording.cut import Cut, lineage, parents_of
+from workbench.replay.recording.identities import Mentions, ids_in
 
 SCHEMA = """
 CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER);

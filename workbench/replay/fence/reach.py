@@ -14,16 +14,16 @@ from langchain_core.runnables import ensure_config
 from langchain_core.tools import BaseTool
 
 from workbench.model import EffectClass, Json
-from workbench.replay.alterations import model_name
-from workbench.replay.answers import command_of, exception
-from workbench.replay.captured import unwrapped
 from workbench.replay.channel import ChannelError, Line
-from workbench.replay.injected import CantCrossError, Crossing
-from workbench.replay.journal import Seen
-from workbench.replay.tape import Divergence
+from workbench.replay.fence.alterations import model_name
+from workbench.replay.fence.answers import command_of, exception
+from workbench.replay.fence.injected import CantCrossError, Crossing
+from workbench.replay.fence.journal import Seen
+from workbench.replay.recording.captured import unwrapped
+from workbench.replay.recording.tape import Divergence
 
 if TYPE_CHECKING:
-    from workbench.replay.playback import Playback
+    from workbench.replay.fence.playback import Playback
 
 DECLARED = "effect"
 """The key in a LangChain tool's metadata that says what calling it does: read-only, idempotent or effect."""
@@ -104,7 +104,7 @@ def declared(tool: BaseTool) -> str | None:
 
 
 def _takes_key(tool: BaseTool) -> bool:
-    from workbench.replay.outside import key_argument  # noqa: PLC0415  # the same question as there
+    from workbench.replay.fence.outside import key_argument  # noqa: PLC0415  # the same question as there
 
     return key_argument(tool) is not None
 
