@@ -48,6 +48,7 @@ def redacted(value, rules: Rules = EVERYTHING) -> tuple[object, dict[str, int]]:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijkl", "secret"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "secret"),
         ("4111 1111 1111 1111", "card"),
+        ("5555-5555-5555-4444", "card"),
         ("378282246310005", "card"),
         ("GB82 WEST 1234 5698 7654 32", "iban"),
         ("DE89370400440532013000", "iban"),
