@@ -60,20 +60,21 @@ def record(folder: Path) -> Path:
 def worked(request: Any) -> float:
     """Seconds of processor time that a re-run's graph takes from its first start to its last end, in this very process, what it tells included."""
     from workbench.replay.channel import Line  # noqa: PLC0415  # as above
-    from workbench.replay.fence import rerun  # noqa: PLC0415  # as above
+    from workbench.replay.fence.drive import Drive  # noqa: PLC0415  # as above
+    from workbench.replay.fence.rerun import rerun  # noqa: PLC0415  # as above
     from workbench.replay.fence.tripwire import Tripwire  # noqa: PLC0415  # as above
 
-    took, through = [], rerun.Drive.through
+    took, through = [], Drive.through
 
-    def timed(drive: Any) -> Any:
+    def timed(drive: Drive) -> Any:
         began = time.process_time()
         ended = through(drive)
         took.append(time.process_time() - began)
         return ended
 
-    rerun.Drive.through = timed  # type: ignore[method-assign]
+    Drive.through = timed  # type: ignore[method-assign]
     with Path(os.devnull).open("w") as nowhere, Path(os.devnull).open() as nothing:
-        answer = rerun.rerun(request, Line(nothing, nowhere), Tripwire([Path(request.folder)], []))
+        answer = rerun(request, Line(nothing, nowhere), Tripwire([Path(request.folder)], []))
     if answer.ended != "done":
         raise SystemExit(f"the re-run ended otherwise: {answer.ended}: {answer.says}")
     return took[0]

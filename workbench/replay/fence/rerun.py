@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import contextlib
 import re
 import sqlite3
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.pregel import Pregel
-from langgraph.pregel._loop import AsyncPregelLoop, SyncPregelLoop
-from langgraph.store.base import BaseStore
-from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command, Interrupt, StateSnapshot
-
-from workbench.model import CallRecord, Interaction, Json
+from workbench.model import CallRecord, Interaction
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
 from workbench.replay.fence import fence, graphs, nodes, reload
 from workbench.replay.fence.alterations import Alterations
+from workbench.replay.fence.drive import Drive
 from workbench.replay.fence.injected import Crossing
-from workbench.replay.fence.journal import Journal, Seen
+from workbench.replay.fence.journal import Journal
 from workbench.replay.fence.nodes import Nodes
 from workbench.replay.fence.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
-from workbench.replay.fence.playback import FenceError, Playback, plain
+from workbench.replay.fence.playback import FenceError, Playback
 from workbench.replay.fence.reach import Reach
+from workbench.replay.fence.runner import Graph, runner
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNKNOWN, ContextError, rebuilt
 from workbench.replay.recording.course import Course
-from workbench.replay.recording.tape import Call, CutOff, Divergence, Served, Tape
+from workbench.replay.recording.tape import Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
 from workbench.replay.told import listed
 
-Graph = Pregel[Any, Any, Any, Any]
-STOP, NOTHING = object(), object()
 STORE = "the graph's store holds what its module puts there and nothing else in a re-run: what runs had put there was not recorded"
 FLAGS = ("moved", "repeated", "scrubbed", "stale")
 """How the notes of an answer begin that was not given to the same call at the same place."""
-SURVIVES_A_KILL = "PRAGMA synchronous = NORMAL"
-"""What a checkpoint's commit has to outlive is the process, not the power: it does not wait for the disk."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""
 ASYNC_ONLY = re.compile(
     r"(?:NotImplementedError|TypeError|RuntimeError): .*\b(?:[Ss]ynchronous (?:implementation|function)|sync(?:hronous)? context|async API)", re.DOTALL
 )
 """How LangChain and LangGraph say that a graph has parts that only run asynchronously."""
-
-
-class Runner(Protocol):
-    """A graph on its scratch thread."""
-
-    config: RunnableConfig
-
-    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
-        """Run until the graph ends or stops, for so many super-steps at most. Returns the state as it stands in memory."""
-
-    def state(self) -> StateSnapshot:
-        """Where the thread stands."""
 
 
 def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
@@ -226,224 +199,3 @@ def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
         flagged = [record for record in records if any(part.startswith(flag) for part in record.says.split("; "))]
         if flagged:
             yield f"{len(flagged)} answers were {flag}: {listed(f'{one.kind} {one.name}' for one in flagged)}"
-
-
-# ---- driving
-
-
-class Drive:
-    """Starts the graph at the cut, and again as often as the recording did: with recorded answers, with recorded inputs, after a crash."""
-
-    def __init__(self, running: Runner, playback: Playback, request: Request, graph: Graph) -> None:
-        self.running, self.playback, self.request, self.name = running, playback, request, graph.get_name()
-        serializer = serializer_of(graph)
-        self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
-        self.restarts = request.restarts
-        self.held: Any = None
-        self.context: Any = None
-        self.schema = graph.context_schema
-        self.gone = request.resumed
-        self.started = max(0, self.gone.starts - 1) if self.gone else 0
-        if self.gone is not None:
-            self._take_up(self.gone)
-        self.limit = request.limits[0] if request.limits else None
-
-    def through(self) -> tuple[str, str]:
-        """Run to the end. Returns how it ended and what there is to say about it."""
-        given: Any = self._first()
-        while given is not STOP:
-            failed = self._invoke(given)
-            if self.playback.divergence is not None:
-                return "halted", str(self.playback.divergence)
-            try:
-                given = self._next()
-            except Exception as error:  # noqa: BLE001  # a reducer of the agent's, which takes in what was written before it shows where it stands
-                self.held = None
-                return "failed", failed or f"{type(error).__name__}: {error}"
-            if given is STOP:
-                return self._ending(failed)
-        return self._ending("")
-
-    def _take_up(self, gone: Resumed) -> None:
-        """Be where an earlier part of this re-run was when it was killed."""
-        for _ in range(len(self.inputs) - (len(self.inputs) if gone.inputs is None else gone.inputs)):
-            self.taken = self.inputs.popleft()
-        self.restarts = self.restarts if gone.restarts is None else gone.restarts
-
-    def _first(self) -> Any:
-        """What the graph is given first: nothing, for it goes on from its checkpoint, unless a kill came before that was saved."""
-        gone = self.gone
-        if gone is None:
-            return None
-        if gone.given == "input" and self._at() == gone.at:
-            return self.taken
-        if self.running.state().interrupts:
-            self.playback.tape.give_back(gone.answers)
-            return self._next()
-        return None
-
-    def _given_context(self) -> Any:
-        """What this start is given as its context."""
-        given = self.request.contexts
-        context = given[min(self.started, len(given) - 1)] if given else None
-        self.started += 1
-        return None if context is None else rebuilt(self.schema, context, self.playback.lacks)
-
-    def _at(self) -> str | None:
-        found = self.running.state().config["configurable"].get("checkpoint_id")
-        return None if found is None else str(found)
-
-    def _invoke(self, given: Any) -> str:
-        """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
-        failed, limits, self.held = "", self.request.limits, None
-        kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
-        self.context = self._given_context()
-        several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
-        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
-        try:
-            self.held = self.running.invoke(given, self.limit, self.context)
-            self.playback.settle()
-        except CutOff as stop:
-            self.playback.cut_off = None
-            self.playback.notes.append(str(stop))
-        except Divergence as divergence:
-            failed = str(divergence)
-        except Exception as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
-            failed = f"{type(error).__name__}: {error}"
-        if limits:  # the error counts from where the graph was started, the limit is that of the run
-            failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
-        if self.playback.nodes is not None:
-            self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
-        self.playback.journal.stop(failed)
-        self.limit = limits[1] if limits else None
-        return failed
-
-    def _next(self) -> Any:
-        """What the recorded run went on with: answers to the questions asked, an input, or None to resume; STOP where it did not go on."""
-        snapshot = self.running.state()
-        if snapshot.interrupts:
-            answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
-            if answers:
-                return Command(resume=_as_given(answers))
-        again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > len(self.inputs)
-        if not again and not self.inputs:
-            return STOP
-        self.restarts -= 1
-        self.playback.tape.restart()
-        return None if again else self.inputs.popleft()
-
-    def _answer(self, asked: Interrupt) -> Json:
-        asker = self.playback.nodes.askers.get(asked.id) if self.playback.nodes else None
-        call = Call("human", "interrupt", "", plain(asked.value), asker)
-        seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock())
-        try:
-            served = self._said(call)
-        except Divergence as unanswered:
-            self.playback.notes.append(str(unanswered))
-            return NOTHING
-        self.restarts -= 1
-        changed = served.interaction.step == self.playback.edited
-        if changed:
-            self.playback.free(seen)
-        self.playback.journal.note(seen, "edited" if changed else "served", from_step=served.interaction.step, says="; ".join(served.notes))
-        return served.interaction.result
-
-    def _said(self, asked: Call) -> Served:
-        """The recorded answer of a person. It may be the very thing that the recorded run was started again with, so it is looked for there too."""
-        try:
-            return self.playback.tape.take(asked)
-        except CutOff:
-            self.playback.tape.restart()
-            return self.playback.tape.take(asked)
-
-    def _ending(self, failed: str) -> tuple[str, str]:
-        if self.running.state().interrupts:
-            return "interrupted", "it asks a person something for which there is no recorded answer"
-        return ("failed", failed) if failed else ("done", "")
-
-
-def _as_given(answers: dict[str, Json]) -> Json:
-    """One answer as a person gives it, so that it is kept as theirs was; several by the questions' ids, and so one that could be taken for such."""
-    (first, *others) = answers.values()
-    return answers if others or first is None or isinstance(first, dict) else first
-
-
-# ---- the graph on its scratch thread
-
-
-@contextmanager
-def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
-    """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
-    config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
-    store = _store(graph)
-    wait_for_no_checkpoint()
-    if loops:
-        with asyncio.Runner() as loop:
-            connected = AsyncSqliteSaver.from_conn_string(request.database)
-            saver = loop.run(connected.__aenter__())
-            saver.serde = serializer_of(graph)
-            loop.run(_written_by_the_system(saver))
-            try:
-                yield _Looped(graph.copy(update={"checkpointer": saver, "store": store, "cache": None}), config, loop)
-            finally:
-                loop.run(connected.__aexit__(None, None, None))
-    else:
-        with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
-            connection.execute(SURVIVES_A_KILL)
-            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
-
-
-def _store(graph: Graph) -> BaseStore | None:
-    """The store of a re-run: the graph's own where that is in memory, as its module made it, else an empty one."""
-    return graph.store if graph.store is None or isinstance(graph.store, InMemoryStore) else InMemoryStore()
-
-
-class _Written:
-    """Stands for a checkpoint that was written, in a loop that never writes one.
-
-    LangGraph 1.2 waits for it after each super-step, in a subgraph without a checkpointer too, which has none to wait for.
-    """
-
-    def result(self) -> None:
-        """Nothing is waited for."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        return
-        yield
-
-
-def wait_for_no_checkpoint() -> None:
-    """Let subgraphs without a checkpointer run where each checkpoint is written before the next super-step."""
-    for loop in (SyncPregelLoop, AsyncPregelLoop):
-        if not hasattr(loop, "_put_checkpoint_fut"):
-            setattr(loop, "_put_checkpoint_fut", _Written())  # noqa: B010  # which it sets itself with the first checkpoint
-
-
-async def _written_by_the_system(saver: AsyncSqliteSaver) -> None:
-    await saver.conn.execute(SURVIVES_A_KILL)
-
-
-class _Direct:
-    def __init__(self, graph: Graph, config: RunnableConfig) -> None:
-        self.graph, self.config = graph, config
-
-    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
-        return self.graph.invoke(given, _limited(self.config, limit), context=context, durability="sync")
-
-    def state(self) -> StateSnapshot:
-        return self.graph.get_state(self.config)
-
-
-class _Looped:
-    def __init__(self, graph: Graph, config: RunnableConfig, loop: asyncio.Runner) -> None:
-        self.graph, self.config, self.loop = graph, config, loop
-
-    def invoke(self, given: Any, limit: int | None, context: Any) -> Any:
-        return self.loop.run(self.graph.ainvoke(given, _limited(self.config, limit), context=context, durability="sync"))
-
-    def state(self) -> StateSnapshot:
-        return self.loop.run(self.graph.aget_state(self.config))
-
-
-def _limited(config: RunnableConfig, limit: int | None) -> RunnableConfig:
-    return config if limit is None else {**config, "recursion_limit": limit}
