@@ -13,7 +13,7 @@ import pytest
 import traitlets
 
 import workbench as wb
-from tests.browser.forked import BOOKED, BOOKING, Recorded, forked, question, receipt
+from tests.browser.forked import BOOKED, BOOKING, Recorded, exchange, forked, question, receipt
 from tests.browser.runs import booked_twice
 from workbench.model import Message, Receipt, Run, Step
 from workbench.replay.effects.approvals import Reply
@@ -124,6 +124,30 @@ def test_each_kind_of_change(chosen: dict[str, Any], value: dict[str, Any]) -> N
     """What stands in the editor becomes the value that its kind of change takes."""
     panel = ForkPanel(Recorded(), 10, **chosen)
     assert panel.options == value
+
+
+def quoting() -> Recorded:
+    """A run whose node asked two services."""
+    recorded = Recorded(sketch(Step(index=0, kind="node", name="quote", node="quote"), model("Done.")))
+    recorded.calls[0] = [exchange("GET", "rate", '{"rate": 1.5}'), exchange("POST", "quote", "accepted")]
+    return recorded
+
+
+def test_http_calls_of_a_node_are_offered() -> None:
+    """At a node that called services, their answers can change, or fail: the panel begins with the recorded ones, by name; elsewhere it says why not."""
+    panel = ForkPanel(quoting(), 0, kind="http")
+    offers = panel._offers["kinds"]
+    assert [json.loads(text) for _, text in offers["http"]["calls"]] == [
+        {"call": "GET https://api.example/rate", "status": 200, "json": {"rate": 1.5}},
+        {"call": "POST https://api.example/quote", "status": 200, "body": "accepted"},
+    ]
+    assert [words for words, _ in offers["fault"]["calls"]] == ["0 GET https://api.example/rate", "1 POST https://api.example/quote"]
+    panel.answer({"ask": "foresee", "kind": "http", "text": '{"call": 1, "status": 404}'})
+    assert panel.code.endswith('.fork(0, http={"call": 1, "status": 404})')
+    assert "rows" in panel._forecast
+    panel.answer({"ask": "foresee", "kind": "fault", "text": '"timeout"'})
+    assert "made several HTTP calls: say which" in panel._forecast["error"]
+    assert "no HTTP call of step 1" in ForkPanel(quoting(), 1)._offers["kinds"]["http"]["why"]
 
 
 def test_seconds_are_those_of_the_rerun() -> None:

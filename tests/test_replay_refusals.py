@@ -19,9 +19,10 @@ from tests.replay_recording import AGENTS, record
 from workbench.cli import app
 from workbench.model import Cassette, Change, Step
 from workbench.replay import ForkError, trust
-from workbench.replay.changes import ChangeError, check
+from workbench.replay.changes import check
 from workbench.replay.fence import graphs
 from workbench.replay.fence.graphs import GraphError
+from workbench.replay.shapes import ChangeError
 from workbench.replay.trust import UntrustedError
 from workbench.sketch import sketch
 from workbench.store import Store
@@ -155,8 +156,8 @@ def test_a_graph_that_is_missing() -> None:
 
 
 def test_a_fault_at_a_node() -> None:
-    """A node makes no call that a fault could meet, though it may make HTTP calls: the error says what can be changed instead."""
+    """Where no HTTP call of a node was recorded, a fault meets none: the error says what can be changed instead."""
     run = sketch(Step(index=0, kind="node", name="weather", node="weather"))
-    says = r"step 0 is a node step \(weather\) and makes no tool's or model's call that could fail: HTTP calls of a node can't be made to fail yet, but what"
+    says = r"no HTTP call of step 0 \(weather\) was recorded .*; what its node wrote can be changed too, with state at the next step"
     with pytest.raises(ChangeError, match=says):
         check(run, 0, Change(kind="fault", value="timeout"), ())

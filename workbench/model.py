@@ -387,7 +387,7 @@ class Step(Value):
         return value
 
 
-ChangeKind = Literal["none", "tool_result", "state", "message", "model", "system", "tools", "answer", "fault"]
+ChangeKind = Literal["none", "tool_result", "state", "message", "model", "system", "tools", "answer", "fault", "http"]
 
 
 class Change(Value):
@@ -395,7 +395,8 @@ class Change(Value):
 
     `tool_result` replaces one tool call's result, `state` overlays channels of the state before the step, `message` edits one message of what the model
     saw, `model` names another model or its settings, `system` replaces the system prompt, `tools` says which tools are offered, `answer` replaces what
-    a person said, `fault` lets a call time out, fail, come back empty or late. `workbench.replay.changes.SHAPES` says what each value looks like.
+    a person said, `fault` lets a call time out, fail, come back empty or late, `http` gives an HTTP call of a node another answer.
+    `workbench.replay.shapes.SHAPES` says what each value looks like.
     """
 
     kind: ChangeKind = "none"

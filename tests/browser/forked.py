@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.browser.runs import booked_twice
-from workbench.model import CallCounts, CallRecord, Change, Check, EffectCount, Json, NodeCount, Receipt, Run, Spent
+from workbench.model import CallCounts, CallRecord, Change, Check, EffectCount, Interaction, Json, NodeCount, Receipt, Run, Spent
 from workbench.replay.changes import check
 from workbench.replay.effects.approvals import Question
+from workbench.replay.exchanges import meant_by, of_http
+from workbench.replay.exchanges import wanted as asked_of
 from workbench.replay.forecast import Expected, Forecast, Reachable
 from workbench.report.forecasts import Foreseen
 
@@ -73,6 +75,13 @@ def forked(run: Run) -> Run:
     return run.model_copy(update={"run_id": "booked-twice~1", "forked_from": run.run_id, "forked_at_step": 9, "steps": own})
 
 
+def exchange(method: str, path: str, body: str) -> Interaction:
+    """An HTTP call of a node, as it was recorded."""
+    url = f"https://api.example/{path}"
+    answered = {"status": 200, "headers": [["content-type", "application/json"]], "body": body}
+    return Interaction(kind="http", name=f"{method} {url}", node_path="quote", arguments={"method": method, "url": url, "body": None}, result=answered, step=0)
+
+
 class Recorded:
     """A recorded run whose forks are played: `play(given)` is called in the fork's thread, and may ask and be stopped."""
 
@@ -81,12 +90,17 @@ class Recorded:
         self.run_id = self.run.run_id
         self.receipt: Receipt | None = None
         self.play, self.held = play, state or {"messages": ["Book NH 11"], "budget": 900}
+        self.calls: dict[int, Sequence[Interaction]] = {}
         self.asked: list[dict[str, Any]] = []
         self.foreseen = threading.Lock()
 
     def state(self, index: int) -> dict[str, Json]:
         """The full state before a step."""
         return self.held
+
+    def exchanges(self, index: int) -> Sequence[Interaction]:
+        """The HTTP calls of its nodes."""
+        return self.calls.get(index, ())
 
     def fork(self, at: int, **given: Any) -> Recorded:
         """Play a fork."""
@@ -101,7 +115,11 @@ class Recorded:
         """A forecast of the right form."""
         kind, value = next(iter(change.items()), ("none", None))
         wanted = Change(kind=kind, value=value)
-        check(self.run, at, wanted, live)
+        step = self.run.step(at)
+        if of_http(wanted, step):
+            meant_by(asked_of(wanted).call, self.exchanges(at), step)
+        else:
+            check(self.run, at, wanted, live)
         steps = (
             Expected(step=9, kind="tool", name="book_flight", how="edited"),
             Expected(

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Screenshot, Show
-from tests.browser.forked import Recorded, forked, question, receipt
+from tests.browser.forked import Recorded, exchange, forked, question, receipt
 from tests.browser.page import WidgetPage
 from tests.browser.runs import PAYLOADS, booked_twice, hostile_run
-from workbench.model import Change
+from workbench.model import Change, Step
 from workbench.replay.effects.approvals import Reply
 from workbench.results.compared import Compared
 from workbench.sketch import model, sketch, tool
@@ -100,6 +100,25 @@ def test_a_rerun_is_one_message_and_shows_what_came_of_it(show: Show) -> None:
     expect(here.page.locator(".ws-result .ws-verdict")).to_have_text("✓ clean receipt")
     expect(here.page.locator(".ws-result")).to_contain_text('bench.run("booked-twice~1").view()')
     expect(here.page.locator(".ws-result .ws-table")).to_contain_text("answered by the edit")
+
+
+def test_an_http_call_is_chosen_and_changed(show: Show) -> None:
+    """Choosing one of a node's HTTP calls puts its recorded answer into the editor; a fault button keeps the call that is named."""
+    recorded = Recorded(sketch(Step(index=0, kind="node", name="quote", node="quote"), model("Done.")))
+    recorded.calls[0] = [exchange("GET", "rate", '{"rate": 1.5}'), exchange("POST", "quote", "accepted")]
+    here = show(ForkPanel(recorded, 0))
+    editor = here.page.locator(".ws-editor")
+    here.page.get_by_role("radio", name="HTTP answer").check()
+    expect(editor).to_have_value('{\n  "call": "GET https://api.example/rate",\n  "status": 200,\n  "json": {"rate": 1.5}\n}')
+    here.page.get_by_label("HTTP call to change").select_option(label="1 POST https://api.example/quote")
+    expect(editor).to_have_value('{\n  "call": "POST https://api.example/quote",\n  "status": 200,\n  "body": "accepted"\n}')
+    expect(here.page.locator(".ws-difference")).to_have_text("The same as recorded.")
+    editor.fill('{"call": "POST https://api.example/quote", "body": "refused"}')
+    expect(here.page.locator(".ws-difference")).to_contain_text("refused")
+    here.page.get_by_role("radio", name="fault").check()
+    here.page.get_by_label("HTTP call to change").select_option(label="1 POST https://api.example/quote")
+    here.page.get_by_role("button", name="The call meets: slow").click()
+    expect(editor).to_have_value('{"kind": "slow", "seconds": 5, "call": "POST https://api.example/quote"}')
 
 
 def test_choices_are_made_with_keys_alone(show: Show) -> None:

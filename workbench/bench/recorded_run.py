@@ -17,9 +17,10 @@ from workbench.cohorts.baseline import Baseline
 from workbench.cohorts.neighbours import Neighbours, neighbours_of
 from workbench.comparison.controls import Judge
 from workbench.incident import first_bad_step
-from workbench.model import Budget, Change, Effect, Finding, Json, Level, NotEvaluated, Review, Run, Step
+from workbench.model import Budget, Change, Effect, Finding, Interaction, Json, Level, NotEvaluated, Review, Run, Step
 from workbench.replay.budget import Meter
 from workbench.replay.effects.approvals import Approve, nobody
+from workbench.replay.exchanges import exchanges_of
 from workbench.replay.forecast import foresee
 from workbench.replay.forking import ForkError, fork, resume
 from workbench.replay.process.watch import Watch
@@ -121,6 +122,10 @@ class RecordedRun:
         """The full state it left, fetched from the recorded database. LookupError says why there is none."""
         return collection.final_state(self.bench.store, self.run)
 
+    def exchanges(self, index: int) -> list[Interaction]:
+        """The HTTP calls that the node of a step made, as `fork(index, http=…)` and `fault=` know them: by name, or by number in this list."""
+        return exchanges_of(self.run, self.run.step(index), self._reruns.spans())
+
     def frame(self) -> pl.DataFrame:
         """One row a step."""
         from workbench.frames import columns_frame, steps_frame  # noqa: PLC0415  # polars takes a third of a second to import
@@ -169,6 +174,7 @@ class RecordedRun:
         tools: Any = NOTHING,
         answer: Any = NOTHING,
         fault: Any = NOTHING,
+        http: Any = NOTHING,
         live: Collection[str] = (),
         graph: str | None = None,
         execute: Collection[str] = (),
@@ -186,7 +192,8 @@ class RecordedRun:
         `tool_result` takes the place of what the tool call at that step returned; `message` ({"index": 2, "content": "…"}) edits one of the
         messages that the model saw; `state` overlays channels of the state before the step; `model` is another model's name or its settings, `system`
         another system prompt, `tools` the names of the tools to offer; `answer` is what the person says instead; `fault` ("timeout", "error", "empty",
-        "slow") is what the call meets (`workbench.replay.changes.SHAPES` has the whole shapes).
+        "slow") is what the call meets, or at a node's step {"kind": "timeout", "call": "GET https://…"} what its HTTP call does; `http` ({"call": "GET https://…",
+        "status": 404, "json": {…}}) gives that one another answer (`workbench.replay.shapes.SHAPES` has the whole shapes).
 
         Recorded answers are served; what has none halts. `live=["model"]` lets the model think anew in the sandbox. `"tool:NAME"` and
         `"model:NAME"` are called for real, outside of it: `approve` is asked about each act (`workbench.replay.effects.approvals`), or lists the names that are
@@ -201,7 +208,7 @@ class RecordedRun:
         """
         # Written out here and in `simulate`, so that a notebook completes them: jedi 0.20 offers none of an unpacked TypedDict (PEP 692).
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
-        change = changed(given | {"answer": answer, "fault": fault})
+        change = changed(given | {"answer": answer, "fault": fault, "http": http})
         self.run.step(at)
         databases = self._reruns.databases(trusted=trust)
         run_id, scratch = self._reruns.fork_id()

@@ -17,10 +17,11 @@ from workbench.model import Budget, Change, EffectClass, Run, Span
 from workbench.plugins import collector_of
 from workbench.replay import trust
 from workbench.replay.budget import Meter
-from workbench.replay.changes import ChangeError, change_of
+from workbench.replay.changes import change_of
 from workbench.replay.effects.approvals import Approve, standing
 from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError
+from workbench.replay.shapes import ChangeError
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
 from workbench.results.swept import Repetition

@@ -56,6 +56,7 @@ def fork(
     tools: Annotated[str | None, typer.Option("--tools", help="JSON list of the tools to offer, or an object that changes their definitions.")] = None,
     answer: Annotated[str | None, typer.Option("--answer", help="JSON: what the person answers instead.")] = None,
     fault: Annotated[str | None, typer.Option("--fault", help="timeout, error, empty, slow, or a JSON object: what the call meets.")] = None,
+    http: Annotated[str | None, typer.Option("--http", help='JSON: {"call": "GET https://…", "status": 404, "json": …}: of a node.')] = None,
     live: Annotated[list[str] | None, typer.Option("--live", help="What goes live: model (in the sandbox), model:NAME, tool:NAME (for real).")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     execute: Annotated[
@@ -79,7 +80,7 @@ def fork(
     from workbench.model import Budget
 
     budget = Budget(model_calls=max_model_calls, tokens=max_tokens, usd=max_usd, steps=max_steps)
-    texts = {"tool_result": tool_result, "message": message, "state": state, "tools": tools, "answer": answer}
+    texts = {"tool_result": tool_result, "message": message, "state": state, "tools": tools, "answer": answer, "http": http}
     given = {name: parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
     words = {"model": model, "fault": fault}
     given |= {name: parsed(text, f"--{name}") if text.startswith("{") else text for name, text in words.items() if text is not None}

@@ -50,7 +50,7 @@ class Task:
         """Channels of the state it wrote, control channels left out. Several writes to one channel stand in a list."""
         found: dict[str, list[Json]] = defaultdict(list)
         for write in self.outputs:
-            if write.channel == RETURNED or not _is_control(write.channel, self.node):
+            if write.channel == RETURNED or not _is_control(write, self.node):
                 found[write.channel].append(write.value)
         return {channel: values[0] if len(values) == 1 else _together(values) for channel, values in found.items()}
 
@@ -67,8 +67,9 @@ class Task:
         return frozenset([write.channel for write in self.writes])
 
 
-def _is_control(channel: str, node: str | None) -> bool:
-    return channel.startswith(CONTROL) or channel == node
+def _is_control(write: Write, node: str | None) -> bool:
+    """Whether a write only routes: before 0.3 a node wrote its name to a channel of its name, which a channel of the state may have too."""
+    return write.channel.startswith(CONTROL) or write.channel == node == write.value
 
 
 def _together(values: list[Json]) -> list[Json]:

@@ -6,49 +6,19 @@ and which model answers is altered as the call is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-from workbench.model import PASSED_ON, Cassette, Change, ChangeKind, Interaction, Json, Run, Step, Value, digest
+from workbench.model import PASSED_ON, Cassette, Change, ChangeKind, Interaction, Json, Run, Span, Step, digest
+from workbench.replay.exchanges import exchanges_of, injected, meant_by, of_http, wanted
+from workbench.replay.nearest import instead
 from workbench.replay.protocol import Alteration, Fault, MessageEdit
 from workbench.replay.recording.cassette import asked_of, canonical_messages, edited
 from workbench.replay.recording.place import node_path
+from workbench.replay.shapes import SHAPES, ChangeError, FaultChange, MessageChange, shaped
 
 MODEL = "model"
 NEAREST = 3
-SHAPES = {
-    "message": '{"index": 2, "content": "…"}: the place of the message in what the model saw, and its new content (or tool_calls)',
-    "model": 'a model\'s name, or an object of settings such as {"name": "…", "temperature": 0}',
-    "system": "the text of the system prompt",
-    "tools": 'a list of the names to offer, or an object from name to what changes in its definition ({"book": {"description": "…"}}, null: not offered)',
-    "fault": '"timeout", "error", "empty" or "slow", or an object such as {"kind": "slow", "seconds": 5, "times": 2}',
-    "state": "an object from channel to value, with at least one channel",
-}
-"""What the value of each kind of change should be."""
-
-
-class ChangeError(ValueError):
-    """A change that can't be made at that step. The message says what would be right."""
-
-
-class MessageChange(Value):
-    """Which message of the history changes, and how. A negative index counts from the end."""
-
-    index: int
-    content: str | list[Json] | None = None
-    tool_calls: list[dict[str, Json]] | None = None
-
-
-class FaultChange(Value):
-    """A failure to inject, as a person asks for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    kind: Literal["timeout", "error", "empty", "slow"]
-    seconds: float = 1.0
-    message: str = ""
-    times: int = 1
 
 
 def change_of(given: Mapping[str, Any]) -> Change:
@@ -57,15 +27,18 @@ def change_of(given: Mapping[str, Any]) -> Change:
         raise ChangeError(f"a fork changes one thing: give {' or '.join(sorted(given))}, not both, so that you know what made the difference")
     kind, value = next(iter(given.items()), ("none", None))
     if kind not in get_args(ChangeKind):
-        raise ChangeError(f"no change is called {kind!r}: there are {', '.join(get_args(ChangeKind)[1:])}")
-    shaped = dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple | set | frozenset) else value
-    return Change(kind=kind, value=shaped)
+        raise ChangeError(f"no change is called {kind!r}{instead(kind, get_args(ChangeKind)[1:])}")
+    plain = dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple | set | frozenset) else value
+    return Change(kind=kind, value=plain)
 
 
-def check(parent: Run, at: int, change: Change, live: Collection[str]) -> Step:
-    """The step to fork at. ChangeError when this change can't be made there."""
+def check(parent: Run, at: int, change: Change, live: Collection[str], spans: Iterable[Span] = ()) -> Step:
+    """The step to fork at. ChangeError when this change can't be made there. `spans` are those that the run was read from: they tell of HTTP calls."""
     step = parent.step(at)
-    CHECKS.get(change.kind, _any_step)(parent, step, change.value)
+    if of_http(change, step):
+        meant_by(wanted(change).call, exchanges_of(parent, step, spans), step)
+    else:
+        CHECKS.get(change.kind, _any_step)(parent, step, change.value)
     thinks = [one for one in live if one == MODEL or one.startswith(f"{MODEL}:")]
     if change.kind in ("model", "tools") and not thinks:
         raise ChangeError(f"what changes is how the model thinks, and recorded answers were thought without it: name the model as live (live=[{MODEL!r}])")
@@ -103,7 +76,7 @@ def _state(parent: Run, step: Step, value: Json) -> None:
 
 def _message(parent: Run, step: Step, value: Json) -> None:
     _of_kind(parent, step, ("model",), "was shown no messages")
-    wanted = _shaped("message", MessageChange, value)
+    wanted = shaped("message", MessageChange, value)
     if wanted.content is None and wanted.tool_calls is None:
         raise ChangeError(f"a changed message should be {SHAPES['message']}")
     if not -len(step.messages) <= wanted.index < len(step.messages):
@@ -133,13 +106,15 @@ def _tools(parent: Run, step: Step, value: Json) -> None:
 
 
 def _fault(parent: Run, step: Step, value: Json) -> None:
-    of_node = ": HTTP calls of a node can't be made to fail yet, but what it wrote can be changed, with state at the next step" if step.kind == "node" else ""
-    _of_kind(parent, step, ("tool", "model"), f"makes no tool's or model's call that could fail{of_node}")
-    wanted = _shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
-    if wanted.times < 1 or wanted.seconds < 0:
-        raise ChangeError(f"a fault should be {SHAPES['fault']}")
+    _of_kind(parent, step, ("tool", "model"), "makes no tool's or model's call that could fail")
+    if _fault_of(value).status is not None:
+        raise ChangeError('a status is what an HTTP call of a node is answered: say which, with "call"')
     if step.kind == "tool":
         _with_arguments(step)
+
+
+def _fault_of(value: Json) -> FaultChange:
+    return shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
 
 
 CHECKS: dict[str, Callable[[Run, Step, Json], None]] = {
@@ -154,18 +129,13 @@ CHECKS: dict[str, Callable[[Run, Step, Json], None]] = {
 }
 
 
-def _shaped(kind: str, shape: Any, value: Json) -> Any:
-    try:
-        return TypeAdapter(shape).validate_python(value)
-    except ValidationError as error:
-        raise ChangeError(f"a changed {kind} should be {SHAPES[kind]}; {error.errors()[0]['msg']}") from error
-
-
 # ---- where it is put
 
 
-def altered(parent: Run, step: Step, change: Change) -> Alteration:
-    """What this change alters in calls as they are made."""
+def altered(parent: Run, step: Step, change: Change, cassette: Cassette, spans: Iterable[Span] = ()) -> Alteration:
+    """What this change alters in calls as they are made. `cassette` is the run's own, and `spans` those that it was read from."""
+    if of_http(change, step):
+        return Alteration(fault=injected(change, step, cassette, exchanges_of(parent, step, spans)))
     path = node_path(step.namespace, step.node) if step.kind == "model" else None
     if change.kind == "system":
         return Alteration(node_path=path, system=change.value)
@@ -174,10 +144,9 @@ def altered(parent: Run, step: Step, change: Change) -> Alteration:
     if change.kind == "tools":
         return Alteration(node_path=path, tools=change.value)
     if change.kind == "message":
-        return Alteration(message=_edit(step, _shaped("message", MessageChange, change.value)))
+        return Alteration(message=_edit(step, shaped("message", MessageChange, change.value)))
     if change.kind == "fault":
-        wanted = _shaped("fault", FaultChange, {"kind": change.value} if isinstance(change.value, str) else change.value)
-        return Alteration(fault=Fault(**wanted.model_dump(), **_call_of(step)))
+        return Alteration(fault=Fault(**_fault_of(change.value).model_dump(exclude={"call", "status"}), **_call_of(step)))
     return Alteration()
 
 

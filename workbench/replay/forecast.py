@@ -92,7 +92,7 @@ def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:
         change=wish.change,
         live=wish.live,
         kept=len(wish.parent.steps) - len(again),
-        steps=tuple(_Course(wish, request).expected(again)),
+        steps=tuple(_Foresight(wish, request).expected(again)),
         tools=tuple(tools_of(wish.parent, wish.terms.declared, wish.live, request.steps)),
         risk=risk,
         level=level,
@@ -110,7 +110,7 @@ def tools_of(run: Run, declared: Mapping[str, EffectClass], live: Sequence[str] 
         yield Reachable(name=name, effect=effect, guessed=guessed, recorded=count, live=f"tool:{name}" in live)
 
 
-class _Course:
+class _Foresight:
     """Goes through the steps as the re-run would, and knows whether it still is where the recording was."""
 
     def __init__(self, wish: Wish, request: Request) -> None:
@@ -120,6 +120,9 @@ class _Course:
         self.missing = {one.step: one for one in cassette.missing}
         uses = uses_of(wish.parent, {one.step for one in cassette.interactions if one.kind != "human"}, set(self.missing))
         self.calling = uses.calling - uses.lacking
+        fault = request.alteration.fault
+        self.slow = fault is not None and fault.kind == "slow"
+        self.exchange = fault.name if fault is not None and fault.call_kind == "http" else None
         self.on = wish.change.kind not in ("state", "message", "system", "model", "tools")
         self.ended = False
 
@@ -131,12 +134,19 @@ class _Course:
             yield Expected(step=step.index, kind=step.kind, name=step.name, how=how, says=says)
 
     def _of(self, step: Step) -> tuple[How, str]:
-        change = self.wish.change
-        if step.index == self.wish.step.index and change.kind in REPLACED:
-            if change.kind == "fault" and _slow(change):
-                return "served", "late, as your change asks"
-            self.on = False
-            return "edited", ""
+        if step.index != self.wish.step.index or self.wish.change.kind not in REPLACED:
+            return self._unchanged(step)
+        if self.exchange is not None:
+            how, says = self._unchanged(step)
+            self.on = self.on and self.slow
+            return how, "; ".join(filter(None, (says, f"{self.exchange} comes late" if self.slow else f"{self.exchange} is answered by your change")))
+        if self.slow:
+            return "served", "late, as your change asks"
+        self.on = False
+        return "edited", ""
+
+    def _unchanged(self, step: Step) -> tuple[How, str]:
+        """How a step would be answered that is not changed itself."""
         if step.kind == "model":
             return self._model(step)
         if step.kind == "tool" and f"tool:{step.tool_call.name if step.tool_call else step.name}" in self.wish.live:
@@ -169,7 +179,3 @@ class _Course:
         if step.index not in self.recorded:
             return otherwise, self.missing[step.index].why if step.index in self.missing else ""
         return "served", "" if self.on else "where it is asked for again in the same words; any other call halts"
-
-
-def _slow(change: Change) -> bool:
-    return change.value == "slow" or (isinstance(change.value, dict) and change.value.get("kind") == "slow")

@@ -11,9 +11,12 @@ from workbench.reading.serde import decode
 
 
 class Fault(Value):
-    """A failure put in a call's way. `call_kind`, `name`, `node_path` and the digest of its arguments say which call; a model call goes by its node."""
+    """A failure put in a call's way. `call_kind`, `name`, `node_path` and the digest of its arguments say which call; a model call goes by its node.
 
-    kind: Literal["timeout", "error", "empty", "slow"]
+    An HTTP call, which goes by its recording, may be given another answer by the same way: a fault of kind "answer".
+    """
+
+    kind: Literal["timeout", "error", "empty", "slow", "answer"]
     seconds: float = 1.0
     """How much longer a slow call takes."""
     message: str = ""
@@ -26,6 +29,10 @@ class Fault(Value):
     arguments_sha256: str = ""
     step: int | None = None
     """The recorded step of the call: the first to meet the fault is the call that would be given its answer."""
+    recording: int | None = None
+    """Of an HTTP call, the place of its recording in the cassette."""
+    answer: Json = None
+    """What an HTTP call is answered: status, headers and body, as they are recorded."""
 
 
 class MessageEdit(Value):

@@ -13,8 +13,9 @@ from pathlib import Path
 from workbench.database import Location
 from workbench.model import PASSED_ON, Change, Json, Level, Run, Span, Step
 from workbench.replay import changes
-from workbench.replay.changes import MODEL, ChangeError
+from workbench.replay.changes import MODEL
 from workbench.replay.effects.broker import Terms
+from workbench.replay.exchanges import of_http
 from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Request
 from workbench.replay.recording import cut as cutting
@@ -24,8 +25,9 @@ from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
 from workbench.replay.recording.tasks import set_aside, uses_of
+from workbench.replay.shapes import ChangeError
 
-REPLACED = ("tool_result", "answer", "fault")
+REPLACED = ("tool_result", "answer", "fault", "http")
 """The changes that take the place of a recorded answer."""
 RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
 
@@ -76,8 +78,9 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str], spans: 
             plain = one.startswith("http")
             hint = "a plain HTTP call never goes live, make it a tool's; its recorded answer is served" if plain else f"did you mean tool:{one}?"
             raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; {hint}")
+    spans = tuple(spans)
     try:
-        step = changes.check(parent, at, change, live)
+        step = changes.check(parent, at, change, live, spans)
     except ChangeError as error:
         raise ForkError(str(error)) from error
     if step.checkpoint_id is None:
@@ -154,11 +157,11 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         seconds=wish.seconds,
         cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
-        edited=wish.step.index if kind in REPLACED else None,
+        edited=wish.step.index if kind in REPLACED and not of_http(wish.change, wish.step) else None,
         opened=opened,
         numbers={task: calls for task, calls in numbers_of(parent, inner).items() if calls.keys() & set(opened)},
         stale_answers=kind == "answer",
-        alteration=changes.altered(parent, wish.step, wish.change),
+        alteration=changes.altered(parent, wish.step, wish.change, cassette, wish.spans),
         state=wish.change.value if kind == "state" else None,
         cut=cut.at,
         path=cut.path if _began(parent, cut) else (),

@@ -5,9 +5,11 @@ Clients keep all that is theirs: authentication, redirects, hooks, decoding. A c
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import contextvars
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +21,8 @@ HOOKS = {
 ENCODINGS = frozenset(("content-encoding", "content-length", "transfer-encoding", "connection"))
 """Response headers that speak of the bytes on the wire, which are kept decoded."""
 EVENTS = "text/event-stream"
+CONNECTION = {"ConnectError": "ConnectionError"}
+"""What requests calls an error of httpx's."""
 BINARY = "data:;base64,"
 """What stands before a body that is no text, where it is written down."""
 
@@ -27,21 +31,23 @@ _aside: contextvars.ContextVar[int] = contextvars.ContextVar("workbench_wire_asi
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: method in capitals, the whole URL, and its body."""
+    """A request: method in capitals, the whole URL, its body, and how many seconds its client waits for an answer (None: for ever)."""
 
     method: str
     url: str
     body: bytes
+    patience: float | None = None
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A response, its body decoded; or what the transport raised, as "ConnectError: no route"."""
+    """A response, its body decoded; or what the transport raised, as "ConnectError: no route"; `late` by some seconds."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     error: str | None = None
+    late: float = 0.0
 
 
 class Listener(Protocol):
@@ -128,8 +134,9 @@ def _httpx(original: Any) -> Any:
         listener = _active()
         if listener is None:
             return original(self, request)
-        asked = Asked(request.method, str(request.url), request.read())
+        asked = Asked(request.method, str(request.url), request.read(), _patience(request))
         if (given := listener.answer(asked)) is not None:
+            time.sleep(given.late)
             return _httpx_response(given, request)
         try:
             response = original(self, request)
@@ -152,8 +159,9 @@ def _httpx_later(original: Any) -> Any:
         listener = _active()
         if listener is None:
             return await original(self, request)
-        asked = Asked(request.method, str(request.url), await request.aread())
+        asked = Asked(request.method, str(request.url), await request.aread(), _patience(request))
         if (given := listener.answer(asked)) is not None:
+            await asyncio.sleep(given.late)
             return _httpx_response(given, request)
         try:
             response = await original(self, request)
@@ -169,6 +177,11 @@ def _httpx_later(original: Any) -> Any:
         return _httpx_response(found, request)
 
     return handle_async_request
+
+
+def _patience(request: Any) -> float | None:
+    limit = (request.extensions.get("timeout") or {}).get("read")
+    return None if limit is None else float(limit)
 
 
 def _httpx_heard(response: Any) -> Answered:
@@ -202,8 +215,9 @@ def _requests(original: Any) -> Any:
         body = _bytes(request.body)
         if listener is None or body is None:
             return original(self, request, *args, **kwargs)
-        asked = Asked(request.method or "GET", request.url or "", body)
+        asked = Asked(request.method or "GET", request.url or "", body, _requests_patience(*args, **kwargs))
         if (given := listener.answer(asked)) is not None:
+            time.sleep(given.late)
             return _requests_response(given, request)
         try:
             response = original(self, request, *args, **kwargs)
@@ -216,6 +230,12 @@ def _requests(original: Any) -> Any:
         return response
 
     return send
+
+
+def _requests_patience(stream: bool = False, timeout: Any = None, *_: Any, **__: Any) -> float | None:
+    """As `HTTPAdapter.send` is told. It is said as one number, as two (to connect, to read), or as an object of urllib3's."""
+    limit = timeout[1] if isinstance(timeout, tuple) else getattr(timeout, "read_timeout", timeout)
+    return float(limit) if isinstance(limit, int | float) else None
 
 
 def _bytes(body: Any) -> bytes | None:
@@ -232,7 +252,7 @@ def _requests_response(given: Answered, request: Any) -> Any:
 
     if given.error is not None:
         name, _, message = given.error.partition(": ")
-        kind = getattr(requests.exceptions, name, None)
+        kind = getattr(requests.exceptions, CONNECTION.get(name, name), None)
         known = isinstance(kind, type) and issubclass(kind, requests.RequestException)
         raise kind(message, request=request) if known and kind is not None else requests.ConnectionError(given.error, request=request)
     response = requests.Response()

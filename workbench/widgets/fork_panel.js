@@ -4,7 +4,7 @@
 // one leaves the editor, chooses something else, or re-runs. Everything a recording says reaches the page as text, by `make`.
 
 const CHANGES = [["none", "nothing"], ["tool_result", "tool result"], ["message", "message"], ["state", "state"], ["model", "model"], ["system", "system prompt"],
-  ["tools", "tools"], ["answer", "a person's answer"], ["fault", "fault"]];
+  ["tools", "tools"], ["answer", "a person's answer"], ["fault", "fault"], ["http", "HTTP answer"]];
 const FAULTS = ["timeout", "error", "empty", "slow"];
 const BUDGET_WORDS = { model_calls: "model calls", tokens: "tokens", usd: "US$", seconds: "seconds", steps: "calls in all" };
 const STAGE_WORDS = { running: "… running", stopping: "… stopping", failed: "✕ failed" };
@@ -251,11 +251,22 @@ class ForkView {
       chosen.value = this.get("place");
       return [chosen];
     }
-    if (kind === "fault") return FAULTS.map((fault) => button("ws-button", `The call meets: ${fault}`, fault, () => this.choose({ text: fault === "slow" ? '{"kind": "slow", "seconds": 5}' : JSON.stringify(fault) })));
+    const { calls } = this.offer();
+    const call = calls?.length > 1 && pick("HTTP call to change", calls.map(([words], place) => [place, words]), (place) => this.choose({ text: calls[place][1] }));
+    if (kind === "fault") return [call, ...FAULTS.map((fault) => button("ws-button", `The call meets: ${fault}`, fault, () => this.choose({ text: this.faultText(fault) })))];
+    if (kind === "http") return [call];
     if (kind !== "state") return [this.offer().whole === false && note("What was recorded is too long for an editor; it begins empty.")];
     if (this.noState) return [note(`The recorded state can't be shown: ${this.noState}`)];
     if (!this.channels) return [note("Asked the kernel for the recorded state.")];
     return [pick("Put a channel into the editor", [["", "put a channel of the recorded state here …"], ...this.channels.map(([name, text, length]) => [name, text === null ? `${name} (${number(length)} characters: too long)` : name])], (name) => this.putChannel(name))];
+  }
+
+  // A fault as it stands in the editor, of the same HTTP call as before.
+  faultText(fault) {
+    const { value } = this.value();
+    const call = value instanceof Map && value.has("call") ? `, "call": ${jsonText(value.get("call"))}` : "";
+    if (!call && fault !== "slow") return JSON.stringify(fault);
+    return `{"kind": ${JSON.stringify(fault)}${fault === "slow" ? ', "seconds": 5' : ""}${call}}`;
   }
 
   chooseMessage(place) {
@@ -308,6 +319,7 @@ class ForkView {
     if (kind === "none") return note("");
     if (kind === "fault") return note("The call meets this instead of its recorded answer.");
     if (kind === "state") return this.differsFromState(value);
+    if (kind === "http") return this.differsFromAnswer(value);
     const recorded = kind === "message" ? this.offer().messages?.find(([place]) => place === this.get("place"))?.[2] : this.offer().text;
     if (recorded === undefined || this.offer().whole === false) return note("What was recorded is not here to compare with.");
     const now = kind === "message" ? this.editor.value : value;
@@ -341,6 +353,15 @@ class ForkView {
     } catch (fault) {
       return undefined;
     }
+  }
+
+  // Only what is given of an answer takes the place of what was recorded.
+  differsFromAnswer(value) {
+    if (!(value instanceof Map)) return note("An answer is an object with status, headers, json or body.");
+    const named = (one) => (one.has("call") ? jsonText(one.get("call")) : undefined);
+    const every = this.offer().calls.map(([, text]) => readJson(text));
+    const recorded = every.find((one) => named(one) === named(value)) ?? (every.length === 1 ? every[0] : new Map());
+    return this.between(new Map([...recorded].filter(([name]) => value.has(name))), value, "");
   }
 
   differsFromState(value) {

@@ -7,15 +7,16 @@ kernel stays free. What was chosen are public traits, and `code` is the call of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import traitlets
 
-from workbench.model import CallRecord, Change, EffectClass, Json, Receipt, Run
-from workbench.replay.changes import ChangeError, change_of
+from workbench.model import CallRecord, Change, EffectClass, Interaction, Json, Receipt, Run
+from workbench.replay.changes import change_of
 from workbench.replay.forecast import Forecast, Reachable, tools_of
 from workbench.replay.process.watch import Watch
+from workbench.replay.shapes import ChangeError
 from workbench.replay.wishes import ForkError
 from workbench.report import static
 from workbench.report.forecasts import COLUMNS, rows_of
@@ -52,6 +53,9 @@ class Forkable(Protocol):
 
     def state(self, index: int) -> dict[str, Json]:
         """The full state before a step."""
+
+    def exchanges(self, index: int) -> Sequence[Interaction]:
+        """The HTTP calls that the node of a step made."""
 
     @property
     def fork(self) -> Callable[..., Any]:
@@ -132,7 +136,7 @@ class ForkPanel(Asking):
         """Offer what can change at this step; `begin` with what one most likely wants to change there."""
         run = self.recorded.run
         step = run.step(self.step)
-        kinds = offers.offers(run, step)
+        kinds = offers.offers(run, step, self.recorded.exchanges(self.step))
         self._offers = {
             "run_id": sendable(self.recorded.run_id),
             "steps": [[one.index, one.kind, sendable(one.name[:120])] for one in offers.around(run, self.step)],

@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-from workbench.model import Change, Json, Run, Step
-from workbench.replay.changes import ChangeError, check
+from workbench.model import Change, Interaction, Json, Run, Step
+from workbench.replay.changes import check
+from workbench.replay.exchanges import answer_of, meant_by, name_among, of_http, url_of
+from workbench.replay.shapes import ChangeError
 from workbench.widgets.excerpt import as_text, sendable
 
-KINDS = ("tool_result", "message", "state", "model", "system", "tools", "answer", "fault")
+KINDS = ("tool_result", "message", "state", "model", "system", "tools", "answer", "fault", "http")
 FIRST = {"tool": "tool_result", "model": "message", "human": "answer", "node": "state"}
 """What one most likely wants to change at a step of a kind."""
 SAMPLES: dict[str, Json] = {
@@ -22,22 +24,28 @@ SAMPLES: dict[str, Json] = {
     "tools": [],
     "answer": None,
     "fault": "error",
+    "http": {"status": 200},
 }
 """A value of each kind, to ask whether that kind can change at a step."""
 MOST_CHARS = 200_000
 """A recorded value longer than this is not put into the editor."""
 MOST_MESSAGES = 60
+MOST_CALLS, MOST_BODY_CHARS = 60, 20_000
 AROUND = 200
 
 
-def offers(run: Run, step: Step) -> dict[str, Json]:
-    """For each kind of change whether it can be made at a step, why not, and the text its editor begins with."""
-    return {kind: _offer(run, step, kind) for kind in KINDS}
+def offers(run: Run, step: Step, exchanges: Sequence[Interaction] = ()) -> dict[str, Json]:
+    """For each kind of change whether it can be made at a step, why not, and the text its editor begins with. `exchanges` are its node's HTTP calls."""
+    return {kind: _offer(run, step, kind, exchanges) for kind in KINDS}
 
 
-def _offer(run: Run, step: Step, kind: str) -> dict[str, Json]:
+def _offer(run: Run, step: Step, kind: str, exchanges: Sequence[Interaction]) -> dict[str, Json]:
+    change = Change(kind=kind, value=SAMPLES[kind])
     try:
-        check(run, step.index, Change(kind=kind, value=SAMPLES[kind]), ("model",))
+        if of_http(change, step):
+            meant_by(0 if exchanges else None, exchanges, step)
+            return _calls(kind, exchanges)
+        check(run, step.index, change, ("model",))
     except ChangeError as error:
         return {"can": False, "why": sendable(str(error))}
     if kind == "message":
@@ -48,6 +56,16 @@ def _offer(run: Run, step: Step, kind: str) -> dict[str, Json]:
     text, whole = _begin(now if as_text_itself else as_text(now) if not isinstance(now, str) else json.dumps(now, ensure_ascii=False))
     failed = {"error": sendable(step.error[:2_000])} if kind == "tool_result" and step.error else {}
     return {"can": True, "as_text": as_text_itself, "text": text, "whole": whole, **failed}
+
+
+def _calls(kind: str, exchanges: Sequence[Interaction]) -> dict[str, Json]:
+    """The HTTP calls one may choose from, each with the text that the editor has for it."""
+    found = []
+    for number, one in enumerate(exchanges[:MOST_CALLS]):
+        call = name_among(exchanges, number)
+        value = answer_of(one, call, MOST_BODY_CHARS) if kind == "http" else {"kind": "timeout", "call": call}
+        found.append([sendable(f"{number} {url_of(one)[:120]}"), sendable(as_text(value))])
+    return {"can": True, "as_text": False, "text": found[0][1], "whole": True, "calls": found}
 
 
 def _begin(text: str) -> tuple[str, bool]:

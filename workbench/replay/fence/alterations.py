@@ -6,7 +6,7 @@ The other kinds of change need nothing here: a result, an answer or a state is p
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 
-from workbench.model import Json, digest
+from workbench.model import Interaction, Json, digest
 from workbench.replay.fence.answers import exception, recorded_messages
 from workbench.replay.protocol import Alteration, Fault
 from workbench.replay.recording.cassette import canonical_messages
@@ -36,7 +36,9 @@ class Alterations:
     asked: Alteration = field(default_factory=Alteration)
     applied: int = 0
     expects: Callable[[Call], int | None] = lambda _: None
-    """The recorded step whose answer a call would be served."""
+    """The place in the cassette of the recording that a call would be served."""
+    recordings: Sequence[Interaction] = ()
+    """Those of the cassette."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def model(self, model: BaseChatModel, path: str) -> BaseChatModel:
@@ -90,18 +92,33 @@ class Alterations:
 
     def fault(self, call: Call) -> Fault | None:
         """The fault that a call meets instead of its answer."""
-        return self._struck(call, "timeout", "error", "empty")
+        return self._struck(call, "timeout", "error", "empty", "answer")
 
     def _struck(self, call: Call, *kinds: str) -> Fault | None:
         fault = self.asked.fault
-        if fault is None or fault.kind not in kinds or not _meant(fault, call):
+        if fault is None or fault.kind not in kinds or fault.call_kind != call.kind:
             return None
-        expected = self.expects(call)
+        here = self._asks_again(fault, call) if fault.call_kind == "http" else self._is_first(fault, call)
         with self._lock:
-            if self.applied >= fault.times or (not self.applied and fault.step is not None and expected not in (None, fault.step)):
+            if not here or (self.applied >= fault.times and fault.kind != "answer"):
                 return None
             self.applied += 1
         return fault
+
+    def _is_first(self, fault: Fault, call: Call) -> bool:
+        """Whether a call is the recorded one, by its node and arguments, or for a model by its node; the first to meet the fault is that of its very step."""
+        if fault.node_path != call.node_path or (call.kind != "model" and (fault.name, fault.arguments_sha256) != (call.name, call.sha256)):
+            return False
+        expected = self.expects(call)
+        return bool(self.applied) or None in (expected, fault.step) or self.recordings[expected or 0].step == fault.step
+
+    def _asks_again(self, fault: Fault, call: Call) -> bool:
+        """Whether an HTTP call is the recorded one: it would be served that recording, or is made once more after it was given another answer."""
+        meant, expected = self.recordings[fault.recording or 0], self.expects(call)
+        if call.task_id and meant.task_id and call.task_id != meant.task_id:
+            return False
+        again = self.applied and expected is None and (meant.name, digest(meant.arguments)) == (call.name, call.sha256)
+        return expected == fault.recording or bool(again)
 
     def _here(self, path: str) -> bool:
         return self.asked.node_path in (None, path)
@@ -114,13 +131,6 @@ class Alterations:
 def model_name(model: Any) -> str:
     """What a chat model is called."""
     return str(getattr(model, "model_name", None) or getattr(model, "model", None) or type(model).__name__)
-
-
-def _meant(fault: Fault, call: Call) -> bool:
-    """Whether a fault is for this call: the recorded one with its arguments, or for a model call that at its node."""
-    if (fault.call_kind, fault.node_path) != (call.kind, call.node_path):
-        return False
-    return call.kind == "model" or (fault.name == call.name and fault.arguments_sha256 == call.sha256)
 
 
 def raised(fault: Fault) -> Exception | None:

@@ -70,7 +70,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         edited=request.edited,
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
-        altered=Alterations(alteration, expects=tape.expects),
+        altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
     )

@@ -12,7 +12,8 @@ from langchain_core.retrievers import BaseRetriever
 from workbench.model import Interaction, Json
 from workbench.replay.fence import answers
 from workbench.replay.fence.journal import Seen
-from workbench.replay.fence.playback import TWIN, playing, seen_here
+from workbench.replay.fence.playback import TWIN, Playback, playing, seen_here
+from workbench.replay.protocol import Fault
 from workbench.replay.recording.captured import http_arguments, http_name
 from workbench.replay.recording.tape import Call, Served
 from workbench.taps.wire import Answered, Asked, bytes_of, text_of
@@ -42,13 +43,46 @@ class Web:
 
     def answer(self, asked: Asked) -> Answered:
         """The recorded answer to a request."""
-        arguments = http_arguments(asked.method, asked.url, text_of(asked.body))
-        recorded = ask("http", http_name(asked.method, asked.url), arguments).interaction
-        headers = tuple((str(name), str(value)) for name, value in recorded.result["headers"])
-        return Answered(recorded.result["status"], headers, bytes_of(recorded.result["body"]), recorded.error)
+        now, arguments = playing(), http_arguments(asked.method, asked.url, text_of(asked.body))
+        seen = seen_here(Call("http", http_name(asked.method, asked.url), "", arguments), None, None)
+        late, fault = now.altered.pause(seen.call), now.altered.fault(seen.call)
+        if fault is not None:
+            return _instead(now, seen, fault)
+        if asked.patience is not None and late > asked.patience:
+            return _too_late(now, seen, asked.patience)
+        served = now.served(seen)
+        now.note(seen, served)
+        return _answered(served.interaction.result, served.interaction.error, late)
 
     def heard(self, asked: Asked, answered: Answered) -> None:
         """Nothing is heard: no request goes out."""
+
+
+def _answered(recorded: Json, error: str | None, late: float = 0.0) -> Answered:
+    """An answer, as it was recorded or is given by a change."""
+    headers = tuple((str(name), str(value)) for name, value in recorded["headers"])
+    return Answered(recorded["status"], headers, bytes_of(recorded["body"]), error, late)
+
+
+def _too_late(now: Playback, seen: Seen, patience: float) -> Answered:
+    """What a client gets that does not wait as long: its own time-out. The recorded answer is left for its next attempt."""
+    now.check(seen)
+    now.free(seen)
+    error = f"ReadTimeout: no answer within {patience:g} s (injected by the fork)"
+    now.journal.note(seen, "edited", says=f"injected: slow, and the client waits {patience:g} s")
+    return Answered(0, error=error, late=patience)
+
+
+def _instead(now: Playback, seen: Seen, fault: Fault) -> Answered:
+    """What the change gives an HTTP call. Another answer takes the place of the recorded one; after a fault that one is served to the next attempt."""
+    now.check(seen)
+    now.free(seen)
+    if fault.kind == "answer":
+        now.tape.take_one_of(None, seen.call)
+    status = "" if fault.answer is None else f"status {fault.answer['status']}"
+    says = f"answered by the change: {status}" if fault.kind == "answer" else f"injected: {', '.join(filter(None, (fault.kind, status)))}"
+    now.journal.note(seen, "edited", from_step=fault.step, says=says)
+    return _answered(fault.answer, None) if fault.answer is not None else Answered(0, error=fault.message)
 
 
 # ---- retrievers

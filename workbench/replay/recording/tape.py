@@ -95,7 +95,8 @@ class Tape:
     ) -> None:
         self.cassette, self.stale = cassette, frozenset(stale)
         self._stops = deque(sorted(stops))
-        self.interactions = [one for one in cassette.interactions if steps is None or one.step in steps]
+        self._places = [place for place, one in enumerate(cassette.interactions) if steps is None or one.step in steps]
+        self.interactions = [cassette.interactions[place] for place in self._places]
         self.scrubber = scrubber or scrubber_of(cassette)
         self._exact: dict[tuple[str, str], list[int]] = {}
         for number, one in enumerate(self.interactions):
@@ -187,10 +188,10 @@ class Tape:
         return bool(call.task_id and one.task_id and call.task_id != one.task_id), bool(call.call_id and one.call_id and call.call_id != one.call_id)
 
     def expects(self, call: Call) -> int | None:
-        """The recorded step whose answer a call would be served; None where it has none, or has been served it."""
+        """The place in the cassette of the recording that a call would be served; None where it has none, or has been served it."""
         with self._lock:
             number = self._next(call, self._same(call) or self._alike(call))
-        return None if number is None else self.interactions[number].step
+        return None if number is None else self._places[number]
 
     @staticmethod
     def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:

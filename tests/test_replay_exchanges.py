@@ -1,0 +1,248 @@
+"""What a plain node's HTTP calls are answered can be changed, or made to fail, one at a time; the rest is served, and what follows runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from typer.testing import CliRunner
+
+import workbench as wb
+from tests import replay_services
+from workbench.cli import app
+from workbench.replay import ForkError
+
+CONFIG: Any = {"configurable": {"thread_id": "thread"}}
+GRAPHS = replay_services.__name__
+
+
+class Service(BaseHTTPRequestHandler):
+    """Answers what it is asked with its path, and polls with their number."""
+
+    polls = itertools.count(1)
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """Answer."""
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        answer = json.dumps(f"poll {next(self.polls)}" if path == "/poll" else {"path": path}).encode()
+        self.send_response(200)
+        self.send_header("x-kind", "service")
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET  # noqa: N815  # http.server looks for it
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """Its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def drive(name: str, folder: Path, url: str) -> None:
+    """Run an agent for real, recorded."""
+    graph, path = getattr(replay_services, name), folder / "checkpoints.sqlite"
+    if name == "later":
+        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            with wb.record(graph.copy(update={"checkpointer": saver}), folder / "bench.db") as recorded:
+                await recorded.ainvoke({"url": url}, CONFIG)
+        return
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        saved = graph.copy(update={"checkpointer": SqliteSaver(connection)})
+        with wb.record(saved, folder / "bench.db") as recorded:
+            recorded.invoke({"url": url}, CONFIG)
+
+
+@contextlib.contextmanager
+def recorded(name: str, folder: Path, url: str) -> Iterator[wb.RecordedRun]:
+    """The recorded run of an agent."""
+    asyncio.run(drive(name, folder, url))
+    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
+        bench.ingest(folder / "checkpoints.sqlite")
+        yield bench.run("thread")
+
+
+@pytest.fixture(scope="module")
+def run(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[wb.RecordedRun]:
+    """A run whose nodes call services one after the other."""
+    with recorded("several", tmp_path_factory.mktemp("several"), service) as found:
+        yield found
+
+
+def at(run: wb.RecordedRun, node: str) -> int:
+    return next(step.index for step in run.steps if step.node == node)
+
+
+def forked(run: wb.RecordedRun, node: str, **change: Any) -> wb.RecordedRun:
+    """A fork with one HTTP call changed: nothing reaches the service, whatever came of it."""
+    before = list(Service.asked)
+    fork = run.fork(at(run, node), graph=f"{GRAPHS}:several", **change)
+    assert Service.asked == before
+    return fork
+
+
+def said(run: wb.RecordedRun) -> list[str]:
+    """What the last node, which runs after all, tells of each."""
+    return str(run.final_state()["said"]).split(" | ")
+
+
+WEATHER, BOOK, POLL = '{"path": "/weather"}', '{"path": "/book"}', '"poll 1", "poll 2", "poll 3"'
+
+
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [
+        ({"kind": "timeout"}, f"200 ReadTimeout, 200 {WEATHER}"),
+        ({"kind": "timeout", "times": 3}, "200 ReadTimeout, ReadTimeout, ReadTimeout"),
+        ({"kind": "error"}, f"200 ConnectError, 200 {WEATHER}"),
+        ({"kind": "error", "message": "ConnectTimeout: far away"}, f"200 ConnectTimeout, 200 {WEATHER}"),
+        ({"kind": "error", "status": 503, "message": "busy"}, f"200 503 busy, 200 {WEATHER}"),
+        ({"kind": "empty"}, "200 200 "),
+        ({"kind": "slow", "seconds": 5}, f"200 ReadTimeout, 200 {WEATHER}"),
+        ({"kind": "slow", "seconds": 0.01}, f"200 200 {WEATHER}"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_one_of_several_calls(run: wb.RecordedRun, service: str, fault: dict[str, Any], heard: str) -> None:
+    """The named call meets the fault as its client would, the attempt after it gets the recorded answer, and the node's other call is served."""
+    fork = forked(run, "weather", fault={**fault, "call": f"GET {service}/weather"})
+    assert said(fork) == [heard, f"200 {BOOK}", POLL]
+    assert (fork.run.status, fork.receipt.calls.halted, fork.receipt.calls.blocked) == ("ok", 0, 0)
+    assert fork.receipt.change.value == {**fault, "call": f"GET {service}/weather"}
+    assert next(one.verdict for one in fork.receipt.checks if one.name == "change met") == "pass"
+
+
+@pytest.mark.parametrize(
+    ("fault", "heard"),
+    [
+        ("timeout", f"ReadTimeout, 200 {BOOK}"),
+        ("error", f"ConnectionError, 200 {BOOK}"),
+        ("empty", "200 "),
+        ({"kind": "slow", "seconds": 5}, f"ReadTimeout, 200 {BOOK}"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_the_only_call(run: wb.RecordedRun, fault: Any, heard: str) -> None:
+    """Of a node that made one call no name is needed; requests' own exceptions are raised where it is the client."""
+    assert said(forked(run, "booking", fault=fault)) == [f"200 200 {WEATHER}", heard, POLL]
+
+
+@pytest.mark.parametrize(
+    ("answer", "heard"),
+    [
+        ({"json": {"seats": 0}}, '200 {"seats": 0}'),
+        ({"status": 404}, f"404 {BOOK}"),
+        ({"status": 422, "body": "no", "headers": {"X-Kind": "ours"}}, "422 no"),
+        ({"status": 503, "body": "busy"}, "503 busy, 503 busy, 503 busy"),
+    ],
+    ids=str,
+)
+def test_another_answer(run: wb.RecordedRun, answer: dict[str, Any], heard: str) -> None:
+    """What is given of an answer takes the place of what was recorded, and stands for each further attempt at the same call too."""
+    fork = forked(run, "booking", http=answer)
+    assert said(fork)[1] == heard
+    told = [(one.name.partition(" ")[0], one.answer, one.from_step) for one in fork.receipt.records if one.kind == "http"]
+    assert told == [*[("POST", "edited", at(run, "booking"))] * heard.replace(", 503", "|").count("|"), ("POST", "edited", 1), *[("GET", "served", 2)] * 3]
+
+
+def test_one_of_equal_calls(run: wb.RecordedRun, service: str) -> None:
+    """A poll that is asked three times alike is changed by its number: the others get their own recorded answers."""
+    assert said(forked(run, "poll", http={"call": 1, "json": "failed"}))[2] == '"poll 1", "failed", "poll 3"'
+    assert said(forked(run, "poll", http={"call": f"GET {service}/poll", "json": "failed"}))[2] == '"failed", "poll 2", "poll 3"'
+
+
+def test_a_compare_tells_what_followed(run: wb.RecordedRun) -> None:
+    """The nodes up to the change are the same, and those after it differ by what the change led to."""
+    fork = forked(run, "booking", http={"json": {"seats": 0}})
+    rows = wb.compare(run, fork).comparison.rows
+    assert [(row.relation, row.aspects) for row in rows] == [("same", ()), ("changed", ("state",)), ("same", ()), ("changed", ("state",))]
+
+
+def test_foreseen(run: wb.RecordedRun, service: str) -> None:
+    """The forecast says which call is answered by the change, that the node's code runs, and that what follows runs on it; a slow call keeps the course."""
+    foreseen = run.foresee(at(run, "booking"), http={"status": 404}).forecast.steps
+    changed = f"its calls are served; POST {service}/book is answered by your change"
+    assert [(one.how, one.says) for one in foreseen] == [("executed", changed), ("executed", "its calls are served"), ("executed", "")]
+    late = run.foresee(at(run, "booking"), fault={"kind": "slow", "seconds": 0.1}).forecast.steps
+    assert (late[0].says, late[2].how) == (f"its calls are served; POST {service}/book comes late", "stands")
+
+
+@pytest.mark.parametrize(
+    ("node", "change", "says"),
+    [
+        (
+            "weather",
+            {"fault": "timeout"},
+            r"step 0 \(weather\) made several HTTP calls: say which with .call., .* it made 0 GET http://.*/station, 1 GET http://",
+        ),
+        ("weather", {"http": {"call": "GET http://127.0.0.1/wether", "status": 404}}, r"no HTTP call 'GET http://127.0.0.1/wether'; did you mean GET http"),
+        ("weather", {"http": {"call": 2, "status": 404}}, "made no HTTP call number 2; it made 0 GET"),
+        ("booking", {"http": {}}, "another HTTP answer says what is another: status, headers, json or body"),
+        ("booking", {"http": {"json": 1, "body": "1"}}, "has one body: give json or body, not both"),
+        ("booking", {"http": {"staus": 404}}, "there is no 'staus' in it; did you mean status"),
+        ("booking", {"http": {"status": 1000}}, "'status' should be an HTTP status, from 100 to 599, and is 1000"),
+        ("booking", {"http": 404}, "another HTTP answer should be .* it is 404"),
+        ("booking", {"fault": {"kind": "timeot"}}, r"'kind' should be timeout, error, empty or slow, and is \"timeot\"; did you mean timeout\?"),
+        ("tell", {"fault": "timeout"}, r"no HTTP call of step 3 \(tell\) was recorded .*; what its node wrote can be changed too, with state at the next step"),
+    ],
+    ids=str,
+)
+def test_not_there(run: wb.RecordedRun, node: str, change: dict[str, Any], says: str) -> None:
+    """A call that the node did not make, or an answer of another shape, is refused with what would be right, before anything runs."""
+    with pytest.raises(ForkError, match=says):
+        run.fork(at(run, node), graph=f"{GRAPHS}:several", **change)
+
+
+def test_on_the_command_line(run: wb.RecordedRun) -> None:
+    """`--http` takes the same as JSON, and the receipt prints what was asked."""
+    asked = ["fork", "thread", "--at", str(at(run, "booking")), "--http", '{"status": 404}', "--graph", f"{GRAPHS}:several"]
+    printed = CliRunner().invoke(app, [*asked, "--store", str(run.bench.store.path)])
+    assert printed.exit_code == 0, printed.output
+    assert 'http: {"status":404}' in printed.output
+
+
+def test_asynchronous(service: str, tmp_path: Path) -> None:
+    """An asynchronous client meets the same: its own time-out, another answer with its headers, and the recorded one where it tries again."""
+    with recorded("later", tmp_path, service) as run:
+
+        def heard(**change: Any) -> Any:
+            return run.fork(0, graph=f"{GRAPHS}:later", **change).final_state()["said"]
+
+        recorded_answer = "{'path': '/weather'} service"
+        assert heard(fault={"kind": "slow", "seconds": 5}) == f"ReadTimeout, {recorded_answer}"
+        assert heard(fault="error") == f"ConnectError, {recorded_answer}"
+        assert heard(http={"json": {"rain": True}, "headers": {"x-kind": "other"}}) == "{'rain': True} other"
+
+
+@pytest.mark.parametrize("city", ["Kyoto", "Nara"])
+def test_the_same_call_of_two_tasks(service: str, tmp_path: Path, city: str) -> None:
+    """Of branches that make the very same call at once, only the one that is forked at gets the other answer."""
+    with recorded("beside", tmp_path, service) as run:
+        wrote = {"Kyoto": "polled", "Nara": "said"}[city]
+        step = next(step.index for step in run.steps if wrote in step.changes)
+        before, after = run.final_state(), run.fork(step, graph=f"{GRAPHS}:beside", http={"json": "other"}).final_state()
+        assert {name: after[name] for name in ("polled", "said")} == {name: before[name] for name in ("polled", "said")} | {wrote: '"other"'}
