@@ -205,7 +205,7 @@ class Collected(Opened):
         self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
     ) -> set[Touch]:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
-        payloads, before = Payloads(), 0
+        payloads, before = Payloads(self._texts), 0
         for record in batch:
             kind = type(record)
             added.records[kind.__name__] = added.records.get(kind.__name__, 0) + 1

@@ -30,39 +30,45 @@ TOGETHER_FROM_BYTES = 64 * 1024
 """Fewer bytes than this are kept each by itself: a fork, a batch that came in live."""
 SEGMENT_BYTES = 256 * 1024
 SEGMENTS_OPEN = 16
-IN_SEGMENT = b""
+IN_SEGMENT = bytearray()
 """What stands in place of a content that stands in a segment. No content is empty."""
 ROW = ("sha256", "content", "segment_id", "start", "size")
+Addressed = tuple[str, bytes]
+"""A content, behind its address."""
 
 
 def save(connection: Connection, contents: Mapping[str, bytes]) -> None:
     """Write what is not stored yet. What is asked for and put is sorted as the index is, so that each of its pages is met once."""
     known = _known(connection, sorted(contents))
-    new = {address: content for address, content in contents.items() if address not in known}
-    small = {address: content for address, content in new.items() if len(content) <= SEGMENT_BYTES}
-    together = small if sum(map(len, small.values())) >= TOGETHER_FROM_BYTES else {}
-    rows = [(bytes.fromhex(address), shut(content), None, None, None) for address, content in new.items() if address not in together]
-    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, together)]))
+    small, apart = list[Addressed](), list[Addressed]()
+    for one in contents.items():
+        if one[0] not in known:
+            (small if len(one[1]) <= SEGMENT_BYTES else apart).append(one)
+    if sum([len(content) for _, content in small]) < TOGETHER_FROM_BYTES:
+        small, apart = [], apart + small
+    rows: list[tuple[Any, ...]] = [(bytearray.fromhex(address), shut(content), None, None, None) for address, content in apart]
+    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, small)]))
 
 
-def _put_together(connection: Connection, contents: Mapping[str, bytes]) -> Iterator[tuple[Any, ...]]:
+def _put_together(connection: Connection, contents: Iterable[Addressed]) -> Iterator[tuple[Any, ...]]:
     """Write segments; gives the rows that say where in them each content is."""
-    rest = iter(contents.items())
-    for part in iter(lambda: list(_of_one_segment(rest)), []):
-        segment_id = _put_segment(connection, b"".join(content for _, content in part))
-        start = 0
+    rest = iter(contents)
+    while part := _of_one_segment(rest):
+        segment_id, start = _put_segment(connection, b"".join([content for _, content in part])), 0
         for address, content in part:
-            yield bytes.fromhex(address), IN_SEGMENT, segment_id, start, len(content)
-            start += len(content)
+            size = len(content)
+            yield bytearray.fromhex(address), IN_SEGMENT, segment_id, start, size
+            start += size
 
 
-def _of_one_segment(contents: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    size = 0
-    for address, content in contents:
-        yield address, content
-        size += len(content)
+def _of_one_segment(contents: Iterator[Addressed]) -> list[Addressed]:
+    found, size = list[Addressed](), 0
+    for one in contents:
+        found.append(one)
+        size += len(one[1])
         if size >= SEGMENT_BYTES:
-            return
+            break
+    return found
 
 
 def _put_segment(connection: Connection, content: bytes) -> int:
@@ -108,7 +114,7 @@ def _move_out(connection: Connection, segment_id: int) -> None:
     left = connection.execute(select(PAYLOAD).where(PAYLOAD.c.segment_id == segment_id)).all()
     if left:
         contents = {row.sha256.hex(): _content(connection, row) for row in left}
-        moved = [dict(zip(("address", *ROW[1:]), row, strict=True)) for row in _put_together(connection, contents)]
+        moved = [dict(zip(("address", *ROW[1:]), row, strict=True)) for row in _put_together(connection, contents.items())]
         values: dict[str, Any] = {name: bindparam(name) for name in ROW[1:]}
         connection.execute(update(PAYLOAD).where(PAYLOAD.c.sha256 == bindparam("address")).values(values), moved)
     connection.execute(delete(SEGMENT).where(SEGMENT.c.segment_id == segment_id))
@@ -147,7 +153,7 @@ def _known(connection: Connection, addresses: Iterable[str]) -> set[str]:
             found.update(known.hex() for known in connection.execute(query).scalars())
         else:  # asked for every batch that comes in: the driver's own way costs a fifth
             marks = ", ".join("?" * len(batch))
-            rows = connection.exec_driver_sql(f"SELECT sha256 FROM payload WHERE sha256 IN ({marks})", tuple(map(bytes.fromhex, batch)))  # noqa: S608  # marks
+            rows = connection.exec_driver_sql(f"SELECT sha256 FROM payload WHERE sha256 IN ({marks})", tuple(map(bytearray.fromhex, batch)))  # noqa: S608  # marks
             found.update(known.hex() for (known,) in rows)
     return found
 

@@ -63,7 +63,7 @@ class Derived(Opened):
 
     def save_changed(self, runs: Sequence[Run], *, prefix: int = 0) -> list[str]:
         """Store these runs in one transaction, as `save_runs` does; returns the ids of those that are new or changed."""
-        payloads = Payloads()
+        payloads = Payloads(self._texts)
         run_rows: list[dict[str, Json]] = []
         step_rows: list[dict[str, Json]] = []
         with self._writing() as connection:

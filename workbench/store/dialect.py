@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,19 +64,27 @@ def translated(connection: Connection, statement: str) -> str:
     return statement
 
 
+@cache
+def given_columns(table: Table) -> tuple[str, ...]:
+    """The columns that an insert gives, in the table's order: all but a key that the database numbers itself."""
+    return tuple(column.name for column in table.columns if column is not table.autoincrement_column)
+
+
 def insert_new(connection: Connection, table: Table, rows: Sequence[tuple[Json, ...]]) -> int:
-    """Insert rows, in the order of the table's columns, that are not there yet; returns how many that was. A generated key is given as None."""
+    """Insert rows of the table's `given_columns` that are not there yet; returns how many that was.
+
+    For SQLite, bytes are best given as a bytearray: its driver looks for an adapter of each value that is neither that, nor a number or text.
+    """
     if not rows:
         return 0
-    if not is_server(connection):
-        before = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]  # sqlite3's own counter; SQLAlchemy's rowcount is -1 here
-        marks = ", ".join("?" * len(rows[0]))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks}) ON CONFLICT DO NOTHING", list(rows))  # noqa: S608  # names are ours
-        return int(connection.connection.driver_connection.total_changes) - int(before)  # type: ignore[union-attr]
-    left_out = 0 if table.autoincrement_column is None else 1
-    names = [column.name for column in table.columns][left_out:]
-    sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))}) ON CONFLICT DO NOTHING"  # noqa: S608  # as above
-    return connection.exec_driver_sql(sql, [row[left_out:] for row in rows]).rowcount
+    names = given_columns(table)
+    mark = "%s" if is_server(connection) else "?"
+    sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))}) ON CONFLICT DO NOTHING"  # noqa: S608  # names are ours
+    if is_server(connection):
+        return connection.exec_driver_sql(sql, list(rows)).rowcount
+    before = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]  # sqlite3's own counter; SQLAlchemy's rowcount is -1 here
+    connection.exec_driver_sql(sql, list(rows))
+    return int(connection.connection.driver_connection.total_changes) - int(before)  # type: ignore[union-attr]
 
 
 def has_table(connection: Connection, name: str) -> bool:

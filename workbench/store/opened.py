@@ -18,6 +18,7 @@ from workbench.source import SourceError
 from workbench.store import dialect
 from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
+from workbench.store.packing import Texts
 
 PAGE_BYTES = 16_384
 """Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
@@ -33,6 +34,7 @@ class Opened:
         self.path = path
         self._engine = engine
         self._mine = threading.local()
+        self._texts = Texts()
 
     @classmethod
     def open(cls, path: Location, *, create: bool = True) -> Self:

@@ -14,6 +14,7 @@ Text that is JSON is only taken apart where putting it together gives the same c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -29,6 +30,8 @@ PLAIN = frozenset((int, bool, type(None)))
 LONG = 256
 """Characters from which a text is kept apart: below, its address would be no shorter than itself."""
 LONG_JSON = 1024
+KEPT_BYTES = 64 * 1024 * 1024
+"""How much text is remembered with its address: what comes in between a span and the derivation of its run."""
 STYLES = tuple(json.JSONEncoder(separators=separators, ensure_ascii=ascii_only) for separators in ((",", ":"), (", ", ": ")) for ascii_only in (False, True))
 """The ways in which JSON is usually written: compact or spaced, as UTF-8 or escaped."""
 ADDRESS = re.compile(rb'"([0-9a-f]{64})"')
@@ -51,11 +54,34 @@ def from_bytes(content: bytes) -> Json:
         return json.loads(content)
 
 
-class Packer:
-    """Takes values apart; `put` keeps a content and returns its address. What recurs is taken apart once."""
+class Texts:
+    """Addresses and contents of long texts: what came in with a span is not written and hashed anew with the step that repeats it. Bounded."""
 
-    def __init__(self, put: Callable[[bytes], str]) -> None:
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most = most_bytes
+        self._bytes = 0
+        self._known: dict[str, tuple[str, bytes]] = {}
+
+    def of(self, text: str) -> tuple[str, bytes]:
+        """The address of a text, and its content."""
+        known = self._known.get(text)
+        if known is None:
+            content = to_bytes(text)
+            known = address_of(content), content
+            self._bytes += len(content)
+            if self._bytes > self._most:
+                self._known.clear()
+                self._bytes = len(content)
+            self._known[text] = known
+        return known
+
+
+class Packer:
+    """Takes values apart; `put` keeps a content and returns its address, `put_text` that of a text. What recurs is taken apart once."""
+
+    def __init__(self, put: Callable[[bytes], str], put_text: Callable[[str], str] | None = None) -> None:
         self._put = put
+        self._put_text = put_text or (lambda text: put(to_bytes(text)))
         self._texts: dict[str, Json] = {}
         self.long_characters = 0
         """How many characters the long texts had, those that recurred included."""
@@ -87,7 +113,7 @@ class Packer:
         self.long_characters += len(text)
         packed = self._texts.get(text)
         if packed is None:
-            packed = self._texts[text] = self._taken_apart(text) or {TEXT: self._put(to_bytes(text))}
+            packed = self._texts[text] = self._taken_apart(text) or {TEXT: self._put_text(text)}
         return packed
 
     def _taken_apart(self, text: str) -> Json | None:
@@ -121,6 +147,11 @@ class Packer:
         value = parse_json(text)
         style = next((number for number, encoder in enumerate(STYLES) if encoder.encode(value) == text), None)
         return None if style is None else {DOCUMENT: [style, self.pack(value)]}
+
+
+def address_of(content: bytes) -> str:
+    """The address under which a content is kept: its SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class Unpacker:

@@ -6,7 +6,6 @@ Long texts are kept apart (`packing`). A step repeats nearly all messages of the
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from sqlalchemy import Connection
 
 from workbench.model import Json, Message, Span, Step, Value
 from workbench.store import contents
-from workbench.store.packing import Packer, Unpacker, from_bytes, references, to_bytes
+from workbench.store.packing import Packer, Texts, Unpacker, address_of, from_bytes, references, to_bytes
 
 SKIPPED, KEPT, NEW = "skipped_messages", "kept_messages", "new_messages"
 V = TypeVar("V", bound=Value)
@@ -25,24 +24,31 @@ V = TypeVar("V", bound=Value)
 class _Gathered:
     """Contents by their addresses. Apart from what puts them, so that a batch has no circle of references: its memory is free as soon as it is saved."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Texts) -> None:
         self.content: dict[str, bytes] = {}
         self.short = 0
+        self._texts = texts
 
     def put(self, content: bytes) -> str:
-        address = hashlib.sha256(content).hexdigest()
+        address = address_of(content)
+        self.content[address] = content
+        self.short += len(content)
+        return address
+
+    def put_text(self, text: str) -> str:
+        address, content = self._texts.of(text)
         self.content[address] = content
         self.short += len(content)
         return address
 
 
 class Payloads:
-    """Payloads gathered for one batch: put values, get addresses, save them all at once."""
+    """Payloads gathered for one batch: put values, get addresses, save them all at once. `texts` are those that other batches met."""
 
-    def __init__(self) -> None:
-        self._gathered = _Gathered()
+    def __init__(self, texts: Texts | None = None) -> None:
+        self._gathered = _Gathered(texts or Texts())
         self._put = self._gathered.put
-        self._packer = Packer(self._put)
+        self._packer = Packer(self._put, self._gathered.put_text)
         self._resources: dict[int, tuple[Json, Json]] = {}
         self._messages: dict[int, tuple[Message, str]] = {}
 

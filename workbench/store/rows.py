@@ -29,7 +29,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[dict[str, Json]]
     """Insert what is not there yet; returns how many rows that was."""
     if not rows:
         return 0
-    names = [one.name for one in table.columns]
+    names = dialect.given_columns(table)
     return dialect.insert_new(connection, table, [tuple(map(row.get, names)) for row in rows])
 
 
