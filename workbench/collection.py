@@ -24,7 +24,7 @@ from workbench.plugins import Collector, Input, accepting, collector_of, collect
 from workbench.project import tool_classes
 from workbench.reading.threads import checkpoints
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
-from workbench.semconv import Reader, conversation_of, dialect_of, marks_of
+from workbench.semconv import Reader, conversation_of, marks_of
 from workbench.shown import Shown
 from workbench.source import Source, SourceError
 from workbench.store import Added, Group, Origin, Pending, Store, Touch
@@ -368,8 +368,8 @@ def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor
 
 def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch) -> FileSummary:
     path = source if isinstance(source, Database) else source.path
-    dialects: Counter[str] = Counter()
-    records = _counted(watch(source, _until_broken(collector, source, path)), dialects)
+    records = watch(source, _until_broken(collector, source, path))
+    reader.dialects.clear()
 
     def settle(settled: Collection[Touch]) -> bool:
         now = Added(traces={trace for trace, _ in settled}, threads={thread for _, thread in settled if thread is not None})
@@ -389,15 +389,8 @@ def _ingest_by(collector: Collector, store: Store, source: Input, touched: Added
     touched.marks += added.marks
     if collector.state:
         store.keep(_choice(origin.path), REDACTED if redactor else WHOLE)
-    return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips), dict(dialects))
-
-
-def _counted(records: Iterable[Record], dialects: Counter[str]) -> Iterator[Record]:
-    """The records, their spans counted by the convention they speak."""
-    for record in records:
-        if isinstance(record, Span):
-            dialects[dialect_of(record) or NO_CONVENTION] += 1
-        yield record
+    dialects = {name or NO_CONVENTION: count for name, count in reader.dialects.items()}
+    return FileSummary(path, collector.name, added.records, added.new, tuple(added.skips), dialects)
 
 
 def origin_of(path: Location, collector: Collector) -> Origin:

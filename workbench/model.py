@@ -87,7 +87,9 @@ class Value(Shown, BaseModel):  # noqa: PLW1641  # pydantic gives what is frozen
         """The fields that are not at their defaults, in their order; values in them likewise."""
         fields, blank = self.__dict__, _blank(type(self))
         return {
-            name: held if type(held) in PLAIN else _said(held) for name, default in blank.items() if (held := fields[name]) is not default and held != default
+            name: held if type(held) in PLAIN else _said(held)
+            for name, default in blank.items()
+            if (held := fields[name]) is not default and (default is None or held != default)
         }
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

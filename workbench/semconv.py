@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -63,7 +64,11 @@ def _told_kind(span: Span, shape: Shape, values: Values) -> tuple[Any, str | Non
 
 def read(span: Span) -> Reading:
     """What the conventions make of one span. Fields nobody recorded stay None; nothing is guessed from the span's name or scope alone."""
-    shape, values, attributes = _shape_of(span), Values(span), span.attributes
+    return _read(span, _shape_of(span))
+
+
+def _read(span: Span, shape: Shape) -> Reading:
+    values, attributes = Values(span), span.attributes
     kind, told_by, told = _told_kind(span, shape, values)
     provenance = {} if told_by is None else {"kind": told_by}
     found: dict[str, Json] = {}
@@ -87,10 +92,14 @@ class Reader:
     def __init__(self, most: int = READ_BEFORE) -> None:
         self._most = most
         self._known: dict[int, tuple[Span, Reading]] = {}
+        self.dialects: Counter[str | None] = Counter()
+        """How many of the spans whose conversation was asked for speak which convention; under None those that speak none."""
 
     def conversation_of(self, span: Span) -> str | None:
         """The conversation a span belongs to."""
-        reading = read(span)
+        shape = _shape_of(span)
+        self.dialects[shape.dialect] += 1
+        reading = _read(span, shape)
         while len(self._known) >= self._most:
             del self._known[next(iter(self._known))]
         self._known[id(span)] = span, reading  # kept with the span, so that its id stays its own
@@ -129,11 +138,6 @@ def _marks(span: Span, reading: Reading) -> tuple[str, ...]:
     return (*own, f"{COUNTED}{tokens.input}:{tokens.output}:{process}")
 
 
-def dialect_of(span: Span) -> str | None:
-    """The convention that says what kinds of spans there are, of those a span speaks the first by rank; None for a span that speaks none."""
-    return _shape_of(span).dialect
-
-
 @cache
 def conventions() -> tuple[Convention, ...]:
     """Every convention in `conventions/`, by rank. ConventionError names the file and the entry that can't be used."""
@@ -145,6 +149,8 @@ def conventions() -> tuple[Convention, ...]:
 
 
 def _text(value: Json) -> str | None:
+    if type(value) is str:
+        return value or None
     return (value if isinstance(value, str) else str(value)) or None if isinstance(value, str | int | float) else None
 
 
@@ -212,6 +218,8 @@ PIECES = {f"answer.{name}": name for name in ("content", "reasoning", "tool_call
 COUNTS = {f"tokens.{name}": name for name in Tokens.model_fields}
 """The fields that are parts of another, and which part."""
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
+MADE_UP = frozenset((*PIECES, *COUNTS, *OF_OUTPUT, "output", "instructions", "evaluation", "positional", "parameters", "status", "status_text", "handoff", "pause"))
+"""The fields out of which others are made. A span that has none of them, as most do, says what it says."""
 NOTHING_READ = dict(Reading())
 NO_COUNTS = dict(NO_TOKENS)
 UNTOLD = "failed, with no message recorded"
@@ -220,6 +228,8 @@ SUMMED = "input + output"
 
 
 def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
+    if failure is WELL and found.keys().isdisjoint(MADE_UP):
+        return Reading.made({**NOTHING_READ, "kind": kind, "provenance": provenance, **found})
     _name_arguments(found)
     pieces = _taken(PIECES, found)
     if pieces and "output" not in found:
@@ -412,15 +422,16 @@ Asked = tuple[str, Callable[[Json], Any], Source, str | None, str]
 
 @dataclass(frozen=True)
 class Shape:
-    """What is known of all spans that have attributes of the same names and the same scope. Few shapes make up a whole trace."""
+    """What is known of all spans that have attributes of the same names and the same scope, and events or none. Few shapes make up a whole trace."""
 
     keys: tuple[str, ...]
+    events: bool
     spoken: tuple[Convention, ...]
     """The conventions of which they have an attribute or the scope, by rank."""
 
     @cached_property
     def dialect(self) -> str | None:
-        """The first convention that says what kinds of spans there are."""
+        """The convention that says what kinds of spans there are, of those they speak the first by rank; None where they speak none."""
         return next((convention.name for convention in self.spoken if convention.kinds), None)
 
     @cached_property
@@ -437,7 +448,7 @@ class Shape:
                 (name, FIELDS[name], source, source.attribute, f"{convention.name}: {source.text}")
                 for convention in self.spoken
                 for name, sources in convention.fields_of(kind)
-                for source in filter(self._may_have, sources)
+                for source in dict.fromkeys(filter(self._may_have, sources))
             )
         return known
 
@@ -446,22 +457,22 @@ class Shape:
         return {}
 
     def _may_have(self, source: Source) -> bool:
-        return source.may_be_in(self.keys)
+        return source.may_be_in(self.keys, events=self.events)
 
 
 def _shape_of(span: Span) -> Shape:
-    return _shape(tuple(span.attributes), span.scope or "")
+    return _shape(tuple(span.attributes), span.scope or "", bool(span.events))
 
 
 @lru_cache(SHAPES)
-def _shape(keys: tuple[str, ...], scope: str) -> Shape:
+def _shape(keys: tuple[str, ...], scope: str, events: bool) -> Shape:
     heads = {key.partition(".")[0] for key in keys}
     spoken = (
         convention
         for convention, own in _by_heads()
         if (own & heads and any(key.startswith(convention.prefixes) for key in keys)) or (convention.scopes and scope.startswith(convention.scopes))
     )
-    return Shape(keys, tuple(spoken))
+    return Shape(keys, events, tuple(spoken))
 
 
 @cache

@@ -53,7 +53,7 @@ class Joiner:
         """Where a call's span ran; `reading` is all that is known of the call."""
         if reading.namespace:
             return self._named(node, reading.namespace)
-        found = self._by_content(node, reading) or self._by_time(node, reading)
+        found = self._by_content(node, reading) or self._by_time(node, reading) if self.ledger.tasks else None
         if found is None:
             return Place()
         self.claimed.add((reading.kind, found.task_id or ""))

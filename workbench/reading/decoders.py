@@ -37,8 +37,9 @@ WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output
 """What wrappers of a call have beside the call's own arguments or result."""
 ENVELOPED = ("content", "raw_output", "blocks", "result", "error")
 """Where a tool's own envelope, such as MCP's or LlamaIndex's, says what came of the call."""
-ASIDE = ("@", "event:", "event ", "events:")
-"""How a source begins that is no attribute."""
+OWN = "@"
+ASIDE = (OWN, "event:", "event ", "events:")
+"""How a source begins that is no attribute: the span's own name and scope, and what its events tell."""
 MAX_PATH = 40
 """Dots in a flattened key beyond this many are part of its last name: no convention nests so deep, but a hostile key could."""
 
@@ -52,12 +53,12 @@ class Source:
     decode: Callable[[Json], Json]
     attribute: str | None = None
 
-    def may_be_in(self, keys: Iterable[str]) -> bool:
-        """Whether a span with attributes of these names can have a value here."""
+    def may_be_in(self, keys: Iterable[str], *, events: bool) -> bool:
+        """Whether a span with attributes of these names, and with or without events, can have a value here."""
         if self.before is not None:
-            return self.before.may_be_in(keys)
+            return self.before.may_be_in(keys, events=events)
         if self.text.startswith(ASIDE):
-            return True
+            return events or self.text.startswith(OWN)
         return any(key.startswith(self.text[:-1]) for key in keys) if self.attribute is None else self.attribute in keys
 
 

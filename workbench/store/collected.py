@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,11 @@ class Added:
     """The traces that went into other runs than their own, such as their conversation's."""
     marks: list[tuple[int, int]] = field(default_factory=list)
     """First and last mark of what was noted as pending; see `Collected.settle_marks`."""
+
+    def count(self, batch: Iterable[Record]) -> None:
+        """Count records by kind."""
+        for kind, count in Counter(map(type, batch)).items():
+            self.records[kind.__name__] = self.records.get(kind.__name__, 0) + count
 
 
 Touch = tuple[str, str | None]
@@ -205,10 +211,10 @@ class Collected(Opened):
         self, connection: Connection, source_id: int, batch: Sequence[Record], conversation_of: Callable[[Span], str | None], added: Added
     ) -> set[Touch]:
         rows: dict[str, list[dict[str, Json]]] = {name: [] for name in RAW.values()}
-        payloads, before = Payloads(self._texts), 0
+        payloads, before, newest = Payloads(self._texts), 0, list[tuple[str, Value, int]]()
+        added.count(batch)
         for record in batch:
             kind = type(record)
-            added.records[kind.__name__] = added.records.get(kind.__name__, 0) + 1
             name = RAW.get(kind)
             if name is None:
                 if isinstance(record, Skip):
@@ -217,13 +223,14 @@ class Collected(Opened):
                     added.new += _add_told(connection, source_id, record, payloads)
                 continue
             fields, address = record.__dict__, payloads.put(record)
-            row = {column: fields[column] for column in KEYS[name]} | {"sha256": address, "source_id": source_id}
+            row = {column: fields[column] for column in KEYS[name]}
+            row["sha256"], row["source_id"] = address, source_id
             if isinstance(record, Span):
                 row["conversation_id"] = conversation_of(record)
             if kind in GROUPED:
-                self._recent.keep(address, record, payloads.characters - before)
-                before = payloads.characters
+                newest.append((address, record, -before + (before := payloads.characters)))
             rows[name].append(row)
+        self._recent.keep(newest)
         payloads.save(connection)
         for name, values in rows.items():
             added.new += insert(connection, TABLES[name], values)
@@ -313,7 +320,7 @@ class Collected(Opened):
 
     def _loaded(self, connection: Connection, kind: type[V], addresses: Sequence[str]) -> Iterator[V]:
         """The records behind these addresses, those that came in just now from memory."""
-        here = [found if isinstance(found := self._recent.take(address), kind) else None for address in addresses]
+        here = [found if isinstance(found, kind) else None for found in self._recent.take(addresses)]
         rest = load(connection, kind, [address for address, found in zip(addresses, here, strict=True) if found is None])
         return (next(rest) if found is None else found for found in here)
 
