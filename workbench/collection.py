@@ -18,7 +18,7 @@ from xxhash import xxh3_128
 
 from workbench.analysis.effects import with_declared
 from workbench.database import Database, Location
-from workbench.model import Json, Record, Run, Skip, Span, Step
+from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.project import tool_classes

@@ -218,7 +218,9 @@ PIECES = {f"answer.{name}": name for name in ("content", "reasoning", "tool_call
 COUNTS = {f"tokens.{name}": name for name in Tokens.model_fields}
 """The fields that are parts of another, and which part."""
 OF_OUTPUT = ("confidence", "confidence_source", "reasoning")
-MADE_UP = frozenset((*PIECES, *COUNTS, *OF_OUTPUT, "output", "instructions", "evaluation", "positional", "parameters", "status", "status_text", "handoff", "pause"))
+MADE_UP = frozenset(
+    (*PIECES, *COUNTS, *OF_OUTPUT, "output", "instructions", "evaluation", "positional", "parameters", "status", "status_text", "handoff", "pause")
+)
 """The fields out of which others are made. A span that has none of them, as most do, says what it says."""
 NOTHING_READ = dict(Reading())
 NO_COUNTS = dict(NO_TOKENS)

@@ -19,8 +19,9 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, cast
+from typing import NamedTuple, cast
 
+import msgspec
 import ormsgpack
 
 from workbench.model import Json
@@ -49,14 +50,14 @@ HARMLESS = frozenset({"builtins.set", "builtins.frozenset", "builtins.complex", 
 LITERALS = frozenset(("null", "bytes", "bytearray"))
 """Types that stand as they are, so that they are rewritten to themselves."""
 ATOMS = frozenset((int, bool, type(None)))
+CONTAINERS = frozenset((dict, list, tuple))
 
 
 class UndecodedError(ValueError):
     """A stored value that is not decoded, and why: encrypted, refused, too large or deep, damaged."""
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A stored value as JSON. `refused` names callables it asked for that no LangGraph state needs; they were read as data, not called."""
 
     value: Json
@@ -66,7 +67,7 @@ class Decoded:
 NOTHING = Decoded(None)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: a value has many, and each would take three times as long to make
 class Extension:
     """A msgpack extension, its content still packed."""
 
@@ -110,6 +111,14 @@ def unpack(blob: bytes) -> Json:
 
 def _parse(blob: bytes) -> Json:
     try:
+        return msgspec.json.decode(blob)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _parse_leniently(blob)
+
+
+def _parse_leniently(blob: bytes) -> Json:
+    """As `_parse`, for what is not strictly JSON, such as NaN, or says why it is none."""
+    try:
         return json.loads(blob.decode("utf-8", "replace"))
     except RecursionError as error:
         raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep") from error
@@ -126,32 +135,37 @@ class _Reader:
     nodes: int = 0
 
     def plain(self, value: Json, depth: int) -> Json:
-        self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            self._refuse(depth)
-        if type(value) in ATOMS:
+        kind = type(value)
+        if kind in ATOMS:
             return value
-        if isinstance(value, str):
+        if kind is str:
             return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-        if isinstance(value, float):
+        if kind is float:
             return value if math.isfinite(value) else str(value)
-        if isinstance(value, dict):
-            return self._object(value, depth)
-        if isinstance(value, list | tuple):
-            return [self.plain(item, depth + 1) for item in value]
-        if isinstance(value, Extension):
+        if kind is Extension:
             return self._extension(value, depth)
+        if kind in CONTAINERS:
+            self._enter(len(value), depth + 1)
+            return self._object(value, depth) if kind is dict else [item if type(item) in ATOMS else self.plain(item, depth + 1) for item in value]
         if isinstance(value, bytes | bytearray | memoryview):
             return {"$type": "bytes", "base64": base64.b64encode(value).decode("ascii")}
         return str(value)
 
-    def _refuse(self, depth: int) -> NoReturn:
-        raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep" if depth > MAX_DEPTH else f"refused: more than {MAX_NODES:,} values in one")
+    def _enter(self, count: int, depth: int) -> None:
+        """Count values that stand so deep."""
+        self.nodes += count
+        if count and depth > MAX_DEPTH:
+            raise UndecodedError(f"refused: more than {MAX_DEPTH} levels deep")
+        if self.nodes >= MAX_NODES:
+            raise UndecodedError(f"refused: more than {MAX_NODES:,} values in one")
 
     def _object(self, value: dict[Json, Json], depth: int) -> Json:
         if "lc" in value and isinstance(value.get("id"), list) and value.get("type") in ("constructor", "not_implemented"):
             return self._lc_object(value, depth)
-        return {key if isinstance(key, str) else _key(key): self.plain(item, depth + 1) for key, item in value.items()}
+        return {
+            key if type(key) is str else _key(key): item if type(item) in ATOMS or (type(item) is str and item.isascii()) else self.plain(item, depth + 1)
+            for key, item in value.items()
+        }
 
     def _lc_object(self, value: dict[str, Json], depth: int) -> Json:
         """An object as LangChain's JSON writes it: `lc` 1 has keyword arguments, 2 may have positional ones."""
@@ -166,6 +180,7 @@ class _Reader:
         return self._built(module, name, listed[0] if isinstance(listed, list) and len(listed) == 1 else listed, positional=True)
 
     def _extension(self, extension: Extension, depth: int) -> Json:
+        self._enter(1, depth + 1)
         self.extensions += 1
         if self.extensions > MAX_EXTENSIONS:
             raise UndecodedError(f"refused: more than {MAX_EXTENSIONS:,} extensions in one value")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from workbench.model import Checkpoint, Json, Skip, Write
 from workbench.reading import serde
@@ -41,8 +42,7 @@ class Skipped:
             yield Skip(place=f"{self.path}: {what}", reason=reason, count=count)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of `checkpoints`, its state left in the database."""
 
     namespace: str
@@ -89,17 +89,19 @@ class Thread:
         self._name_nodes()
         for row in self.rows:
             note = self._note(row)
-            yield Checkpoint.unchecked(
-                thread_id=self.thread_id,
-                namespace=row.namespace,
-                checkpoint_id=row.checkpoint_id,
-                parent_checkpoint_id=row.parent,
-                step=row.step,
-                source=row.source,
-                created_ns=created_ns(row.checkpoint_id),
-                metadata={key: value for key, value in row.metadata.items() if key != "writes"},
-                writes=tuple(self.writes.pop((row.namespace, row.checkpoint_id), ())),
-                note=note,
+            yield Checkpoint.made(
+                {
+                    "thread_id": self.thread_id,
+                    "namespace": row.namespace,
+                    "checkpoint_id": row.checkpoint_id,
+                    "parent_checkpoint_id": row.parent,
+                    "step": row.step,
+                    "source": row.source,
+                    "created_ns": created_ns(row.checkpoint_id),
+                    "metadata": {key: value for key, value in row.metadata.items() if key != "writes"},
+                    "writes": tuple(self.writes.pop((row.namespace, row.checkpoint_id), ())),
+                    "note": note,
+                }
             )
         for (namespace, checkpoint_id), writes in sorted(self.writes.items()):
             yield Checkpoint(
@@ -123,8 +125,8 @@ class Thread:
         value, note = _decoded(row)
         if note:
             self.skipped.add("writes", note)
-        node = node_of_path(row.task_path)
-        return Write.unchecked(task_id=row.task_id, task_path=row.task_path, node=node, idx=row.idx, channel=row.channel, value=value, note=note)
+        fields = {"task_id": row.task_id, "task_path": row.task_path, "node": node_of_path(row.task_path)}
+        return Write.made({**fields, "idx": row.idx, "channel": row.channel, "value": value, "note": note})
 
     def _note(self, row: Row) -> str | None:
         """Why this checkpoint's state can't be fetched, where its type already says so."""
