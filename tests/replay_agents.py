@@ -193,6 +193,17 @@ def listen(state: State) -> State:
     return {"messages": [Attentive().bind_tools([book, seats]).invoke([SystemMessage("Be brief."), *state["messages"]])]}
 
 
+def sign(state: State) -> State:
+    """Has the last word, without a model."""
+    return {"messages": [AIMessage("Signed.")]}
+
+
+def wrap(state: State) -> State:
+    """Calls an agent of its own, and hands on other words than its."""
+    attentive.invoke({"messages": state["messages"]})
+    return {"messages": [{"role": "assistant", "content": "Wrapped."}]}
+
+
 def ponder(state: State) -> State:
     """Thinks twice, on a server."""
     return {"messages": [REMOTE.invoke(state["messages"]), REMOTE.invoke([*state["messages"], SystemMessage("Again.")])]}
@@ -326,6 +337,8 @@ def _alone(node: Any) -> Any:
 graph = _loop()
 attentive = _alone(listen)
 remote = _alone(ponder)
+signing = _in_turn(listen, sign)
+wrapping = _in_turn(wrap)
 spending = _alone(confirmed)
 killed = _in_turn(first_payment, second_payment, look)
 killed_pondering = _in_turn(ponder_twice)

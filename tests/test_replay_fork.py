@@ -43,6 +43,15 @@ def test_unchanged(folder: Path, ledger: Path) -> None:
     assert forked.receipt.parent_sha256 == {str(recording.database): hashlib.sha256(before[1]).hexdigest()}
 
 
+@pytest.mark.parametrize(("name", "outcome"), [("signing", "Signed."), ("wrapping", "Wrapped.")])
+def test_outcome_of_what_a_node_wrote(name: str, outcome: str, folder: Path, ledger: Path) -> None:
+    """A run and its fork came to the last message in the state, also where a plain node wrote it after a model's answer, or around an agent it called."""
+    recording = record(folder, name, [])
+    forked = recording.fork(0)
+    assert (recording.run.outcome, forked.run.outcome, forked.receipt.outcome) == (outcome,) * 3
+    assert differing(recording, forked.run) == []
+
+
 def test_tool_edit(folder: Path, ledger: Path) -> None:
     """A changed tool result with a live model leads to another answer, and no tool runs."""
     recording = record(folder, "graph", TWO)

@@ -378,6 +378,12 @@ class Step(Value):
         """Milliseconds from start to end; None where either was not recorded."""
         return None if self.started_ns is None or self.ended_ns is None else (self.ended_ns - self.started_ns) / 1e6
 
+    @property
+    def last_message(self) -> str:
+        """The text of the last message of the agent's that its task wrote to the state; empty where it wrote none, or one that calls tools."""
+        said = [one for value in self.changes.values() for one in _said_by_agent(value)]
+        return "" if not said or said[-1].get("tool_calls") else _text_of(said[-1]["content"])
+
     def at(self, path: str) -> Json:
         """The value at a JSON path such as `$.tool_call.arguments.flight` or `$.messages[0].content`. KeyError names the missing part."""
         value: Json = self.model_dump(mode="json")
@@ -387,6 +393,22 @@ class Step(Value):
             except (KeyError, IndexError, TypeError, ValueError):
                 raise KeyError(f"step {self.index} has no {path}: {part} is missing") from None
         return value
+
+
+def _said_by_agent(written: Json) -> Iterator[dict[str, Json]]:
+    """The messages of an agent in what was written to a channel: whole ones, or short as `["ai", "hi"]` and `{"role": "assistant", "content": "hi"}`."""
+    for one in written if isinstance(written, list) and written and isinstance(written[0], dict | list) else [written]:
+        match one:
+            case [("ai" | "assistant"), str(text)]:
+                yield {"content": text}
+            case {"type": "ai", "content": _} | {"role": "ai" | "assistant", "content": _}:
+                yield one
+
+
+def _text_of(content: Json) -> str:
+    """The text of a message's content: all of it, or of its blocks."""
+    blocks = content if isinstance(content, list) else [content]
+    return "".join(str(one.get("text") or "") if isinstance(one, dict) else str(one) for one in blocks)
 
 
 ChangeKind = Literal["none", "tool_result", "state", "message", "model", "system", "tools", "answer", "fault", "http"]
@@ -466,12 +488,26 @@ class Run(Value):
 
     @property
     def outcome(self) -> str:
-        """What the run came to, in a word or the agent's last words: its final answer, else its status and last error."""
+        """What the run came to, in a word or the agent's last words: its final answer, else its status and last error.
+
+        That is the last message that a node of the graph wrote to the state, whoever made it up; where none is recorded, what a model answered last.
+        """
         if self.status == "ok":
-            answers = [step.output.content for step in self.of_kind("model") if step.output and step.output.content and not step.output.tool_calls]
-            return answers[-1] if answers else "ended without an answer"
+            return self._last_words or "ended without an answer"
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
+
+    @property
+    def _last_words(self) -> str:
+        """A task of the graph is told by its id, which the namespaces of all that it ran begin with: what it wrote counts for what was said inside it."""
+        written = {step.task_id: words for step in self.steps if step.task_id and not step.namespace and (words := step.last_message)}
+        for step in reversed(self.steps):
+            task = step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
+            answer = step.output if step.kind == "model" else None
+            words = written.get(task or "") or (answer.content if answer and not answer.tool_calls else "")
+            if words:
+                return words
+        return ""
 
 
 # ---- what detectors yield
