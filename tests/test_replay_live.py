@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from tests.replay_recording import Recording, record
+from workbench.frames import ledger_frame
 from workbench.model import Budget, Change, LedgerEntry
 from workbench.replay import Forked, ForkError
 from workbench.replay.budget import Meter
 from workbench.replay.effects.approvals import Desk, Question, Reply, standing
 from workbench.replay.effects.broker import Terms
 from workbench.replay.effects.ledger import Pages
+from workbench.report.receipts import receipt_section
+from workbench.report.static import receipt_text
+from workbench.widgets import ReceiptView
 
 PAY = [["pay", {"amount": 5}]]
 LIVE = ("tool:pay",)
@@ -58,6 +62,18 @@ def test_live_tool(paid: Recording, ledger: Path) -> None:
     (question,) = asked
     assert (question.name, question.effect, question.guessed, question.passes_key, question.arguments) == ("pay", "effect", True, True, {"amount": 5})
     assert question.already == ("The recorded run did the same at step 2 (done)",)
+
+
+def test_a_standing_approval_tells_what_was_known(paid: Recording, ledger: Path) -> None:
+    """Where nobody reads the question, the receipt and the ledger repeat that the recorded run did the same act, beside the words of who approved."""
+    pages = Pages()
+    receipt = live(paid, ledger=pages).receipt
+    (line,) = receipt.went_live
+    assert (line.approved_by, line.says, line.already) == ("approved by name: pay", "", ("The recorded run did the same at step 2 (done)",))
+    assert [one.already for one in pages.lines] == [line.already] * 2
+    assert ledger_frame([line])["already"].to_list() == list(line.already)
+    assert f"done, approved by name: pay. {line.already[0]}" in receipt_text(receipt)
+    assert all(line.already[0] in str(shown) for shown in (receipt_section(receipt), ReceiptView(receipt)._receipt["went_live"]))
 
 
 def test_not_twice(paid: Recording, ledger: Path) -> None:

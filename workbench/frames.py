@@ -152,6 +152,7 @@ LEDGER: Schema = {
     "cause": pl.String,  # first, retry, resume or model
     "answered": pl.String,  # served, edited, halted, live or refused
     "approved_by": pl.String,
+    "already": pl.String,  # what was known of the same act before it went live
     "arguments": pl.String,
     "result": pl.String,
     "says": pl.String,
@@ -327,7 +328,7 @@ def _encodable(value: Json) -> Json:
 def _ledger_row(line: LedgerEntry) -> tuple[Json, ...]:
     told = {name: getattr(line, name) for name in LEDGER if name not in ("at", "arguments", "result")}
     content = {name: None if (value := getattr(line, name)) is None else canonical(value) for name in ("arguments", "result")}
-    found: dict[str, Json] = {"at": line.at_ns, **told, **content}
+    found: dict[str, Json] = {"at": line.at_ns, **told, **content, "already": "; ".join(line.already)}
     return tuple(found[name] for name in LEDGER)
 
 

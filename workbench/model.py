@@ -707,6 +707,8 @@ class LedgerEntry(Value):
     answered: Literal["served", "edited", "halted", "blocked", "live", "refused"] = "served"
     arguments: Json = None
     approved_by: str = ""
+    already: tuple[str, ...] = ()
+    """What was known of the same act before it went live: that the recorded run did it, or another fork, live. Never a person's words."""
     says: str = ""
     result: Json = None
     at_ns: int

@@ -291,7 +291,16 @@ def ledger(
     table = table_of("fork", "event", "act", "class", "cause", "answered", "approved by", "says")
     for line in lines:
         effect = f"{line.effect}, a guess" if line.guessed and line.kind == "tool" else line.effect
-        cells = (line.run_id, line.event, line.key, effect, line.cause, line.answered, line.approved_by, line.says.partition("\n")[0])
+        cells = (
+            line.run_id,
+            line.event,
+            line.key,
+            effect,
+            line.cause,
+            line.answered,
+            line.approved_by,
+            ". ".join((*line.already, line.says.partition("\n")[0])),
+        )
         table.add_row(*map(shown, cells))
     out.print(table)
     if not lines:

@@ -154,12 +154,13 @@ def _live(receipt: Receipt) -> tuple[Block, ...]:
                 (line(one.key, 200),),
                 (one.approved_by,),
                 (Code(one.idempotency_key),),
+                (line("; ".join(one.already), 200),),
                 (line(one.says, 200),),
             )
         )
         for one in receipt.went_live
     )
-    return (Table(("ended", "done for real", "approved", "idempotency key", "says"), rows),) if rows else ()
+    return (Table(("ended", "done for real", "approved", "idempotency key", "known before", "says"), rows),) if rows else ()
 
 
 def _doubts(receipt: Receipt) -> tuple[Block, ...]:

@@ -110,9 +110,9 @@ class ReceiptPane {
 
   effects() {
     const { effects, went_live, doubts } = this.receipt;
-    const live = went_live.map(([event, key, by, token, says, at]) => this.row(event === "done" ? "warning" : "error", event, bdi(key, "ws-mono"), [bdi(by), muted(` ${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`)], make("span", "ws-mono", token), says));
+    const live = went_live.map(([event, key, by, token, says, before, at]) => this.row(event === "done" ? "warning" : "error", event, bdi(key, "ws-mono"), [bdi(by), muted(` ${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`)], make("span", "ws-mono", token), before, says));
     return [
-      make("h4", "", "Done for real", muted(went_live.length ? "" : "nothing")), live.length > 0 && this.table(["ended", "act", "approved by", "idempotency key", "says"], live),
+      make("h4", "", "Done for real", muted(went_live.length ? "" : "nothing")), live.length > 0 && this.table(["ended", "act", "approved by", "idempotency key", "known before", "says"], live),
       make("h4", "", "Attempted, recorded and now"), effects.length ? this.table(["act", "recorded", "fork"], effects.map(([key, before, after]) => this.row(before === after ? "" : "warning", bdi(key, "ws-mono"), number(before), number(after)))) : note("Neither run attempted a side effect."),
       doubts.length > 0 && [make("h4", "", "Doubts"), this.table(["", "what"], doubts.map(([kind, says]) => this.row("warning", kind, bdi(says))))]];
   }

@@ -102,4 +102,5 @@ def _arguments(value: Json) -> Json:
 
 
 def _live(line: LedgerEntry) -> list[Json]:
-    return [line.event, sendable(line.key[:400]), sendable(line.approved_by), line.idempotency_key, sendable(line.says[:SAYS_CHARS]), line.at_ns / 1e6]
+    said = [sendable(text[:SAYS_CHARS]) for text in (line.says, "; ".join(line.already))]
+    return [line.event, sendable(line.key[:400]), sendable(line.approved_by), line.idempotency_key, *said, line.at_ns / 1e6]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -177,6 +177,7 @@ class Broker:
         if not names & set(self.live):
             raise Refused(f"{wanted.kind} {wanted.name} was not named as live")
         entry = self.scribe.entry(wanted.kind, wanted.name, wanted.arguments, wanted.place, wanted.nth, wanted.declared)
+        entry = entry.model_copy(update={"already": tuple(self._already(wanted, entry))})
         if (before := self._before(entry)) is not None:
             return before
         reply = self._approved(wanted, entry)
@@ -225,15 +226,21 @@ class Broker:
         return reply
 
     def _question(self, wanted: Wanted, entry: LedgerEntry) -> Question:
-        live = [one for one in self.ledger.entries(key=entry.key) if one.event == "begun" and one.kind == "tool"] if wanted.kind == "tool" else []
-        already = [f"{one.run_id} did the same live" for one in live]
-        if wanted.kind == "tool":
-            recorded = [effect for effect in effects_of(self.parent) if effect.key == entry.key and effect.outcome in ("done", "unknown")]
-            already += [f"The recorded run did the same at step {effect.step} ({effect.outcome})" for effect in recorded]
-        fields = ("run_id", "kind", "name", "effect", "guessed", "arguments", "key", "idempotency_key", "cause")
+        fields = ("run_id", "kind", "name", "effect", "guessed", "arguments", "key", "idempotency_key", "cause", "already")
         known = {name: getattr(entry, name) for name in fields}
-        known |= {"injected": _shown(wanted), "already": tuple(dict.fromkeys(already))}
-        return Question(**known, passes_key=wanted.takes_key, done_live=bool(live))
+        return Question(**known, injected=_shown(wanted), passes_key=wanted.takes_key, done_live=bool(self._done_live(wanted, entry)))
+
+    def _done_live(self, wanted: Wanted, entry: LedgerEntry) -> list[str]:
+        """The re-runs that did the same act live."""
+        lines = self.ledger.entries(key=entry.key) if wanted.kind == "tool" else []
+        return list(dict.fromkeys(one.run_id for one in lines if one.event == "begun" and one.kind == "tool"))
+
+    def _already(self, wanted: Wanted, entry: LedgerEntry) -> Iterator[str]:
+        """What is known of the same act of a tool."""
+        yield from (f"{run_id} did the same live" for run_id in self._done_live(wanted, entry))
+        for effect in effects_of(self.parent) if wanted.kind == "tool" else ():
+            if effect.key == entry.key and effect.outcome in ("done", "unknown"):
+                yield f"The recorded run did the same at step {effect.step} ({effect.outcome})"
 
     # ---- making it
 

@@ -54,7 +54,7 @@ def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("recording", "byte-identical" if receipt.parent_intact else "changed during the fork"),
         *([("effects", attempts_words(receipt))] if receipt.attempts else []),
         *([("spent", spent_words(receipt.spent))] if receipt.spent else []),
-        *(("went live", f"{one.key}: {one.event}, {_approved(one.approved_by)}") for one in receipt.went_live[:MAX_ROWS]),
+        *(("went live", ". ".join((f"{one.key}: {one.event}, {_approved(one.approved_by)}", *one.already))) for one in receipt.went_live[:MAX_ROWS]),
         ("outcome", line(receipt.outcome, 300)),
         *(("note", line(one, NOTE_CHARS)) for one in receipt.notes[:MAX_ROWS]),
     ]
