@@ -236,7 +236,7 @@ def test_a_halted_fork_exits_with_one(store: Path):
         (("fork", "booked-twice", "--at", "0", "--tool-result", "{nope"), "is no JSON"),
         (("fork", "booked-twice", "--at", "1", "--live", "book_flight"), "book_flight"),
         (("fork", "booked-twice", "--at", "1", "--graph", "sample_traces.travel_agent:grph"), "graph"),
-        (("fork", "booked-twice", "--at", "1", "--approve", "book_flight", "--live", "model"), "add --live tool:book_flight"),
+        (("fork", "booked-twice", "--at", "1", "--approve", "book_flight", "--live", "model"), "(--live tool:book_flight)"),
         (("report", "booked-twice", "-o", "report.pdf"), ".html"),
         (("ingest", "no/such/file.jsonl"), "no/such/file.jsonl"),
         (("report", "--against", "booked-twice"), "name that run too"),

@@ -67,6 +67,15 @@ def test_tools_are_told_with_their_class(recording: Recording) -> None:
     assert (live.blocked, [one.how for one in live.steps if one.name == "book"], live.risk) == ([], ["asks", "asks"], "critical")
 
 
+def test_names_that_nothing_has_are_foreseen(recording: Recording) -> None:
+    """What was asked for by a name that the recording has not is told before the fork is made, as its receipt tells it after."""
+    told = forecast(recording, 0, None, "tool:boook").notes
+    assert [one.partition("? ")[0] for one in told] == [
+        "live tool:boook (--live) may do nothing: nothing in the recording is a tool 'boook'; did you mean book"
+    ]
+    assert told[0] in str(Foreseen(forecast(recording, 0, None, "tool:boook")))
+
+
 def test_a_forecast_is_shown_as_text_and_as_inert_html(recording: Recording) -> None:
     """The table names what halts and why, and which tools are never called; hostile names stay text."""
     told = forecast(recording, recording.step("book"), FLIGHT)

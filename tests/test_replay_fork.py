@@ -181,8 +181,33 @@ def test_state(folder: Path, ledger: Path) -> None:
     assert forked.run.steps[1].messages[0].content == changed[0]["content"]
     assert len(forked.run.steps[1].messages) == 1
     assert 'asked "NH 3"' in next(record.says for record in forked.receipt.records if record.answer == "halted")
-    with pytest.raises(ForkError, match="no channel 'buget'; near it is budget"):
+    with pytest.raises(ForkError, match="no channel 'buget'; did you mean budget"):
         recording.fork(1, Change(kind="state", value={"buget": 1}))
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "says"),
+    [
+        ("graph", {"budget": "many"}, r"the channel 'budget' should be int, and is \"many\""),
+        ("graph", {"messages": "hello"}, r"the channel 'messages' should be a list of messages such as .*, and is \"hello\""),
+        ("graph", {"messages": [["user", "hi"], 5]}, "the channel 'messages' should be a list of messages such as .*, and holds 5"),
+        ("typed", {"trip": {"town": "Nara"}}, r"the channel 'trip' should be Trip, and is {\"town\": \"Nara\"}"),
+    ],
+)
+def test_a_state_of_another_type(name: str, state: dict[str, object], says: str, folder: Path, ledger: Path) -> None:
+    """A state that does not fit the graph's schema is refused before anything runs, by its channel, the type, and what was given."""
+    recording = record(folder, name, [["book", {"flight": "NH 1"}]] if name == "graph" else [], **({"budget": 5} if name == "graph" else {}))
+    before = ledger.read_text()
+    with pytest.raises(ForkError, match=f"the state given does not fit the graph's: {says}"):
+        recording.fork(recording.step("praise") if name == "typed" else 1, Change(kind="state", value=state), graph=f"tests.replay_agents:{name}")
+    assert ledger.read_text() == before
+
+
+def test_a_state_of_own_types(folder: Path, ledger: Path) -> None:
+    """A value that is given as JSON becomes what the graph's schema names: here a dataclass."""
+    recording = record(folder, "typed", [])
+    forked = recording.fork(recording.step("praise"), Change(kind="state", value={"trip": {"city": "Nara"}}), graph="tests.replay_agents:typed")
+    assert forked.run.steps[-1].changes == {"said": "Nara is lovely"}
 
 
 def test_own_types(folder: Path, ledger: Path) -> None:

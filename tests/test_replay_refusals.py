@@ -53,6 +53,18 @@ def test_untrusted_database(run: wb.RecordedRun, ledger: Path) -> None:
     assert ledger.read_text() == before
 
 
+def test_an_approval_of_what_does_not_go_live(run: wb.RecordedRun, ledger: Path) -> None:
+    """Who approves by name what is not named as live is told so, with the nearest that is, and nothing runs."""
+    before = ledger.read_text()
+    with pytest.raises(ForkError, match=r"nothing of that name goes live, so there is nothing to approve; add live=\['tool:pay'\] \(--live tool:pay\)"):
+        run.fork(0, graph=f"{AGENTS}:graph", approve=["pay"], live=["tool:book"], trust=True)
+    with pytest.raises(ForkError, match=r"nothing to approve; did you mean book\?"):
+        run.fork(0, graph=f"{AGENTS}:graph", approve="boook", live=["tool:book"], trust=True)
+    with pytest.raises(ForkError, match=r"a budget's usd should be a number, and is \"much\""):
+        run.fork(0, graph=f"{AGENTS}:graph", budget={"usd": "much"}, trust=True)  # type: ignore[dict-item]  # which is the point
+    assert ledger.read_text() == before
+
+
 def test_a_copy_of_a_sample_needs_no_word(tmp_path: Path) -> None:
     """The incidents that ship may be copied elsewhere; a copy that was changed by a byte is a stranger's."""
     original = trust.SAMPLES / "booked_twice" / "checkpoints.sqlite"

@@ -222,7 +222,7 @@ class RecordedRun:
             run_id=run_id,
             scratch=scratch,
             seconds=seconds,
-            terms=self._reruns.terms(approve, budget),
+            terms=self._reruns.terms(approve, budget, live),
             spans=self._reruns.spans(),
             execute=execute,
             stale=stale,
@@ -232,7 +232,16 @@ class RecordedRun:
         )
         return self.bench.run(self._reruns.keep(done, scratch, self._reruns.changed_since(databases)))
 
-    def foresee(self, at: int, *, live: Collection[str] = (), execute: Collection[str] = (), isolation: Level | None = None, **change: Any) -> Foreseen:
+    def foresee(
+        self,
+        at: int,
+        *,
+        live: Collection[str] = (),
+        execute: Collection[str] = (),
+        stale: Collection[str] = (),
+        isolation: Level | None = None,
+        **change: Any,
+    ) -> Foreseen:
         """What `fork` with the same arguments would do, before anything runs: which steps stand, are served, think anew, ask a person, halt.
 
         ForkError for what can't be done, as `fork` raises it.
@@ -240,7 +249,7 @@ class RecordedRun:
         wanted, names = changed(change), tuple(sorted(live))
         reruns, spans = self._reruns, tuple(self._reruns.spans())
         step = checked(self.run, at, wanted, names, spans)
-        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, reruns.terms(nobody, None), spans, tuple(execute), (), isolation)
+        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, reruns.terms(nobody, None), spans, tuple(execute), tuple(stale), isolation)
         return Foreseen(foresee(wish, reruns.recorded_in()))
 
     def controls(

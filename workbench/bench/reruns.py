@@ -21,9 +21,11 @@ from workbench.replay.changes import change_of
 from workbench.replay.effects.approvals import Approve, standing
 from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError
-from workbench.replay.shapes import ChangeError
+from workbench.replay.nearest import instead
+from workbench.replay.shapes import ChangeError, shown
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
+from workbench.replay.wishes import check_approved
 from workbench.results.swept import Repetition
 from workbench.source import Source
 from workbench.store import Store
@@ -78,10 +80,16 @@ class Reruns:
             if isinstance(path, Path) and not collection.is_as_ingested(self.store, path)
         ]
 
-    def terms(self, approve: Approve | Collection[str], budget: Budget | Meter | Mapping[str, float] | None) -> Terms:
-        """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project."""
+    def terms(self, approve: Approve | Collection[str], budget: Budget | Meter | Mapping[str, float] | None, live: Collection[str] | None = None) -> Terms:
+        """On what terms calls go live: what the tools do is declared under [tool.workbench.tools] of the user's own project.
+
+        ForkError where what is approved by name is not `live`; None does not look.
+        """
         limits = budget if isinstance(budget, Budget | Meter) else budget_of(budget or {})
-        who = approve if callable(approve) else standing([approve] if isinstance(approve, str) else approve)
+        names = () if callable(approve) else [approve] if isinstance(approve, str) else approve
+        if live is not None:
+            check_approved(names, live)
+        who = approve if callable(approve) else standing(names)
         return Terms(who, self.store, declared(), limits, [*self._lineage()][-1].run_id)
 
     def _lineage(self) -> Iterator[Run]:
@@ -166,12 +174,12 @@ def changed(given: Mapping[str, Any]) -> Change:
 def budget_of(limits: Mapping[str, float]) -> Budget:
     """A budget by its limits. ForkError for a limit there is none of."""
     if unknown := sorted(set(limits) - set(Budget.model_fields)):
-        raise ForkError(f"a budget has no {unknown[0]!r}; it limits {', '.join(Budget.model_fields)}")
+        raise ForkError(f"a budget has no {unknown[0]!r}{instead(unknown[0], Budget.model_fields)}")
     try:
         return Budget.model_validate(dict(limits))
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise ForkError(f"a budget of {wrong['loc'][0]} = {wrong['input']!r}: {wrong['msg']}") from error
+        name = error.errors()[0]["loc"][0]
+        raise ForkError(f"a budget's {name} should be a number, and is {shown(limits[str(name)])}") from None
 
 
 def declared() -> dict[str, EffectClass]:

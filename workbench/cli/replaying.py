@@ -78,6 +78,7 @@ def fork(
 ) -> None:
     """Re-run from a step with one thing changed. Nothing real is touched unless it is named as live and approved."""
     from workbench.model import Budget
+    from workbench.replay.wishes import check_approved
 
     budget = Budget(model_calls=max_model_calls, tokens=max_tokens, usd=max_usd, steps=max_steps)
     texts = {"tool_result": tool_result, "message": message, "state": state, "tools": tools, "answer": answer, "http": http}
@@ -92,7 +93,7 @@ def fork(
         elif run_id is None or at is None:
             raise typer.BadParameter("name the RUN and the step to fork it --at, or a fork to --resume")
         else:
-            _check_approved(approve or (), live or ())
+            check_approved(approve or (), live or ())
             served: dict[str, Any] = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ()), "isolation": isolation and isolation.value}
             served["context"] = None if context is None else parsed(context, "--context")
             forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, trust=trust, **served, **terms, **given)
@@ -104,18 +105,6 @@ def _approval(names: Collection[str]) -> Approve:
     from workbench.replay.effects.approvals import nobody, standing
 
     return standing(names, _ask_at_the_terminal if sys.stdin.isatty() else nobody)
-
-
-def _check_approved(names: Collection[str], live: Collection[str]) -> None:
-    """BadParameter for an approval of what is not named as live: nothing would go live by it. A model may go live under another name than its own."""
-    named = {one.partition(":")[2] for one in live}
-    if any(one.startswith("model:") for one in live):
-        return
-    for one in names:
-        kind, _, name = one.rpartition(":")
-        if name not in named:
-            asks = f"{kind or 'tool'}:{name}"
-            raise typer.BadParameter(f"--approve {one}: nothing of that name goes live, so there is nothing to approve; add --live {asks}")
 
 
 def _ask_at_the_terminal(question: Question) -> Reply:

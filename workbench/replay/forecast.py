@@ -18,6 +18,7 @@ from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
 from workbench.replay.protocol import Request
 from workbench.replay.recording.tasks import uses_of
+from workbench.replay.unmet import unmet
 from workbench.replay.wishes import REPLACED, Wish, located, request_of
 
 How = Literal["served", "edited", "stands", "executed", "live", "asks", "stops", "halts", "unreached"]
@@ -69,6 +70,8 @@ class Forecast(Value):
     level: Level
     lacks: str = ""
     """What this machine lacks to reach that level; empty when it does."""
+    notes: tuple[str, ...] = ()
+    """Names that were asked for and that the recording has not."""
 
     def of(self, how: How) -> list[Expected]:
         """The steps that would be answered so."""
@@ -97,6 +100,7 @@ def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:
         risk=risk,
         level=level,
         lacks=lacks(level, settings),
+        notes=tuple(unmet(wish)),
     )
 
 

@@ -12,7 +12,6 @@ import json
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from workbench import detection
 from workbench.database import Location
 from workbench.model import Change, Finding, Run, Span, Value
 from workbench.replay.forking import Forked, ForkError, fork
+from workbench.replay.nearest import meant
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.cut import CutError
@@ -58,10 +58,7 @@ def held(findings: Sequence[Finding], detectors: Collection[str]) -> list[Findin
     there = sorted({one.detector for one in findings})
     for name in detectors:
         if name not in there:
-            near = get_close_matches(name, there, n=1)
-            raise CaseError(
-                f"{name} found nothing in this run" + (f"; did you mean {near[0]}?" if near else "") + f" Something was found by: {', '.join(there) or 'none'}"
-            )
+            raise CaseError(f"{name} found nothing in this run{meant(name, there) or ';'} Something was found by: {', '.join(there) or 'none'}")
     return [one for one in findings if (one.detector in detectors if detectors else one.severity != "info")]
 
 

@@ -5,11 +5,11 @@ They are noted and not refused: the agent's code may have tools and nodes that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
 from typing import get_args
 
 from workbench.model import CallRecord, Interaction, Run
+from workbench.replay.nearest import instead
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.place import node_path
 from workbench.replay.wishes import Wish
@@ -17,18 +17,21 @@ from workbench.replay.wishes import Wish
 KINDS = frozenset(get_args(Interaction.model_fields["kind"].annotation))
 """The kinds of calls, each of which names all calls of it."""
 EVERY = "*"
-MOST_NAMES = 8
 
 
-def unmet(wish: Wish, run: Run, records: Sequence[CallRecord]) -> Iterator[str]:
-    """A note for each name in `wish` that neither the recording nor the fork has, with the nearest one. `records` are the fork's calls, `run` is the fork."""
+def unmet(wish: Wish, run: Run | None = None, records: Sequence[CallRecord] = ()) -> Iterator[str]:
+    """A note for each name in `wish` that neither the recording nor the fork has, with the nearest one. `records` are the fork's calls, `run` is the fork.
+
+    Without a fork, before one is made, what the recording has is all there is to go by.
+    """
+    said = "did nothing: neither the recording nor this re-run has" if run else "may do nothing: nothing in the recording is"
     tools, models = (lambda: _tools(wish.parent, records)), (lambda: _models(wish, records))
     unknown = "" if wish.parent.tools is not None else "; which tools were offered is not recorded"
     for kind, known, more in (("tool", tools, unknown), ("model", models, "")):
         names = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
-        yield from (f"{said}{more}" for said in _missed(names, known, f"live {kind}:{{}} (--live)", kind))
-    yield from _missed([one for one in wish.stale if one not in KINDS], lambda: _calls(wish, records), "stale {} (--serve-stale)", "call")
-    yield from _missed([one for one in wish.execute if one != EVERY], lambda: _nodes(wish.parent, run, records), "execute {} (--execute)", "node")
+        yield from (f"{note}{more}" for note in _missed(names, known, f"live {kind}:{{}} (--live) {said}", kind))
+    yield from _missed([one for one in wish.stale if one not in KINDS], lambda: _calls(wish, records), f"stale {{}} (--serve-stale) {said}", "call")
+    yield from _missed([one for one in wish.execute if one != EVERY], lambda: _nodes(wish.parent, run, records), f"execute {{}} (--execute) {said}", "node")
 
 
 def _missed(names: Sequence[str], known: Callable[[], set[str]], asked: str, what: str) -> Iterator[str]:
@@ -36,17 +39,7 @@ def _missed(names: Sequence[str], known: Callable[[], set[str]], asked: str, wha
     there = known() if names else set()
     for name in names:
         if name not in there:
-            yield f"{asked.format(name)} did nothing: neither the recording nor this re-run has a {what} {name!r}{_instead(name, there)}"
-
-
-def _instead(name: str, there: Iterable[str]) -> str:
-    """The nearest name and the first of those there are; empty where there is none."""
-    every = sorted(there)
-    if not every:
-        return ""
-    listed = f"{', '.join(every[:MOST_NAMES])}{' …' if len(every) > MOST_NAMES else ''}"
-    near = get_close_matches(name, every, n=1)
-    return f"; did you mean {near[0]}? There are {listed}" if near else f"; there are {listed}"
+            yield f"{asked.format(name)} a {what} {name!r}{instead(name, sorted(there))}"
 
 
 def _tools(parent: Run, records: Sequence[CallRecord]) -> set[str]:
@@ -75,7 +68,7 @@ def _calls(wish: Wish, records: Sequence[CallRecord]) -> set[str]:
     return _tools(wish.parent, records) | {one.name for one in made if one.kind not in ("human", "node")}
 
 
-def _nodes(parent: Run, run: Run, records: Sequence[CallRecord]) -> set[str]:
+def _nodes(parent: Run, run: Run | None, records: Sequence[CallRecord]) -> set[str]:
     """The nodes, of subgraphs too, that the recording or the fork has steps or calls of."""
-    paths = [*(node_path(one.namespace, one.node) for one in (*parent.steps, *run.steps)), *(one.node_path for one in records)]
+    paths = [*(node_path(one.namespace, one.node) for one in (*parent.steps, *(run.steps if run else ()))), *(one.node_path for one in records)]
     return {name for path in paths for name in path.split("/") if name} | {one.name for one in records if one.kind == "node"}

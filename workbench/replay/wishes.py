@@ -16,6 +16,7 @@ from workbench.replay import changes
 from workbench.replay.changes import MODEL
 from workbench.replay.effects.broker import Terms
 from workbench.replay.exchanges import of_http
+from workbench.replay.nearest import meant
 from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Request
 from workbench.replay.recording import cut as cutting
@@ -92,6 +93,19 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str], spans: 
     if change.kind != "none" and (tools := maybe_around(parent, step)) and step.index not in inside_tools(parent, spans):
         raise ForkError(_unplaced(parent, step, tools))
     return step
+
+
+def check_approved(names: Collection[str], live: Collection[str]) -> None:
+    """ForkError for a standing approval of what is not named as live: nothing goes live by it. A model may go live under another name than its own."""
+    if any(one.startswith(f"{MODEL}:") for one in live):
+        return
+    named = {one.partition(":")[2] for one in live}
+    for one in names:
+        kind, _, name = one.rpartition(":")
+        if name not in named:
+            asks = f"{kind or 'tool'}:{name}"
+            add = f"{meant(name, named) or ';'} add live=[{asks!r}] (--live {asks})"
+            raise ForkError(f"approve={one!r} (--approve {one}): nothing of that name goes live, so there is nothing to approve{add}")
 
 
 def _unplaced(parent: Run, step: Step, tools: Sequence[int]) -> str:

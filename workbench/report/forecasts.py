@@ -58,6 +58,7 @@ def says(forecast: Forecast) -> Iterator[str]:
     yield f"never called: {', '.join(map(class_words, forecast.blocked))}" if forecast.blocked else "no tool that changes the world is known"
     lacking = f", which this machine does not reach: {forecast.lacks}" if forecast.lacks else ""
     yield f"isolation: {forecast.level}, for a run of {forecast.risk} risk{lacking}"
+    yield from forecast.notes
     if forecast.change.kind != "none" or forecast.live:
         unserved = "; a call that was not recorded halts"
         yield f"{plural(len(forecast.steps), 'step')} again, as far as the recording tells: what the agent does after the change is its own{unserved}"

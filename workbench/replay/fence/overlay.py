@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,12 @@ from workbench.model import Json, digest
 from workbench.replay.fence.alterations import edited_message
 from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.fence.graphs import GraphError, data_types, inner_graphs
+from workbench.replay.fitting import MisfitError, fits, fitted
+from workbench.replay.nearest import instead
 from workbench.replay.protocol import MessageEdit, Request
 from workbench.replay.recording.cassette import canonical_messages
 from workbench.replay.recording.tasks import written_channels
+from workbench.replay.shapes import shown
 
 Graph = Pregel[Any, Any, Any, Any]
 OVERLAYS = ("LastValue", "BinaryOperatorAggregate", "EphemeralValue", "AnyValue", "LastValueAfterFinish", "UntrackedValue", "Topic")
@@ -124,16 +126,43 @@ def _channel(graph: Graph, namespace: str, name: str, held: dict[str, Any]) -> A
     inner = inner_graphs(graph).get(path, graph)
     known = {one for one in {*inner.channels, *held} if not one.startswith(("branch:", "__"))}
     if name not in known:
-        near = get_close_matches(name, known, n=3)
-        raise GraphError(f"the state has no channel {name!r}" + (f"; near it is {', '.join(near)}" if near else f"; it has {', '.join(sorted(known))}"))
+        raise GraphError(f"the state has no channel {name!r}{instead(name, sorted(known))}")
     return inner.channels.get(name)
 
 
 def _fitting(channel: Any, name: str, value: Json, before: Any) -> Any:
-    """The value as the channel holds it: chat messages as messages, anything else as it is."""
+    """The value as the channel holds it: chat messages as messages, anything else as the type that the graph's schema names.
+
+    GraphError where it has another type, but where what was recorded has that too: then the schema says nothing.
+    """
     kind = type(channel).__name__
     if channel is not None and kind not in OVERLAYS:
         raise GraphError(f"the channel {name!r} is a {kind}, whose value is spread over many checkpoints: it can't be changed in one")
     reducer = getattr(getattr(channel, "operator", None), "__name__", "")
-    holds_messages = reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before))
-    return convert_to_messages(value) if holds_messages and isinstance(value, list) else value
+    if reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before)):
+        return _messages(name, value)
+    hint = getattr(channel, "ValueType", Any)
+    if before is not None and not fits(hint, before):
+        return value
+    try:
+        return fitted(hint, value, f"the channel {name!r}")
+    except MisfitError as error:
+        raise GraphError(f"the state given does not fit the graph's: {error}") from None
+
+
+def _messages(name: str, value: Json) -> list[BaseMessage]:
+    """Chat messages, each as text, as role and text, or as an object. GraphError where some are none."""
+    says = f'the state given does not fit the graph\'s: the channel {name!r} should be a list of messages such as {{"role": "user", "content": "…"}}'
+    if not isinstance(value, list):
+        raise GraphError(f"{says}, and is {shown(value)}")
+    if wrong := [one for one in value if not _is_message(one)]:
+        raise GraphError(f"{says}, and holds {shown(wrong[0])}")
+    return convert_to_messages(value)
+
+
+def _is_message(value: Json) -> bool:
+    try:
+        convert_to_messages([value])
+    except (ValueError, TypeError, NotImplementedError):
+        return False
+    return True

@@ -24,7 +24,7 @@ from workbench.replay.fence.reach import Reach
 from workbench.replay.fence.runner import Graph, runner
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
-from workbench.replay.recording.contexts import UNKNOWN, ContextError, rebuilt
+from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, rebuilt
 from workbench.replay.recording.course import Course
 from workbench.replay.recording.tape import Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
@@ -97,7 +97,7 @@ def _said_before(graph: Graph, request: Request) -> Iterator[str]:
         yield UNKNOWN
     by_hand = dict.fromkeys(name for one in request.contexts for name in one.by_hand or ())
     if any(one.by_hand is not None for one in request.contexts):
-        yield "the run's context was given by hand" + (f": {', '.join(by_hand)}" if any(by_hand) else "")
+        yield "the run's context was given by hand" + (f": {', '.join(by_hand)}" if any(by_hand) else "") + ("" if graph.context_schema else UNCHECKED)
 
 
 def _go_on(playback: Playback, gone: Resumed) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, NotRequired, Required, get_origin, get_type_hints
 
-from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from workbench.model import Json, Run, Span
 from workbench.normalise.forest import climb, without_circles
+from workbench.replay.fitting import MisfitError, fitted, type_name
+from workbench.replay.nearest import meant
 from workbench.replay.protocol import Context
 from workbench.taps.contexts import LOST, VALUE, parts_of
 
@@ -24,6 +25,7 @@ UNKNOWN = (
     "the graph takes a context, and what this run was started with was not recorded (wb.record does): the re-run has none, "
     "so code that reads it fails, unless you give one (context=…, --context); recorded answers and writes are served all the same"
 )
+UNCHECKED = "; the graph names no context_schema, so that it was held against no type, and reaches only code that reads runtime.context by itself"
 
 
 class ContextError(ValueError):
@@ -139,8 +141,7 @@ def _check_names(schema: Any, hints: Mapping[str, Any], given: Context) -> None:
     if given.by_hand is None or not hints:
         return
     if unknown := next((name for name in given.by_hand if name not in hints), None):
-        near = get_close_matches(unknown, hints, n=1, cutoff=0.3)
-        raise ContextError(f"{schema.__name__} has no field {unknown!r}" + (f"; did you mean {near[0]!r}?" if near else "") + f" It has {_listed(hints)}")
+        raise ContextError(f"{schema.__name__} has no field {unknown!r}{meant(unknown, hints) or ';'} It has {_listed(hints)}")
     known = {*(given.value if isinstance(given.value, dict) else ()), *given.lost}
     if lacking := [name for name in hints if name in _required(schema) and name not in known]:
         raise ContextError(f"the context given lacks {', '.join(lacking)}, which {schema.__name__} needs: it has {_listed(hints)}")
@@ -158,7 +159,7 @@ def _required(schema: Any) -> frozenset[str]:
 
 
 def _listed(hints: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} ({getattr(hint, '__name__', None) or hint})" for name, hint in hints.items())
+    return ", ".join(f"{name} ({type_name(hint)})" for name, hint in hints.items())
 
 
 def _hints(schema: Any) -> dict[str, Any]:
@@ -170,11 +171,11 @@ def _hints(schema: Any) -> dict[str, Any]:
 
 def _fitting(hint: Any, value: Json, by_hand: str) -> Any:
     """A field as its type, where that can be made of JSON. ContextError for one given `by_hand`, under this name, that it can't be made of."""
-    try:
-        return value if hint is None else TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        if by_hand:
-            raise ContextError(f"the context given has {by_hand} = {value!r}: {error.errors()[0]['msg']}") from error
+    if hint is None:
         return value
-    except (PydanticUserError, TypeError, NameError):
+    try:
+        return fitted(hint, value, f"the context's {by_hand}", strict=bool(by_hand))
+    except MisfitError as error:
+        if by_hand:
+            raise ContextError(f"the context given does not fit the graph's: {error}") from None
         return value
