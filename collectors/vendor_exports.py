@@ -47,6 +47,7 @@ HOISTED = ("attributes", "customDimensions", "labels", "numeric_labels", "annota
 """Objects whose fields are the span's attributes."""
 CHILDREN = ("subsegments", "children", "child_spans")
 TAKEN = frozenset({*TRACES[:6], *IDS[:7], *STARTS[:10], *ENDS[:5], *PARENTS[:8], *HOISTED, *CHILDREN, "duration_ns"})
+WEAVE = "weave:///"
 NO_PARENT = frozenset({"undefined", "0", "null", "None"})
 MARKS = frozenset(
     {"start_ns", "op_name", "span_data", "span_attributes", "operation_Id", "trace.trace_id", "trace.id", "@timestamp", "guid", "subsegments", "error_info"}
@@ -126,13 +127,19 @@ def _span(row: Fields, said: Said) -> Span:
         trace_id=made_id(_first(row, TRACES), TRACE_DIGITS),
         span_id=span_id,
         parent=made_id(parent, SPAN_DIGITS) if parent and parent not in NO_PARENT and parent != _first(row, TRACES) else None,
-        name=_first(row, NAMES),
+        name=_name(row),
         start_ns=start_ns,
         end_ns=_end(row, start_ns, said, label),
         state=state,
         message=message,
         attributes=dict(_attributes(row)),
     )
+
+
+def _name(row: Fields) -> Json:
+    """What it is called; of Weave's reference to a version of an op, `weave:///team/project/op/name:digest`, the op's name."""
+    name = _first(row, NAMES)
+    return name.rpartition("/")[2].partition(":")[0] if isinstance(name, str) and name.startswith(WEAVE) else name
 
 
 def _end(row: Fields, start_ns: int | None, said: Said, label: str) -> int | None:
@@ -149,10 +156,18 @@ def _outcome(row: Fields) -> tuple[State, str]:
     """How it ended, by its error or by a word or flag for it."""
     told: list[Json] = [_at(row, path) for path in ERRORS]
     words = {str(_at(row, path)).lower() for path in FAILED}
-    messages: list[str] = [text for text in told if isinstance(text, str) and text]
+    messages: list[str] = [_raised(text) for text in told if isinstance(text, str) and text]
     if messages or True in told or words & {"error", "failed", "failure", "false"}:
         return "error", _brief(messages[0]) if messages else ""
     return "ok" if words & {"ok", "success", "true"} else "unset", ""
+
+
+def _raised(text: str) -> str:
+    """What was raised, where it is an object as JSON text, `{"type": …, "message": …, "traceback": […]}`; any other text as it is."""
+    told = decoded_once(text) if text[:1] == "{" else None
+    message = told.get("message") if isinstance(told, dict) else None
+    kind = told.get("type") if isinstance(told, dict) else None
+    return (f"{kind}: {message}" if isinstance(kind, str) else message) if isinstance(message, str) and message else text
 
 
 def _brief(message: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any, get_args
 from workbench.model import COUNTED, NO_TOKENS, ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
-from workbench.reading.unfamiliar import BY_WORDS, Told, may_tell, read_words
+from workbench.reading.unfamiliar import BY_WORDS, SAYING, Told, may_tell, read_content, read_words
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "marks_of", "parse_convention", "read"]
 
@@ -79,11 +79,18 @@ def _read(span: Span, shape: Shape) -> Reading:
         if recorded is not None and (value := made_of(recorded)) is not None:
             found[field] = value
             provenance[field] = told_by
-    for field, recorded, key in told.fields if told is not None else ():
+    for field, recorded, key in _by_words(span, kind, found, told):
         if field not in found and (value := FIELDS[field](recorded)) is not None:
             found[field] = value
             provenance[field] = f"{BY_WORDS}{key}"
     return _reading(kind, found, provenance, _failure(span))
+
+
+def _by_words(span: Span, kind: Any, found: dict[str, Json], told: Told | None) -> Iterable[tuple[str, Json, str]]:
+    """What the words of a span say: all of one whose kind no convention told, and what was said in one where no convention found that."""
+    if told is not None:
+        return told.fields
+    return read_content(span, kind) if kind in SAYING and SAYING[kind].isdisjoint(found) and not any(piece in found for piece in PIECES) else ()
 
 
 class Reader:

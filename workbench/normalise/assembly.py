@@ -17,7 +17,7 @@ from workbench.normalise.logs import with_logs
 from workbench.normalise.outcome import status
 from workbench.normalise.sums import summed_tokens
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations, with_results
-from workbench.normalise.traced import step_of, whole
+from workbench.normalise.traced import step_of, whole, with_handoffs
 from workbench.normalise.unrecorded import steps_of_spans_alone
 from workbench.normalise.untraced import with_delegated, with_untraced
 from workbench.normalise.written import Recorded
@@ -88,7 +88,8 @@ def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked]) -> list[
     asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
     steps += steps_of_spans_alone(forest, places, taken, pauses=not asked)
     steps += list(steps_of_approvals(approvals, steps))
-    return with_invocations(with_results(with_arguments(with_changes(ordered(steps), ledger))), forest, ledger)
+    known = with_handoffs(with_results(with_arguments(with_changes(ordered(steps), ledger))), forest)
+    return with_invocations(known, forest, ledger)
 
 
 def _span_of_time(forest: Forest, ledger: Ledger, steps: Iterable[Step]) -> tuple[int | None, int | None]:

@@ -116,16 +116,30 @@ class Forest:
     def _repeats(self, node: Node) -> bool:
         if node.reading.kind == "model":
             return next(self.described_again(node), None) is not None or self._sums_up(node) or self._prepares(node)
-        if node.reading.kind == "tool":
-            above = next((above for above in self.above(node) if above.reading.kind in WALLS or above.reading.kind == "model"), None)
-            return above is not None and above.reading.kind == "tool" and _same_tool(above, node)
+        return node.reading.kind == "tool" and self._inside_itself(node)
+
+    def _inside_itself(self, node: Node) -> bool:
+        """Whether a tool's span lies in another of the same call; spans between them that name no tool are the framework's own."""
+        for above in self.above(node):
+            if above.reading.kind == "tool":
+                if _same_tool(above, node):
+                    return True
+                if above.reading.tool_name or above.reading.arguments is not None:
+                    return False
+            elif above.reading.kind in WALLS or above.reading.kind == "model":
+                return False
         return False
 
     def _sums_up(self, node: Node) -> bool:
-        """Whether what no convention knows only sounds like a model call: there are calls below it, or others that a convention does know."""
+        """Whether what no convention knows only sounds like a model call.
+
+        There are calls below it, or others that a convention does know, or it tells nothing of an answer while others do.
+        """
         told_by = node.reading.provenance.get("kind", "")
         if not told_by.startswith((BY_WORDS, BY_EVIDENCE)):
             return False
+        if self._answering and not _answered(node) and not node.failed and node.reading.model is None:
+            return True
         return any(below.reading.kind == "model" for below in self.below(node)) or (told_by.startswith(BY_EVIDENCE) and self._models_known)
 
     def _prepares(self, node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -48,6 +49,7 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     open_calls: list[ToolCall] = []
     waiting: dict[str | None, ToolCall] = {}
     known: set[str | None] = set()
+    apart = _numbered_apart(steps)
     found: list[Step] = []
     for step in steps:
         if step.kind == "model" and step.output is not None:
@@ -60,6 +62,8 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
         if call.call_id not in known and known and (made := _made_up(open_calls, call)):
             call = call.model_copy(update={"call_id": made})
         number = _asked(open_calls, call, waiting, step.task_id)
+        if number is None and apart and call.arguments is None:
+            number = next((at for at, one in enumerate(open_calls) if one.name == call.name), None)
         if number is None and HANDOFF in step.notes and (number := _transfer(open_calls, call)) is not None:
             call = open_calls[number]
         if number is None:
@@ -78,7 +82,30 @@ def with_results(steps: Sequence[Step]) -> list[Step]:
         return list(steps)
     told = {message.tool_call_id: message for step in steps for message in step.messages if message.role == "tool" and not message.error}
     answers = (told.get(step.tool_call.call_id) if step.tool_call and _lacks_result(step) else None for step in steps)
-    return [step if answer is None else step.model_copy(update={"result": answer.content}) for step, answer in zip(steps, answers, strict=True)]
+    found = [step if answer is None else step.model_copy(update={"result": answer.content}) for step, answer in zip(steps, answers, strict=True)]
+    return _with_results_in_order(found) if _numbered_apart(found) else found
+
+
+def _numbered_apart(steps: Sequence[Step]) -> bool:
+    """Whether the models' calls and the tools' have ids of two kinds: Gemini gives none, so that a framework and its instrumentor each make up their own."""
+    asked = {call.call_id for step in steps if step.output is not None for call in step.output.tool_calls if call.call_id}
+    own = {step.tool_call.call_id for step in steps if step.kind == "tool" and step.tool_call is not None and step.tool_call.call_id}
+    return bool(asked and own) and asked.isdisjoint(own)
+
+
+def _with_results_in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps, the tools' between two model calls with the results that the later one was given last, where there are as many."""
+    found = list(steps)
+    waiting: list[int] = []
+    for number, step in enumerate(steps):
+        if _lacks_result(step):
+            waiting.append(number)
+        elif step.kind == "model":
+            answers = list(itertools.takewhile(lambda message: message.role == "tool", reversed(step.messages)))[::-1]
+            for at, answer in zip(waiting, answers, strict=True) if len(waiting) == len(answers) else ():
+                found[at] = steps[at].model_copy(update={"result": answer.content})
+            waiting = []
+    return found
 
 
 def _lacks_result(step: Step) -> bool:

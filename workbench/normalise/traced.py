@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from workbench.model import ASKED_AGAIN, HANDOFF, NO_TOKENS, RAN_AGENT, Decision, Json, Message, Reading, Status, Step, Tokens, ToolCall
 from workbench.normalise.forest import Forest, Node, slug
@@ -87,7 +87,7 @@ def step_of(node: Node, reading: Reading, place: Place, forest: Forest) -> Step:
         tokens=reading.tokens,
         cost_usd=reading.cost_usd,
         idempotency_key=reading.idempotency_key,
-        notes=tuple(_notes(node, reading, forest, status)),
+        notes=tuple(_notes(node, reading, forest)),
         **where(node, place),
     )
 
@@ -116,8 +116,18 @@ def hands_over(tool: str, arguments: dict[str, Json] | None, forest: Forest) -> 
     return any(slug(name) in forest.agents for name in (tool.removeprefix(start), *given))
 
 
-def _notes(node: Node, reading: Reading, forest: Forest, status: Status) -> Iterator[str]:
-    if reading.handoff or (reading.tool_name and status == "ok" and hands_over(reading.tool_name, reading.arguments, forest)):
+def with_handoffs(steps: Iterable[Step], forest: Forest) -> list[Step]:
+    """The steps, those of tools noted that passed the conversation on; asked once their arguments are known, which may stand elsewhere than in their spans."""
+    return [step.model_copy(update={"notes": (HANDOFF, *step.notes)}) if _passes_on(step, forest) else step for step in steps]
+
+
+def _passes_on(step: Step, forest: Forest) -> bool:
+    call = step.tool_call
+    return step.kind == "tool" and step.status == "ok" and HANDOFF not in step.notes and call is not None and hands_over(call.name, call.arguments, forest)
+
+
+def _notes(node: Node, reading: Reading, forest: Forest) -> Iterator[str]:
+    if reading.handoff:
         yield HANDOFF
     if node.key in forest.delegates:
         yield RAN_AGENT

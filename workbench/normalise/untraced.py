@@ -1,12 +1,13 @@
 """Tool calls that have no span of their own.
 
-Some instrumentors trace the model's client and nothing else, so that only messages tell of them; and some frameworks run an agent that a model called by
-its name, and trace the agent alone.
+Some instrumentors trace the model's client and nothing else, so that only messages tell of them; some trace the tool's function as one like any other; and
+some frameworks run an agent that a model called by its name, and trace the agent alone.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from workbench.model import HANDOFF, RAN_AGENT, Message, Step, ToolCall
@@ -17,6 +18,8 @@ from workbench.reading.decoders import opened
 
 TOLD = "told by the messages: no span of the call was recorded"
 """Note of such a call. Its time is that between the model's question and the next model call, which saw the answer."""
+BODIES = frozenset(("node", "other"))
+"""Kinds of spans that may be those of a tool's function, traced as any function is."""
 
 GEMINI = "gemini"
 Asked = tuple[ToolCall, Step]
@@ -44,7 +47,39 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
             asked |= {call.call_id: (call, step) for call, _ in latest if call.call_id}
             before = step
         found.append(step)
-    return found
+    return _with_bodies(found, forest)
+
+
+def _with_bodies(steps: Sequence[Step], forest: Forest) -> list[Step]:
+    """The steps, those told by messages with the span of the tool's function where there is one: when it ran, and whether it failed."""
+    names = {step.name for step in steps if TOLD in step.notes}
+    waiting: dict[str, list[Node]] = defaultdict(list)
+    for node in forest.nodes.values():
+        if node.reading.kind in BODIES and node.span.name in names:
+            waiting[node.span.name].append(node)
+    found = list(steps)
+    for number, step in enumerate(steps):
+        if TOLD in step.notes and (body := next((node for node in waiting[step.name] if _is_body(node, step)), None)) is not None:
+            waiting[step.name].remove(body)
+            found[number] = _ran_in(step, body)
+    taken = {step.span_id for step in found if step.kind == "tool" and step.span_id}
+    return [step for step in found if step.kind == "tool" or step.span_id not in taken]
+
+
+def _is_body(node: Node, step: Step) -> bool:
+    """Whether a span that is called as the tool is lies between the model call that asked for it and the one that saw what it gave."""
+    begun, ended = node.span.start_ns, node.span.end_ns
+    timed = None not in (begun, ended, step.started_ns, step.ended_ns)
+    between = timed and (step.started_ns or 0) <= (begun or 0) and (ended or 0) <= (step.ended_ns or 0)
+    return between and node.span.trace_id == step.trace_id
+
+
+def _ran_in(step: Step, body: Node) -> Step:
+    span = body.span
+    fields = {"started_ns": span.start_ns, "ended_ns": span.end_ns, "span_id": span.span_id, "notes": tuple(note for note in step.notes if note != TOLD)}
+    if body.failed:
+        fields |= {"status": "error", "error": body.reading.error, "result": None}
+    return step.model_copy(update=fields)
 
 
 def with_delegated(steps: Sequence[Step], forest: Forest) -> list[Step]:

@@ -110,6 +110,25 @@ def read_words(span: Span) -> Told | None:
     return Told(*told, (*found, *_of_name(told[0], span)))
 
 
+SAYING = {"model": frozenset(("messages", "output")), "tool": frozenset(("arguments", "raw_arguments", "result"))}
+"""The fields that say what was said or given, by kind."""
+SAYS = vocabulary(
+    "answer args arguments completion completions input inputs message messages output outputs params parameters prompt prompts response result results"
+)
+
+
+def read_content(span: Span, kind: str) -> Iterator[tuple[str, Json, str]]:
+    """What was said or given, by the words of a span of which a convention told the kind and had nothing for that: each field with its attribute."""
+    if _saying(tuple(span.attributes)):
+        fields = SAYING[kind]
+        yield from ((field, value, leaf.key) for field, value, leaf in OF_KIND[kind](leaves_of(span)) if field in fields and value is not None)
+
+
+@lru_cache(1024)
+def _saying(keys: tuple[str, ...]) -> bool:
+    return any(not SAYS.isdisjoint(words_of(key)[-1:]) for key in keys if key.partition(".")[0] not in GENERAL)
+
+
 def _of_events(span: Span, about: Leaf) -> Iterator[tuple[str, Json, Leaf]]:
     """Messages told one event each, whose names say who speaks."""
     told = [{**event.attributes, "event.name": f"gen_ai.{role}.message"} for event in span.events if (role := _speaker(event.name)) is not None]
