@@ -11,6 +11,7 @@ from workbench import bench as wb
 from workbench.comparison.comparison import beside, compare
 from workbench.model import Finding
 from workbench.report import Report
+from workbench.report.forks import findings_words
 from workbench.results.compared import Compared
 from workbench.sketch import model, sketch, tool, user
 
@@ -94,6 +95,16 @@ def test_only_ids_and_times_can_be_ignored():
 
 def finding(detector: str, run_id: str) -> Finding:
     return Finding(detector=detector, run_id=run_id, severity="error", score=1.0, step=0, message="m", capability="security")
+
+
+@pytest.mark.parametrize(("change", "why"), [({"status": "error"}, "failed"), ({"notes": ("halted: no recording of tool book",)}, "halted"), ({}, "")])
+def test_what_a_fork_that_died_lacks_is_not_called_gone(change: dict[str, object], why: str):
+    """A finding that a fork has not, because it failed or halted, is told as not seen; where the reference failed too, nothing was cut short."""
+    found = compare(sketch(), sketch().model_copy(update=change), findings=((finding("loop", "run"),), ()))
+    assert found.cut_short == why
+    assert findings_words(found) == (f"not seen, but it {why}: loop" if why else "gone: loop")
+    failed = sketch().model_copy(update={"status": "error"})
+    assert compare(failed, failed).cut_short == ""
 
 
 def test_findings_gone_and_new():

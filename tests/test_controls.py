@@ -48,8 +48,20 @@ def test_luck_is_not_taken_for_a_fix() -> None:
 def test_halted_runs_are_counted_apart() -> None:
     """A run that was halted is neither a fix nor a failure."""
     found = controlled(SINGLE, [ONCE, HALTED], [HALTED])
-    assert (found.changed.total, found.changed_halted, found.unchanged_halted) == (1, 1, 1)
+    assert (found.changed.total, found.changed_unjudged, found.unchanged_unjudged) == (1, {"halted": 1}, {"halted": 1})
+    assert found.verdict == "nothing can be concluded: one side has no run that could be judged; not judged: 1 with the change halted, 1 without halted"
+
+
+@pytest.mark.parametrize("wanted", ["findings", "effects"])
+def test_an_agent_that_died_is_no_mend(wanted: str) -> None:
+    """A fork that failed makes no second booking either: it is counted apart, unless the recorded run had failed too or the outcome is how it ended."""
+    died = ONCE.model_copy(update={"status": "error", "steps": ONCE.steps[:1]})
+    found = controlled(outcome_of(TWICE, wanted), [died] * 5, [TWICE] * 5)
     assert found.verdict.startswith("nothing can be concluded")
+    assert found.verdict.endswith("not judged: 5 with the change failed")
+    assert controlled(outcome_of(TWICE, "answer"), [died] * 5, [TWICE] * 5).verdict.startswith("the change did it")
+    failed_before = TWICE.model_copy(update={"status": "error"})
+    assert controlled(outcome_of(failed_before, wanted), [died] * 5, [failed_before] * 5).verdict.startswith("the change did it")
 
 
 def booked_once(run: Run) -> bool:

@@ -25,9 +25,9 @@ LACK = NotEvaluated(detector="confidence-drift", run_id="r-1", why="2 confidence
 LEVELS, KINDS_OF_RESULT = {"none", "note", "warning", "error"}, {"notApplicable", "pass", "fail", "review", "open", "informational"}
 
 
-def compared(**sides: tuple[Finding, ...]) -> Report:
+def compared(notes: tuple[str, ...] = (), **sides: tuple[Finding, ...]) -> Report:
     """RUN, which has FINDING and a second one, against a fork that has `new` and lost `gone`."""
-    right = RUN.model_copy(update={"run_id": "r-1~1"})
+    right = RUN.model_copy(update={"run_id": "r-1~1", "notes": notes})
     both = Comparison(left=RUN, right=right, rows=(), effects=(), gone=sides.get("gone", ()), new=sides.get("new", ()))
     return comparison_report(both, None, sides.get("gone", ()), sides.get("right", ()))
 
@@ -167,6 +167,13 @@ def test_junit_of_a_comparison_fails_by_new_findings_only() -> None:
     root = suites(compared(gone=(found("lost-progress", "r-1"),), new=(found("runaway-loop"),), right=(found("runaway-loop"), found("fixed-path"))))
     verdicts = {case.attrib["classname"]: [child.tag for child in case] for case in root.iter("testcase")}
     assert verdicts == {"findings.runaway-loop": ["failure"], "findings.fixed-path": ["skipped"], "findings.lost-progress": ["system-out"]}
+
+
+def test_junit_of_a_fork_that_halted_passes_nothing() -> None:
+    """What a halted fork has not is skipped, as nobody knows whether it is gone, and that it halted fails."""
+    root = suites(compared(("halted: no recording of tool book",), gone=(found("lost-progress", "r-1"),)))
+    verdicts = {case.attrib["classname"]: [child.tag for child in case] for case in root.iter("testcase")}
+    assert verdicts == {"findings.lost-progress": ["skipped"], "runs": ["failure"]}
 
 
 # ---- tables

@@ -123,7 +123,7 @@ SWEPT: Schema = {
     "run_id": pl.String,  # null, as what follows, where there is no fork
     "status": pl.String,
     "outcome": pl.String,
-    "held": pl.Boolean,  # whether the outcome that is counted held; null where the fork was halted
+    "held": pl.Boolean,  # whether the outcome that is counted held; null where the fork was halted, or failed and so can't be judged
     "live_calls": pl.Int64,
     "seconds": pl.Float64,
     "says": pl.String,  # why there is no fork

@@ -487,6 +487,11 @@ class Run(Value):
         return {quality: spans.count(quality) for quality in ("exact", "inferred", "none")}
 
     @property
+    def halted(self) -> bool:
+        """Whether this fork met a call that has no recording, or was stopped: what it would have come to is not known."""
+        return any(note.startswith(("halted", "stopped")) for note in self.notes)
+
+    @property
     def outcome(self) -> str:
         """What the run came to, in a word or the agent's last words: its final answer, else its status and last error.
 
@@ -856,6 +861,11 @@ class Comparison(Value):
     gone: tuple[Finding, ...] | None = None
     """Findings of the left run that the right one has not, and `new` the other way round; None where the runs were not examined."""
     new: tuple[Finding, ...] | None = None
+
+    @property
+    def cut_short(self) -> str:
+        """Why the right run does not show what is gone for good: it "halted", or "failed" where the left one did not; empty where it does."""
+        return "halted" if self.right.halted else "failed" if self.right.status == "error" != self.left.status else ""
 
     @property
     def first_divergence(self) -> Aligned | None:

@@ -6,7 +6,8 @@ interval of the difference is Newcombe's hybrid of Wilson intervals (Newcombe 19
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from math import comb
 from typing import NamedTuple
 
@@ -26,16 +27,22 @@ class Outcome(NamedTuple):
     holds: Judge
     word: str = ""
     """How it was asked for; empty for a function of the user's."""
+    failed_count: bool = True
+    """Whether a run that failed is judged too. Where something has to be gone it isn't: nothing goes wrong any more in an agent that died."""
+
+    def unjudged(self, run: Run) -> str:
+        """Why this run can't be judged: "halted" (at a call that has no recording, or stopped), "failed"; empty where it can."""
+        return "halted" if run.halted else "failed" if run.status == "error" and not self.failed_count else ""
 
 
 class Controlled(NamedTuple):
-    """How often an outcome held with the change and without it; runs that were halted can't be judged and are counted apart."""
+    """How often an outcome held with the change and without it; runs that can't be judged are counted apart, by why."""
 
     outcome: str
     changed: Share
     unchanged: Share
-    changed_halted: int
-    unchanged_halted: int
+    changed_unjudged: Counter[str]
+    unchanged_unjudged: Counter[str]
 
     @property
     def p_value(self) -> float | None:
@@ -50,6 +57,9 @@ class Controlled(NamedTuple):
     @property
     def verdict(self) -> str:
         """What may be concluded, in a sentence."""
+        return self._concluded() + self._apart()
+
+    def _concluded(self) -> str:
         if self.p_value is None:
             return "nothing can be concluded: one side has no run that could be judged"
         sides = f"{self.outcome} in {self.changed.hits} of {self.changed.total} with the change, in {self.unchanged.hits} of {self.unchanged.total} without"
@@ -62,31 +72,38 @@ class Controlled(NamedTuple):
         )
         return f"not shown that the change did it: {sides} (p = {self.p_value:.3g}), which luck explains as well{more}"
 
+    def _apart(self) -> str:
+        """The runs that stand in no share: what they would have come to is not known."""
+        sides = (("with the change", self.changed_unjudged), ("without", self.unchanged_unjudged))
+        left = [f"{count} {side} {why}" for side, whys in sides for why, count in sorted(whys.items())]
+        return f"; not judged: {', '.join(left)}" if left else ""
+
 
 def controlled(outcome: Outcome, changed: Sequence[Run], unchanged: Sequence[Run]) -> Controlled:
     """Count an outcome on both sides."""
-    judged, controls = ([run for run in runs if not halted(run)] for runs in (changed, unchanged))
-    with_it, without = (share(sum(map(outcome.holds, runs)), len(runs)) for runs in (judged, controls))
-    return Controlled(outcome.name, with_it, without, len(changed) - len(judged), len(unchanged) - len(controls))
+    apart, controls_apart = (Counter(why for run in runs if (why := outcome.unjudged(run))) for runs in (changed, unchanged))
+    return Controlled(outcome.name, rate(outcome, changed), rate(outcome, unchanged), apart, controls_apart)
 
 
-def halted(run: Run) -> bool:
-    """Whether a fork met a call that has no recording, or was stopped: what it would have come to is not known."""
-    return any(note.startswith(("halted", "stopped")) for note in run.notes)
+def rate(outcome: Outcome, runs: Iterable[Run]) -> Share:
+    """How often an outcome held among the runs that can be judged."""
+    judged = [run for run in runs if not outcome.unjudged(run)]
+    return share(sum(map(outcome.holds, judged)), len(judged))
 
 
 def outcome_of(parent: Run, wanted: str | Judge | None = None) -> Outcome:
     """The outcome to count: a function of a run, or "findings" (those of the parent are gone), "effects" (other counts), "answer" (another outcome).
 
-    By default "findings" where the parent has warnings or errors, else "effects". ValueError names these for another word.
+    By default "findings" where the parent has warnings or errors, else "effects". In both a run that failed is not judged, unless the parent failed too.
+    ValueError names these for another word.
     """
     if callable(wanted):
         return Outcome(getattr(wanted, "__name__", "outcome").replace("_", " "), wanted)
-    found = _grave(parent)
+    found, failed = _grave(parent), parent.status == "error"
     chosen = wanted or ("findings" if found else "effects")
     known: dict[str, Outcome] = {
-        "findings": Outcome(f"no {' or '.join(sorted(found))}", lambda run: not _grave(run) & found),
-        "effects": Outcome("other effects", lambda run: any(one.original != one.fork for one in count_effects(parent, run))),
+        "findings": Outcome(f"no {' or '.join(sorted(found))}", lambda run: not _grave(run) & found, failed_count=failed),
+        "effects": Outcome("other effects", lambda run: any(one.original != one.fork for one in count_effects(parent, run)), failed_count=failed),
         "answer": Outcome("another outcome", lambda run: (run.status, run.outcome) != (parent.status, parent.outcome)),
     }
     if chosen not in known:

@@ -84,7 +84,12 @@ def _from_parting(text: str, other: str) -> str:
 def findings_words(comparison: Comparison) -> str:
     """The findings that are gone and new, by detector; empty where neither run was examined or nothing changed."""
     gone, new = ([one.detector for one in some or ()] for some in (comparison.gone, comparison.new))
-    return "; ".join(f"{word}: {', '.join(names)}" for word, names in (("gone", gone), ("new", new)) if names)
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in ((gone_word(comparison), gone), ("new", new)) if names)
+
+
+def gone_word(comparison: Comparison) -> str:
+    """What to call findings that only the left run has: an agent that died, or was halted, makes no second booking either."""
+    return f"not seen, but it {comparison.cut_short}" if comparison.cut_short else "gone"
 
 
 def alignment_section(comparison: Comparison, title: str = "Side by side", right: str = "right") -> Section:

@@ -78,6 +78,9 @@ def _examined(report: Report) -> Iterator[tuple[str, list[Case]]]:
     for one in report.listed if report.incident else ():
         if one.status == "error":
             cases[one.run_id].append(Case("ended with an error", "runs", "failure", one.outcome, "error"))
+    for compared in (report.comparison, *report.others) if report.comparison else ():
+        if compared.cut_short:
+            cases[compared.right.run_id].append(Case(f"it {compared.cut_short}", "runs", "failure", compared.right.outcome, compared.cut_short))
     for run_id, own in cases.items():
         clean = run_id in judged and not any(case.verdict == "failure" for case in own)
         says = "no new finding" if report.comparison else "no finding of severity warning or error"
@@ -93,10 +96,12 @@ def _run_ids(report: Report) -> frozenset[str]:
 
 def _found(stated: Stated, records: Iterable[Record]) -> Case:
     """A finding, with how right its detector was measured to be and what people here made of it."""
-    finding, standing = stated
+    finding, standing, cut_short = stated
     place = "" if finding.step is None else f" at step {finding.step}"
     text = f"{_lines(finding.message, finding.evidence, finding.refute)}\nThis detector: {told(finding.detector, records)}"
     name, group = f"{finding.detector}{place}: {finding.message}", f"findings.{finding.detector}"
+    if cut_short:
+        return Case(f"not seen: {name}", group, "skipped", f"the run that is compared {cut_short}", text=text)
     if standing == "absent":
         return Case(f"gone: {name}", group, "passed", text=text)
     if standing == "unchanged":
@@ -127,7 +132,7 @@ def _forked(one: SweptFork, counted: str) -> Case:
     name, group = f"{one.run_id or f'fork {one.number}'}: {counted}", f"sweep.step {one.at}"
     text = _lines(one.outcome or one.says, [one.evidence] if one.evidence else [])
     if one.held is None:
-        return Case(name, group, "skipped", one.says or "halted: what it would have come to is not known", text=text)
+        return Case(name, group, "skipped", one.says or f"{one.unjudged}: what it would have come to is not known", text=text)
     return (
         Case(name, group, "passed", text=text) if one.held or one.change.kind == "none" else Case(name, group, "failure", one.outcome or "", "not held", text)
     )

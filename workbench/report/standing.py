@@ -17,6 +17,8 @@ class Stated(NamedTuple):
 
     finding: Finding
     standing: Standing | None = None
+    cut_short: str = ""
+    """Why the run that is compared can't show that this finding is gone: it "halted" or "failed" (`Comparison.cut_short`)."""
 
 
 def standings(report: Report) -> Iterator[Stated]:
@@ -41,4 +43,4 @@ def _compared(comparison: Comparison, findings: tuple[Finding, ...]) -> Iterator
 
 def _differing(comparison: Comparison) -> Iterator[Stated]:
     yield from (Stated(finding, "new") for finding in comparison.new or ())
-    yield from (Stated(finding, "absent") for finding in comparison.gone or ())
+    yield from (Stated(finding, "absent", comparison.cut_short) for finding in comparison.gone or ())

@@ -14,6 +14,7 @@ from workbench.report.steps import literal_line, steps_table
 
 MAX_FORKS, VALUE_CHARS, SAYS_CHARS = 300, 60, 300
 HOW_TONES = {"done": "ok", "done before": "ok", "failed": "error", "left": "warning"}
+UNJUDGED = {"halted": "met a call that has no recording, or were stopped", "failed": "failed"}
 PARENT = "run"
 """The anchor prefix of the forked run's steps."""
 
@@ -21,7 +22,10 @@ How = Literal["done", "done before", "failed", "left"]
 
 
 class SweptFork(Value):
-    """One fork: where, what was changed, what came of it. `held` is None where it was halted, or there is no fork; `evidence` is its last word."""
+    """One fork: where, what was changed, what came of it, `evidence` being its last word.
+
+    `held` is None where there is no fork, or it can't be judged: `unjudged` says why, "halted" or "failed".
+    """
 
     at: int
     change: Change
@@ -31,7 +35,7 @@ class SweptFork(Value):
     run_id: str | None = None
     status: str | None = None
     outcome: str | None = None
-    halted: bool = False
+    unjudged: str = ""
     held: bool | None = None
     clean: bool | None = None
     live_calls: int | None = None
@@ -45,7 +49,6 @@ class SweptGroup(Value):
     at: int
     change: Change
     forks: int
-    halted: int
     hits: int
     judged: int
     difference: tuple[float, float] | None = None
@@ -120,15 +123,15 @@ def _groups(groups: Iterable[SweptGroup]) -> Table:
                 (f"{one.at}",),
                 (said_of(one.change),),
                 (f"{one.forks:,}",),
-                (f"{one.halted:,}",),
+                (f"{one.forks - one.judged:,}",),
                 (str(one.share),),
                 (DASH if one.difference is None else "[{:+.2f}, {:+.2f}]".format(*one.difference),),
             )
         )
         for one in groups
     )
-    columns = ("step", "change", "forks", "halted", "outcome held [95 %]", "more than unchanged [95 %]")
-    return Table(columns, rows, frozenset({"step", "forks", "halted"}), "An interval that holds 0 shows nothing.")
+    columns = ("step", "change", "forks", "not judged", "outcome held [95 %]", "more than unchanged [95 %]")
+    return Table(columns, rows, frozenset({"step", "forks", "not judged"}), "An interval that holds 0 shows nothing.")
 
 
 def _forks(sweep: Sweep, places: Mapping[str, tuple[str, Run]]) -> Iterator[Block]:
@@ -139,7 +142,7 @@ def _forks(sweep: Sweep, places: Mapping[str, tuple[str, Run]]) -> Iterator[Bloc
 
 
 def _fork(one: SweptFork, places: Mapping[str, tuple[str, Run]]) -> Row:
-    held = "halted" if one.halted else DASH if one.held is None else "yes" if one.held else "no"
+    held = one.unjudged or (DASH if one.held is None else "yes" if one.held else "no")
     receipt: Phrase = (DASH,) if one.clean is None else (Mark("clean" if one.clean else "not clean", "ok" if one.clean else "error"),)
     return Row(
         (
@@ -178,8 +181,9 @@ def _unknown(sweep: Sweep) -> Iterator[str]:
     failed = sum(one.how == "failed" for one in sweep.forks)
     if failed:
         yield f"What {plural(failed, 'fork')} would have come to: they could not be made."
-    if halted := sum(one.halted for one in sweep.forks):
-        yield f"What {plural(halted, 'fork')} would have come to: they met a call that has no recording, and are counted in no share."
+    for why, says in UNJUDGED.items():
+        if left := sum(one.unjudged == why for one in sweep.forks):
+            yield f"What {plural(left, 'fork')} would have come to: they {says}, and are counted in no share."
     if not any(one.change.kind == "none" for one in sweep.forks):
         yield "Whether the change did it: there are no unchanged forks to hold it against; a plain re-run changes outcomes too."
     if not sweep.word:

@@ -211,4 +211,4 @@ def _run_json(run: Run) -> dict[str, Json]:
 def _comparison_json(comparison: Comparison) -> dict[str, Json]:
     whole = comparison.model_dump(mode="json", include={"rows", "effects"})
     findings = {name: None if some is None else [one.detector for one in some] for name, some in (("gone", comparison.gone), ("new", comparison.new))}
-    return {**_run_json(comparison.right), **whole, "findings": findings}
+    return {**_run_json(comparison.right), **whole, "findings": findings, "cut_short": comparison.cut_short}

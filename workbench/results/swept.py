@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.comparison.controls import Controlled, Outcome, controlled, halted
-from workbench.intervals import Share, share
+from workbench.comparison.controls import Controlled, Outcome, controlled, rate
+from workbench.intervals import Share
 from workbench.model import Change, Json, Receipt, Run
 from workbench.replay.sweeps import Cell
 from workbench.report import Report, save, static, sweep_report
@@ -103,14 +103,13 @@ class Swept:
         return made
 
     def _group(self, group: Group) -> SweptGroup:
-        found, rate = self.controlled(group), self._rate(group)
+        found, held = self.controlled(group), self._rate(group)
         return SweptGroup(
             at=group.at,
             change=group.change,
             forks=len(group.runs),
-            halted=sum(map(halted, group.runs)),
-            hits=rate.hits,
-            judged=rate.total,
+            hits=held.hits,
+            judged=held.total,
             difference=found.difference if found else None,
             verdict=found.verdict if found else "",
         )
@@ -124,7 +123,7 @@ class Swept:
             how=one.how,
             says=one.says,
             **told,
-            halted=bool(one.run and halted(one.run)),
+            unjudged=self.outcome.unjudged(one.run) if one.run else "",
             clean=receipt.clean if receipt else None,
             live_calls=receipt.calls.live if receipt else None,
             seconds=receipt.seconds if receipt else None,
@@ -138,7 +137,7 @@ class Swept:
                 "at": group.at,
                 "change": group.change.model_dump(mode="json"),
                 **self._rate(group)._asdict(),
-                "halted": sum(map(halted, group.runs)),
+                "unjudged": self._unjudged(group),
                 "difference": self._interval(group),
             }
             for group in self.groups
@@ -167,14 +166,13 @@ class Swept:
         why = sorted({one.says for one in self.repetitions if one.says})
         return [counts, *self.verdicts, *(line(says, 300) for says in why[:5])]
 
-    _columns = ("step", "change", "forks", "halted", "outcome held", "more than unchanged", "came to")
+    _columns = ("step", "change", "forks", "not judged", "outcome held", "more than unchanged", "came to")
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for group in self.groups:
             answers = [run.outcome for run in group.runs]
             most = max(set(answers), key=answers.count) if answers else DASH
-            stopped = sum(map(halted, group.runs))
-            yield str(group.at), group.name, str(len(group.runs)), str(stopped), str(self._rate(group)), self._difference(group), line(most, 100)
+            yield str(group.at), group.name, str(len(group.runs)), str(self._unjudged(group)), str(self._rate(group)), self._difference(group), line(most, 100)
 
     def _difference(self, group: Group) -> str:
         """By how much the outcome held more often than unchanged, as its 95 % interval (Newcombe): one that holds 0 shows nothing."""
@@ -186,13 +184,15 @@ class Swept:
         return found.difference if found else None
 
     def _rate(self, group: Group) -> Share:
-        judged = [run for run in group.runs if not halted(run)]
-        return share(sum(map(self.outcome.holds, judged)), len(judged))
+        return rate(self.outcome, group.runs)
+
+    def _unjudged(self, group: Group) -> int:
+        return sum(bool(self.outcome.unjudged(run)) for run in group.runs)
 
     def _came_to(self, one: Repetition) -> dict[str, Json]:
         if one.run is None or one.receipt is None:
             return {"run_id": None, "status": None, "outcome": None, "held": None}
-        held = None if halted(one.run) else self.outcome.holds(one.run)
+        held = None if self.outcome.unjudged(one.run) else self.outcome.holds(one.run)
         return {"run_id": one.run.run_id, "status": one.run.status, "outcome": one.run.outcome, "held": held}
 
     def _frame_row(self, one: Repetition) -> tuple[Json, ...]:

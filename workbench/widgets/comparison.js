@@ -127,10 +127,10 @@ class Comparison {
     this.drawEnds();
   }
 
-  findingsOf({ gone, new: fresh }) {
+  findingsOf({ gone, gone_word: word, new: fresh }) {
     if (gone === undefined) return "";
     if (gone === null) return muted("not examined");
-    const said = [gone.length && make("span", "ws-right", `− ${number(gone.length)} gone`), fresh.length && make("span", "ws-wrong", `+ ${number(fresh.length)} new`)].filter(Boolean);
+    const said = [gone.length && make("span", word === "gone" ? "ws-right" : "ws-muted", `− ${number(gone.length)} ${word}`), fresh.length && make("span", "ws-wrong", `+ ${number(fresh.length)} new`)].filter(Boolean);
     return said.length ? said.flatMap((one) => [one, " "]) : muted("the same");
   }
 
@@ -154,8 +154,8 @@ class Comparison {
 
   foundIn(run) {
     const line = (sign, tone) => ([severity, detector, step, message]) => make("li", "", make("b", tone, sign), " ", make("span", `ws-severity ws-${severity}`, `${SEVERITY_GLYPH[severity]} ${severity}`), " ", bdi(detector, "ws-mono"), step !== null && muted(` step ${step}`), " ", bdi(message));
-    const all = [...(run.gone ?? []).map(line("− gone", "ws-right")), ...(run.new ?? []).map(line("+ new", "ws-wrong"))];
-    return all.length ? focusableSummary(make("details", "ws-more-of", make("summary", "", `Findings: ${run.gone.length} gone, ${run.new.length} new`, this.of(run)), make("ul", "ws-inside ws-plain", all))) : undefined;
+    const all = [...(run.gone ?? []).map(line(`− ${run.gone_word}`, run.gone_word === "gone" ? "ws-right" : "ws-muted")), ...(run.new ?? []).map(line("+ new", "ws-wrong"))];
+    return all.length ? focusableSummary(make("details", "ws-more-of", make("summary", "", `Findings: ${run.gone.length} ${run.gone_word}, ${run.new.length} new`, this.of(run)), make("ul", "ws-inside ws-plain", all))) : undefined;
   }
 
   drawEnds() {
