@@ -39,7 +39,7 @@ NO_CONVENTION = "none"
 RUNS_AT_ONCE = 50
 TOLD_EVERY = 1_000
 RUNS = "runs"
-GARBAGE_AT = 100_000
+GARBAGE_AT = 500_000
 ARCHIVE = "a {} archive, which is not unpacked here: what it unpacks to has no bound; unpack it, and ingest the files in it"
 NOT_TRACES = frozenset(
     {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}

@@ -83,13 +83,13 @@ class Value(Shown, BaseModel):  # noqa: PLW1641  # pydantic gives what is frozen
         """As pydantic compares, seeing at once what is the same kind of value with the same fields: values are compared by the million."""
         return self is other or (type(self) is type(other) and self.__dict__ == other.__dict__) or super().__eq__(other)
 
-    def said(self) -> dict[str, Json]:
-        """The fields that are not at their defaults, in their order; values in them likewise."""
+    def said(self, *, but: str = "") -> dict[str, Json]:
+        """The fields that are not at their defaults, in their order, without the one named `but`; values in them likewise."""
         fields, blank = self.__dict__, _blank(type(self))
         return {
             name: held if type(held) in PLAIN else _said(held)
             for name, default in blank.items()
-            if (held := fields[name]) is not default and (default is None or held != default)
+            if (held := fields[name]) is not default and (default is None or held != default) and name != but
         }
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

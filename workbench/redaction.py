@@ -51,6 +51,7 @@ SHORT = 256
 SAID_BY_SPAN = ("name", "status_message")
 SAYS_NOTHING = frozenset((int, float, bool, type(None)))
 """What can't hold anything that is to be replaced."""
+LISTS = (list, tuple)
 
 SECRET_KEYS = frozenset(
     (
@@ -287,7 +288,7 @@ class Redactor:
             return self._text(value, name)
         if isinstance(value, dict):
             return self._object(value)
-        if isinstance(value, list | tuple):
+        if isinstance(value, LISTS):
             items = [self._of(inner, name) for inner in value]
             return value if all(map(is_, items, value)) else type(value)(items)
         return self._value(value) if isinstance(value, Value) else value

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from workbench.model import Checkpoint, Json, Write
@@ -20,7 +20,7 @@ CONTROL = ("branch:", "start:", "__")
 RETURNED = "__return__"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Task:
     """One node's execution: the checkpoint it started from and what it wrote. `task_id` is None where only metadata tells of it."""
 
@@ -28,17 +28,19 @@ class Task:
     node: str | None
     checkpoint: Checkpoint
     writes: tuple[Write, ...]
+    outputs: tuple[Write, ...] = field(init=False)
+    """What it wrote beside interrupts, resumes and errors: a task with any has finished."""
+
+    def __post_init__(self) -> None:
+        """Tell what it wrote from what it signalled."""
+        self.outputs = tuple([write for write in self.writes if write.channel not in SIGNALS])
+        self._channels = {write.channel for write in self.writes}
 
     @property
     def namespace(self) -> str:
         """The namespace that a subgraph in this task has, and that spans in this task carry."""
         own = f"{self.node}:{self.task_id}"
         return f"{self.checkpoint.namespace}|{own}" if self.checkpoint.namespace else own
-
-    @cached_property
-    def outputs(self) -> tuple[Write, ...]:
-        """What it wrote beside interrupts, resumes and errors: a task with any has finished."""
-        return tuple(write for write in self.writes if write.channel not in SIGNALS)
 
     @cached_property
     def messages(self) -> tuple[dict[str, Json], ...]:
@@ -61,10 +63,6 @@ class Task:
     def wrote(self, channel: str) -> bool:
         """Whether it wrote to a channel at all, decoded or not."""
         return channel in self._channels
-
-    @cached_property
-    def _channels(self) -> frozenset[str]:
-        return frozenset([write.channel for write in self.writes])
 
 
 def _is_control(write: Write, node: str | None) -> bool:

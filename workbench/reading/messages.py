@@ -29,6 +29,8 @@ ROLES: dict[str, Role] = {
 }
 TEXT = frozenset({"text", "input_text", "output_text"})
 REASONING = frozenset({"reasoning", "thinking", "reasoning_content"})
+OF_TEXT = frozenset({"role", "type", "id", "name", "parts", "contents", "content", "finish_reason"})
+"""What is there, and not empty, in a message that says something and is nothing else: most have no more, and there is no need to look for it."""
 CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
 CALLED = ("name", "toolName", "tool_name", "functionName", "function_name")
 GIVEN = ("args", "arguments", "input", "toolInput", "tool_input", "parameters", "params")
@@ -285,6 +287,9 @@ def _message(fields: Fields, blocks: list[Json] | None = None) -> Message:
     content = "".join([_text(block) for block in blocks])
     others = [block for block in blocks if not _is_text(block)]  # most messages are text and nothing else
     confidence, source = _confidence(fields, content) if role == "assistant" else (None, None)
+    name = fields["name"] if isinstance(fields.get("name"), str) and fields["name"] else None
+    if role != "tool" and not others and OF_TEXT.issuperset([key for key, value in fields.items() if value or value == 0]):
+        return Message.unchecked(role=role, content=content, name=name, confidence=confidence, confidence_source=source)
     call_id = fields.get("tool_call_id") or (_response_id(others, fields) if role == "tool" else None)
     return Message.unchecked(
         role=role,
@@ -292,7 +297,7 @@ def _message(fields: Fields, blocks: list[Json] | None = None) -> Message:
         tool_calls=_calls(fields, others),
         approvals=_approvals(others),
         tool_call_id=None if call_id is None else str(call_id),
-        name=fields["name"] if isinstance(fields.get("name"), str) and fields["name"] else None,
+        name=name,
         error=_error(fields, content),
         reasoning=_reasoning(fields, others),
         confidence=confidence,

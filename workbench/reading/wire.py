@@ -126,7 +126,7 @@ def regular_span(data: bytes, scope: str | None, resource: Fields) -> Span:
         raw = RawSpan.FromString(data)
     except DecodeError as error:
         raise IrregularError from error
-    parent, statuses, name = raw.parent_span_id, raw.status, raw.name
+    span_id, parent, statuses, name = raw.span_id, raw.parent_span_id, raw.status, raw.name
     if len(statuses) > 1 or len(name) > MAX_VALUE_CHARACTERS:
         raise IrregularError
     status, message = _STATUSES[statuses[0]] if statuses else UNSET
@@ -136,15 +136,15 @@ def regular_span(data: bytes, scope: str | None, resource: Fields) -> Span:
     return Span.made(
         {
             "trace_id": _id(raw.trace_id, NO_TRACE),
-            "span_id": _id(raw.span_id, NO_SPAN),
-            "parent_span_id": _id(parent, NO_SPAN) if parent and parent not in {raw.span_id, NO_SPAN} else None,
+            "span_id": _id(span_id, NO_SPAN),
+            "parent_span_id": _id(parent, NO_SPAN) if parent and parent not in (span_id, NO_SPAN) else None,
             "name": name,
             "start_ns": start_ns,
             "end_ns": end_ns,
             "status": status,
             "status_message": message,
             "attributes": dict([_PAIRS[pair] if len(pair) <= KEPT_BYTES else _pair(pair) for pair in raw.attributes]),
-            "events": tuple(_event(event) for event in raw.events),
+            "events": tuple([_event(event) for event in raw.events]),
             "scope": scope or None,
             "resource": resource,
         }

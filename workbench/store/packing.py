@@ -27,6 +27,8 @@ from workbench.reading.documents import listed, parse_item, parse_json
 
 TEXT, ITEMS, DOCUMENT, OBJECT, NUMBER = "$text", "$items", "$json", "$object", "$number"
 PLAIN = frozenset((int, bool, type(None)))
+LISTS = (list, tuple)
+NESTED = frozenset((dict, list))
 LONG = 256
 """Characters from which a text is kept apart: below, its address would be no shorter than itself."""
 LONG_JSON = 1024
@@ -91,6 +93,8 @@ class Packer:
         """The packed form of a value."""
         if isinstance(value, str):
             return value if len(value) < LONG else self._long(value)
+        if isinstance(value, LISTS):
+            return [inner if type(inner) in PLAIN or (type(inner) is str and len(inner) < LONG) else self.pack(inner) for inner in value]
         if isinstance(value, dict):
             apart = {
                 key: packed
@@ -99,8 +103,6 @@ class Packer:
             }
             packed = {**value, **apart} if apart else value  # most objects stay as they are
             return {OBJECT: packed} if len(packed) == 1 and next(iter(packed))[:1] == "$" else packed
-        if isinstance(value, list | tuple):
-            return [inner if type(inner) is str and len(inner) < LONG else self.pack(inner) for inner in value]
         if isinstance(value, float):
             return value if math.isfinite(value) else {NUMBER: str(value)}
         return self.pack(value.__dict__) if isinstance(value, Value) else value
@@ -189,7 +191,7 @@ class Unpacker:
                 key = next(iter(packed))
                 if key[:1] == "$":
                     return self._marked(key, packed[key])
-            return {key: self.unpack(inner) if isinstance(inner, dict | list) else inner for key, inner in packed.items()}
+            return {key: self.unpack(inner) if type(inner) in NESTED else inner for key, inner in packed.items()}
         return [self.unpack(inner) for inner in packed] if isinstance(packed, list) else packed
 
     def _marked(self, key: str, held: Json) -> Json:

@@ -97,7 +97,7 @@ def packed(steps: Iterable[Step], payloads: Payloads) -> Iterator[dict[str, Json
     """Steps as JSON whose messages are addresses: how many of the step before are left out at its start, how many are kept, and which are new."""
     before: list[str] = []
     for step in steps:
-        packed = step.model_copy(update={"messages": ()}).said()
+        packed = step.said(but="messages")
         if step.messages:
             addresses = [payloads.put_message(message) for message in step.messages]
             skipped, kept = _overlap(before, addresses)
