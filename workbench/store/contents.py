@@ -32,32 +32,35 @@ SEGMENT_BYTES = 256 * 1024
 SEGMENTS_OPEN = 16
 IN_SEGMENT = bytearray()
 """What stands in place of a content that stands in a segment. No content is empty."""
-ROW = ("sha256", "content", "segment_id", "start", "size")
+PLACE = ("segment_id", "start", "size")
 Addressed = tuple[str, bytes]
 """A content, behind its address."""
 
 
 def save(connection: Connection, contents: Mapping[str, bytes]) -> None:
     """Write what is not stored yet. What is asked for and put is sorted as the index is, so that each of its pages is met once."""
-    known = _known(connection, sorted(contents))
+    ordered = sorted(contents)
+    known = _known(connection, ordered)
     small, apart = list[Addressed](), list[Addressed]()
     for one in contents.items():
         if one[0] not in known:
             (small if len(one[1]) <= SEGMENT_BYTES else apart).append(one)
     if sum([len(content) for _, content in small]) < TOGETHER_FROM_BYTES:
         small, apart = [], apart + small
-    rows: list[tuple[Any, ...]] = [(bytearray.fromhex(address), shut(content), None, None, None) for address, content in apart]
-    insert_new(connection, PAYLOAD, sorted([*rows, *_put_together(connection, small)]))
+    rows: dict[str, tuple[Any, ...]] = {address: (bytearray.fromhex(address), shut(content), None, None, None) for address, content in apart}
+    for address, segment_id, start, size in _put_together(connection, small):
+        rows[address] = bytearray.fromhex(address), IN_SEGMENT, segment_id, start, size
+    insert_new(connection, PAYLOAD, [rows[address] for address in ordered if address in rows])
 
 
-def _put_together(connection: Connection, contents: Iterable[Addressed]) -> Iterator[tuple[Any, ...]]:
-    """Write segments; gives the rows that say where in them each content is."""
+def _put_together(connection: Connection, contents: Iterable[Addressed]) -> Iterator[tuple[str, int, int, int]]:
+    """Write segments; gives for each content in which it is, where, and how long."""
     rest = iter(contents)
     while part := _of_one_segment(rest):
         segment_id, start = _put_segment(connection, b"".join([content for _, content in part])), 0
         for address, content in part:
             size = len(content)
-            yield bytearray.fromhex(address), IN_SEGMENT, segment_id, start, size
+            yield address, segment_id, start, size
             start += size
 
 
@@ -114,8 +117,8 @@ def _move_out(connection: Connection, segment_id: int) -> None:
     left = connection.execute(select(PAYLOAD).where(PAYLOAD.c.segment_id == segment_id)).all()
     if left:
         contents = {row.sha256.hex(): _content(connection, row) for row in left}
-        moved = [dict(zip(("address", *ROW[1:]), row, strict=True)) for row in _put_together(connection, contents.items())]
-        values: dict[str, Any] = {name: bindparam(name) for name in ROW[1:]}
+        moved = [{"address": bytes.fromhex(address), **dict(zip(PLACE, place, strict=True))} for address, *place in _put_together(connection, contents.items())]
+        values: dict[str, Any] = {name: bindparam(name) for name in PLACE}
         connection.execute(update(PAYLOAD).where(PAYLOAD.c.sha256 == bindparam("address")).values(values), moved)
     connection.execute(delete(SEGMENT).where(SEGMENT.c.segment_id == segment_id))
 
