@@ -59,6 +59,11 @@ def careful(state: State) -> State:
         return {"said": find_charge.invoke({"amount": state["amount"]})}
 
 
+def fragile(state: State) -> State:
+    """Charges, and dies of a slow bank."""
+    return {"said": charge.invoke({"amount": state["amount"]})}
+
+
 def polite(state: State) -> State:
     """Charges again, and says so otherwise."""
     return {"said": f"Thank you. {careless(state)['said']}"}
@@ -107,4 +112,4 @@ def _deciding(node: Any) -> Any:
 
 
 deciding, deciding_better = map(_deciding, (hasty, patient))
-recorded, with_key, looking, reworded, other = map(_graph, (careless, keyed, careful, polite, strange))
+recorded, with_key, looking, reworded, other, dying, lasting = map(_graph, (careless, keyed, careful, polite, strange, fragile, once))

@@ -30,7 +30,8 @@ def store_of(agent: Any, tmp_path: Path) -> Bench:
     database, recorder = tmp_path / "checkpoints.sqlite", Recorder()
     with contextlib.closing(sqlite3.connect(database, check_same_thread=False)) as connection:
         graph = agent.copy(update={"checkpointer": SqliteSaver(connection)})
-        graph.invoke({"amount": 7}, {"configurable": {"thread_id": "thread"}, "callbacks": [recorder]})
+        with contextlib.suppress(TimeoutError):  # how the run of one that dies of it ends
+            graph.invoke({"amount": 7}, {"configurable": {"thread_id": "thread"}, "callbacks": [recorder]})
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     found = wb.open(tmp_path / "store.db")
@@ -81,6 +82,19 @@ def test_a_fix_in_a_node_without_calls(tmp_path: Path, ledger: Path):
         Case.read(path).check()
     assert Case.read(path).check(graph=f"{AGENTS}:deciding_better").status == "ok"
     assert ledger.read_text().count("charge") == 2
+
+
+def test_that_a_run_failed_is_a_fault_too(tmp_path: Path, ledger: Path):
+    """The test of a run that failed is red while the agent fails there, whatever else was found in it, and green once it doesn't."""
+    bench = store_of(regression_agents.dying, tmp_path)
+    test, path = bench.run(bench.store.run_ids()[0]).export_test(tmp_path / "cases", graph=f"{AGENTS}:dying", trust=True)
+    case = Case.read(path)
+    assert case.failed
+    assert "The failure of the recorded run does not happen again." in test.read_text("utf-8")
+    with pytest.raises(AssertionError, match="it fails: error: TimeoutError"):
+        case.check()
+    assert case.check(graph=f"{AGENTS}:lasting").outcome == "ended without an answer"
+    assert ledger.read_text().count("charge") == 1
 
 
 def test_an_agent_that_never_came_so_far_proves_nothing(case: Case):
@@ -136,7 +150,7 @@ def test_only_what_is_named_is_held(bench: Bench, tmp_path: Path):
 
 def test_what_is_no_case_is_refused(bench: Bench, case: Case, tmp_path: Path):
     """A run nothing was found in, one without checkpoints, a file of something else."""
-    with pytest.raises(CaseError, match="no fault a test could wait for"):
+    with pytest.raises(CaseError, match="did not fail, and nothing of severity warning or more was found in it: there is no fault a test could wait for"):
         Case.of(case.run, findings=[], databases=[], graph="x:y")
     bare = case.run.model_copy(update={"steps": tuple(step.model_copy(update={"checkpoint_id": None}) for step in case.run.steps)})
     with pytest.raises(CaseError, match="without LangGraph checkpoints"):

@@ -335,15 +335,16 @@ class RecordedRun:
         `folder` is where to, or the test file itself, `tests/test_incident.py`.
 
         The test needs neither this store nor the recorded database. What must not happen again is what these `detectors` found, however small; without any
-        named, all that is of severity warning or more.
+        named, all that is of severity warning or more, and that the run failed, if it did.
         A checkpoint database of unknown origin has to be trusted, as for a fork, since the test runs what stands in it.
         CaseError when there is nothing, or the run can't be run again; FileExistsError rather than write over a file.
         """
-        from workbench.replay.regression import Case, case_name, held, source_of  # noqa: PLC0415  # rarely needed
+        from workbench.replay.regression import Case, case_name, source_of  # noqa: PLC0415  # rarely needed
 
         graph = graph or graph_of(self.run.agent)
         spans = self._reruns.spans()
-        case = Case.of(self.run, findings=held(self.findings, detectors), databases=self._reruns.databases(trusted=trust), graph=graph, spans=spans)
+        databases = self._reruns.databases(trusted=trust)
+        case = Case.of(self.run, findings=self.findings, databases=databases, graph=graph, spans=spans, detectors=detectors)
         place = Path(folder)
         name = place.with_suffix("") if place.suffix == ".py" else place / case_name(self.run_id)
         test, beside = name.with_suffix(".py"), name.with_suffix(".case.json")

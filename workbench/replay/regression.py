@@ -1,6 +1,7 @@
 """A recorded incident as a regression test: a case file that holds all it takes, and a check that fails as long as the fault happens again.
 
-The check re-runs today's agent on the recorded answers, shut in as any fork, and holds what it does against the detectors that found the fault.
+The check re-runs today's agent on the recorded answers, shut in as any fork, and holds what it does against the detectors that found the fault; of a run
+that failed, that it fails again is a fault too.
 Where the agent was mended it leaves the recording: it asks for something that was never recorded, and halts there. That is the mended
 agent's right, if it came as far as the fault: every answer recorded before it must have been asked for, or the case proves nothing.
 """
@@ -11,7 +12,7 @@ import base64
 import json
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,7 @@ MAX_THREAD_BYTES = 1 << 30
 TEMPLATE = '''"""The agent no longer does what it did in the recorded run {run}.
 
 Written by `workbench export`. It re-runs the agent on the answers that were recorded, in a sandbox: no tool is called, no model asked. It fails
-while {detectors} finds in it what it found in the recording, and passes once the agent does otherwise there.
+while {again}, and passes once the agent does otherwise there.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ CASE = Path(__file__).with_name({case!r})
 
 
 def test_{name}() -> None:
-    """What {detectors} found in the recording does not happen again."""
+    """{fault} does not happen again."""
     Case.read(CASE).check(graph={graph!r})
 '''
 
@@ -76,12 +77,24 @@ class Case(Value):
     graph: str
     findings: tuple[Finding, ...]
     """What must not be found again."""
+    failed: bool = False
+    """Whether the recorded run failed, and must not fail again."""
 
     @classmethod
-    def of(cls, run: Run, *, findings: Sequence[Finding], databases: Sequence[Location], graph: str, spans: Iterable[Span] = ()) -> Case:
-        """The case of a run and what was found in it. CaseError when nothing was, or its checkpoints are not at hand."""
-        if not findings:
-            raise CaseError(f"nothing of severity warning or more was found in {run.run_id}, so there is no fault a test could wait for")
+    def of(
+        cls, run: Run, *, findings: Sequence[Finding], databases: Sequence[Location], graph: str, spans: Iterable[Span] = (), detectors: Collection[str] = ()
+    ) -> Case:
+        """The case of a run and what these detectors found in it (`held`), without any named also that it failed, if it did.
+
+        CaseError when there is nothing to wait for, or its checkpoints are not at hand.
+        """
+        found, failed = held(findings, detectors), not detectors and _failed(run)
+        if not found and not failed:
+            less = sorted({one.detector for one in findings})
+            hint = f"; what was found is less than that: name it (detectors={less!r}, --detector {less[0]})" if less else ""
+            raise CaseError(
+                f"{run.run_id} did not fail, and nothing of severity warning or more was found in it: there is no fault a test could wait for{hint}"
+            )
         first = next((step for step in run.steps if step.checkpoint_id), None)
         if first is None or run.conversation_id is None:
             raise CaseError(f"{run.run_id} was recorded without LangGraph checkpoints, so there is no state to run it again from")
@@ -93,7 +106,7 @@ class Case(Value):
                 raise CaseError(str(error)) from error
             cutting.copy_thread(cut.database, cut.thread_id, copied)
             thread = base64.b64encode(zstandard.compress(copied.read_bytes(), 19)).decode("ascii")
-        return cls(run=run, spans=tuple(spans), thread=thread, graph=graph, findings=tuple(findings))
+        return cls(run=run, spans=tuple(spans), thread=thread, graph=graph, findings=tuple(found), failed=failed)
 
     @classmethod
     def read(cls, path: Path) -> Case:
@@ -113,11 +126,10 @@ class Case(Value):
         `live=["model"]` lets the chat models think anew inside the sandbox, for a fix in a prompt. Tools whose arguments changed are given the
         answer recorded nearest to them. ForkError when it can't be run at all.
         """
-        done = self._again(graph or self.graph, live, seconds)
-        again = [one for one in detection.examine(done.run)[0] if any(_alike(one, known) for known in self.findings)]
-        if again:
+        done = self._rerun(graph or self.graph, live, seconds)
+        if again := list(self._again_in(done.run)):
             hint = "" if live else "\n  models answered as recorded: for a fix in a prompt or in a model, say check(live=['model'])"
-            raise AssertionError("it happens again:\n" + "\n".join(f"  {one.detector} at step {one.step}: {one.message}" for one in again) + hint)
+            raise AssertionError("it happens again:\n" + "\n".join(f"  {one}" for one in again) + hint)
         if missed := self._not_reached(done):
             says = done.run.notes[-1] if done.run.notes else done.run.outcome
             raise AssertionError(
@@ -126,7 +138,15 @@ class Case(Value):
             )
         return done.run
 
-    def _again(self, graph: str, live: Collection[str], seconds: float) -> Forked:
+    def _again_in(self, run: Run) -> Iterator[str]:
+        """What of the fault happens in this run too, a line each."""
+        for one in detection.examine(run)[0]:
+            if any(_alike(one, known) for known in self.findings):
+                yield f"{one.detector} at step {one.step}: {one.message}"
+        if self.failed and _failed(run):
+            yield f"it fails: {run.outcome}"
+
+    def _rerun(self, graph: str, live: Collection[str], seconds: float) -> Forked:
         first = next(step for step in self.run.steps if step.checkpoint_id)
         tools = {step.tool_call.name for step in self.run.of_kind("tool") if step.tool_call}
         with tempfile.TemporaryDirectory(prefix="workbench-case-") as name:
@@ -149,8 +169,10 @@ class Case(Value):
 
     @property
     def _fault(self) -> int:
-        """The first step at which something was found."""
-        return min((one.step for one in self.findings if one.step is not None), default=self.run.steps[-1].index)
+        """The first step at which something was found, or which failed last."""
+        failed = next((step.index for step in reversed(self.run.steps) if self.failed and step.error), None)
+        places = [*(one.step for one in self.findings), failed]
+        return min((one for one in places if one is not None), default=self.run.steps[-1].index)
 
     def _not_reached(self, done: Forked) -> str | None:
         """What was recorded before the fault and not asked for; None where all was, or the agent ran to its end."""
@@ -164,7 +186,11 @@ class Case(Value):
 def source_of(case: Case, path: Path) -> str:
     """The test file of a case that lies beside it at `path`. Nothing of the trace stands in it but names, and of those only letters and digits."""
     detectors = " or ".join(sorted({_plain(one.detector) for one in case.findings}))
-    return TEMPLATE.format(run=_plain(case.run.run_id), detectors=detectors, case=path.name, name=_name(case.run.run_id), graph=case.graph)
+    again = [f"{detectors} finds in it what it found in the recording"] * bool(detectors) + ["it fails as the recorded run did"] * case.failed
+    faults = [f"What {detectors} found in the recording"] * bool(detectors) + ["the failure of the recorded run"] * case.failed
+    fault = " or ".join(faults)
+    words = {"again": ", or ".join(again), "fault": fault[0].upper() + fault[1:]}
+    return TEMPLATE.format(run=_plain(case.run.run_id), case=path.name, name=_name(case.run.run_id), graph=case.graph, **words)
 
 
 def case_name(run_id: str) -> str:
@@ -178,6 +204,11 @@ def _plain(text: str) -> str:
 
 def _name(run_id: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", run_id.lower()).strip("_")[:60] or "run"
+
+
+def _failed(run: Run) -> bool:
+    """Whether the agent ended with an error of its own. A re-run that halted went where nothing was recorded, which is no failure of the agent's."""
+    return run.status == "error" and not run.halted
 
 
 def _alike(one: Finding, known: Finding) -> bool:
