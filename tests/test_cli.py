@@ -23,6 +23,8 @@ import workbench
 from tests.postgres import Server
 from workbench.cli import app, main
 from workbench.cli.application import PANELS
+from workbench.cli.tables import _said
+from workbench.model import PASSED_ON, Step, ToolCall
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
@@ -414,3 +416,9 @@ def test_incident_tells_and_writes_and_refuses(store: Path, tmp_path: Path):
     assert "every statement is supported" in run("verify", report, "--store", store)
     refused = CliRunner().invoke(app, ["incident", "--detector", "duplicate-effect", "--store", str(store)])
     assert "the nearest is 'duplicated-effect'" in str(refused.exception)
+
+
+def test_a_passed_on_question_is_told_as_that() -> None:
+    """`show` says of a question that a task around it passed on that it was asked inside, so that it is not taken for a second one."""
+    step = Step(index=0, kind="human", name="approval", tool_call=ToolCall(name="approval"), result="yes")
+    assert [_said(one) for one in (step, step.model_copy(update={"notes": (PASSED_ON,)}))] == ["yes", "(passed on from inside) yes"]

@@ -234,3 +234,15 @@ def test_share() -> None:
         ("step 1 book: the result was not captured", False),
         ("step 2 book: the result was not captured", True),
     ]
+
+
+def test_stale_is_offered_where_something_was_recorded() -> None:
+    """A call that has no recording is offered another's answer where there is one, as a shell and Python take its name; else it is not."""
+    played = tape(tool("it's here", {"city": "Nara"}, "found"))
+    with pytest.raises(Divergence) as halted:
+        played.take(Call("tool", "it's here", "", {"city": "Uji"}))
+    assert """serve stale: stale=["it's here"] (--serve-stale 'it'"'"'s here') gives""" in str(halted.value)
+    with pytest.raises(Divergence) as halted:
+        played.take(Call("tool", "elsewhere", "", {"city": "Uji"}))
+    assert "serve stale" not in str(halted.value)
+    assert 'go live: live=["tool:elsewhere"] (--live tool:elsewhere)' in str(halted.value)

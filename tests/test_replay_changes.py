@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.replay_recording import Recording, record
+from workbench.comparison.comparison import compare
 from workbench.model import Change
 from workbench.replay import Forked, ForkError
+from workbench.report.static import comparison_text
 
 MODEL = ("model",)
 ONE = [["book", {"flight": "NH 1"}]]
@@ -161,6 +163,8 @@ def test_fault_and_retry(tmp_path: Path, ledger: Path) -> None:
     twice = recording.fork(at, Change(kind="fault", value={"kind": "timeout", "times": 2}), scratch=tmp_path / "twice.sqlite")
     assert said(twice) == "gave up"
     assert ledger.read_text() == "book NH 1\n"
+    told = comparison_text(compare(recording.run, once.run))
+    assert 'book(flight="NH 1"): 1 → 1: 1 attempted (1 served), 1 answered by the edit' in told
 
 
 def test_fault_error(tmp_path: Path, ledger: Path) -> None:

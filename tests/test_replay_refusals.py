@@ -53,6 +53,23 @@ def test_untrusted_database(run: wb.RecordedRun, ledger: Path) -> None:
     assert ledger.read_text() == before
 
 
+def test_a_sweep_of_an_untrusted_database(run: wb.RecordedRun, ledger: Path) -> None:
+    """A sweep and controls ask for the same word in the same words, on the command line too; given it, they run, each fork with the context given by hand."""
+    refused = r"checkpoints.sqlite is not trusted yet: .* trust=True \(--trust on the command line\).* Nothing was run"
+    graph = f"{AGENTS}:graph"
+    for asked in (lambda: run.bench.sweep(run, at=[0], graph=graph), lambda: run.controls(0, 1, live=(), graph=graph)):
+        with pytest.raises(UntrustedError, match=refused):
+            asked()
+    command = ["sweep", "thread", "--at", "0", "--graph", graph, "--store", str(run.bench.store.path)]
+    assert isinstance(CliRunner().invoke(app, command).exception, UntrustedError)
+    swept = run.bench.sweep(run, at=[0], graph=graph, trust=True, context={"user": "ada"})
+    (one,) = swept.repetitions
+    assert one.receipt.notes[0].startswith("the run's context was given by hand: user")
+    assert CliRunner().invoke(app, [*command, "--context", '{"user": "ada"}']).exit_code == 0
+    assert len(run.bench.runs()) == 2  # the same fork: done before
+    assert (run.bench.store.forks.stat().st_mode & 0o777, one.run.run_id) == (0o700, next(key for key in run.bench.store.run_ids() if "~" in key))
+
+
 def test_an_approval_of_what_does_not_go_live(run: wb.RecordedRun, ledger: Path) -> None:
     """Who approves by name what is not named as live is told so, with the nearest that is, and nothing runs."""
     before = ledger.read_text()

@@ -139,8 +139,16 @@ def test_what_cannot_be_simulated_says_why(recorded: RecordedRun):
     """A step with nothing to go on from, a change of the wrong kind, a model nobody can make."""
     with pytest.raises(ForkError, match="has no tool result to change"):
         recorded.simulate(1, Scripted(answers=[]), tool_result=1)
-    with pytest.raises(ForkError, match="no tool 'fly' was offered; there were book_flight"):
+    with pytest.raises(ForkError, match="no tool 'fly' was offered; there are book_flight"):
         recorded.simulate(1, Scripted(answers=[]), tools=["fly"])
+    with pytest.raises(ForkError, match=r"has no tool result to change; the nearest tool steps are \d"):
+        recorded.simulate(1, Scripted(answers=[]), fault="error")
+    with pytest.raises(ForkError, match=r"a changed message should be .* there is no 'contnt' in it; did you mean content"):
+        recorded.simulate(1, Scripted(answers=[]), message={"index": 0, "contnt": "x"})
+    with pytest.raises(ForkError, match=r"a changed system prompt should be the text of the system prompt; it is 7"):
+        recorded.simulate(1, Scripted(answers=[]), system=7)
+    with pytest.raises(ForkError, match="a simulation can inject timeout, error, empty, and no slow call"):
+        recorded.simulate(2, Scripted(answers=[]), fault="slow")
     with pytest.raises(ModelError, match="write provider:name"):
         recorded.simulate(1, "gpt-5")
     with pytest.raises(ModelError, match="nosuch:model can't be used"):

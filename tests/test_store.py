@@ -485,3 +485,27 @@ def test_what_could_not_be_derived_early_is_left_to_be_derived(store: Store, mon
     monkeypatch.setitem(Store.add.__globals__, "BATCH", 1)
     added = store.add(ORIGIN, [span(number, trace_id=f"{number:032x}") for number in range(1, 5)], thread_of, settle=lambda _: False)
     assert len(added.traces) == count(store, "span") == 4
+
+
+def test_recorded_runs_are_suggested_before_forks(store: Store):
+    """Where a run's id is none, or might be several, recorded runs are named before the forks that were made of them."""
+    names = ["record-2~1", "record-2~2", "record-2~3", "record-2~4", "record-2~5", "record-1", "record-2"]
+    store.save_runs(
+        sketch(model("done"), run_id=name).model_copy(update={"forked_from": "record-2" if "~" in name else None, "forked_at_step": 0}) for name in names
+    )
+    with pytest.raises(RunNotFoundError, match="it could be any of record-1, record-2, record-2~1"):
+        store.resolve("rec")
+    with pytest.raises(RunNotFoundError, match="the nearest is record-2 or record-1 or record-2~"):
+        store.resolve("recrod-2")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_new_store_is_its_owners_alone(tmp_path: Path):
+    """The file of a store and what SQLite writes beside it can be read by nobody else, as its key; a store that was there keeps the mode it has."""
+    path = tmp_path / "a.db"
+    with Store.open(path) as opened, opened._writing() as connection:
+        connection.execute(select(func.count()).select_from(TABLES["run"]))
+        assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
+    path.chmod(0o640)
+    Store.open(path).close()
+    assert path.stat().st_mode & 0o777 == 0o640

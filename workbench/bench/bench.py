@@ -33,7 +33,7 @@ from workbench.database import location
 from workbench.figures import Record
 from workbench.incident import Scope, incident_of
 from workbench.incident.values import key_of
-from workbench.model import Budget, Change, Finding, NotEvaluated, Review, Run
+from workbench.model import Budget, Change, Finding, Json, NotEvaluated, Review, Run
 from workbench.redaction import Redactor, Rules, rules_of, stricter
 from workbench.replay.budget import Meter
 from workbench.replay.effects.approvals import person
@@ -366,20 +366,24 @@ class Bench:
         graph: str | None = None,
         seconds: float = 120.0,
         progress: Progress | None = None,
+        trust: bool = False,
+        context: Json = None,
     ) -> Swept:
         """Fork a run at every step of `at`, with every change (`{"tool_result": …}`, None for none), k times each; forks are kept in the store.
 
         Each fork re-runs in a process of its own; `executor` says who starts them (threads here, one a core, unless one is given: a process pool,
         Dask's `client.get_executor()`). Called again, it goes on where it stopped: what is done is not done twice. `forks` and
         `budget` limit all of them together, `outcome` is what is counted (`workbench.comparison.controls.outcome_of`),
-        `progress(what, done, total)` is called after each.
+        `progress(what, done, total)` is called after each. `trust` and `context` are as of `RecordedRun.fork`, for each of them.
         """
         parent = self.run(run) if isinstance(run, str) else run
         wanted = cells(at, [one if isinstance(one, Change) else changed(one or {}) for one in changes], k)
         counted = outcome_of(parent.run, outcome)
         for step in at:
             parent.step(step)
-        done = Reruns(self.store, parent.run).repetitions(wanted, live, graph, seconds, executor, forks, budget or Budget(), progress)
+        done = Reruns(self.store, parent.run).repetitions(
+            wanted, live, graph, seconds, executor, forks, budget or Budget(), progress, trusted=trust, context=context
+        )
         return Swept(parent.run, counted, list(done))
 
     def unfinished(self) -> dict[str, str]:

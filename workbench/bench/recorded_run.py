@@ -262,25 +262,26 @@ class RecordedRun:
         executor: Executor | None = None,
         graph: str | None = None,
         progress: Progress | None = None,
+        trust: bool = False,
+        context: Json = None,
     ) -> Swept:
         """Whether a fork's change did it: the change k times beside k unchanged re-runs of its parent from the same step, with the same parts live.
 
         Of a run that is no fork, k unchanged re-runs from the step `at`: how often its outcome changes by itself. `outcome` is what is counted
         (`workbench.comparison.controls.outcome_of`). Without something live every unchanged re-run comes out the same; so the model is, unless `live`
-        says otherwise.
+        says otherwise. `trust` and `context` are as of `fork`, for each of them.
         """
+        common: dict[str, Any] = {"k": k, "outcome": outcome, "executor": executor, "progress": progress, "trust": trust, "context": context}
         if self.run.forked_from is None:
             if at is None:
                 raise ForkError(f"{self.run_id} is no fork: say from which step it is to be re-run unchanged, controls(at, k)")
-            return self.bench.sweep(
-                self, at=[at], k=k, live=MODEL_ONLY if live is None else live, outcome=outcome, executor=executor, graph=graph, progress=progress
-            )
+            return self.bench.sweep(self, at=[at], live=MODEL_ONLY if live is None else live, graph=graph, **common)
         receipt = self.receipt
         named = live if live is not None else (receipt.live if receipt and receipt.live else MODEL_ONLY)
         parent, step = self.bench.run(self.run.forked_from), self.run.forked_at_step if at is None else at
         changes = [self.run.change or Change(), Change()]
         program = graph or (receipt.graph if receipt else None)
-        return self.bench.sweep(parent, at=[step or 0], changes=changes, k=k, live=named, outcome=outcome, executor=executor, graph=program, progress=progress)
+        return self.bench.sweep(parent, at=[step or 0], changes=changes, live=named, graph=program, **common)
 
     def resume(
         self, fork_id: str, *, approve: Approve | Collection[str] = nobody, budget: Budget | Meter | None = None, seconds: float | None = None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from workbench import collection, project
 from workbench.comparison.comparison import count_effects
 from workbench.database import Database, Location, location
-from workbench.model import Budget, Change, EffectClass, Run, Span
+from workbench.model import Budget, Change, EffectClass, Json, Run, Span
 from workbench.plugins import collector_of
 from workbench.replay import trust
 from workbench.replay.budget import Meter
@@ -29,6 +29,7 @@ from workbench.replay.wishes import check_approved
 from workbench.results.swept import Repetition
 from workbench.source import Source
 from workbench.store import Store
+from workbench.store.opened import OWNERS_FOLDER
 
 Progress = Callable[[str, int, int], None]
 NOTHING = object()
@@ -109,7 +110,7 @@ class Reruns:
     def scratch(self, fork_id: str) -> Path:
         """The file in which a fork's own thread stands."""
         folder = self.store.forks
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(OWNERS_FOLDER, exist_ok=True)
         return folder / f"{hashlib.sha256(fork_id.encode()).hexdigest()[:16]}.sqlite"
 
     def keep(self, done: Forked, scratch: Path, notes: Collection[str]) -> str:
@@ -140,12 +141,15 @@ class Reruns:
         forks: int | None,
         budget: Budget,
         progress: Progress | None,
+        *,
+        trusted: bool = False,
+        context: Json = None,
     ) -> Iterator[Repetition]:
         """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
-        databases, store = self.databases(), self.store
+        databases, store = self.databases(trusted=trusted), self.store
         spans = tuple(self.spans())
-        plan = Plan(self.run, tuple(databases), graph or graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, declared())
-        store.forks.mkdir(exist_ok=True)
+        plan = Plan(self.run, tuple(databases), graph or graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, declared(), context)
+        store.forks.mkdir(OWNERS_FOLDER, exist_ok=True)
         known, notes = set(store.run_ids()), self.changed_since(databases)
         ids = [plan.run_id(one) for one in wanted]
         ended = {key: Repetition(one, "done before", store.run(key), store.receipt(key)) for one, key in zip(wanted, ids, strict=True) if key in known}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from workbench.replay.effects.approvals import Approve, Question, Reply
     from workbench.results.swept import Swept
 
+TrustOption = Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")]
+ContextOption = Annotated[str | None, typer.Option("--context", help="JSON: what the graph is started with as its context, by its fields.")]
 OUTCOME = "What is counted: findings (those of the run are gone), effects (others are made), answer (is another). Default: findings, where there are any."
 
 
@@ -65,14 +67,14 @@ def fork(
     serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,
     isolation: Annotated[LevelName | None, typer.Option("--isolation", help="How strongly to shut it in, whatever pyproject.toml asks for.")] = None,
-    context: Annotated[str | None, typer.Option("--context", help="JSON: what the graph is started with as its context, by its fields.")] = None,
+    context: ContextOption = None,
     resume: Annotated[str | None, typer.Option("--resume", metavar="FORK", help="Go on with a fork that was killed; all else is as it was asked for.")] = None,
     approve: Annotated[list[str] | None, typer.Option("--approve", help="Approve live calls of this name; else each is asked about.")] = None,
     max_model_calls: Annotated[int | None, typer.Option("--max-model-calls", min=0, help="Live model calls at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0, help="Tokens of live model calls at most.")] = None,
     max_usd: Annotated[float | None, typer.Option("--max-usd", min=0, help="US dollars for live model calls at most, by list price.")] = None,
     max_steps: Annotated[int | None, typer.Option("--max-steps", min=0, help="Calls of any kind at most.")] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Trust this run's checkpoint database, from now on.")] = False,
+    trust: TrustOption = False,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +97,7 @@ def fork(
         else:
             check_approved(approve or (), live or ())
             served: dict[str, Any] = {"execute": tuple(execute or ()), "stale": tuple(serve_stale or ()), "isolation": isolation and isolation.value}
-            served["context"] = None if context is None else parsed(context, "--context")
+            served["context"] = _context_given(context)
             forked = bench.run(run_id).fork(at, live=tuple(live or ()), graph=graph, seconds=seconds, trust=trust, **served, **terms, **given)
         _print_fork(forked, store, as_json=as_json)
 
@@ -134,7 +136,8 @@ def simulate(
     """Go on from a step without the agent's code. The model is asked anew, tools answer from the recording."""
     texts = {"tool_result": tool_result, "message": message, "tools": tools, "answer": answer}
     given = {name: parsed(text, f"--{name.replace('_', '-')}") for name, text in texts.items() if text is not None}
-    given |= {name: text for name, text in (("system", system), ("fault", fault)) if text is not None}
+    given |= {} if fault is None else {"fault": parsed(fault, "--fault") if fault.startswith("{") else fault}
+    given |= {} if system is None else {"system": system}
     with opened(store) as bench:
         _print_fork(bench.run(run_id).simulate(at, model, model_calls=model_calls, seconds=seconds, **given), store, as_json=as_json)
 
@@ -198,6 +201,8 @@ def sweep(
     within: Annotated[float | None, typer.Option("--within", help="Begin no fork after so many seconds.")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop each re-run after this long.")] = 120.0,
+    context: ContextOption = None,
+    trust: TrustOption = False,
     output: OutputOption = None,
     force: ForceOption = False,
     store: StoreOption = STORE,
@@ -205,6 +210,7 @@ def sweep(
 ) -> None:
     """Fork a run at each step with each change, so many times. A sweep that was stopped goes on where it stopped."""
     from workbench.model import Budget
+    from workbench.replay.wishes import ForkError
 
     check_free(output, force=force)
     changes = [_change_given(one) for one in change or ["none"]]
@@ -223,7 +229,11 @@ def sweep(
                 graph=graph,
                 seconds=seconds,
                 progress=progress,
+                trust=trust,
+                context=_context_given(context),
             )
+        except ForkError:
+            raise  # told as it is, whichever command met it
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     _hand_in(done, output, as_json=as_json)
@@ -236,6 +246,8 @@ def controls(
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How often, with the change and without.")] = 5,
     outcome: Annotated[str | None, typer.Option("--outcome", help=OUTCOME)] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: the fork's.")] = None,
+    context: ContextOption = None,
+    trust: TrustOption = False,
     output: OutputOption = None,
     force: ForceOption = False,
     store: StoreOption = STORE,
@@ -244,8 +256,12 @@ def controls(
     """Re-run a fork's change beside no change: was it luck? The same parts are live on both sides, and an exact test says whether the change did it."""
     check_free(output, force=force)
     with opened(store) as bench, progress_bar("forking", as_json) as progress:
-        done = bench.run(run_id).controls(at, k, outcome=outcome, graph=graph, progress=progress)
+        done = bench.run(run_id).controls(at, k, outcome=outcome, graph=graph, progress=progress, trust=trust, context=_context_given(context))
     _hand_in(done, output, as_json=as_json)
+
+
+def _context_given(text: str | None) -> Json:
+    return None if text is None else parsed(text, "--context")
 
 
 def _change_given(text: str) -> dict[str, Json]:

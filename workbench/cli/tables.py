@@ -91,7 +91,10 @@ def _step_cells(step: Step) -> tuple[str, ...]:
 
 def _said(step: Step) -> str:
     said = step.error or (step.output.content if step.output else None) or ("" if step.result is None else str(step.result))
-    return " ".join(said[:SAID_CHARACTERS].split())
+    from workbench.model import PASSED_ON
+
+    passed = f"({PASSED_ON}) " if PASSED_ON in step.notes else ""
+    return passed + " ".join(said[:SAID_CHARACTERS].split())
 
 
 def aligned_table(comparison: Comparison) -> Table:

@@ -15,7 +15,7 @@ from workbench.replay.nearest import instead
 from workbench.replay.protocol import Alteration, Fault, MessageEdit
 from workbench.replay.recording.cassette import asked_of, canonical_messages, edited
 from workbench.replay.recording.place import node_path
-from workbench.replay.shapes import SHAPES, ChangeError, FaultChange, MessageChange, shaped
+from workbench.replay.shapes import ChangeError, MessageChange, check_shape, fault_of, message_of
 
 MODEL = "model"
 NEAREST = 3
@@ -37,19 +37,17 @@ def check(parent: Run, at: int, change: Change, live: Collection[str], spans: It
     step = parent.step(at)
     if of_http(change, step):
         meant_by(wanted(change).call, exchanges_of(parent, step, spans), step)
-    else:
-        CHECKS.get(change.kind, _any_step)(parent, step, change.value)
+    elif change.kind in CHECKS:
+        CHECKS[change.kind](parent, step, change.value)
+    check_shape(change)
     thinks = [one for one in live if one == MODEL or one.startswith(f"{MODEL}:")]
     if change.kind in ("model", "tools") and not thinks:
         raise ChangeError(f"what changes is how the model thinks, and recorded answers were thought without it: name the model as live (live=[{MODEL!r}])")
     return step
 
 
-def _any_step(parent: Run, step: Step, value: Json) -> None:
-    """Nothing stands in the way of this change."""
-
-
-def _of_kind(parent: Run, step: Step, kinds: tuple[str, ...], why: str) -> None:
+def check_kind(parent: Run, step: Step, kinds: tuple[str, ...], why: str) -> None:
+    """ChangeError where a step is of none of these kinds, with why that matters and the nearest steps that are."""
     if step.kind in kinds:
         return
     others = sorted((one for one in parent.steps if one.kind in kinds), key=lambda one: abs(one.index - step.index))[:NEAREST]
@@ -60,7 +58,7 @@ def _of_kind(parent: Run, step: Step, kinds: tuple[str, ...], why: str) -> None:
 
 
 def _tool_result(parent: Run, step: Step, value: Json) -> None:
-    _of_kind(parent, step, ("tool",), "has no tool result to change")
+    check_kind(parent, step, ("tool",), "has no tool result to change")
     _with_arguments(step)
 
 
@@ -69,64 +67,34 @@ def _with_arguments(step: Step) -> None:
         raise ChangeError(f"the arguments of step {step.index} ({step.name}) were not recorded, so a re-run can't tell which call is to get another result")
 
 
-def _state(parent: Run, step: Step, value: Json) -> None:
-    if not (isinstance(value, dict) and value):
-        raise ChangeError(f"a changed state should be {SHAPES['state']}")
-
-
 def _message(parent: Run, step: Step, value: Json) -> None:
-    _of_kind(parent, step, ("model",), "was shown no messages")
-    wanted = shaped("message", MessageChange, value)
-    if wanted.content is None and wanted.tool_calls is None:
-        raise ChangeError(f"a changed message should be {SHAPES['message']}")
+    check_kind(parent, step, ("model",), "was shown no messages")
+    wanted = message_of(value)
     if not -len(step.messages) <= wanted.index < len(step.messages):
         raise ChangeError(f"step {step.index} was shown {len(step.messages)} messages, from 0 to {len(step.messages) - 1}: there is none at {wanted.index}")
 
 
 def _answer(parent: Run, step: Step, value: Json) -> None:
-    _of_kind(parent, step, ("human",), "asked nobody")
+    check_kind(parent, step, ("human",), "asked nobody")
     if step.tool_call is None or PASSED_ON in step.notes:
         raise ChangeError(f"step {step.index} ({step.name}) is a person's word, but no answer to a question that the run stopped to ask")
 
 
-def _model(parent: Run, step: Step, value: Json) -> None:
-    if not (isinstance(value, str | dict) and value):
-        raise ChangeError(f"a changed model should be {SHAPES['model']}")
-
-
-def _system(parent: Run, step: Step, value: Json) -> None:
-    if not isinstance(value, str):
-        raise ChangeError(f"a changed system prompt should be {SHAPES['system']}")
-
-
-def _tools(parent: Run, step: Step, value: Json) -> None:
-    names = isinstance(value, list) and all(isinstance(one, str) for one in value)
-    if not names and not (isinstance(value, dict) and value and all(one is None or isinstance(one, dict) for one in value.values())):
-        raise ChangeError(f"changed tools should be {SHAPES['tools']}")
-
-
 def _fault(parent: Run, step: Step, value: Json) -> None:
-    _of_kind(parent, step, ("tool", "model"), "makes no tool's or model's call that could fail")
-    if _fault_of(value).status is not None:
+    check_kind(parent, step, ("tool", "model"), "makes no tool's or model's call that could fail")
+    if fault_of(value).status is not None:
         raise ChangeError('a status is what an HTTP call of a node is answered: say which, with "call"')
     if step.kind == "tool":
         _with_arguments(step)
 
 
-def _fault_of(value: Json) -> FaultChange:
-    return shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
-
-
 CHECKS: dict[str, Callable[[Run, Step, Json], None]] = {
     "tool_result": _tool_result,
-    "state": _state,
     "message": _message,
     "answer": _answer,
-    "model": _model,
-    "system": _system,
-    "tools": _tools,
     "fault": _fault,
 }
+"""Of changes that can't be made at any step, what says where they can."""
 
 
 # ---- where it is put
@@ -144,9 +112,9 @@ def altered(parent: Run, step: Step, change: Change, cassette: Cassette, spans: 
     if change.kind == "tools":
         return Alteration(node_path=path, tools=change.value)
     if change.kind == "message":
-        return Alteration(message=_edit(step, shaped("message", MessageChange, change.value)))
+        return Alteration(message=_edit(step, message_of(change.value)))
     if change.kind == "fault":
-        return Alteration(fault=Fault(**_fault_of(change.value).model_dump(exclude={"call", "status"}), **_call_of(step)))
+        return Alteration(fault=Fault(**fault_of(change.value).model_dump(exclude={"call", "status"}), **_call_of(step)))
     return Alteration()
 
 

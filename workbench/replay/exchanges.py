@@ -14,7 +14,7 @@ from workbench.model import Cassette, Change, Interaction, Json, Run, Span, Step
 from workbench.replay.nearest import meant
 from workbench.replay.protocol import Fault
 from workbench.replay.recording.captured import Captured
-from workbench.replay.shapes import ChangeError, FaultChange, HttpChange, shaped
+from workbench.replay.shapes import ChangeError, FaultChange, HttpChange, fault_of, shaped
 
 MOST_CALLS = 12
 FAILURES = {"timeout": "ReadTimeout: no answer (injected by the fork)", "error": "ConnectError: failed (injected by the fork)"}
@@ -60,7 +60,7 @@ def of_http(change: Change, step: Step) -> bool:
 def wanted(change: Change) -> FaultChange | HttpChange:
     """What a change of an HTTP call asks for. ChangeError for another shape."""
     if change.kind == "fault":
-        return shaped("fault", FaultChange, {"kind": change.value} if isinstance(change.value, str) else change.value)
+        return fault_of(change.value)
     found = shaped("http", HttpChange, change.value)
     if not found.model_fields_set - {"call"}:
         raise ChangeError("another HTTP answer says what is another: status, headers, json or body")

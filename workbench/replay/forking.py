@@ -35,6 +35,8 @@ from workbench.replay.unmet import unmet
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
+OWNERS_FILE = 0o600
+"""Who may read a fork's thread: it holds what the recording held."""
 UNDER_WAY = "tokens and money are those of the model calls that had ended: what a call took that was under way when the re-run was stopped is not known"
 __all__ = ["ForkError", "Forked", "fork", "resume"]
 
@@ -241,6 +243,7 @@ def _keep(database: Path, scratch: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
     scratch.parent.mkdir(parents=True, exist_ok=True)
+    database.chmod(OWNERS_FILE)
     shutil.move(database, scratch)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, Field, StrictInt, ValidationError
 from pydantic_core import ErrorDetails
 
 from workbench.literals import literal
-from workbench.model import Json, Value
+from workbench.model import Change, Json, Value
 from workbench.replay.nearest import instead, meant
 
 SHAPES = {
@@ -78,8 +79,47 @@ def shaped(kind: str, shape: type[S], value: Json) -> S:
         raise ChangeError(f"{_what(kind)} should be {SHAPES[kind]}; {wrong}") from None
 
 
+def fault_of(value: Json) -> FaultChange:
+    """A fault that is asked for, by its kind alone too. ChangeError for another shape."""
+    return shaped("fault", FaultChange, {"kind": value} if isinstance(value, str) else value)
+
+
+def message_of(value: Json) -> MessageChange:
+    """A changed message. ChangeError for another shape, or where nothing of it changes."""
+    found = shaped("message", MessageChange, value)
+    if found.content is None and found.tool_calls is None:
+        raise ChangeError(f"a changed message should be {SHAPES['message']}; it names neither content nor tool_calls")
+    return found
+
+
+def _offers(value: Json) -> bool:
+    """Whether a value says which tools are offered: their names, or by name what changes."""
+    if isinstance(value, list):
+        return all(isinstance(one, str) for one in value)
+    return isinstance(value, dict) and bool(value) and all(one is None or isinstance(one, dict) for one in value.values())
+
+
+PLAIN: dict[str, Callable[[Json], bool]] = {
+    "state": lambda value: isinstance(value, dict) and bool(value),
+    "model": lambda value: isinstance(value, str | dict) and bool(value),
+    "system": lambda value: isinstance(value, str),
+    "tools": _offers,
+}
+"""Whether a value has the shape of its kind of change, where that has no fields of its own."""
+
+
+def check_shape(change: Change) -> None:
+    """ChangeError where the value of a change has another shape than its kind has."""
+    if change.kind == "fault":
+        fault_of(change.value)
+    elif change.kind == "message":
+        message_of(change.value)
+    elif change.kind in PLAIN and not PLAIN[change.kind](change.value):
+        raise ChangeError(f"{_what(change.kind)} should be {SHAPES[change.kind]}; it is {shown(change.value)}")
+
+
 def _what(kind: str) -> str:
-    return "another HTTP answer" if kind == "http" else f"a changed {kind}"
+    return {"http": "another HTTP answer", "system": "a changed system prompt", "tools": "changed tools"}.get(kind, f"a changed {kind}")
 
 
 def shown(value: Json) -> str:

@@ -18,11 +18,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from workbench.chat_models import name_of
 from workbench.comparison.comparison import count_effects
 from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
+from workbench.replay.changes import check_kind
 from workbench.replay.fence import alterations
 from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.forking import Forked, ForkError
+from workbench.replay.nearest import instead
 from workbench.replay.recording.cassette import canonical_messages, edited, record
 from workbench.replay.recording.tape import Call, Divergence, Tape
+from workbench.replay.shapes import ChangeError, check_shape, fault_of
 
 MODEL_CALLS, SECONDS = 25, 120.0
 ISOLATION = "no code of the agent ran: a generic loop asked the model, tools were answered from the recording"
@@ -67,6 +70,7 @@ def simulate(
     step = parent.step(at)
     if change.kind not in CHANGES:
         raise ForkError(f"{change.kind} can't be changed in a simulation, which has no graph; {', '.join(CHANGES[1:])} can")
+    _check(parent, step, change)
     prefix, messages, waiting = _history(parent, step, change)
     loop = _loop(parent, step, change, model, messages)
     _go_on(loop, waiting, model_calls, started + seconds)
@@ -74,6 +78,22 @@ def simulate(
     run = _run(parent, step, change, loop, steps, run_id)
     receipt = _receipt(parent, run, loop, prefix, type(model).__name__)
     return Forked(run, receipt.model_copy(update={"seconds": round(time.monotonic() - started, 3)}), prefix)
+
+
+def _check(parent: Run, step: Step, change: Change) -> None:
+    """ForkError where a change has another shape than its kind has, or stands at a step that has nothing of it, with what would be right."""
+    try:
+        check_shape(change)
+        if change.kind in {"tool_result", "fault"}:
+            check_kind(parent, step, ("tool",), "has no tool result to change")
+        if change.kind == "answer":
+            check_kind(parent, step, ("human",), "is no person's word to change")
+    except ChangeError as error:
+        raise ForkError(str(error)) from error
+    if change.kind == "fault" and fault_of(change.value).kind not in STRUCK:
+        raise ForkError(f"a simulation can inject {', '.join(STRUCK)}, and no slow call: it has no tool that could be slow")
+    if change.kind == "fault" and {"call", "status"} & fault_of(change.value).model_fields_set:
+        raise ForkError("call and status are of a node's HTTP call, and a simulation has no nodes: make it a fork")
 
 
 # ---- the history
@@ -146,8 +166,6 @@ def _answered(messages: list[Message], step: Step, answer: Json) -> list[Message
 
 def _loop(parent: Run, step: Step, change: Change, model: BaseChatModel, messages: list[Message]) -> _Loop:
     at_tool = change.kind in {"tool_result", "fault"}
-    if at_tool and step.kind != "tool":
-        raise ForkError(f"step {step.index} is a {step.kind} step ({step.name}) and has no tool result to change")
     cassette = record(parent)
     if at_tool:
         cassette = edited(cassette, parent, step.index, change.value if change.kind == "tool_result" else None)
@@ -165,12 +183,9 @@ def _first_answer(parent: Run, step: Step) -> int:
 
 
 def _struck(one: Interaction, step: Step, fault: Json) -> Interaction:
-    kind = fault if isinstance(fault, str) else fault.get("kind", "error")
-    if one.step != step.index:
-        return one
-    if kind not in STRUCK:
-        raise ForkError(f"a simulation can inject {', '.join(STRUCK)}, not {kind}: it has no tool that could be slow")
-    return one.model_copy(update={"result": None, "error": STRUCK[kind] or None})
+    wanted = fault_of(fault)
+    error = "" if wanted.kind == "empty" else wanted.message or STRUCK[wanted.kind]
+    return one.model_copy(update={"result": None, "error": error or None}) if one.step == step.index else one
 
 
 def _go_on(loop: _Loop, waiting: Sequence[ToolCall], model_calls: int, until: float) -> None:
@@ -285,7 +300,7 @@ def offered(parent: Run, change: Change) -> list[dict[str, Json]]:
             calls[step.tool_call.name].append(step.tool_call.arguments or {})
     asked: Any = change.value if change.kind == "tools" else None
     if asked is not None and (unknown := [name for name in asked if name not in calls]):
-        raise ForkError(f"no tool {unknown[0]!r} was offered; there were {', '.join(calls) or 'none'}")
+        raise ForkError(f"no tool {unknown[0]!r} was offered{instead(unknown[0], calls) or '; there were none'}")
     kept = calls if asked is None else [name for name in calls if name in asked and (isinstance(asked, list) or asked[name] is not None)]
     changed: Mapping[str, Any] = asked if isinstance(asked, dict) else {}
     return [{"type": "function", "function": {"name": name, "parameters": schema(calls[name]), **(changed.get(name) or {})}} for name in kept]

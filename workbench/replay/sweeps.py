@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.database import Location
-from workbench.model import Budget, Change, EffectClass, Run, Span, digest
+from workbench.model import Budget, Change, EffectClass, Json, Run, Span, digest
 from workbench.replay.budget import Meter, left
 from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError, fork, resume
@@ -49,6 +49,8 @@ class Plan:
     """What the parent was read from."""
     declared: Mapping[str, EffectClass] = field(default_factory=dict)
     """What calling a tool does, by its name."""
+    context: Json = None
+    """What each fork is started with as its context, in place of what was recorded of it; None for nothing."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -57,7 +59,8 @@ class Plan:
 
     def key(self, cell: Cell) -> str:
         """What tells a cell from all others, by content: twelve hex digits."""
-        return digest([self.fingerprint, cell.at, cell.change.model_dump(mode="json"), sorted(self.live), cell.number])[:KEY_DIGITS]
+        by_hand = [] if self.context is None else [self.context]
+        return digest([self.fingerprint, cell.at, cell.change.model_dump(mode="json"), sorted(self.live), cell.number, *by_hand])[:KEY_DIGITS]
 
     def run_id(self, cell: Cell) -> str:
         """The id under which a cell's fork is kept."""
@@ -112,6 +115,7 @@ def rerun_cell(plan: Plan, cell: Cell) -> Ended:
             seconds=plan.seconds,
             terms=terms,
             spans=plan.spans,
+            context=plan.context,
         )
     except (ForkError, LookupError) as error:
         return Ended(cell, None, str(error))

@@ -46,8 +46,13 @@ def effect_word(one: EffectCount) -> str:
 
 
 def effect_says(comparison: Comparison, one: EffectCount) -> str:
-    """`2 → 1: 1 attempted (served), 1 answered by the edit`: the count and, where it changed, what became of the others."""
-    return effect_word(one) if one.original == one.fork else f"{effect_word(one)}: {became(comparison.right, one)}"
+    """`2 → 1: 1 attempted (served), 1 answered by the edit`: the count and, where that is not all, what became of the others."""
+    return f"{one.original} → {one.fork}: {became(comparison.right, one)}" if deviates(comparison.right, one) else effect_word(one)
+
+
+def deviates(fork: Run, one: EffectCount) -> bool:
+    """Whether the two counts say not all: they differ, or an attempt met the edit or the fence, which counts as none."""
+    return one.original != one.fork or bool({"edited", "stopped"} & answered(fork, one.tool, one.key).keys())
 
 
 def became(fork: Run, one: EffectCount) -> str:

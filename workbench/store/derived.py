@@ -159,13 +159,15 @@ class Derived(Opened):
         with self._engine.connect() as connection:
             if column(connection, select(RUN.c.run_id).where(RUN.c.run_id == run_id).limit(1)):
                 return run_id
-        known = self.run_ids()
+            forks = set(column(connection, select(RUN.c.run_id).where(RUN.c.forked_from.is_not(None))))
+        known = sorted(self.run_ids(), key=forks.__contains__)  # recorded runs before forks
         starts = [one for one in known if one.startswith(run_id)]
         if run_id and len(starts) == 1:
             return starts[0]
         if not known:
             raise RunNotFoundError(f"there is no run {run_id!r}: {self.path} holds none; `workbench ingest PATH --store {self.path}` adds some")
-        near = starts[:5] or get_close_matches(run_id, known, n=3)
+        recorded = known[: len(known) - len(forks)]
+        near = starts[:NAMES_SHOWN] or [*get_close_matches(run_id, recorded, n=3), *get_close_matches(run_id, forks, n=3)][:3]
         said = f"it could be any of {', '.join(near)}" if starts else f"the nearest is {' or '.join(near)}" if near else f"it holds {_some(known)}"
         raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {said}")
 

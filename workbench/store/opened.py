@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +20,7 @@ from workbench.store.dialect import APPLICATION_ID, BUSY_MS
 from workbench.store.migrations import VERSION, StoreError, migrate
 from workbench.store.packing import Texts
 
+OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
 PAGE_BYTES = 16_384
 """Of a new store. Most payloads fit on such a page with others; on SQLite's 4 KiB many spill over."""
 CACHE_KIB = 128 * 1024
@@ -50,6 +51,7 @@ class Opened:
         if not path.parent.is_dir():
             raise StoreError(f"the folder {path.parent} of the store does not exist")
         version = _version_of(path)
+        _touch(path)
         engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
@@ -134,6 +136,12 @@ class Opened:
             return
         with self._engine.connect() as connection:
             yield connection
+
+
+def _touch(path: Path) -> None:
+    """Make a new store's file readable to its owner alone, as its key is; SQLite gives what it writes beside it the same mode."""
+    with suppress(OSError):  # where it can't be made, SQLite says why
+        path.touch(OWNERS_FILE)
 
 
 def _version_of(path: Path) -> int:

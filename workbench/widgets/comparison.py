@@ -15,7 +15,7 @@ from workbench.analysis.calls import token_count
 from workbench.comparison.comparison import IGNORABLE, Beside, Ignored, answered, beside, parts
 from workbench.comparison.difference import difference
 from workbench.model import Aligned, Comparison, Finding, Json, Run, Step
-from workbench.report.forks import effect_word, gone_word
+from workbench.report.forks import deviates, effect_word, gone_word
 from workbench.report.quantities import DASH, money
 from workbench.report.steps import gist
 from workbench.widgets import assets
@@ -231,7 +231,7 @@ def _run(run: Run) -> dict[str, Json]:
 
 
 def _against(one: Comparison) -> dict[str, Json]:
-    ways = {each: _ways(one, each.tool, each.key) for each in one.effects[:MOST_TOLD] if each.original != each.fork}
+    ways = {each: _ways(one, each.tool, each.key) for each in one.effects[:MOST_TOLD] if deviates(one.right, each)}
     effects = [[sendable(each.key[:300]), each.original, each.fork, effect_word(each), ways.get(each, "")] for each in one.effects[:MOST_EFFECTS]]
     return {"effects": effects, "effects_count": len(one.effects), "gone": _findings(one.gone), "gone_word": gone_word(one), "new": _findings(one.new)}
 

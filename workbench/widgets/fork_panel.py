@@ -21,7 +21,7 @@ from workbench.replay.wishes import ForkError
 from workbench.report import static
 from workbench.report.forecasts import COLUMNS, rows_of
 from workbench.report.forecasts import says as says_of
-from workbench.report.forks import became
+from workbench.report.forks import became, deviates
 from workbench.report.receipts import verdict
 from workbench.widgets import assets, offers
 from workbench.widgets.asking import Asking
@@ -246,7 +246,7 @@ class ForkPanel(Asking):
         }
         if receipt is None:
             return told
-        changed = {one.key: became(fork.run, one) for one in receipt.effects if one.original != one.fork}
+        changed = {one.key: became(fork.run, one) for one in receipt.effects if deviates(fork.run, one)}
         effects = [[sendable(one.key[:300]), one.original, one.fork, changed.get(one.key, "")] for one in receipt.effects[:MOST_EFFECTS]]
         ran = {"clean": receipt.clean, "why": sendable(verdict(receipt)), "calls": receipt.calls.model_dump(), "effects": effects, "took": receipt.seconds}
         return {**told, **ran, "came": sendable(receipt.outcome[:OUTCOME_CHARS])}

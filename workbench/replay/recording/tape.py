@@ -8,12 +8,14 @@ calls and still look well; of the very same call of several branches, each is gi
 from __future__ import annotations
 
 import difflib
+import shlex
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from workbench.literals import text_literal
 from workbench.model import Cassette, Interaction, Json, canonical, digest
 from workbench.replay.recording.scrubbing import ID, Scrubber, strings_of
 
@@ -220,12 +222,16 @@ class Tape:
         """The nearest recording's answer, where that was asked for by name. Never a person's word."""
         if not self.stale & {call.name, call.kind} or call.kind == "human":
             return None
-        kin = [number for number, one in enumerate(self.interactions) if one.kind == call.kind and (call.kind != "tool" or one.name == call.name)]
+        kin = self._kin(call)
         if not kin:
             return None
         number = max(kin, key=lambda one: likeness(self.interactions[one].arguments, call.arguments))
         self._left.discard(number)
         return Served(self.interactions[number], self._told(("stale",), self.interactions[number], call))
+
+    def _kin(self, call: Call) -> list[int]:
+        """The recordings of which a call could be served one that is stale: those of the same tool, or for other calls of the same kind."""
+        return [number for number, one in enumerate(self.interactions) if one.kind == call.kind and (call.kind != "tool" or one.name == call.name)]
 
     def _asked(self, same: Sequence[int], number: int) -> Interaction | None:
         """The interrupted attempt at the same call that this answer completes."""
@@ -242,7 +248,7 @@ class Tape:
             lines.append(f"  the same call was recorded at step {steps}, and each recording has been served once")
         lines += [f"  {line}" for line in self._nearest(call)] if not same else []
         lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name == line.name or (call.kind == line.kind == "model")]
-        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call))])
+        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call, stale=bool(self._kin(call))))])
 
     def _nearest(self, call: Call) -> Iterator[str]:
         kin = [one for one in self.interactions if one.kind == call.kind]
@@ -284,20 +290,22 @@ def likeness(recorded: Json, asked: Json) -> float:
     return difflib.SequenceMatcher(a=one, b=other, autojunk=False).ratio()
 
 
-def _remedies(call: Call) -> Iterator[str]:
-    """What can be done about a call without a recording."""
+def _remedies(call: Call, *, stale: bool) -> Iterator[str]:
+    """What can be done about a call without a recording; `stale`: there is another's that could be served."""
     name = "model" if call.kind == "model" else call.name
     if call.kind == "human":
         yield "a person has to answer: an approval is never carried over to another question"
         return
     if call.kind == "tool":
         yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
-    yield f'serve stale: stale=["{name}"] (--serve-stale {name}) gives it the nearest recording\'s answer, marked as stale'
+    if stale:
+        yield f"serve stale: stale=[{text_literal(name)}] (--serve-stale {shlex.quote(name)}) gives it the nearest recording's answer, marked as stale"
     yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
     if call.kind == "model":
         yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
     if call.kind == "tool":
-        yield f'go live: live=["tool:{name}"] (--live tool:{name}) calls it for real, once a person has approved the call'
+        live = f"tool:{name}"
+        yield f"go live: live=[{text_literal(live)}] (--live {shlex.quote(live)}) calls it for real, once a person has approved the call"
 
 
 def differences(recorded: Json, asked: Json) -> list[str]:
