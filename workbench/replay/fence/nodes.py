@@ -92,16 +92,13 @@ class Nodes:
 
     def _place(self, task: PregelExecutableTask) -> str | None:
         """A task's namespace; None where a graph has a thread of its own, whose steps say nothing beside those of the re-run."""
-        configurable = task.config["configurable"]
-        return str(configurable.get(CHECKPOINT_NS) or "") if configurable.get("thread_id") == self.thread_id else None
+        return _namespace(task) if task.config["configurable"].get("thread_id") == self.thread_id else None
 
     def recorded(self, task: PregelExecutableTask) -> Task | None:
         """The recorded task that this one repeats."""
-        around = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
-        for part in around.split("|"):
+        own, namespace, step = _stands(task)
+        for part in own.split("|"):
             self._below.setdefault(part.rpartition(":")[2], set()).add(task.id)
-        namespace = graph_of(around, task.path)
-        step = int((task.config.get("metadata") or {}).get("langgraph_step", 0))
         if (place := self._place(task)) is not None:
             self.course.begin(place, task.path, step)
         return self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
@@ -127,7 +124,7 @@ class Nodes:
         return None if kind is None or value is None else self.serializer.loads_typed((kind, value))
 
     def _note(self, task: PregelExecutableTask, recorded: Task, why: str) -> None:
-        namespace = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
+        namespace = _namespace(task)
         call = Call("node", task.name, node_path(namespace, None), None)
         seen = Seen(call, namespace, task.name, None, self.journal.clock())
         self.journal.note(seen, "served", from_step=recorded.recorded_step, says=why)
@@ -141,8 +138,7 @@ class Nodes:
 
     def _holds_the_cut(self, task: PregelExecutableTask) -> bool:
         """Whether the cut lies inside of a task. A graph that keeps its state is known by the node alone; several that a task runs have numbers behind."""
-        own = str(task.config["configurable"].get(CHECKPOINT_NS) or "")
-        around, step = graph_of(own, task.path), int((task.config.get("metadata") or {}).get("langgraph_step", 0))
+        own, around, step = _stands(task)
         keeping = f"{around}|{task.name}" if around else task.name
         within = [inner for outer, (inner, _) in pairwise(self.path) if outer == (around, step)]
         return any(inner == one or inner.startswith(f"{one}|") for inner in within for one in (own, keeping))
@@ -173,7 +169,7 @@ class Nodes:
 
     def failed(self, task: PregelExecutableTask, error: Exception) -> None:
         """A task failed: a span of it tells that the failure of the whole was this one."""
-        self.journal.node_failed(task.name, str(task.config["configurable"].get(CHECKPOINT_NS) or ""), error)
+        self.journal.node_failed(task.name, _namespace(task), error)
 
     def compare(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
         """After a task's code ran: whether it wrote what it wrote in the recording, since otherwise nodes after it see another state.
@@ -212,6 +208,17 @@ class Nodes:
     def _plain(self, value: Any) -> str:
         """A value as text without what differs from run to run: ids, and times of now."""
         return str(self.scrubber.plain(canonical(_jsonable(value))))
+
+
+def _namespace(task: PregelExecutableTask) -> str:
+    """A task's own checkpoint namespace."""
+    return str(task.config["configurable"].get(CHECKPOINT_NS) or "")
+
+
+def _stands(task: PregelExecutableTask) -> tuple[str, str, int]:
+    """Where a task stands: its own namespace, that of the graph it runs in, and its super-step there."""
+    own = _namespace(task)
+    return own, graph_of(own, task.path), int((task.config.get("metadata") or {}).get("langgraph_step", 0))
 
 
 def _tells(channel: str) -> bool:
@@ -328,7 +335,7 @@ def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTas
     return recorded, served
 
 
-class _Course:
+class _Underway:
     """A task on its way: what was recorded of it, and what stands in for it, from the start or once its code has run within this."""
 
     def __init__(self, task: PregelExecutableTask) -> None:
@@ -354,43 +361,43 @@ class _Course:
 
 
 @contextlib.contextmanager
-def _told(course: _Course) -> Iterator[None]:
+def _told(underway: _Underway) -> Iterator[None]:
     """Tell of the question that a task stops to ask as it was recorded, or of its failure."""
     try:
         yield
     except GraphBubbleUp as stop:
         if _nodes is not None:
-            _nodes.stopped(course.recorded, stop)
+            _nodes.stopped(underway.recorded, stop)
         raise
     except Exception as error:
         if _nodes is not None:
-            _nodes.failed(course.task, error)
+            _nodes.failed(underway.task, error)
         raise
 
 
 def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
-        course = _Course(task)
-        if course.served is None:
-            with course:
+        underway = _Underway(task)
+        if underway.served is None:
+            with underway:
                 result = original(task, retry_policy, *args, **kwargs)
-        if course.served is None:
+        if underway.served is None:
             return result
-        with _told(course):
-            return original(course.served, (), *args, **kwargs)
+        with _told(underway):
+            return original(underway.served, (), *args, **kwargs)
 
     return run_with_retry
 
 
 def _patched_later(original: Callable[..., Any]) -> Callable[..., Any]:
     async def arun_with_retry(task: PregelExecutableTask, retry_policy: Any, *args: Any, **kwargs: Any) -> Any:
-        course = _Course(task)
-        if course.served is None:
-            with course:
+        underway = _Underway(task)
+        if underway.served is None:
+            with underway:
                 result = await original(task, retry_policy, *args, **kwargs)
-        if course.served is None:
+        if underway.served is None:
             return result
-        with _told(course):
-            return await original(course.served, (), *args, **kwargs)
+        with _told(underway):
+            return await original(underway.served, (), *args, **kwargs)
 
     return arun_with_retry
