@@ -150,6 +150,17 @@ def test_http_calls_of_a_node_are_offered() -> None:
     assert "no HTTP call of step 1" in ForkPanel(quoting(), 1)._offers["kinds"]["http"]["why"]
 
 
+def test_a_context_is_given_by_hand() -> None:
+    """What stands in the field for the context is given to the re-run, and stands in its code; what is no JSON starts nothing, and is told as the context's."""
+    recorded = Recorded()
+    panel = ForkPanel(recorded, 9, kind="none", context='{"user": "ada"}')
+    assert panel.code == 'bench.run("booked-twice").fork(9, context={"user": "ada"})'
+    panel.answer({"ask": "rerun"})
+    panel.wait(10)
+    assert recorded.asked == [{"at": 9, "context": {"user": "ada"}}]
+    assert "the context: line 1, column 2" in panel.answer({"ask": "rerun", "context": "{user}"})["error"]
+
+
 def test_seconds_are_those_of_the_rerun() -> None:
     """`seconds` bounds the re-run and stands in its code; how long a question waits is another matter."""
     panel = ForkPanel(Recorded(), 9, kind="none", seconds=30, wait=5)

@@ -87,6 +87,24 @@ def test_the_line_of_code_is_that_of_python(show: Show, text: str) -> None:
     assert visible(said) == said
 
 
+def test_a_context_stands_in_the_line_of_code(show: Show) -> None:
+    """A context given by hand is part of the line as one types, as in Python's own; what is no JSON is marked."""
+    here = show(panel())
+    here.page.get_by_text("Budget and graph").click()
+    field, shown = here.page.get_by_label("Context the graph is started with, as JSON"), here.page.locator(".ws-foot .ws-code")
+    field.fill('{"user": "ada')
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill('{"user": "ada"}')
+    expect(shown).to_contain_text('context={"user": "ada"}')
+    here.drawn()
+    said = shown.inner_text()
+    here.page.locator(".ws-editor").fill("null")
+    here.page.get_by_role("button", name="Re-run").click()
+    ended(here)
+    assert here.widget.context == '{"user": "ada"}'
+    assert ast.dump(ast.parse(said)) == ast.dump(ast.parse(here.widget.code))
+
+
 def test_a_rerun_is_one_message_and_shows_what_came_of_it(show: Show) -> None:
     """Re-run, pressed with Space, sends text and choices at once; then the verdict, the effects and the lines to go on with stand there."""
     here = show(panel())

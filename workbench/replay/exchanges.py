@@ -20,6 +20,7 @@ MOST_CALLS = 12
 FAILURES = {"timeout": "ReadTimeout: no answer (injected by the fork)", "error": "ConnectError: failed (injected by the fork)"}
 """What a client meets, by the names of httpx and requests."""
 OK = 200
+KEPT = "wb.record keeps what nodes ask by httpx and requests; of tools and of forks none is kept"
 
 
 def exchanges_of(run: Run, step: Step, spans: Iterable[Span]) -> list[Interaction]:
@@ -74,7 +75,7 @@ def meant_by(call: str | int | None, exchanges: Sequence[Interaction], step: Ste
     here = f"step {step.index} ({step.name})"
     if not exchanges:
         instead = "what its node wrote can be changed too, with state at the next step"
-        raise ChangeError(f"no HTTP call of {here} was recorded (wb.record keeps what nodes ask by httpx and requests, and not what tools ask); {instead}")
+        raise ChangeError(f"no HTTP call of {here} was recorded ({KEPT}); {instead}")
     if isinstance(call, int):
         if not 0 <= call < len(exchanges):
             raise ChangeError(f"{here} made no HTTP call number {call}; it made {listed(exchanges)}")

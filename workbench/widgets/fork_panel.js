@@ -8,7 +8,7 @@ const CHANGES = [["none", "nothing"], ["tool_result", "tool result"], ["message"
 const FAULTS = ["timeout", "error", "empty", "slow"];
 const BUDGET_WORDS = { model_calls: "model calls", tokens: "tokens", usd: "US$", seconds: "seconds", steps: "calls in all" };
 const STAGE_WORDS = { running: "… running", stopping: "… stopping", failed: "✕ failed" };
-const CHOSEN = ["step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust"];
+const CHOSEN = ["step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust", "context"];
 // of longer texts a difference takes longer than a key press
 const COMPARED_CHARS = 200000;
 
@@ -94,9 +94,10 @@ class ForkView {
     this.seconds = focusable(make("input", "ws-number", { type: "number", min: 1, step: "any", "aria-label": "Stop after so many seconds", oninput: () => this.limited() }));
     this.graph = focusable(make("input", "ws-graph", { type: "text", placeholder: "as the project says", "aria-label": "Graph, as module:attribute", oninput: () => { this.model.set("graph", this.graph.value.trim()); this.drawCode(); } }));
     this.trust = focusable(make("input", "", { type: "checkbox", onchange: () => this.choose({ trust: this.trust.checked }) }));
+    this.context = focusable(make("input", "ws-graph", { type: "text", placeholder: "as recorded", spellcheck: "false", "aria-label": "Context the graph is started with, as JSON", oninput: () => { this.model.set("context", this.context.value); this.drawCode(); }, onchange: () => this.send("foresee") }));
     return make("details", "ws-more-of", focusable(make("summary", "", "Budget and graph")),
       make("div", "ws-line-of", make("span", "ws-label-of", "Budget"), make("div", "ws-choices-of", this.get("_offers").budget.map(field))),
-      make("div", "ws-line-of", make("span", "ws-label-of", "Run"), make("div", "ws-choices-of", make("label", "ws-choice", "stop after", this.seconds, "s"), make("label", "ws-choice", "graph", this.graph),
+      make("div", "ws-line-of", make("span", "ws-label-of", "Run"), make("div", "ws-choices-of", make("label", "ws-choice", "stop after", this.seconds, "s"), make("label", "ws-choice", "graph", this.graph), make("label", "ws-choice", "context", this.context),
         make("label", "ws-choice", this.trust, "I trust the recorded checkpoint database"))));
   }
 
@@ -397,6 +398,7 @@ class ForkView {
     for (const [name, field] of Object.entries(this.limits)) if (field !== document.activeElement) field.value = budget[name] ?? "";
     if (this.seconds !== document.activeElement) this.seconds.value = this.get("seconds");
     if (this.graph !== document.activeElement) this.graph.value = this.get("graph");
+    if (this.context !== document.activeElement) this.context.value = this.get("context");
     this.trust.checked = this.get("trust");
   }
 
@@ -408,10 +410,25 @@ class ForkView {
     const seconds_ = this.get("seconds");
     const given = [
       String(this.get("step")), kind !== "none" && `${kind}=${wrong ? "…" : python(value)}`, live.length && `live=${python(live)}`, budget.size && `budget=${python(budget)}`,
-      this.get("graph") && `graph=${pythonText(this.get("graph"))}`, this.get("trust") && "trust=True",
+      this.get("graph") && `graph=${pythonText(this.get("graph"))}`, this.get("trust") && "trust=True", this.givenContext(),
       seconds_ !== this.get("_offers").seconds && `seconds=${Number.isInteger(seconds_) ? `${seconds_}.0` : seconds_}`, live.some((one) => one.includes(":")) && "approve=wb.ask_here()",
     ];
     this.codeLine.show(`bench.run(${pythonText(this.get("_offers").run_id)}).fork(${given.filter(Boolean).join(", ")})`);
+  }
+
+  // What is given as context, as an argument; what is no JSON is marked as wrong.
+  givenContext() {
+    const text = this.get("context").trim();
+    let given = "";
+    try {
+      const value = text ? readJson(text) : null;
+      if (value !== null && value.size !== 0) given = `context=${python(value)}`;
+    } catch (fault) {
+      if (!(fault instanceof JsonFault)) throw fault;
+      given = "context=…";
+    }
+    this.context.setAttribute("aria-invalid", String(given === "context=…"));
+    return given;
   }
 
   drawForecast() {

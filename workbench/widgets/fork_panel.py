@@ -30,7 +30,7 @@ from workbench.widgets.excerpt import sendable
 from workbench.widgets.offers import KINDS
 
 BUDGET = ("model_calls", "tokens", "usd", "seconds", "steps")
-CHOSEN = ("step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust")
+CHOSEN = ("step", "kind", "text", "as_text", "place", "live", "budget", "seconds", "graph", "trust", "context")
 PUSH_SECONDS = 0.2
 SECONDS = 120.0
 """How long a fork may take, unless told."""
@@ -70,8 +70,8 @@ class ForkPanel(Asking):
     """Fork a recorded run at a step. `fork` is the new run once there is one; `stop()` ends the re-run, as the button does.
 
     `kind` is what changes ("none" for nothing), `text` what stands in the editor: JSON, or plain text where `as_text` says so; `place` is the message that
-    changes. `live`, `budget`, `seconds`, `graph` and `trust` are what `fork` takes. `declared` says what tools do, by name; `wait` is how many seconds a
-    question waits for its answer.
+    changes. `live`, `budget`, `seconds`, `graph`, `trust` and, as JSON, `context` are what `fork` takes. `declared` says what tools do, by name; `wait` is
+    how many seconds a question waits for its answer.
     """
 
     _esm: ClassVar[Any] = assets.esm("values", "asking", "fork_panel")
@@ -87,6 +87,9 @@ class ForkPanel(Asking):
     seconds = traitlets.Float(SECONDS, help="How long the re-run may take, not counting how long it waits for a person.").tag(sync=True, echo_update=False)
     graph = traitlets.Unicode(help="module:attribute of the graph; empty for what the project configures.").tag(sync=True, echo_update=False)
     trust = traitlets.Bool(help="Trust the recorded checkpoint database.").tag(sync=True, echo_update=False)
+    context = traitlets.Unicode(help="JSON: what the graph is started with as its context, by its fields; empty for what was recorded.").tag(
+        sync=True, echo_update=False
+    )
     stage = traitlets.Enum(STAGES, default_value="editing", help="What the panel is at.").tag(sync=True)
     _offers = traitlets.Dict().tag(sync=True)
     _forecast = traitlets.Dict().tag(sync=True)
@@ -121,8 +124,16 @@ class ForkPanel(Asking):
         """What `fork` is given, but for who approves."""
         change, seconds = self.change, {} if self.seconds == SECONDS else {"seconds": self.seconds}
         given: dict[str, Any] = {} if change.kind == "none" else {change.kind: change.value}
-        chosen = {"live": list(self.live), "budget": self.limits, "graph": self.graph, "trust": self.trust}
+        chosen = {"live": list(self.live), "budget": self.limits, "graph": self.graph, "trust": self.trust, "context": self._context}
         return given | {name: value for name, value in chosen.items() if value} | seconds
+
+    @property
+    def _context(self) -> Json:
+        """The context given by hand. ChangeError for what is no JSON."""
+        try:
+            return offers.value_of("context", self.context) if self.context.strip() else None
+        except ChangeError as error:
+            raise ChangeError(f"the context: {error}") from error
 
     @property
     def code(self) -> str:
