@@ -15,7 +15,7 @@ from tests import replay_orders
 from tests.replay_orders import BRANCHES, Gate
 from tests.replay_shapes import Shape, one_word_each
 from tests.test_replay_shapes import drive
-from workbench.replay.wishes import stops_of
+from workbench.replay.recording.starts import stops_of
 
 KYOTO, NARA, OSAKA = BRANCHES
 RECORDED = [KYOTO, NARA, OSAKA] * 3

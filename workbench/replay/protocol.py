@@ -9,6 +9,9 @@ from typing import Literal
 from workbench.model import Budget, CallRecord, Cassette, EffectClass, Json, Level, Span, Spent, Value
 from workbench.reading.serde import decode
 
+Ended = Literal["done", "interrupted", "halted", "failed", "refused", "stopped"]
+"""How a re-run ended."""
+
 
 class Fault(Value):
     """A failure put in a call's way. `call_kind`, `name`, `node_path` and the digest of its arguments say which call; a model call goes by its node.
@@ -89,6 +92,14 @@ class Context(Value):
     """The names of the fields that somebody gave in place of what was recorded, "" for the whole of one that has none; None where nobody did."""
 
 
+class Crash(Value):
+    """A failure by which the recorded run ended before it was started again: in which start, counted from that of the cut, in which task, and its text."""
+
+    start: int
+    task_id: str | None = None
+    error: str = ""
+
+
 class Request(Value):
     """All that a re-run needs. Paths are absolute; `folder` and its parts are the only place it may write to."""
 
@@ -134,7 +145,9 @@ class Request(Value):
     inputs: tuple[tuple[str, str], ...] = ()
     """Later inputs of the recorded run: type and base64 of the checkpoint that holds each."""
     restarts: int = 0
-    """How often the recorded run was started or resumed again after the cut."""
+    """How often the recorded run was started again after the cut with neither an answer nor an input."""
+    crashes: tuple[Crash, ...] = ()
+    """The failures by which it ended before it was started again."""
     stops: tuple[int, ...] = ()
     """The steps after which it was cut off before it was started again."""
     recorded: str = ""
@@ -167,7 +180,7 @@ class Answer(Value):
     ended it before its end.
     """
 
-    ended: Literal["done", "interrupted", "halted", "failed", "refused", "stopped"]
+    ended: Ended
     says: str = ""
     records: tuple[CallRecord, ...] = ()
     spans: tuple[Span, ...] = ()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.comparison.comparison import compare, count_effects
-from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Step, digest
+from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
 from workbench.replay.effects.ledger import class_of, is_effect
-from workbench.replay.protocol import Answer
+from workbench.replay.protocol import Answer, Ended
 from workbench.replay.recording.place import node_path
 
 SHORTEST_SHARED_TEXT = 3
@@ -19,6 +20,10 @@ SPENT = ("over budget: ", "the breaker is open: ")
 MOVED, REPEATED = "moved", "repeated"
 REACHED = "it reached for "
 """How the note of a node begins that was refused something, so that its recorded writes were served."""
+
+ENDS: Mapping[Status, Ended] = {"ok": "done", "error": "failed", "interrupted": "interrupted"}
+"""How a replay ends whose recorded run has this status. One that was still running has no end to compare with."""
+ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)\s*(?:[:(]|\Z)")
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,33 @@ def _same(proof: Proof) -> Verdict:
     return not others, f"{others} of {len(rows)} steps are not as recorded"
 
 
+def _end(proof: Proof) -> Verdict:
+    """It ended as the recorded run did, and where that failed, with an error of the same type."""
+    ended, recorded = proof.answer.ended, ENDS.get(proof.parent.status)
+    if proof.change.kind != "none" or proof.live:
+        return None, "something was changed or live, so another end is no surprise"
+    if recorded is None or ended not in ENDS.values():
+        return None, "the recorded run was cut off and has no end" if recorded is None else f"it was {ended} before its end"
+    errors = _last_errors(proof.parent)
+    kind = error_type(proof.answer.says) if ended == "failed" else None
+    told = f"it ended as {ended}{f' with {kind}' if kind else ''}, the recorded run as {recorded}{f' with {errors[-1]}' if errors and errors[-1] else ''}"
+    if ended == "failed" and recorded == "interrupted":  # of branches beside each other one asks and one fails: a run that has both is told as waiting
+        return kind in errors, told
+    return ended == recorded and (kind is None or not any(errors) or kind in errors), told
+
+
+def _last_errors(run: Run) -> list[str | None]:
+    """The types of the errors in a run's last start."""
+    last = run.steps[-1].invocation if run.steps else 0
+    return [error_type(one.error or "") for one in run.steps if one.status == "error" and one.invocation == last]
+
+
+def error_type(text: str) -> str | None:
+    """The type in a recorded error such as `TimeoutError: no answer` or `TimeoutError('no answer')`; None where it names none."""
+    found = ERROR_TYPE.match(text)
+    return found[1] if found else None
+
+
 def _state(proof: Proof) -> Verdict:
     if proof.answer.state is None:
         return None, "the graph ended without handing out a state"
@@ -287,6 +319,7 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "nothing blocked": _blocked,
     "change met": _change,
     "same steps": _same,
+    "same end": _end,
     "state reloads": _state,
     "served in place": _in_place,
     "no stale reads": _fresh,
@@ -305,6 +338,7 @@ HOW_IT_FAILS: Mapping[str, str] = {
     "nothing blocked": "something reached for the network, a program or a file, and what followed hung on it",
     "change met": "no call was made that the change applies to",
     "same steps": "an unchanged replay makes other steps than the recording",
+    "same end": "an unchanged replay ends otherwise than the recording: done, waiting for a person, or failed with that error",
     "state reloads": "the state reloaded from scratch is not the one in memory",
     "served in place": "a recorded answer was served at another node, or twice",
     "no stale reads": "a read was served as recorded after something live or edited may have changed it",

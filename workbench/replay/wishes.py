@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from workbench.database import Location
@@ -25,6 +24,7 @@ from workbench.replay.recording.contexts import contexts_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
+from workbench.replay.recording.starts import crashes_of, given_input, resumes_of, stops_of
 from workbench.replay.recording.tasks import set_aside, uses_of
 from workbench.replay.shapes import ChangeError
 
@@ -188,7 +188,8 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         configurable=dict(cut.configurable),
         contexts=with_given(contexts_of(parent, wish.spans, wish.step.invocation), wish.context),
         inputs=cutting.later_inputs(cut, _last(parent)),
-        restarts=max(one.invocation for one in parent.steps) - wish.step.invocation,
+        restarts=resumes_of(parent, cut, wish.step.invocation),
+        crashes=tuple(crashes_of(parent, again, wish.step.invocation)),
         stops=tuple(one for one in stops_of(parent) if one in again),
         limits=_limits(wish, cut),
         recorded=str(folder / "outside" / "recorded.sqlite"),
@@ -199,18 +200,8 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
 
 def _began(parent: Run, cut: Cut) -> bool:
     """Whether the super-step at the cut first ran in a start that was given an input, rather than in one that resumed."""
-    roots = [(one.invocation, root) for one in parent.steps if one.checkpoint_id and (root := cut.root_of(one))]
-    first = next((invocation for invocation, root in roots if root == cut.levels[0][1]), None)
-    start = next((root for invocation, root in roots if invocation == first), None)
-    return start is not None and cut.after_input(start) and all(root != start for invocation, root in roots if first is not None and invocation < first)
-
-
-def stops_of(parent: Run) -> Iterator[int]:
-    """The steps after which a run was cut off and then started again; where it had stopped to ask a person, it was not, whatever ended after the question."""
-    asking = {one.invocation for one in parent.steps if one.kind == "human" and one.tool_call}
-    for one, following in pairwise(parent.steps):
-        if following.invocation > one.invocation and one.invocation not in asking:
-            yield one.index
+    first = next((one.invocation for one in parent.steps if one.checkpoint_id and cut.root_of(one) == cut.levels[0][1]), None)
+    return first is not None and given_input(parent, cut, first)
 
 
 def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.types import Command, Interrupt
 
 from workbench.model import Json
+from workbench.replay.fence.answers import exception
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.overlay import serializer_of
 from workbench.replay.fence.playback import Playback, plain
@@ -35,6 +36,7 @@ class Drive:
         self.started = max(0, self.gone.starts - 1) if self.gone else 0
         if self.gone is not None:
             self._take_up(self.gone)
+        self.crashes = [one for one in request.crashes if one.start >= self.started]
         self.limit = request.limits[0] if request.limits else None
 
     def through(self) -> tuple[str, str]:
@@ -45,7 +47,7 @@ class Drive:
             if self.playback.divergence is not None:
                 return "halted", str(self.playback.divergence)
             try:
-                given = self._next()
+                given = self._next(failed)
             except Exception as error:  # noqa: BLE001  # a reducer of the agent's, which takes in what was written before it shows where it stands
                 self.held = None
                 return "failed", failed or f"{type(error).__name__}: {error}"
@@ -68,7 +70,7 @@ class Drive:
             return self.taken
         if self.running.state().interrupts:
             self.playback.tape.give_back(gone.answers)
-            return self._next()
+            return self._next("")
         return None
 
     def _given_context(self) -> Any:
@@ -85,6 +87,8 @@ class Drive:
     def _invoke(self, given: Any) -> str:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
         failed, limits, self.held = "", self.request.limits, None
+        if self.playback.nodes is not None:
+            self.playback.nodes.failures.clear()
         kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
         self.context = self._given_context()
         several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
@@ -107,19 +111,35 @@ class Drive:
         self.limit = limits[1] if limits else None
         return failed
 
-    def _next(self) -> Any:
+    def _next(self, failed: str) -> Any:
         """What the recorded run went on with: answers to the questions asked, an input, or None to resume; STOP where it did not go on."""
+        if failed and not self._crashed_so(failed):
+            return STOP
         snapshot = self.running.state()
         if snapshot.interrupts:
             answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
             if answers:
                 return Command(resume=_as_given(answers))
-        again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > len(self.inputs)
+        again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > 0
         if not again and not self.inputs:
             return STOP
-        self.restarts -= 1
+        self.restarts -= again
         self.playback.tape.restart()
         return None if again else self.inputs.popleft()
+
+    def _crashed_so(self, failed: str) -> bool:
+        """Whether the recorded run failed at the same place, and was started again. Of each such failure that is true once.
+
+        Off the recorded course it has to be the same error too; on it, code of the agent's may have made another of it before it was recorded.
+        """
+        here = self.playback.nodes.failures if self.playback.nodes else frozenset()
+        kind = failed.partition(":")[0]
+        for one in self.crashes:
+            there = one.task_id is None or not here or one.task_id in here
+            if there and (self.playback.on_course or type(exception(one.error)).__name__ == kind):
+                self.crashes = [other for other in self.crashes if other.start > one.start]
+                return True
+        return False
 
     def _answer(self, asked: Interrupt) -> Json:
         asker = self.playback.nodes.askers.get(asked.id) if self.playback.nodes else None
@@ -130,7 +150,6 @@ class Drive:
         except Divergence as unanswered:
             self.playback.notes.append(str(unanswered))
             return NOTHING
-        self.restarts -= 1
         changed = served.interaction.step == self.playback.edited
         if changed:
             self.playback.free(seen)
@@ -146,9 +165,11 @@ class Drive:
             return self.playback.tape.take(asked)
 
     def _ending(self, failed: str) -> tuple[str, str]:
-        if self.running.state().interrupts:
-            return "interrupted", "it asks a person something for which there is no recorded answer"
-        return ("failed", failed) if failed else ("done", "")
+        """How it ended. A failure is told first: LangGraph keeps a question pending whose answer its task failed with."""
+        if failed:
+            return "failed", failed
+        asks = self.running.state().interrupts
+        return ("interrupted", "it asks a person something for which there is no recorded answer") if asks else ("done", "")
 
 
 def _as_given(answers: dict[str, Json]) -> Json:

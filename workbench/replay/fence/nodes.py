@@ -77,6 +77,8 @@ class Nodes:
     """What tasks asked for that nobody recorded, by task id."""
     askers: dict[str, str] = field(default_factory=dict)
     """Of the questions that tasks stopped to ask, by their ids, the recorded task that asked it: the innermost, which stops first."""
+    failures: set[str] = field(default_factory=set)
+    """The recorded tasks that those repeat which failed since the graph was last started."""
     _mixed: dict[str | None, tuple[Task, str | None]] = field(default_factory=dict)
     """Tasks whose code runs although their recorded writes could stand for it, by id: what they repeat, and where."""
     _below: dict[str, set[str]] = field(default_factory=dict)
@@ -167,8 +169,10 @@ class Nodes:
             for question in stop.args[0]:
                 self.askers.setdefault(question.id, recorded.task_id)
 
-    def failed(self, task: PregelExecutableTask, error: Exception) -> None:
+    def failed(self, task: PregelExecutableTask, recorded: Task | None, error: Exception) -> None:
         """A task failed: a span of it tells that the failure of the whole was this one."""
+        if recorded is not None:
+            self.failures.add(recorded.task_id)
         self.journal.node_failed(task.name, _namespace(task), error)
 
     def compare(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
@@ -356,7 +360,7 @@ class _Underway:
         elif isinstance(error, Exception | Unanswered):
             self.served = _nodes.instead(self.task, self.recorded, failed=True)
             if self.served is None and isinstance(error, Exception):
-                _nodes.failed(self.task, error)
+                _nodes.failed(self.task, self.recorded, error)
         return self.served is not None
 
 
@@ -371,7 +375,7 @@ def _told(underway: _Underway) -> Iterator[None]:
         raise
     except Exception as error:
         if _nodes is not None:
-            _nodes.failed(underway.task, error)
+            _nodes.failed(underway.task, underway.recorded, error)
         raise
 
 

@@ -86,6 +86,11 @@ class Playback:
         if self.nodes is not None:
             self.nodes.leave(seen.namespace, seen.thread_id)
 
+    @property
+    def on_course(self) -> bool:
+        """Whether all is as it was recorded so far: nothing was changed, nothing went live, and every node wrote what it wrote then."""
+        return not self.tape.freed and not self.altered.applied and (self.nodes is None or self.nodes.course.holds(None))
+
     def check(self, seen: Seen) -> None:
         """Raise the divergence there was, if any: nothing is answered after the first halt, nor after a cut-off that the agent swallowed."""
         self.settle()

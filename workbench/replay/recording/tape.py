@@ -105,6 +105,8 @@ class Tape:
             self._exact.setdefault((one.kind, digest(one.arguments)), []).append(number)
         self._left = set(range(len(self.interactions)))
         self._lock = threading.Lock()
+        self.freed = False
+        """Whether something was changed or went live."""
 
     @cached_property
     def _scrubbed(self) -> dict[tuple[str, str], list[int]]:
@@ -138,6 +140,7 @@ class Tape:
     def free(self) -> None:
         """Something was changed or went live, so the re-run need no longer stop where the recording did."""
         with self._lock:
+            self.freed = True
             self._stops.clear()
 
     def knows(self, call: Call) -> bool:

@@ -1,0 +1,50 @@
+"""How a recorded run was started again: with an answer, with an input, or to go on from where it had failed, been killed or paused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby, pairwise
+
+from workbench.model import Run, Step
+from workbench.replay.protocol import Crash
+from workbench.replay.recording.cut import Cut
+
+
+def stops_of(parent: Run) -> Iterator[int]:
+    """The steps after which a run was cut off and then started again; where it had stopped to ask a person, it was not, whatever ended after the question."""
+    asking = {one.invocation for one in parent.steps if one.kind == "human" and one.tool_call}
+    for one, following in pairwise(parent.steps):
+        if following.invocation > one.invocation and one.invocation not in asking:
+            yield one.index
+
+
+def resumes_of(parent: Run, cut: Cut, first: int) -> int:
+    """How often a run was started again after its start `first` with neither an answer nor an input."""
+    steps = parent.steps
+    later = {steps[index + 1].invocation for index in stops_of(parent) if steps[index].invocation >= first}
+    return sum(not given_input(parent, cut, invocation) for invocation in later)
+
+
+def given_input(parent: Run, cut: Cut, invocation: int) -> bool:
+    """Whether a start was given an input: it began from a checkpoint that holds one, from which no earlier start had."""
+    roots = [(one.invocation, root) for one in parent.steps if one.checkpoint_id and (root := cut.root_of(one))]
+    start = next((root for number, root in roots if number == invocation), None)
+    return start is not None and cut.after_input(start) and all(root != start for number, root in roots if number < invocation)
+
+
+def crashes_of(parent: Run, again: Collection[int], first: int) -> Iterator[Crash]:
+    """The failures by which starts of a run ended, from its start `first` on, that were followed by another start."""
+    last = max(one.invocation for one in parent.steps)
+    for invocation, found in groupby(parent.steps, key=lambda one: one.invocation):
+        steps = list(found)
+        for number, one in enumerate(steps):
+            if first <= invocation < last and one.index in again and _ended_it(one, steps[number + 1 :]):
+                yield Crash(start=invocation - first, task_id=one.task_id, error=one.error or "")
+
+
+def _ended_it(one: Step, following: Sequence[Step]) -> bool:
+    """Whether a failed step was the end of its start: what came after it ran beside it, or failed too."""
+    if one.status != "error":
+        return False
+    beside = all(other.status == "error" or other.checkpoint_id in (None, one.checkpoint_id) or one.checkpoint_id is None for other in following)
+    return beside and not any(other.status == "ok" and other.task_id == one.task_id is not None for other in following)
