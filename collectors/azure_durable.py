@@ -1,8 +1,9 @@
 """Azure Durable Functions and Durable Task histories: arrays of HistoryEvents, or a status query's answer with `showHistory`.
 
 Events come as the framework's JSON (`EventType` as a name or a number), as protobuf's (`"taskScheduled": {…}`), as a Durable Task client exports
-them, or compacted by the HTTP interface, which joins scheduling and completion and drops the ids. Most events may be stamped 1970, which is no
-time. A retry may reuse the event id of the first attempt or schedule the same activity anew; either way it is one step with attempts.
+them, as rows of the History table, where those of every instance stand, or compacted by the HTTP interface, which joins scheduling and completion and
+drops the ids. Most events may be stamped 1970, which is no time. A retry may reuse the event id of the first attempt or schedule the same activity
+anew; either way it is one step with attempts.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ ENDED: dict[str, Status] = {"completed": "ok", "continuedasnew": "ok", "failed":
 TYPED = re.compile(rb'"(EventType|eventType|event_type|type|kind)"\s*:\s*("?(%s)(Event)?"|\d+\s*[,}])' % "|".join(NAMES).encode())
 WRAPPED = re.compile(rb'"(execution_?[sS]tarted|orchestrator_?[sS]tarted|task_?[sS]cheduled)"\s*:\s*\{')
 HISTORY_KEYS = ("historyEvents", "history", "events")
+ROW = frozenset({"PartitionKey", "RowKey"})
+SENTINEL = "sentinel"
+"""The key of the row that only says how far an instance was written."""
+OTHERS = (b'"EventTimestamp"', b'EventAttributes"', b'_event_attributes"')
+"""What only the events of other engines have, some of whose types are called as Durable Task's are: Lambda's, Temporal's."""
 EVENT_FIELDS = (b'"EventId"', b'"eventId"', b'"event_id"', b'"historyEvents"', b'"FunctionName"')
 
 
 def accepts(source: Source) -> bool:
     """Whether the file begins with Durable Task's events."""
     head = source.head
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in {b"{", b"["} or b'"EventTimestamp"' in head or not any(name in head for name in EVENT_FIELDS):
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in {b"{", b"["} or any(name in head for name in OTHERS) or not any(name in head for name in EVENT_FIELDS):
         return False
     return bool(TYPED.search(head) or WRAPPED.search(head)) or b'"orchestration_instance"' in head
 
@@ -54,7 +60,12 @@ def _events(value: Json) -> Json:
 
 
 def _is_event(value: Json) -> bool:
-    return isinstance(value, dict) and _kind(value)[0] is not None
+    return isinstance(value, dict) and (_is_row(value) or _kind(value)[0] is not None)
+
+
+def _is_row(value: Json) -> bool:
+    """Whether it is a row of the History table, in which the events of every instance stand."""
+    return isinstance(value, dict) and value.keys() >= ROW
 
 
 def _is_history(value: Json) -> bool:
@@ -63,11 +74,30 @@ def _is_history(value: Json) -> bool:
 
 
 def _tell(history: Json, where: Where) -> Iterator[Record]:
-    events = _events(history)
-    reader = _Reader(History("Durable Functions", str(where)))
-    yield from reader.history.take(events, reader.follow)
-    reader.finish(history if isinstance(history, dict) else {}, where, events[0])
-    yield reader.history.run()
+    events, whole = _events(history), history if isinstance(history, dict) else {}
+    for instance, run_id, own in _instances(events):
+        reader = _Reader(History("Durable Functions", str(where), conversation_id=instance))
+        yield from reader.history.take(own, reader.follow)
+        reader.finish({**whole, "instanceId": run_id} if run_id else whole, where, own[0])
+        yield reader.history.run()
+
+
+def _instances(events: list[Json]) -> Iterator[tuple[str | None, str | None, list[Json]]]:
+    """The instance, the run's id and the events of each execution in a list of rows; any other list of events is one execution's.
+
+    An instance that continued as new has several: those after the first are named by their execution as well.
+    """
+    if not all(map(_is_row, events)):
+        yield None, None, events
+        return
+    executions: dict[tuple[str, str], list[Json]] = {}
+    for row in sorted(events, key=lambda row: str(row["RowKey"])):
+        if row["RowKey"] != SENTINEL:
+            executions.setdefault((str(row["PartitionKey"]), str(row.get("ExecutionId") or "")), []).append(row)
+    seen = set[str]()
+    for (instance, execution), rows in executions.items():
+        yield instance, f"{instance}/{execution}" if instance in seen else instance, rows
+        seen.add(instance)
 
 
 def _kind(event: Fields) -> tuple[str | None, Fields]:
@@ -113,7 +143,7 @@ class _Reader:
     def follow(self, event: Fields) -> None:
         """Take one event."""
         kind, given = _kind(event)
-        at = moment(pick(event, "timestamp"))
+        at = moment(event.get("_Timestamp") or pick(event, "timestamp"))  # in a table, `Timestamp` is when the row was written
         self.times += [] if at is None else [at]
         handler = HANDLERS.get(kind or "")
         if handler is not None:
@@ -303,7 +333,16 @@ _SHOWN: Fields = {
         {"EventType": "ExecutionCompleted", "OrchestrationStatus": "Completed", "Result": "booked", "Timestamp": "2026-03-01T09:00:03Z"},
     ],
 }
+_ROWS = [
+    {"PartitionKey": instance, "RowKey": f"{number:016X}", "ExecutionId": f"of-{instance}", "_Timestamp": event["Timestamp"], **event}
+    for instance in ("booking-4", "booking-5")
+    for number, event in enumerate(_BOOKING)
+    if "OrchestrationInstance" not in event
+]
+_LAST: Fields = {"PartitionKey": "booking-4", "RowKey": SENTINEL, "ExecutionId": "of-booking-4", "IsCheckpointComplete": True}
 EXAMPLES = (
+    Example("history-table.jsonl", b"\n".join(json.dumps(row).encode() for row in [*_ROWS, _LAST]), {"Run": 2}),
+    Example("history-table.json", json.dumps({"odata.metadata": "History", "value": _ROWS[::-1]}).encode(), {"Run": 2}),
     Example("history.json", json.dumps(_BOOKING).encode(), {"Run": 1}),
     Example("worker.json", json.dumps({"instanceId": "booking-1", "history": _BOOKING}).encode(), {"Run": 1}),
     Example("several.json", json.dumps({"first": _PROTOBUF, "second": _PROTOBUF[:2]}, indent=1).encode(), {"Run": 2}),

@@ -371,6 +371,9 @@ _BOOKING = [
 ]
 EXAMPLES = (
     Example("history.json", json.dumps({"events": _BOOKING}).encode(), {"Run": 1}),
+    Example(
+        "old-names.json", re.sub(r"EVENT_TYPE_\w+", lambda name: name[0][11:].title().replace("_", ""), json.dumps({"events": _BOOKING})).encode(), {"Run": 1}
+    ),
     Example("events.json", json.dumps(_BOOKING, indent=1).encode(), {"Run": 1}),
     Example("broken-event.json", json.dumps({"events": [*_BOOKING[:4], 5, _event(9, "TIMER_FIRED", startedEventId="77")]}).encode(), {"Run": 1, "Skip": 2}),
     Example("encrypted.json", json.dumps({"events": _BOOKING}).replace("anNvbi9wbGFpbg==", "YmluYXJ5L2VuY3J5cHRlZA==").encode(), {"Run": 1, "Skip": 1}),

@@ -19,7 +19,7 @@ from psycopg import sql
 from tests.postgres import PASSWORD, Server
 from workbench.collection import ingest
 from workbench.database import Database, location
-from workbench.model import Json, Run, Skip
+from workbench.model import Json, Message, Run, Skip
 from workbench.plugins import accepting, collectors
 from workbench.reading.exchanges import exchange_of
 from workbench.reading.histories import Failure, History, Operation, moment, words_of
@@ -652,6 +652,54 @@ def test_a_status_query_with_its_history_is_read(tmp_path: Path):
         [{"where": "Pay", "message": "declined", "recovered": False}],
         [{"tool": "Pay", "attempts": 2}],
     ]
+
+
+def test_a_history_table_is_told_by_instance(tmp_path: Path):
+    """Rows of several orchestrations that stand mixed in one table are one run each, under the instance's id; one that continued as new has several."""
+
+    def row(instance: str, execution: str, number: int, kind: str, **given: Json) -> dict[str, Json]:
+        event = {"EventType": kind, "EventId": number, "_Timestamp": f"{HOUR}:{number:02}Z", "Timestamp": f"{HOUR}:59Z", **given}
+        return {"PartitionKey": instance, "RowKey": f"{number:016X}", "ExecutionId": execution, **event}
+
+    def whole(instance: str, execution: str, result: str) -> list[dict[str, Json]]:
+        scheduled = row(instance, execution, 1, "TaskScheduled", Name="Charge")
+        done = row(instance, execution, 2, "TaskCompleted", TaskScheduledId=1, Result='"paid"')
+        return [
+            row(instance, execution, 0, "ExecutionStarted", Name="Refund"),
+            scheduled,
+            done,
+            row(instance, execution, 3, "ExecutionCompleted", Result=result),
+        ]
+
+    rows = [one for pair in zip(whole("a", "e1", '"first"'), whole("b", "e2", '{"n": 2}'), strict=True) for one in pair] + whole("a", "e3", '"again"')
+    rows.insert(0, {"PartitionKey": "a", "RowKey": "sentinel", "ExecutionId": "e3", "IsCheckpointComplete": True})
+    lines = b"\n".join(json.dumps(one).encode() for one in rows)
+    told = [("again", "a", 1, 1), ("first", "a", 1, 1), ('{"n":2}', "b", 1, 1)]
+    for runs, skips in (read(tmp_path, lines, "azure-durable", "table.jsonl"), read(tmp_path, {"value": rows[::-1]}, "azure-durable")):
+        assert skips == []
+        assert sorted((run.outcome, run.conversation_id, len(run.steps), run.steps[0].attempts) for run in runs) == told
+        assert len({run.run_id for run in runs}) == len(told)
+        assert {run.run_id for run in runs} > {"a", "b"}
+        assert {run.started_ns for run in runs} == {1_772_355_600_000_000_000}
+
+
+def test_the_result_that_an_engine_recorded_is_the_outcome(tmp_path: Path):
+    """It is told as it was recorded, also where a model had the last word before; it is found by searching, and a failed run is told by its failure."""
+    path = tmp_path / "history.json"
+    path.write_bytes(next(one.content for one in collectors()["temporal"].examples if one.name == "history.json"))
+    with Store.open(tmp_path / "w.db") as store:
+        ingest(store, [path])
+        (run,) = store.runs()
+        assert (run.outcome, run.result, of_run(run)["result"]) == ("done", "done", "done")
+        assert [(hit.run_id, hit.step) for hit in store.search("done")] == [(run.run_id, run.steps[-1].index)]
+    words = Operation("ask", "model", output=Message(role="assistant", content="The model's words"))
+    history = History("an engine", "here", run_id="r", operations=[words])
+    history.end(1, "ok")
+    assert history.run().outcome == "The model's words"
+    history.end(1, "ok", result={"booked": [1]})
+    assert history.run().outcome == '{"booked":[1]}'
+    history.end(1, "error", result="half", failure=Failure("declined"))
+    assert history.run().outcome == "error: declined"
 
 
 def test_a_try_block_that_caught_its_step_is_recovered(tmp_path: Path):

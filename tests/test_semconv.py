@@ -479,6 +479,38 @@ def test_tokens_of_three_providers_read_the_same():
 
 
 @pytest.mark.parametrize(
+    ("counts", "tokens"),
+    [
+        ({"input": 60, "input_cached_tokens": 40, "output": 10, "total": 110}, Tokens(input=100, output=10, total=110, cache_read=40)),
+        ({"input": 200, "output": 15, "output_reasoning_tokens": 5, "total": 220}, Tokens(input=200, output=20, total=220, reasoning=5)),
+        (
+            {"input": 5, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 7, "output": 10, "output_reasoning": 3, "total": 65},
+            Tokens(input=52, output=13, total=65, cache_read=40, cache_write=7, reasoning=3),
+        ),
+        ({"input": 60, "input_cached_tokens": 40, "output": 10, "total": 70}, Tokens(input=60, output=10, total=70, cache_read=40)),
+        ({"input": 60, "input_cached_tokens": 40, "output": 10}, Tokens(input=60, output=10, total=70, cache_read=40)),
+        ({"input": 60, "input_cached_tokens": 40, "output": 10, "total": 90}, Tokens(input=60, output=10, total=90, cache_read=40)),
+        (
+            {"input": 9, "input_cached_tokens": 4, "output": 9, "output_reasoning": 4, "total": 22},
+            Tokens(input=9, output=9, total=22, cache_read=4, reasoning=4),
+        ),
+    ],
+)
+def test_the_total_tells_whether_parts_stand_beside_the_whole(counts: dict[str, int], tokens: Tokens):
+    """Cached and reasoning tokens are among the input and the output; where they were recorded beside them, the total says so, and nothing else does."""
+    span = made(**{"langfuse.type": "GENERATION", "langfuse.usageDetails": counts})
+    assert read(span).tokens == tokens
+
+
+def test_a_usage_object_with_parts_beside_the_whole_reads_like_a_span():
+    """So it is with the usage of a message; what was added to a count stands in its provenance."""
+    usage = {"input_tokens": 60, "output_tokens": 15, "total_tokens": 120, "input_token_details": {"cache_read": 40}, "output_token_details": {"reasoning": 5}}
+    assert tokens_of(usage) == Tokens(input=100, output=20, total=120, cache_read=40, reasoning=5)
+    span = made(**{"langfuse.type": "GENERATION", "langfuse.usageDetails": {"input": 60, "input_cached_tokens": 40, "output": 1, "total": 101}})
+    assert read(span).provenance["tokens.input"] == "input + cache_read"
+
+
+@pytest.mark.parametrize(
     "schema", ["book", SCHEMA, json.dumps(SCHEMA), {"name": "book"}, {"tool": {"json_schema": '{"name": "book"}'}}, {"toolSpec": {"name": "book"}}]
 )
 def test_tool_names_are_found_in_every_schema(schema: Json):

@@ -492,13 +492,20 @@ class Run(Value):
         return any(note.startswith(("halted", "stopped")) for note in self.notes)
 
     @property
+    def result(self) -> Json:
+        """What a durable engine recorded as the result of the execution; None where it recorded none, and for a run of no such engine."""
+        return self.metadata.get("output") if "engine" in self.metadata else None
+
+    @property
     def outcome(self) -> str:
         """What the run came to, in a word or the agent's last words: its final answer, else its status and last error.
 
-        That is the last message that a node of the graph wrote to the state, whoever made it up; where none is recorded, what a model answered last.
+        Where a durable engine recorded the execution's result, that is it. Else it is the last message that a node of the graph wrote to the state,
+        whoever made it up; where none is recorded, what a model answered last.
         """
         if self.status == "ok":
-            return self._last_words or "ended without an answer"
+            result = self.result
+            return (result if isinstance(result, str) else canonical(result) if result is not None else self._last_words) or "ended without an answer"
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
 

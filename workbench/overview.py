@@ -12,7 +12,7 @@ from workbench.analysis.calls import token_count
 from workbench.analysis.effects import attempted
 from workbench.model import Json, Run, Severity, Step, canonical
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever something is counted otherwise: what a store keeps from before is then made anew."""
 LARGEST = (1 << 63) - 1
 """The largest number a database's column takes; hostile token counts add up to more."""

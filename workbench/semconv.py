@@ -22,6 +22,7 @@ from typing import Any, get_args
 from workbench.model import COUNTED, NO_TOKENS, ConfidenceSource, Json, Message, Reading, Span, Tokens, canonical
 from workbench.reading.decoders import DECODERS, Source, Values, opened, source_of
 from workbench.reading.messages import Fields, amount_of, answer_of, arguments_of, count_of, message_of, messages_of, tool_names, tool_schemas
+from workbench.reading.token_counts import with_parts
 from workbench.reading.unfamiliar import BY_WORDS, SAYING, Told, may_tell, read_content, read_words
 
 __all__ = ["DECODERS", "Convention", "ConventionError", "Reader", "conventions", "conversation_of", "glance", "marks_of", "parse_convention", "read"]
@@ -310,7 +311,9 @@ def _tokens(found: dict[str, Json], provenance: dict[str, str]) -> Tokens:
     if "total" not in counts and counts.keys() >= {"input", "output"}:
         counts["total"] = counts["input"] + counts["output"]
         provenance["tokens.total"] = SUMMED
-    return Tokens.made({**NO_COUNTS, **counts})
+    whole, added = with_parts(counts)
+    provenance |= {f"tokens.{name}": " + ".join((name, *parts)) for name, parts in added.items()}
+    return Tokens.made({**NO_COUNTS, **whole})
 
 
 # ---- errors, interrupts and handoffs

@@ -49,6 +49,7 @@ def of_run(run: Run) -> dict[str, Json]:
         "forked_from": run.forked_from,
         "forked_at_step": run.forked_at_step,
         "outcome": run.outcome,
+        "result": run.result,
         "sources": list(run.sources),
         "notes": list(run.notes),
     }

@@ -17,6 +17,7 @@ from typing import Literal
 from workbench.model import NO_TOKENS, Approval, Json, Message, Tokens, ToolCall, canonical
 from workbench.reading.approvals import PARTS, approval_of, is_approval, type_of
 from workbench.reading.documents import Item, parse_json
+from workbench.reading.token_counts import with_parts
 
 Fields = dict[str, Json]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -200,7 +201,8 @@ def tokens_of(usage: Json) -> Tokens:
         "cache_write": ("cache_creation", "cache_write_tokens", "cache_creation_input_tokens"),
         "reasoning": ("reasoning", "reasoning_tokens"),
     }
-    return Tokens.unchecked(**{field: next((count for key in keys if (count := count_of(spread.get(key))) is not None), None) for field, keys in names.items()})
+    counts = {field: next((count for key in keys if (count := count_of(spread.get(key))) is not None), None) for field, keys in names.items()}
+    return Tokens.unchecked(**with_parts(counts)[0])
 
 
 def tool_names(value: Json) -> tuple[str, ...] | None:

@@ -1,7 +1,8 @@
 """Full-text search over what runs said. The index is built when one first searches and brought up to date at each search, never while ingesting.
 
 In a file it is SQLite's FTS5, on a server PostgreSQL's `tsvector` (`vectors`): the same words find the same steps, the best first by each one's own rank.
-It holds, for each step of each run's newest revision, what was new in it: its error, arguments, result, answer, and the messages no step before had.
+It holds, for each step of each run's newest revision, what was new in it: its error, arguments, result, answer, and the messages no step before had;
+in the last step also the result that a durable engine recorded of the whole.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def _terms(words: str) -> list[str]:
 def _contents(run: Run) -> Iterator[tuple[int, str]]:
     seen: set[str] = set()
     for step in run.steps:
-        said = [one for one in _said(step) if one and one not in seen]
+        ended = [_text(run.result)] if step is run.steps[-1] else []
+        said = [one for one in (*_said(step), *ended) if one and one not in seen]
         seen.update(said)
         if said:
             yield step.index, "\n".join(said)
