@@ -22,8 +22,8 @@ from workbench.store import Origin, Store
 from workbench.store.contents import shut, unshut
 from workbench.store.dialect import APPLICATION_ID
 from workbench.store.migrations import MIGRATIONS
-from workbench.store.packing import LONG_JSON, Packer, Unpacker, from_bytes, references, to_bytes
-from workbench.store.payloads import Payloads
+from workbench.store.packing import LONG_JSON, Packer, Texts, Unpacker, from_bytes, references, to_bytes
+from workbench.store.payloads import Payloads, load_json
 
 ORIGIN = Origin(Path("spans.jsonl"), "00" * 32, "otlp")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)) | st.just("long " * 80)
@@ -199,3 +199,27 @@ def test_a_batch_is_free_as_soon_as_nobody_holds_it():
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_a_text_that_recurs_is_hashed_once_until_there_is_no_room_or_it_is_let_go():
+    """Texts remember address and content of what they were asked for, and begin anew where it is too much or they are told to."""
+    texts = Texts(most_bytes=1000)
+    address, content = texts.of("a" * 400)
+    assert (address, content) == (hashlib.sha256(to_bytes("a" * 400)).hexdigest(), to_bytes("a" * 400))
+    assert texts.of("a" * 400)[1] is content
+    texts.of("b" * 900)
+    assert texts.of("a" * 400)[1] is not content
+    again = texts.of("a" * 400)[1]
+    texts.forget()
+    assert texts.of("a" * 400)[1] is not again
+
+
+def test_a_text_met_in_two_batches_is_stored_in_each_that_puts_it(tmp_path: Path):
+    """What is remembered of a text says nothing of what a store holds: another store that is given the same texts gets it too."""
+    texts = Texts()
+    for name in ("a.db", "b.db"):
+        payloads = Payloads(texts)
+        address = payloads.put_json({"said": "hello there " * 100})
+        with Store.open(tmp_path / name) as store, store._writing() as connection:
+            payloads.save(connection)
+            assert load_json(connection, address) == {"said": "hello there " * 100}

@@ -440,6 +440,16 @@ def test_what_is_no_message_makes_no_list_of_messages():
     assert message_of({"type": "message", "content": "a"}) is None
 
 
+def test_a_message_of_text_alone_reads_as_one_with_empty_fields_beside_it():
+    """Empty calls, usage and metadata say nothing; a cost of 0 and a token count are recorded, and stay."""
+    bare = message_of({"role": "assistant", "content": "hello", "name": "ada"})
+    assert bare == message_of({"role": "assistant", "content": "hello", "name": "ada", "tool_calls": [], "usage_metadata": {}, "response_metadata": None})
+    assert bare == Message(role="assistant", content="hello", name="ada")
+    free = message_of({"role": "user", "content": "hello", "cost_usd": 0, "usage": {"input_tokens": 0}})
+    assert free is not None
+    assert (free.cost_usd, free.tokens.input) == (0.0, 0)
+
+
 def test_content_that_is_no_text_is_named():
     """An image is shown as having been there; an object is shown as its JSON."""
     found = message_of({"role": "user", "content": [{"type": "text", "text": "see "}, {"type": "image_url", "image_url": {"url": "data:..."}}]})

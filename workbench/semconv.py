@@ -401,7 +401,8 @@ class KindRule:
             return None
         if self.kind is None:
             value = str(found)
-            return self.values.get(value) or next((kind for pattern, kind in self.patterns.items() if fnmatchcase(value, pattern)), None)
+            told = self.values.get(value)
+            return told if told or not self.patterns else next((kind for pattern, kind in self.patterns.items() if fnmatchcase(value, pattern)), None)
         return self.kind if all(values.of(source) == found for source in self.sources[1:]) else None
 
 

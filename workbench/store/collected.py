@@ -198,11 +198,13 @@ class Collected(Opened):
 
     def settle(self, pending: Pending, failed: Collection[str] = ()) -> None:
         """Say that the runs of what was pending are saved, but for the `failed`. What came in meanwhile stays pending."""
+        self._texts.forget()
         with self._writing() as connection:
             connection.execute(PENDING.delete().where(PENDING.c.seq <= pending.upto, PENDING.c.name.not_in(failed)))
 
     def settle_marks(self, marks: Iterable[tuple[int, int]]) -> None:
         """Say that the runs of what one's own `add` marked are saved. What others marked meanwhile stays pending."""
+        self._texts.forget()
         with self._writing() as connection:
             for first, last in marks:
                 connection.execute(PENDING.delete().where(PENDING.c.seq.between(first, last)))

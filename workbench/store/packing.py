@@ -70,12 +70,16 @@ class Texts:
         if known is None:
             content = to_bytes(text)
             known = address_of(content), content
+            if self._bytes + len(content) > self._most:
+                self.forget()
             self._bytes += len(content)
-            if self._bytes > self._most:
-                self._known.clear()
-                self._bytes = len(content)
             self._known[text] = known
         return known
+
+    def forget(self) -> None:
+        """Let go of all of them."""
+        self._known.clear()
+        self._bytes = 0
 
 
 class Packer:
