@@ -21,6 +21,7 @@ from langchain.agents.middleware import (
     AgentMiddleware,
     HumanInTheLoopMiddleware,
     PIIMiddleware,
+    SummarizationMiddleware,
     ToolCallLimitMiddleware,
     after_model,
     before_model,
@@ -510,6 +511,22 @@ class Plan(BaseModel):
     nights: int = 2
 
 
+class Recalling(Scripted):
+    """Makes a plan, in a shape of its own, once what was said before has been summed up."""
+
+    def _say(self, messages: list[BaseMessage]) -> AIMessage:
+        if not any("summary of the conversation" in one.text for one in messages):
+            return super()._say(messages)
+        really("model")
+        return AIMessage("", tool_calls=[{"name": "Plan", "args": {"city": "Kyoto"}, "id": "call-plan"}])
+
+
+def summarising() -> Any:
+    """An agent whose middleware removes all messages and writes the last of them again, behind a summary."""
+    forgets_early = SummarizationMiddleware(model=Scripted(), trigger=("messages", 5), keep=("messages", 2))
+    return create_agent(Recalling(turns=([KYOTO], [NARA])), [book], response_format=ToolStrategy(Plan), middleware=[forgets_early])
+
+
 @tool
 def ask_agent(city: str) -> str:
     """An agent that is a tool."""
@@ -867,6 +884,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "redacting": lambda: Shape(created([KYOTO], middleware=[PIIMiddleware("email")]), ({"messages": [("user", "mail ada@example.com")]},)),
     "forgetting": lambda: Shape(_forgetful(), (ASKED, {"messages": [("user", "and Nara")]}, {"messages": [("user", "and Uji")]})),
     "structured": lambda: Shape(create_agent(Scripted(turns=([KYOTO], [("Plan", {"city": "Kyoto"})])), [book], response_format=ToolStrategy(Plan))),
+    "summarising": lambda: Shape(summarising(), (ASKED,)),
     "subgraph_that_keeps": lambda: Shape(_nested_keeping(True), (ASKED, YES, {"messages": [("user", "again")]}, YES)),
     "subgraph_without_checkpoints": lambda: Shape(_nested_keeping(False), (ASKED, {"messages": [("user", "again")]})),
     "sends_that_retry": lambda: Shape(_fanned(again, RetryPolicy(initial_interval=0.001, jitter=False))),

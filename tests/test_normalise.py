@@ -372,6 +372,34 @@ def test_a_messages_copy_in_the_parent_graph_is_no_second_call() -> None:
     assert [(step.kind, step.depth) for step in run.steps] == [("node", 0), ("model", 1), ("tool", 1)]
 
 
+def rewritten(*, later: bool) -> list[Checkpoint]:
+    """A call and its answer, and a node that removes all messages and writes copies of these; `later`: the model then asks once more, under the same id."""
+    look = ("c1", "look", {"at": "it"})
+    copies = [{**one, "id": None} for one in (ai("", look), answered("c1", "here"))]
+    again = (write("m2", "messages", ai("", look, known="lc_run--2")), write("l2", "messages", {**answered("c1", "there"), "id": "second"}))
+    return [
+        checkpoint(0, None, source="input"),
+        checkpoint(10, 0, writes=(write("m", "messages", ai("", look)),)),
+        checkpoint(20, 10, writes=(write("l", "messages", answered("c1", "here")),)),
+        checkpoint(30, 20, writes=(write("s", "messages", [{"type": "remove", "id": "__remove_all__", "content": ""}, *copies], node="sums up"),)),
+        checkpoint(40, 30, writes=again[:1] if later else ()),
+        *([checkpoint(50, 40, writes=again[1:]), checkpoint(60, 50)] if later else ()),
+    ]
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_message_that_is_written_again_is_no_second_call(later: bool) -> None:
+    """Copies of what stood before are no new steps, also without their ids; the same call asked for anew is one, and so is its answer."""
+    calls = [("model", "model", "ok"), ("tool", "look", "ok")]
+    assert shape(only([], rewritten(later=later))) == [*calls, ("node", "sums up", "ok"), *(calls if later else [])]
+
+
+def test_messages_that_stood_before_are_no_steps() -> None:
+    """Of checkpoints that go on from others, what repeats the messages that stood there is not told again."""
+    (run,) = normalise([], rewritten(later=False)[3:], before=[ai("", ("c1", "look", {"at": "it"})), answered("c1", "here")])
+    assert shape(run) == [("node", "sums up", "ok")]
+
+
 def test_a_message_made_by_code_is_no_model_call() -> None:
     """An AI message without a run's id, usage or calls is what a node wrote, not what a model said."""
     made = {"type": "ai", "content": "All done.", "tool_calls": [], "id": "0f", "usage_metadata": None, "response_metadata": {}}

@@ -46,6 +46,8 @@ ASKED_AGAIN = "the model was asked to try again"
 """The note of a failed tool call after which the framework sent the model back with the error."""
 COUNTED = "tokens:"
 """How the mark of an answer begins that is known by the tokens counted, where nobody recorded what the provider called it."""
+STRUCTURED = "structured_response"
+"""The channel into which `create_agent` puts an answer of a given shape."""
 NOT_MADE = frozenset(("edited", "halted", "blocked"))
 """The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
 
@@ -380,9 +382,14 @@ class Step(Value):
 
     @property
     def last_message(self) -> str:
-        """The text of the last message of the agent's that its task wrote to the state; empty where it wrote none, or one that calls tools."""
+        """The text of the last message of the agent's that its task wrote to the state; empty where it wrote none, or one that calls tools.
+
+        Where that called for nothing but the shape of the answer, it is the structured response, as JSON.
+        """
         said = [one for value in self.changes.values() for one in _said_by_agent(value)]
-        return "" if not said or said[-1].get("tool_calls") else _text_of(said[-1]["content"])
+        words = "" if not said or said[-1].get("tool_calls") else _text_of(said[-1]["content"])
+        structured = self.changes.get(STRUCTURED)
+        return words or ("" if structured is None else json.dumps(structured, ensure_ascii=False))
 
     def at(self, path: str) -> Json:
         """The value at a JSON path such as `$.tool_call.arguments.flight` or `$.messages[0].content`. KeyError names the missing part."""

@@ -29,12 +29,18 @@ USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id",
 SUFFIX_DIGITS = 8
 
 
-def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Sequence[Log] = (), read: Callable[[Span], Reading] = semconv.read) -> list[Run]:
+def normalise(
+    spans: Sequence[Span],
+    checkpoints: Sequence[Checkpoint],
+    logs: Sequence[Log] = (),
+    read: Callable[[Span], Reading] = semconv.read,
+    before: Sequence[dict[str, Json]] = (),
+) -> list[Run]:
     """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
     None where the spans are plumbing alone, such as a health check's: nothing of an agent ran. Several when one thread id covers checkpoint lineages
     that have nothing to do with each other; the first keeps the plain run id. Sources are left for the caller to fill. `read` is for callers that have
-    read some spans before.
+    read some spans before, `before` are the messages in the state that the checkpoints begin with, where what wrote them is not among these.
     """
     if not spans and not checkpoints:
         return []
@@ -43,13 +49,13 @@ def normalise(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], logs: Se
     if not checkpoints and all(reading.kind == "plumbing" for reading in readings.values()):
         return []
     lineages = split(spans, checkpoints, readings)
-    return [_run(lineage, number, readings) for number, lineage in enumerate(lineages)]
+    return [_run(lineage, number, readings, before) for number, lineage in enumerate(lineages)]
 
 
-def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]) -> Run:
+def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading], before: Sequence[dict[str, Json]]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
     approvals = approvals_of(forest)
-    steps = numbered(with_delegated(with_untraced(_steps(forest, ledger, approvals), forest, denied(approvals)), forest))
+    steps = numbered(with_delegated(with_untraced(_steps(forest, ledger, approvals, before), forest, denied(approvals)), forest))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())
@@ -74,7 +80,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
     )
 
 
-def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked]) -> list[Step]:
+def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked], before: Sequence[dict[str, Json]]) -> list[Step]:
     joiner = Joiner(ledger)
     traced: list[Step] = []
     places: dict[str, Place] = {}
@@ -83,7 +89,7 @@ def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked]) -> list[
         traced.append(step_of(node, reading, joiner.place(node, reading), forest))
     for task_id, spans in forest.by_task.items():
         places[task_id] = joiner.place(spans[0], spans[0].reading)
-    steps = Recorded(ledger, forest, traced).steps()
+    steps = Recorded(ledger, forest, traced, before).steps()
     taken = {step.task_id for step in steps if step.task_id} | ledger.by_id.keys()
     asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
     steps += steps_of_spans_alone(forest, places, taken, pauses=not asked)

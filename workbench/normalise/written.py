@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from workbench.model import NO_TOKENS, PASSED_ON, Json, Message, Step, ToolCall
@@ -10,6 +10,7 @@ from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
+from workbench.normalise.standing import Standing, removes_all
 from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, resumed_with
 from workbench.reading import serde
@@ -24,15 +25,15 @@ MESSAGES = "messages"
 class Recorded:
     """Goes through the tasks of a ledger as they finished, so that a message a parent repeats after its subgraph is not taken for a new one."""
 
-    def __init__(self, ledger: Ledger, forest: Forest, traced: Sequence[Step]) -> None:
-        """Sort the traced steps by the task they ran in."""
+    def __init__(self, ledger: Ledger, forest: Forest, traced: Sequence[Step], before: Iterable[dict[str, Json]] = ()) -> None:
+        """Sort the traced steps by the task they ran in. `before` are the messages that stood before the first task."""
         self.ledger, self.forest = ledger, forest
         self.by_task: dict[str, list[Step]] = {}
         self.loose: list[Step] = []
         for step in traced:
             self.by_task.setdefault(step.task_id, []).append(step) if step.task_id else self.loose.append(step)
         self.models_traced = any(step.kind == "model" for step in traced)
-        self._ids: set[str] = set()
+        self._standing = Standing(before)
         self._aside: list[str] = []
         self._asked_at: dict[str, int] = {}
 
@@ -79,9 +80,8 @@ class Recorded:
     def _fresh(self, task: Task) -> list[dict[str, Json]]:
         """The messages of a task that no task before it, and none of its subgraphs', had written."""
         inside = {signature(raw) for other in self.ledger.inside(task) for raw in other.messages}
-        found = [raw for raw in task.messages if raw.get("id") not in self._ids and not (inside and signature(raw) in inside)]
-        self._ids |= {str(raw["id"]) for raw in task.messages if raw.get("id")}
-        return found
+        fresh = self._standing.fresh(task.messages, removed=any(removes_all(write.value) for write in task.outputs))
+        return [raw for raw in fresh if not (inside and signature(raw) in inside)]
 
     def _merge_answer(self, steps: list[Step], task: Task, raw: dict[str, Json], message: Message, spans: Sequence[Node]) -> None:
         models = [number for number, step in enumerate(steps) if step.kind == "model"]
@@ -124,9 +124,9 @@ class Recorded:
 
     def _of_user(self, task: Task, raw: dict[str, Json]) -> Step | None:
         message, known = message_of(raw), raw.get("id")
-        fresh = known not in self._ids and signature(raw) not in self._aside
+        fresh = known not in self._standing.ids and signature(raw) not in self._aside
         if known:
-            self._ids.add(str(known))
+            self._standing.ids.add(str(known))
         if message is None or message.role != "user" or not fresh:
             return None
         return self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.normalise.lineage import task_of
+from workbench.normalise.recorded import messages_in
 from workbench.replay.fence.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Answer
 from workbench.replay.recording.cassette import asked_of
@@ -62,7 +63,7 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
 
     `again` are the parent's steps that were done again, `checkpoints` those of the fork's thread, `spans` those that the parent was read from.
     """
-    own = list(_stood(list(_own(parent, answer, cut, checkpoints)), _passed_on(parent, again)))
+    own = list(_stood(list(_own(parent, again, answer, cut, checkpoints)), _passed_on(parent, again)))
     questions = _same_questions(own, parent)
     own = list(_told_of(own, parent, questions))
     before = min((one.step.invocation for one in own if one.record), default=0)
@@ -79,11 +80,12 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     return Assembled(numbered, prefix, frozenset(held))
 
 
-def _own(parent: Run, answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
+def _own(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:
     numbers = {span.span_id: int(span.attributes[ID_ATTRIBUTE]) for span in answer.spans if ID_ATTRIBUTE in span.attributes}
     recorded = dict(answer.tasks)
     people = [record for record in answer.records if record.kind == "human"]
-    for run in normalise(answer.spans, fresh(cut, checkpoints)):
+    standing = [raw for step in parent.steps if step.index not in again for raw in messages_in(list(step.changes.values()))]
+    for run in normalise(answer.spans, fresh(cut, checkpoints), before=standing):
         for step in run.steps:
             if cut.keeps(step):
                 continue
