@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench import summary
 from workbench.analysis.attempts import attempts
 from workbench.model import ASKED_AGAIN, Message, Run, Step
-from workbench.sketch import model, sketch, tool
+from workbench.sketch import model, sketch, timed, tool
 
 ASKED = (Message(role="user", content="Book it"),)
 OTHER = (Message(role="user", content="Something else"),)
@@ -28,7 +28,18 @@ def test_the_same_call_after_a_failure_is_another_attempt():
     run = sketch(tool("find", {"k": 1}, error="down"), tool("find", {"k": 1}, error="still down"), tool("find", {"k": 1}, "42"))
     assert sizes(run) == [3]
     assert told(run) == [("still down", True)]
-    assert summary.of_run(run)["retries"] == [{"tool": "find", "attempts": 3}]
+    (retry,) = summary.of_run(run)["retries"]
+    assert (retry["tool"], retry["attempts"], retry["reasons"]) == ("find", 3, ["down", "still down"])
+
+
+def test_a_task_that_its_graph_runs_again_is_one_operation():
+    """A node under a retry policy failed once, is told with why it was tried again and after how long, and another task of it is another operation."""
+    tries = [Step(index=0, kind="node", name="fetch", task_id="t1", status="error", error=f"net {number}", **timed(at)) for number, at in ((1, 0), (2, 0.7))]
+    went = [Step(index=0, kind="node", name="fetch", task_id=task, **timed(at)) for task, at in (("t1", 1.6), ("t2", 3))]
+    run = sketch(*tries, *went)
+    assert sizes(run) == [3, 1]
+    assert summary.of_run(run)["retries"] == [{"tool": "fetch", "attempts": 3, "reasons": ["net 1", "net 2"], "waited_s": [0.2, 0.4]}]
+    assert told(run) == [("net 2", True)]
 
 
 def test_the_same_call_after_a_success_is_another_call():

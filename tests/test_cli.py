@@ -141,7 +141,9 @@ def test_runs_json_holds_the_contracts_keys(store: Path):
     booked = next(one for one in runs if one["run_id"] == "booked-twice")
     assert booked["joins"]["exact"] > 0
     assert booked["joins"]["none"] == 0
-    assert {"tool": "book_flight", "attempts": 2} in booked["retries"]
+    assert [(one["tool"], one["attempts"], one["reasons"]) for one in booked["retries"]] == [
+        ("book_flight", 2, ["TimeoutError: POST /bookings timed out after 1 s"])
+    ]
 
 
 def test_show_json_lists_steps_in_order(store: Path):

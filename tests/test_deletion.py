@@ -43,6 +43,14 @@ def fill(store: Store) -> None:
         store.save_runs([sketch(user(text), model("Done", messages=history), run_id=f"{number:032x}")])
 
 
+def test_what_was_said_of_other_files_stays(store: Store):
+    """A file of which nothing could be read is not the deleted run's: that it was skipped is still told."""
+    fill(store)
+    store.add(Origin(Path("broken.jsonl"), f"{3:064x}", "otlp"), [Skip(place="line 1", reason="no JSON")], lambda _: None)
+    assert store.delete(f"{1:032x}").rows["skip"] == 1
+    assert {skip.reason for _, skip in store.skips()} == {"broken: harmless", "no JSON"}
+
+
 @pytest.fixture
 def kept(request: pytest.FixtureRequest, where: Location, tmp_path: Path) -> Callable[[], bytes]:
     """All bytes of the folder in which the store lies; for a store on a server, of the server's files of its database."""

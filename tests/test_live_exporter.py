@@ -165,6 +165,21 @@ def test_parent_and_child_of_a_fork_write_each_their_own(tmp_path: Path):
 # ---- out of the way
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_worker_of_multiprocessing_leaves_its_spans(tmp_path: Path):
+    """A forked `Process`, which ends without what `atexit` holds, stores what it made before it is gone."""
+    program = (
+        "import multiprocessing\nfrom opentelemetry.sdk.trace import TracerProvider\nfrom workbench.live.exporter import StoreExporter\n"
+        f"provider = TracerProvider()\nprovider.add_span_processor(StoreExporter({str(tmp_path / 's.db')!r}, delay_seconds=3600))\n"
+        "def work(name): provider.get_tracer('t').start_span(name).end()\n"
+        "workers = [multiprocessing.get_context('fork').Process(target=work, args=(name,)) for name in ('one', 'two')]\n"
+        "for one in workers: one.start()\n"
+        "for one in workers: one.join()\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
+    assert sorted(span.name for span in stored(tmp_path / "s.db")) == ["one", "two"]
+
+
 def test_a_stuck_store_blocks_nothing_and_what_is_dropped_is_told(tmp_path: Path, monkeypatch, caplog):
     """While a write hangs, spans end all the same; what is past the bound is counted, logged and stands among the store's skips."""
     exporter = StoreExporter(tmp_path / "workbench.db", queue_spans=10, delay_seconds=0.01)

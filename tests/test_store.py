@@ -258,6 +258,17 @@ def test_a_file_that_is_no_store_is_refused_untouched(tmp_path: Path, content: b
     assert [one.name for one in tmp_path.iterdir()] == ["other.db"]
 
 
+def test_a_store_that_could_not_be_finished_is_made_anew(tmp_path: Path):
+    """What a full disk leaves of a new store, a database without a table, is no obstacle once there is room again."""
+    path = tmp_path / "stub.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE one (x)")
+        connection.execute("DROP TABLE one")
+    with Store.open(path) as opened:
+        assert opened.run_ids() == []
+
+
 def test_the_first_schema_migrates_to_the_newest(tmp_path: Path):
     """A store made by the first version opens, and has then the columns that the row classes name."""
     path = tmp_path / "old.db"

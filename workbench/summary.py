@@ -6,8 +6,9 @@ They are a contract: scripts and scorers read them. `None` means not recorded, n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
-from workbench.analysis.attempts import Chain, attempts, tool_of
+from workbench.analysis.attempts import Chain, attempts, tool_of, waited_s
 from workbench.backtest.backtest import Backtest
 from workbench.cohorts.calibration import Calibration
 from workbench.cohorts.paths import Paths
@@ -116,10 +117,18 @@ def _tool_call(step: Step) -> dict[str, Json]:
 
 
 def _retries(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:
-    """What was tried again, attempts the first included: as the engine counts them, else the calls in the chain."""
-    calls = [(tool_of(chain[0]), sum(step.attempts or 1 for step in chain)) for chain in chains]
-    others = [(step.name, step.attempts or 1) for step in run.steps if step.kind not in ("tool", "model")]
-    return [{"tool": name, "attempts": count} for name, count in calls + others if count > 1]
+    """What was tried again, attempts the first included: as the engine counts them, else the steps in the chain, with why and after how long."""
+    chained = {step.index for chain in chains for step in chain}
+    operations = [*chains, *([step] for step in run.steps if step.index not in chained)]
+    return [_retried(chain, count) for chain in operations if (count := sum(step.attempts or 1 for step in chain)) > 1]
+
+
+def _retried(chain: Chain, attempts_made: int) -> dict[str, Json]:
+    told: dict[str, Json] = {"tool": tool_of(chain[0]), "attempts": attempts_made}
+    if len(chain) > 1:
+        waits = [waited_s(before, after) for before, after in pairwise(chain)]
+        told |= {"reasons": [step.error for step in chain[:-1]], "waited_s": [None if wait is None else round(wait, 3) for wait in waits]}
+    return told
 
 
 def _errors(run: Run, chains: list[Chain]) -> list[dict[str, Json]]:

@@ -1,7 +1,7 @@
 """What was tried again: the calls of a run in chains, each of which is one operation with its attempts.
 
 A failed call is tried again by the next call of the same tool with the same arguments, by the next call of the tool where the framework sent the model
-back, and by the next model call that is given the same messages.
+back, and by the next model call that is given the same messages; a failed node by the next time its graph runs the same task (LangGraph's `RetryPolicy`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ Chain = list[Step]
 
 
 def attempts(run: Run) -> list[Chain]:
-    """Every call of a model or tool, attempts of the same operation together, in the order in which the first was made."""
+    """Every call of a model or tool, and every task of a node, attempts of the same operation together, in the order in which the first was made."""
     chains: list[Chain] = []
     failed: dict[str, Chain] = {}
     stuck: list[Chain] = []
     for step in run.steps:
         if step.kind == "tool":
             _add_tool(step, chains, failed)
+        elif step.kind == "node" and step.task_id:
+            _add_task(step, step.task_id, chains, failed)
         elif step.kind == "model":
             stuck = _add_model(step, chains, stuck)
     return chains
@@ -39,6 +41,17 @@ def _add_tool(step: Step, chains: list[Chain], failed: dict[str, Chain]) -> None
         failed[keys[0]] = chain
         if ASKED_AGAIN in step.notes:
             failed[keys[1]] = chain
+
+
+def _add_task(step: Step, task_id: str, chains: list[Chain], failed: dict[str, Chain]) -> None:
+    key = f"task {task_id} of {step.name}"
+    chain = failed.pop(key, None)
+    if chain is None:
+        chain = []
+        chains.append(chain)
+    chain.append(step)
+    if step.status == "error":
+        failed[key] = chain
 
 
 def _add_model(step: Step, chains: list[Chain], stuck: list[Chain]) -> list[Chain]:
@@ -62,3 +75,9 @@ def _same_question(failed: Step, step: Step) -> bool:
 def tool_of(step: Step) -> str:
     """A step's tool, or what it is called otherwise."""
     return step.tool_call.name if step.tool_call else step.name
+
+
+def waited_s(before: Step, after: Step) -> float | None:
+    """Seconds between the end of one attempt and the beginning of the next; None where times are missing."""
+    ended = before.started_ns if before.ended_ns is None else before.ended_ns
+    return None if ended is None or after.started_ns is None else max(0.0, (after.started_ns - ended) / 1e9)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from workbench.analysis.attempts import waited_s
 from workbench.analysis.effects import UNKNOWN_OUTCOME, business_key, failure
 from workbench.model import Run, Step
 
@@ -71,9 +72,7 @@ def retried(run: Run) -> list[tuple[Retry, ...]]:
 
 def _retries(chain: list[Step], models: list[int], people: list[int]) -> Iterator[Retry]:
     for before, after in pairwise(chain):
-        ended = before.started_ns if before.ended_ns is None else before.ended_ns
-        waited = None if ended is None or after.started_ns is None else max(0.0, (after.started_ns - ended) / 1e9)
-        yield Retry(before, after, failure(before) or "it never came back", _by(before, after, models, people), waited)
+        yield Retry(before, after, failure(before) or "it never came back", _by(before, after, models, people), waited_s(before, after))
 
 
 def _by(before: Step, after: Step, models: list[int], people: list[int]) -> Literal["code", "model", "person", "resume"]:

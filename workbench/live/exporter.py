@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from multiprocessing.util import Finalize, register_after_fork
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from workbench import collection
+from workbench.database import location
 from workbench.live.intake import NOT_STORED, origin_of
 from workbench.live.sdk_spans import span_of
 from workbench.model import Json, Record, Skip, Span
@@ -47,7 +48,7 @@ REST_RATIO = 6
 
 
 class StoreExporter(SpanProcessor, SpanExporter):
-    """Writes finished spans to the store at `path`, which is made where there is none. It is a span processor; inside another one, an exporter.
+    """Writes finished spans to the store at `path`, a file or PostgreSQL's URL, made where there is none. A span processor; inside another one, an exporter.
 
     `queue_spans` bounds what waits. While the store can't be written to, spans wait, and the newest are dropped once the queue is full.
     `late` gives attributes that were learnt of a span after it ended, and may be asked again.
@@ -63,7 +64,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
         delay_seconds: float = DELAY_SECONDS,
         late: Callable[[ReadableSpan], Mapping[str, Json]] | None = None,
     ) -> None:
-        self.path, self.name, self.queue_spans = Path(path), name, queue_spans
+        self.path, self.name, self.queue_spans = location(path), name, queue_spans
         self._delay_seconds, self._late = delay_seconds, late
         Store.open(self.path).close()
         self._begin()
@@ -72,6 +73,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
         atexit.register(_call, at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=lambda: _call(at_fork))
+        register_after_fork(self, _end_with_worker)
 
     def _begin(self) -> None:
         """A queue and a writer of this process's own; after a fork, what waits in the parent is the parent's to write."""
@@ -208,6 +210,11 @@ class StoreExporter(SpanProcessor, SpanExporter):
     def _with_late(self, span: Span, sdk: ReadableSpan) -> Span:
         attributes = self._late(sdk) if self._late else {}
         return span.model_copy(update={"attributes": {**span.attributes, **attributes}}) if attributes else span
+
+
+def _end_with_worker(exporter: StoreExporter) -> None:
+    """Let the exporter of a `multiprocessing` worker store what waits at its end: such a process ends by `os._exit`, without what `atexit` holds."""
+    Finalize(exporter, _call, (weakref.WeakMethod(exporter.shutdown),), exitpriority=0)
 
 
 def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -7,7 +7,7 @@ without them; a server's tables are written anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, select, update
@@ -21,6 +21,8 @@ from workbench.store.schema import TABLES
 IN_CLAUSE = 500
 OF_TRACES = ("span", "log")
 OF_RUNS = ("conversation", "history", "run", "examination", "finding", "receipt")
+FROM_SOURCES = ("span", "log", "checkpoint", "conversation", "history")
+"""The tables whose rows say from which file they came."""
 ABOUT_RUNS = ("alert", "review", "judgement", "note")
 """What was said of runs, without a payload of its own."""
 ROOTS = ("span", "log", "checkpoint", "conversation", "history", "run", "step", "examination", "finding", "receipt", "ledger")
@@ -53,10 +55,18 @@ class Extent:
     traces: frozenset[str]
     threads: frozenset[str]
 
+    @property
+    def rows(self) -> Iterator[tuple[str, str, Collection[str]]]:
+        """What these runs were derived from and what was derived of them: table, column, and the values that are theirs."""
+        yield "checkpoint", "thread_id", self.threads
+        yield from ((name, "trace_id", self.traces) for name in OF_TRACES)
+        yield from ((name, "run_id", self.runs) for name in OF_RUNS)
+
 
 def remove(connection: Connection, extent: Extent) -> Deleted:
     """Delete rows and payloads, within the caller's transaction."""
     done = Deleted(extent.runs)
+    sources = _sources(connection, extent)
     steps_before = set(_addresses(connection, "step"))
     candidates = _with_targets(connection, set(_taken_out(connection, extent, done)), steps_before)
     used = _with_targets(connection, {address for name in ROOTS for address in _addresses(connection, name)}, set(_addresses(connection, "step")))
@@ -65,7 +75,7 @@ def remove(connection: Connection, extent: Extent) -> Deleted:
     done.payload_bytes = contents.remove(connection, gone)
     _forget_pending(connection, extent)
     _forget_answers(connection, extent)
-    _forget_sources(connection, done)
+    _forget_sources(connection, sources, done)
     return done
 
 
@@ -75,9 +85,7 @@ def _taken_out(connection: Connection, extent: Extent, done: Deleted) -> Iterato
     revisions = [
         one for batch in batched(extent.runs, IN_CLAUSE) for one in connection.execute(select(run.c.revision).where(run.c.run_id.in_(batch))).scalars()
     ]
-    plan = [("step", "revision", revisions), ("checkpoint", "thread_id", extent.threads)]
-    plan += [(name, "trace_id", extent.traces) for name in OF_TRACES] + [(name, "run_id", extent.runs) for name in OF_RUNS]
-    for name, column, values in plan:
+    for name, column, values in (("step", "revision", revisions), *extent.rows):
         table = TABLES[name]
         for batch in batched(values, IN_CLAUSE):
             here = table.c[column].in_(batch)
@@ -132,12 +140,22 @@ def _forget_answers(connection: Connection, extent: Extent) -> None:
         connection.execute(delete(answer).where(answer.c.trace_id.in_(batch)))
 
 
-def _forget_sources(connection: Connection, done: Deleted) -> None:
-    """Forget the files of which nothing is left, and what was said of them: a skip's reason may quote the file."""
+def _sources(connection: Connection, extent: Extent) -> set[int]:
+    """The files that these runs were read from."""
+    return {
+        one
+        for name, column, values in extent.rows
+        if name in FROM_SOURCES
+        for batch in batched(values, IN_CLAUSE)
+        for one in connection.execute(select(TABLES[name].c.source_id).where(TABLES[name].c[column].in_(batch)).distinct()).scalars()
+    }
+
+
+def _forget_sources(connection: Connection, sources: set[int], done: Deleted) -> None:
+    """Forget those of these files of which nothing is left, and what was said of them: a skip's reason may quote the file."""
     source, skip = TABLES["source"], TABLES["skip"]
-    used = {one for name in ("span", "log", "checkpoint", "conversation", "history") for one in connection.execute(select(TABLES[name].c.source_id)).scalars()}
-    orphans = [str(one) for one in connection.execute(select(source.c.source_id)).scalars() if one not in used]
-    for batch in batched(orphans, IN_CLAUSE):
+    used = {one for name in FROM_SOURCES for one in connection.execute(select(TABLES[name].c.source_id).distinct()).scalars()}
+    for batch in batched(map(str, sorted(sources - used)), IN_CLAUSE):
         numbers = [int(one) for one in batch]
         for table in (skip, source):
             done.rows[table.name] = done.rows.get(table.name, 0) + connection.execute(delete(table).where(table.c.source_id.in_(numbers))).rowcount

@@ -154,17 +154,22 @@ def _version_of(path: Path) -> int:
         return 0
     if not header.startswith(b"SQLite format 3\0"):
         raise StoreError(f"{path} is no workbench store, nor any SQLite database; give another --store")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID and not _is_being_made(path):
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID and not _is_empty(path):
         raise StoreError(f"{path} is a SQLite database, but no workbench store; give another --store, or `workbench ingest {path}` to read it")
     return int.from_bytes(header[60:64], "big")
 
 
-def _is_being_made(path: Path) -> bool:
-    """Whether the mark of a store stands in the write-ahead log alone, because another process made it just now."""
-    if not path.with_name(path.name + "-wal").exists():
+def _is_empty(path: Path) -> bool:
+    """Whether a database is nobody's yet: a store that could not be finished, as on a full disk.
+
+    Or the mark of a store stands in the write-ahead log alone, because another process made it just now.
+    """
+    how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_MS / 1000)) as connection:
+            application, tables = (connection.execute(query).fetchone()[0] for query in ("PRAGMA application_id", "SELECT count(*) FROM sqlite_master"))
+    except sqlite3.DatabaseError:
         return False
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_MS / 1000)) as connection:
-        application, tables = (connection.execute(query).fetchone()[0] for query in ("PRAGMA application_id", "SELECT count(*) FROM sqlite_master"))
     return bool(application == APPLICATION_ID or tables == 0)
 
 

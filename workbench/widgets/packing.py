@@ -13,14 +13,17 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from workbench.analysis.attempts import attempts
+from workbench.analysis.attempts import attempts, waited_s
 from workbench.incident import first_bad_step
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
+from workbench.report.quantities import duration
 from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable
 
 OPEN_BYTES = 1_000_000
 """What a view may send when it opens, all included."""
 MAX_FINDINGS = 200
+WAITED_S = 0.05
+"""From when on a wait before another attempt is told."""
 BADGES = ("served", "edited", "live", "blocked", "halted")
 JOINS = {"exact": "joined exactly", "inferred": "joined by inference", "none": "span not joined to a task"}
 SOURCES = {"logprobs": "token log-probabilities", "self-report": "the model's own word", "evaluation": "an evaluator"}
@@ -89,12 +92,17 @@ def _columns(run: Run, origin_ns: int | None) -> dict[str, Json]:
 
 def _badges(run: Run) -> dict[int, list[str]]:
     """By row: how a re-run answered the call, and which attempt of the same operation it is, or how many the engine counted."""
-    again = {step.index: f"attempt {number}" for chain in attempts(run) for number, step in enumerate(chain[1:], start=2)}
+    again = {after.index: _attempt(number, before, after) for chain in attempts(run) for number, (before, after) in enumerate(pairwise(chain), start=2)}
     counted = {step.index: f"{step.attempts} attempts" for step in run.steps if (step.attempts or 1) > 1}
     told = {row: [note for note in step.notes if note in BADGES] for row, step in enumerate(run.steps)}
     return {
         row: badges for row, step in enumerate(run.steps) if (badges := [*told[row], *(names[step.index] for names in (again, counted) if step.index in names)])
     }
+
+
+def _attempt(number: int, before: Step, after: Step) -> str:
+    waited = waited_s(before, after)
+    return f"attempt {number}" + (f", {duration(1000 * waited)} later" if waited is not None and waited >= WAITED_S else "")
 
 
 def _label(step: Step) -> str:
