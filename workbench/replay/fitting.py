@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+import re
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from workbench.model import Json
 from workbench.replay.shapes import shown
+
+MODULES = re.compile(r"(?<!['\w.])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+"""The modules before a name, but in a text."""
 
 
 class MisfitError(ValueError):
@@ -37,7 +41,7 @@ def fitted(hint: Any, value: Json, name: str, *, strict: bool = True) -> Any:
 def fits(hint: Any, value: Any) -> bool:
     """Whether a value that the graph's own code made is of the type that it names: types are hints, and code may not keep to them."""
     try:
-        TypeAdapter(hint).validate_python(value)
+        TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError:
         return False
     except (PydanticUserError, TypeError, NameError, AttributeError, ValueError):
@@ -46,8 +50,14 @@ def fits(hint: Any, value: Any) -> bool:
 
 
 def type_name(hint: Any) -> str:
-    """A type as one writes it: `int`, `list[str]`."""
-    return str(hint) if get_args(hint) else str(getattr(hint, "__name__", None) or hint)
+    """A type as one writes it: `int`, `list[str]`, without modules and without what it is annotated with."""
+    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return MODULES.sub("", str(plain)) if get_args(plain) else str(getattr(plain, "__name__", None) or plain)
+
+
+def mentions(hint: Any, kind: type) -> bool:
+    """Whether a type is this one, one below it, or made of such: `list[AnyMessage]` of messages."""
+    return (isinstance(hint, type) and issubclass(hint, kind)) or any(mentions(one, kind) for one in get_args(hint))
 
 
 def _holds(value: Json, part: str) -> bool:

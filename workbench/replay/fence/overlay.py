@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from langchain_core.messages import BaseMessage, convert_to_messages
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
@@ -17,7 +17,7 @@ from workbench.model import Json, digest
 from workbench.replay.fence.alterations import edited_message
 from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.fence.graphs import GraphError, data_types, inner_graphs
-from workbench.replay.fitting import MisfitError, fits, fitted
+from workbench.replay.fitting import MisfitError, fits, fitted, mentions
 from workbench.replay.nearest import instead
 from workbench.replay.protocol import MessageEdit, Request
 from workbench.replay.recording.cassette import canonical_messages
@@ -138,10 +138,13 @@ def _fitting(channel: Any, name: str, value: Json, before: Any) -> Any:
     kind = type(channel).__name__
     if channel is not None and kind not in OVERLAYS:
         raise GraphError(f"the channel {name!r} is a {kind}, whose value is spread over many checkpoints: it can't be changed in one")
-    reducer = getattr(getattr(channel, "operator", None), "__name__", "")
-    if reducer in ("add_messages", "_add_messages") or (isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before)):
+    hint, reducer = getattr(channel, "ValueType", Any), getattr(getattr(channel, "operator", None), "__name__", "")
+    held = isinstance(before, list) and any(isinstance(one, BaseMessage) for one in before)
+    many = get_origin(hint) in (list, Sequence)
+    if held or reducer in ("add_messages", "_add_messages") or (many and mentions(hint, BaseMessage)):
         return _messages(name, value)
-    hint = getattr(channel, "ValueType", Any)
+    if mentions(hint, BaseMessage):
+        return value  # a lone message, which has many forms
     if before is not None and not fits(hint, before):
         return value
     try:
