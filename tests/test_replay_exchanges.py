@@ -207,6 +207,7 @@ def test_foreseen(run: wb.RecordedRun, service: str) -> None:
         ("booking", {"http": {"status": 1000}}, "'status' should be an HTTP status, from 100 to 599, and is 1000"),
         ("booking", {"http": 404}, "another HTTP answer should be .* it is 404"),
         ("booking", {"fault": {"kind": "timeot"}}, r"'kind' should be timeout, error, empty or slow, and is \"timeot\"; did you mean timeout\?"),
+        ("booking", {"fault": {"kind": "timeout", "status": 503}}, "a timeout has no status: a fault with one is an error, or empty"),
         ("tell", {"fault": "timeout"}, r"no HTTP call of step 3 \(tell\) was recorded .*; what its node wrote can be changed too, with state at the next step"),
     ],
     ids=str,

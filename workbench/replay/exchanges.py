@@ -61,7 +61,10 @@ def of_http(change: Change, step: Step) -> bool:
 def wanted(change: Change) -> FaultChange | HttpChange:
     """What a change of an HTTP call asks for. ChangeError for another shape."""
     if change.kind == "fault":
-        return fault_of(change.value)
+        fault = fault_of(change.value)
+        if fault.status is not None and fault.kind not in ("error", "empty"):
+            raise ChangeError(f"a {fault.kind} has no status: a fault with one is an error, or empty; another answer is given by http")
+        return fault
     found = shaped("http", HttpChange, change.value)
     if not found.model_fields_set - {"call"}:
         raise ChangeError("another HTTP answer says what is another: status, headers, json or body")
