@@ -169,6 +169,15 @@ def test_another_answer(run: wb.RecordedRun, answer: dict[str, Any], heard: str)
     assert told == [*[("POST", "edited", at(run, "booking"))] * heard.replace(", 503", "|").count("|"), ("POST", "edited", 1), *[("GET", "served", 2)] * 3]
 
 
+@pytest.mark.parametrize("change", [{"http": {"status": 404}}, {"fault": {"kind": "timeout", "times": 2}}], ids=str)
+def test_an_unchanged_replay_of_a_fork(run: wb.RecordedRun, change: dict[str, Any]) -> None:
+    """A re-run of a fork hears what the fork heard, so that it makes the same steps again."""
+    fork = forked(run, "booking", **change)
+    again = forked(fork, "booking")
+    assert said(again) == said(fork) != said(run)
+    assert [row for row in wb.compare(fork, again).comparison.rows if row.relation != "same"] == []
+
+
 def test_one_of_equal_calls(run: wb.RecordedRun, service: str) -> None:
     """A poll that is asked three times alike is changed by its number: the others get their own recorded answers."""
     assert said(forked(run, "poll", http={"call": 1, "json": "failed"}))[2] == '"poll 1", "failed", "poll 3"'

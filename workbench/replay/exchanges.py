@@ -110,6 +110,23 @@ def injected(change: Change, step: Step, cassette: Cassette, exchanges: Sequence
     return Fault(**given | {"message": asked.message or FAILURES.get(asked.kind, "")}, answer=_failure(asked, recorded), **where)
 
 
+def as_heard(cassette: Cassette, run: Run, spans: Iterable[Span]) -> Cassette:
+    """The cassette of a fork with what its own change gave an HTTP call: no span tells of that, and its unchanged re-run is to hear the same."""
+    if run.change is None or run.forked_at_step is None or not of_http(run.change, step := run.step(run.forked_at_step)):
+        return cassette
+    try:
+        fault = injected(run.change, step, cassette, exchanges_of(run, step, spans))
+    except ChangeError:  # the call was made where the fork does not go by the recording any more
+        return cassette
+    if fault.kind == "slow" or fault.recording is None:
+        return cassette
+    place, every = fault.recording, cassette.interactions
+    failed = {"result": {"status": 0, "headers": [], "body": ""}, "error": fault.message}
+    heard = every[place].model_copy(update=failed if fault.answer is None else {"result": fault.answer, "error": None})
+    instead = (heard,) if fault.kind == "answer" else (*[heard] * fault.times, every[place])
+    return cassette.model_copy(update={"interactions": (*every[:place], *instead, *every[place + 1 :])})
+
+
 def _failure(asked: FaultChange, recorded: Interaction) -> Json:
     """The answer that a fault comes with; None for one without."""
     if asked.kind == "empty":

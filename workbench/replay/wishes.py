@@ -14,7 +14,7 @@ from workbench.model import PASSED_ON, Change, Json, Level, Run, Span, Step
 from workbench.replay import changes
 from workbench.replay.changes import MODEL
 from workbench.replay.effects.broker import Terms
-from workbench.replay.exchanges import of_http
+from workbench.replay.exchanges import as_heard, of_http
 from workbench.replay.nearest import meant
 from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Request
@@ -159,7 +159,8 @@ def _last(run: Run) -> str | None:
 
 def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     """The request that the process of the re-run is given; what it works with stands in `folder`."""
-    parent, cassette, again = wish.parent, record(wish.parent, wish.spans, scrub=configured(Path.cwd())), done_again(wish.parent, cut)
+    parent, again = wish.parent, done_again(wish.parent, cut)
+    cassette = as_heard(record(parent, wish.spans, scrub=configured(Path.cwd())), parent, wish.spans)
     kind, inner = wish.change.kind, inside_tools(parent, wish.spans)
     opened = () if kind == "none" else tuple(around(inner, wish.step.index))
     return Request(
