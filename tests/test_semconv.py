@@ -602,6 +602,14 @@ def test_an_object_as_python_shows_it_is_read_and_never_evaluated():
             assert DECODERS["objects"](hostile) in ({}, {"text": {}})
 
 
+def test_an_object_as_python_shows_it_has_its_whole_fields_where_it_was_cut_short():
+    """A text that ends in dots tells what stands before its last comma; one that is damaged otherwise tells nothing."""
+    cut = "Called(name='book', given={'city': 'Paris, France'}, outcome=Outcome(parts=[Text(text='sun..."
+    assert DECODERS["objects"](cut) == {"name": "book", "given": {"city": "Paris, France"}}
+    with pytest.raises(ValueError, match="nothing that Python shows"):
+        DECODERS["objects"](cut.removesuffix("..."))
+
+
 def test_a_value_made_unchecked_is_the_same_as_one_that_was_checked():
     """What readers make without checking equals the validated value, fields in the same order, so that both have one address in the store."""
     fields = {"role": "assistant", "content": "booked", "tool_calls": (ToolCall(name="book", arguments={"flight": "NH 11"}),)}

@@ -26,7 +26,7 @@ from workbench.reading.unfamiliar import kind_of
 CASES = json.loads(Path(__file__).with_suffix("").with_name("unfamiliar.json").read_text("utf-8"))
 KEPT = frozenset(("plumbing", "langgraph", "workbench"))
 """What is no vendor's: HTTP, LangGraph's own exceptions and metadata, and the recorder's additions."""
-FAILURES_TOLD_TWICE = frozenset(("honeyhive",))
+FAILURES_TOLD_TWICE = frozenset(("honeyhive", "beeai"))
 """Dialects that tell of a failed call in a second span like the first: only their convention knows that it is none."""
 CACHES = (semconv._by_heads, semconv._shape, semconv._signals)
 

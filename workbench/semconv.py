@@ -219,6 +219,8 @@ it went, "error" or other; `handoff` names the agent that takes over; `pause` is
 without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source and `reasoning` go into
 the output; `status_text` says why, where `status` says that it failed. Where `tools` is mapped, `schemas` is read from the same sources.
 """
+DISPATCHED = 2
+"""How many arguments a dispatcher has, such as browser-use's: which tool, and what that is given."""
 INTERRUPTS = ("Interrupt(", "(Interrupt(", "[Interrupt(")
 """How the text of LangGraph's interrupt begins, where its exception's name is lost."""
 FAILED = frozenset(("error", "failed", "failure", "true"))
@@ -238,6 +240,8 @@ SUMMED = "input + output"
 
 
 def _reading(kind: Any, found: dict[str, Json], provenance: dict[str, str], failure: Failure) -> Reading:
+    if len(given := found.get("arguments", ())) == DISPATCHED and found.get("tool_name") in given.values():
+        found["arguments"] = next((value for value in given.values() if isinstance(value, dict)), given)
     if failure is WELL and found.keys().isdisjoint(MADE_UP):
         return Reading.made({**NOTHING_READ, "kind": kind, "provenance": provenance, **found})
     _name_arguments(found)

@@ -116,7 +116,8 @@ def _asked(open_calls: Sequence[ToolCall], call: ToolCall, waiting: Mapping[str 
     backwards = range(len(open_calls) - 1, -1, -1)
     if call.call_id is not None:
         return next((number for number in backwards if open_calls[number].call_id == call.call_id), None)
-    same = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
+    fitting = [number for number in backwards if open_calls[number].name == call.name and _fits(open_calls[number], call)]
+    same = [number for number in fitting if _wraps(call, open_calls[number])] or fitting
     own = [number for number in same if open_calls[number] is waiting.get(task_id)]
     free = [number for number in same if not any(open_calls[number] is one for one in waiting.values())]
     return next((numbers[-1] for numbers in (own, free, same) if numbers), None)
@@ -142,8 +143,13 @@ def _fits(asked: ToolCall, call: ToolCall) -> bool:
     return call.raw is None or asked.arguments is None or any(str(value) == call.raw for value in asked.arguments.values())
 
 
+def _wraps(call: ToolCall, asked: ToolCall) -> bool:
+    """Whether what was recorded are the arguments of a framework's own method, one of which holds the tool's, as BeeAI's `{"input": {…}, "options": null}`."""
+    return bool(asked.arguments) and call.arguments is not None and any(value == asked.arguments for value in call.arguments.values())
+
+
 def _completed(call: ToolCall, asked: ToolCall) -> ToolCall:
-    lost = call.arguments is None and asked.arguments is not None
+    lost = asked.arguments is not None and (call.arguments is None or _wraps(call, asked))
     fields: dict[str, Json] = {"arguments": asked.arguments, "raw": None} if lost else {}
     return call.model_copy(update={**fields, "call_id": call.call_id or asked.call_id})
 

@@ -22,8 +22,8 @@ VERDICTS = ("approved", "approve", "confirmed")
 
 
 def type_of(block: Json) -> str:
-    """What a block says it is, empty where it doesn't; whatever stands there, it comes as text."""
-    return str(block.get("type") or "") if isinstance(block, dict) else ""
+    """What a block says it is (LlamaIndex's by `block_type`), empty where it doesn't; whatever stands there, it comes as text."""
+    return str(block.get("type") or block.get("block_type") or "") if isinstance(block, dict) else ""
 
 
 def is_approval(block: Json) -> bool:

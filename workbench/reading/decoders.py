@@ -28,6 +28,8 @@ MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
 SHOWN = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|True|False|-?\d+(?:\.\d+)?|\{\}|\[\])(?:,?\s+|$)""", re.DOTALL)
 """One field of an object as Python shows it."""
+CUT, COMMA, MAX_CUT = ("...", "…"), re.compile(", "), 2_000
+"""How a text ends that was cut short, where a whole field of an object may end, and how much of it is looked through."""
 ENUM = re.compile(r"<[A-Za-z_][\w.]*: ('[^'\\]*'|-?\d+)>")
 """A member of an enumeration as Python shows it."""
 BEGINS_JSON = frozenset('{["-0123456789tfnNI')
@@ -102,13 +104,35 @@ def _shown(value: Json) -> Json:
 
 
 def _objects(value: Json) -> Json:
-    """Objects as Python shows them, `Answer(parts=[Text(text='sunny')], state=<State.OK: 'ok'>)`, as their fields. Only literals: nothing is evaluated."""
+    """Objects as Python shows them, `Answer(parts=[Text(text='sunny')], state=<State.OK: 'ok'>)`, as their fields. Only literals: nothing is evaluated.
+
+    Of one that was cut short, `Answer(parts=[], state=<Stat...`, those of its fields that are whole.
+    """
     if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
         return None
+    text = ENUM.sub(r"\1", value.strip())
     try:
-        return whole_characters(_built(ast.parse(ENUM.sub(r"\1", value.strip()), mode="eval").body))
+        return _read_objects(text)
+    except ValueError:
+        whole = [text[: comma.start()] + ")" for comma in COMMA.finditer(text[:MAX_CUT])] if text.endswith(CUT) else []
+        found = next((read for one in reversed(whole) if (read := _read_cut(one)) is not None), None)
+        if found is None:
+            raise
+        return found
+
+
+def _read_objects(text: str) -> Json:
+    try:
+        return whole_characters(_built(ast.parse(text, mode="eval").body))
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(f"nothing that Python shows: {error}") from None
+
+
+def _read_cut(text: str) -> Json:
+    try:
+        return _read_objects(text)
+    except ValueError:
+        return None
 
 
 def _built(node: ast.expr) -> Json:

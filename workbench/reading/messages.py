@@ -34,7 +34,7 @@ OF_TEXT = frozenset({"role", "type", "id", "name", "parts", "contents", "content
 """What is there, and not empty, in a message that says something and is nothing else: most have no more, and there is no need to look for it."""
 CALLS = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
 CALLED = ("name", "toolName", "tool_name", "functionName", "function_name")
-GIVEN = ("args", "arguments", "input", "toolInput", "tool_input", "parameters", "params")
+GIVEN = ("args", "arguments", "input", "toolInput", "tool_input", "tool_kwargs", "parameters", "params")
 CALL_IDS = ("call_id", "callId", "id", "toolCallId", "tool_call_id", "toolUseId", "tool_use_id", "tool_id", "ref")
 """How a call's parts are spelled, the most telling first."""
 RESPONSES = frozenset({"tool_call_response", "tool_result", "tool-result"})
@@ -136,6 +136,8 @@ def fields_of(value: Json) -> Fields | None:
         value = {"type": str(name[-1]) if name else "", **inner}
     elif isinstance(inner := value.get("data"), dict) and "type" in value:  # LangChain's message_to_dict
         value = {**inner, "type": value["type"]}
+    if isinstance(value.get("blocks"), list) and "content" not in value:
+        value = _of_blocks(value)
     if value.keys() >= {"content", "tool_call_id"} and not value.keys() & {"role", "type"}:
         value = {**value, "role": "tool"}  # some dump only what is set of a tool message
     if (item := _item(value)) is not None:
@@ -143,6 +145,13 @@ def fields_of(value: Json) -> Fields | None:
     role = value.get("role", value.get("type"))
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     return {**value, "role": known} if known else None
+
+
+def _of_blocks(value: Fields) -> Fields:
+    """LlamaIndex's message: blocks for content, and the answered call's id among the additional arguments."""
+    additional = value.get("additional_kwargs")
+    answered = {"tool_call_id": additional["tool_call_id"]} if isinstance(additional, dict) and "tool_call_id" in additional else {}
+    return {**value, "content": value["blocks"], **answered}
 
 
 def _item(value: Fields) -> Fields | None:
