@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
+from workbench.reading.messages import amount_of
 from workbench.reading.span_objects import first_of, read_items, rows_of
-from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
+from workbench.reading.spans import OF_TRACE, SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
 from workbench.source import Source
 
 PLACES = frozenset({"", "[]", "data[]", "observations[]"})
@@ -26,6 +27,10 @@ MESSAGE = ("statusMessage", "status_message")
 OPENED = frozenset({"input", "output", "metadata"}) | {"modelParameters", "model_parameters", "usageDetails", "usage_details", "costDetails", "cost_details"}
 """Fields that may hold JSON as text."""
 EMPTY: tuple[Json, ...] = (None, "", [], {})
+WHOLE_TRACE = "TRACE"
+"""The type that a trace gets here, which is told without its observations: they may stand in another file."""
+SPELLED = {"session_id": "sessionId", "user_id": "userId", "project_id": "projectId"}
+"""A trace's fields in blob-storage exports, and as the API spells them."""
 DETAILS = ("usageDetails", "usage_details", "costDetails", "cost_details")
 COUNTS = frozenset({"totalCost", "inputUsage", "outputUsage", "totalUsage", "promptTokens", "completionTokens", "totalTokens", "total_cost"})
 """Numbers that Langfuse fills with 0 where nothing was recorded: then there are no details either."""
@@ -37,6 +42,7 @@ def accepts(source: Source) -> bool:
     whole = having(seen, "trace", "observations") | having(seen, "observations", "projectId") | having(seen, "observations", "htmlPath")
     told = {at for at in having(seen, "observations", "timestamp") if (at, "id") in seen} | {at for at in having(seen, "trace") if _is_trace(at, seen)}
     alone = having(seen, "traceId", "startTime", "type") | having(seen, "trace_id", "start_time", "parent_observation_id", "type")
+    told |= having(seen, "id", "project_id", "timestamp", "session_id") - having(seen, "trace_id")
     inside = any(at in {"trace", "observations[]", "[].trace", "[].observations[]"} for at, _ in seen)
     return bool((whole & WHOLE and inside) or told & PLACES or alone & PLACES)
 
@@ -63,7 +69,8 @@ def _items(document: Json) -> Iterator[tuple[Json, Json]]:
         full = [one for one in observations if not isinstance(one, str)]  # a list of traces has no more than their ids
         yield from ((one, whole) for one in full)
         if not full:
-            yield {**whole, "traceId": whole["id"], "startTime": whole.get("timestamp"), "type": "TRACE"}, {}
+            whole = {SPELLED.get(key, key): value for key, value in whole.items()}
+            yield {**whole, "traceId": whole["id"], "startTime": whole.get("timestamp"), "type": WHOLE_TRACE}, {}
 
 
 def _span(item: tuple[Fields, Fields], said: Said) -> Span:
@@ -73,17 +80,18 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
     own = _own(raw)
     parent = first_of(raw, PARENT)
     sent = _object(own.get("metadata"))
+    start = any_time(first_of(raw, START), said, f"start of {label}")
     return span_of(
         said,
         trace_id=made_id(first_of(raw, TRACE_ID), TRACE_DIGITS),
         span_id=span_id,
         parent=made_id(parent, SPAN_DIGITS) if parent else None,
         name=raw.get("name"),
-        start_ns=any_time(first_of(raw, START), said, f"start of {label}"),
-        end_ns=any_time(first_of(raw, END), said, f"end of {label}"),
+        start_ns=start,
+        end_ns=any_time(first_of(raw, END), said, f"end of {label}") or _end_of_trace(raw, start),
         state="error" if raw.get("level") == "ERROR" else "unset",
         message=first_of(raw, MESSAGE),
-        attributes={**_sent(sent), **_named("langfuse.", own), **(_of_trace(trace) if not parent else {}), **_scores(raw, trace)},
+        attributes={**_sent(sent), **_named("langfuse.", own), **(_of_trace(trace) if not parent else {}), **_scores(raw, trace), **_handed_down(raw)},
         scope=_object(sent.get("scope")).get("name"),
         resource=_object(sent.get("resourceAttributes")),
     )
@@ -107,6 +115,19 @@ def _sent(metadata: Fields) -> Fields:
 def _of_trace(trace: Fields) -> Fields:
     opened = {key: decoded_once(value) if key in OPENED else value for key, value in trace.items() if key != "scores" and value not in EMPTY}
     return _named("langfuse.trace.", opened)
+
+
+def _handed_down(raw: Fields) -> Fields:
+    """What a trace told without its observations leaves to the topmost of them."""
+    if raw.get("type") != WHOLE_TRACE:
+        return {}
+    return {OF_TRACE: {**_of_trace({key: value for key, value in raw.items() if key not in ("traceId", "startTime", "type")}), **_scores(raw, raw)}}
+
+
+def _end_of_trace(raw: Fields, start_ns: int | None) -> int | None:
+    """When a trace told without its observations ended, by its latency in seconds; None for an observation that has no end."""
+    latency = amount_of(raw.get("latency"))
+    return start_ns + round(latency * 1e9) if raw.get("type") == WHOLE_TRACE and start_ns is not None and latency is not None else None
 
 
 def _scores(raw: Fields, trace: Fields) -> Fields:
@@ -162,5 +183,6 @@ EXAMPLES = (
     Example("api_observations.json", json.dumps({"data": [_ROOT, _CALL], "meta": {"page": 1}}).encode(), {"Span": 2}),
     Example("observations.jsonl", json.dumps(_SNAKE).encode() + b"\n" + json.dumps(_SNAKE).encode() + b"\n", {"Span": 2}),
     Example("api_traces.json", json.dumps({"data": [_TRACE | {"observations": ["b024c7ee7680b708"], "scores": []}], "meta": {}}).encode(), {"Span": 1}),
+    Example("blob_traces.jsonl", json.dumps({"id": "t", "timestamp": "2026-03-01 09:00:00.000", "project_id": "p", "session_id": "s"}).encode(), {"Span": 1}),
     Example("trace_without_observations.json", json.dumps({"trace": _TRACE, "observations": []}).encode(), {"Span": 1}),
 )

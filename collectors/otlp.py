@@ -28,6 +28,8 @@ Fields = dict[str, Json]
 KEYS = frozenset({*RESOURCES, *SCOPES, *LOG_RESOURCES, *LOG_SCOPES})
 PLACES = frozenset({"", "[]", *ENVELOPES})
 PREFIX_BYTES = 4
+PARTIAL = "PARTIAL"
+"""The status of an answer of Tempo's that is not the whole trace."""
 
 
 def accepts(source: Source) -> bool:
@@ -54,6 +56,8 @@ def _from_json(source: Source) -> Iterator[Record]:
             yield Skip(place=place, reason=str(document).removeprefix(f"{place}: "))
         else:
             yield from records_of_json(document, place)
+            if isinstance(document, dict) and document.get("status") == PARTIAL:
+                yield Skip(place=place, reason=f"the answer is partial, spans are missing: {document.get('message') or 'it says no more'}")
 
 
 # ---- messages, each behind its length
@@ -206,6 +210,7 @@ EXAMPLES = (
     Example("logs.jsonl", json.dumps(_LOGS).encode(), {"Log": 1, "Skip": 1}),
     Example("logs.pb", _logs_message(), {"Log": 2, "Skip": 1}),
     Example("tempo.json", json.dumps(_TEMPO).encode(), {"Span": 2}),
+    Example("tempo_partial.json", json.dumps({"trace": json.loads(_request_text(_SPANS)), "status": "PARTIAL"}).encode(), {"Span": 2, "Skip": 1}),
     Example("tempo_v2.json", json.dumps({"metrics": {}, "trace": json.loads(_request_text(_SPANS))}).encode(), {"Span": 2}),
     Example(
         "half-broken.jsonl", _request_text(_SPANS[:1]) + b'\n{"resourceSpans": [{"scopeSpans"\n' + _request_text([{"traceId": "1"}]), {"Span": 1, "Skip": 2}

@@ -364,9 +364,19 @@ def test_ingest_sums_up_by_convention_and_names_what_it_left_alone(tmp_path: Pat
     assert "left alone: " in told
     assert "incident.json" in told
     assert "0 skipped" in told
-    alone = json.loads(run("ingest", SAMPLES / "booked_twice" / "incident.json", "--store", tmp_path / "w.db", "--json"))
+    alone = json.loads(run("ingest", SAMPLES / "booked_twice" / "incident.json", "--store", tmp_path / "w.db", "--json", status=1))
     assert alone["skipped"] == 1
     assert alone["files"][0]["skips"][0]["place"].endswith("incident.json")
+
+
+def test_an_ingest_that_could_use_nothing_ends_with_1(tmp_path: Path):
+    """A script can tell that everything was skipped; where anything was read, or is there from before, it is done."""
+    (tmp_path / "broken.json").write_text('{"resourceSpans": [')
+    given = ["ingest", str(tmp_path / "broken.json"), "--store", str(tmp_path / "w.db")]
+    assert CliRunner().invoke(app, given).exit_code == 1
+    assert CliRunner().invoke(app, [*given, "--json"]).exit_code == 1
+    for _ in range(2):
+        assert CliRunner().invoke(app, [*given, str(SAMPLES / "booked_twice")]).exit_code == 0
 
 
 def test_whatever_takes_long_tells_how_far_it_is(tmp_path: Path):

@@ -151,6 +151,21 @@ def test_an_archive_is_a_counted_skip_that_says_what_to_do(compression: int, tmp
             assert [line.partition(",")[0] for line in summary.skips_told()] == ["skipped 1 × a tar archive", "skipped 1 × a zip archive"]
 
 
+def test_what_a_folder_holds_besides_traces_is_counted(tmp_path: Path):
+    """Text that a collector knows is read in a folder as it is when named; what is not opened is told by its kind and count, what is not known by name."""
+    folder = tmp_path / "in"
+    (folder / ".git").mkdir(parents=True)
+    for name, content in {"printed.txt": request(span()), "table.csv": b"a,b\n1,2\n", "a.md": b"x", "b.md": b"x", ".git/HEAD": b"x"}.items():
+        (folder / name).write_bytes(content)
+    with Store.open(tmp_path / "w.db") as store:
+        summary = ingest(store, [folder])
+    assert [file.path.name for file in summary.files if file.collector] == ["printed.txt"]
+    assert (len(summary.runs), summary.skipped, summary.nothing_read) == (1, 0, False)
+    assert dict(summary.unopened) == {".md": 2, "hidden": 1}
+    told = summary.left_alone_told()
+    assert told == f"of no format known here, and left alone: {folder}/table.csv, 2 × .md (not opened), 1 × hidden (not opened)"
+
+
 # ---- OTLP
 
 

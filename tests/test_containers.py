@@ -26,6 +26,7 @@ from collectors import clickhouse, langfuse, langsmith, mlflow, otlp, phoenix
 from workbench import source as sources
 from workbench.collection import collector_of, ingest
 from workbench.model import Json, Log, Record, Skip, Span
+from workbench.normalise import normalise
 from workbench.outline import having, outline
 from workbench.reading import footers
 from workbench.reading.tables import parquet_rows
@@ -402,6 +403,44 @@ def test_mlflow_keeps_what_is_known_of_the_whole_trace_on_its_root(tmp_path: Pat
     assert (root.attributes["mlflow.trace.session"], root.attributes["mlflow.trace.tokenUsage"]) == ("t", {"input_tokens": 3})
     assert call.attributes == {"mlflow.spanType": "TOOL", "twice": '{"a": 1}', "plain": "{no json"}
     assert mlflow.accepts(Source(tmp_path / "t.jsonl"))
+
+
+def test_a_langfuse_trace_told_in_another_file_is_no_span(tmp_path: Path):
+    """The API's two pages come to the run that one file tells, whichever is read first: session and user are known, and nothing is left running."""
+    whole = {"id": TRACE, "projectId": "p", "timestamp": iso(START), "name": "agent", "sessionId": "s-1", "userId": "ana", "scores": []}
+    pages = {
+        "traces.json": [whole | {"observations": [ROOT, CALL]}],
+        "observations.json": [as_langfuse(*ids) | {"metadata": None, "level": "DEFAULT"} for ids in ((None, ROOT), (ROOT, CALL))],
+    }
+    paths = [tmp_path / name for name in pages]
+    for path, rows in zip(paths, pages.values(), strict=True):
+        path.write_text(json.dumps({"data": rows, "meta": {"page": 1}}))
+    told = []
+    for name, order in (("together.db", [paths]), ("before.db", [[path] for path in paths]), ("after.db", [[path] for path in paths[::-1]])):
+        with Store.open(tmp_path / name) as store:
+            for given in order:
+                ingest(store, given)
+            told += [(run.run_id, run.status, run.span_count, run.root_name, run.metadata) for run in store.runs()]
+    assert told == [("s-1", "ok", 2, told[0][3], {"user.id": "ana"})] * 3
+
+
+def test_a_langfuse_trace_without_observations_is_a_run_that_ended_as_it_says(tmp_path: Path):
+    """A trace's record stands for the trace while nothing else of it is known; it ended after its latency, which is in seconds."""
+    whole = {"id": TRACE, "projectId": "p", "timestamp": iso(START), "name": "agent", "sessionId": "s-1", "observations": ["a"], "latency": 1.5}
+    (one,) = spans_in(written(tmp_path, "t.json", {"data": [whole]}))
+    assert (one.name, one.end_ns - one.start_ns) == ("agent", 1_500_000_000)
+    (run,) = normalise([one], [])
+    assert (run.run_id, run.status, run.span_count) == ("s-1", "ok", 1)
+
+
+def test_a_damaged_parquet_file_is_said_to_be_damaged(tmp_path: Path):
+    """It is no file of unknown format: what is wrong with it is the reason of its skip, in a folder too."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "spans.parquet").write_bytes(clickhouse_parquet()[:-9])
+    with Store.open(tmp_path / "w.db") as store:
+        summary = ingest(store, [tmp_path / "in"])
+    assert (summary.skipped, summary.nothing_read) == (1, True)
+    assert summary.skips_told()[0].startswith("skipped 1 × Parquet, cut off or damaged: ")
 
 
 def test_langfuse_zeros_that_stand_for_nothing_are_not_recorded(tmp_path: Path):

@@ -702,6 +702,15 @@ def test_the_result_that_an_engine_recorded_is_the_outcome(tmp_path: Path):
     assert history.run().outcome == "error: declined"
 
 
+def test_one_page_of_a_history_is_said_to_be_one(tmp_path: Path):
+    """A history whose answer names a next page is read as far as it goes, and what is missing is a skip."""
+    page = json.loads(next(one.content for one in collectors()["step-functions"].examples if one.content.startswith(b"{")))
+    runs, skips = read(tmp_path, page | {"nextToken": "AAA"}, "step-functions")
+    assert len(runs) == 1
+    assert [skip.reason.partition(":")[0] for skip in skips] == ["one page of several"]
+    assert read(tmp_path, page | {"nextToken": None}, "step-functions")[1] == []
+
+
 def test_a_try_block_that_caught_its_step_is_recovered(tmp_path: Path):
     """A step that failed in a try whose except went on is a recovered error, told once although its block failed too."""
 

@@ -22,6 +22,7 @@ from workbench.model import Json, Record, Run, Skip, Step
 from workbench.normalise import from_conversation, normalise
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.project import tool_classes
+from workbench.reading.tables import damage
 from workbench.reading.threads import checkpoints
 from workbench.redaction import Redactor, Rules, key_beside, key_file, new_key, rules_of
 from workbench.semconv import Reader, conversation_of, marks_of
@@ -33,7 +34,7 @@ logger = logging.getLogger("workbench.collection")
 
 _LIVE_REDACTORS: WeakKeyDictionary[Store, tuple[Rules | None, Redactor | None]] = WeakKeyDictionary()
 
-PLACES_SHOWN = 3
+PLACES_SHOWN, NAMED = 3, 8
 REDACTED, WHOLE = b"redacted", b"whole"
 NO_CONVENTION = "none"
 RUNS_AT_ONCE = 50
@@ -41,10 +42,9 @@ TOLD_EVERY = 1_000
 RUNS = "runs"
 GARBAGE_AT = 500_000
 ARCHIVE = "a {} archive, which is not unpacked here: what it unpacks to has no bound; unpack it, and ingest the files in it"
-NOT_TRACES = frozenset(
-    {".md", ".txt", ".csv", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"}
-)
-"""Files that stand beside traces in a folder; named alone they are tried all the same."""
+NOT_TRACES = frozenset({".md", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"})
+"""Files that stand beside traces in a folder and are counted without being opened; named alone they are tried all the same."""
+HIDDEN = "hidden"
 
 
 Progress = Callable[[Location | str, int, int], None]
@@ -84,6 +84,13 @@ class Summary:
     runs: list[str] = field(default_factory=list)
     redacted: dict[str, int] = field(default_factory=dict)
     """How many values were replaced, by kind."""
+    unopened: Counter[str] = field(default_factory=Counter)
+    """How many files of the folders were left alone without being opened, by the end of their names; hidden ones together."""
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether something was skipped, and nothing at all could be used."""
+        return self.skipped > 0 and not any(count for file in self.files for kind, count in file.records.items() if kind != "Skip")
 
     @property
     def skipped(self) -> int:
@@ -99,6 +106,13 @@ class Summary:
     def beside(self) -> list[Location]:
         """The files in a folder that are of no format known here."""
         return [file.path for file in self.files if file.beside]
+
+    def left_alone_told(self) -> str | None:
+        """What of the folders was left alone: by name what was looked at, by kind and count what was not; None where nothing was."""
+        named = [_from_here(str(path)) for path in self.beside]
+        named = [*named[:NAMED], f"{len(named) - NAMED:,} more"] if len(named) > NAMED else named
+        kinds = [f"{count:,} × {kind} (not opened)" for kind, count in sorted(self.unopened.items())]
+        return f"of no format known here, and left alone: {', '.join([*named, *kinds])}" if named or kinds else None
 
     def skips_told(self) -> list[str]:
         """One line for each reason: how many, where (the first three places), why."""
@@ -117,10 +131,10 @@ def ingest(store: Store, paths: Iterable[Location], *, progress: Progress | None
     that does not exist, and for a database that can't be reached or that no collector knows.
     """
     given = set(paths := list(paths))
-    files = list(_files(paths))
+    summary, touched, reader = Summary(), Added(), Reader()
+    files = list(_files(paths, summary.unopened))
     sizes = [_size(path) for path in files]
     total, before = sum(sizes), itertools.accumulate(sizes, initial=0)
-    summary, touched, reader = Summary(), Added(), Reader()
     with _fewer_collections():
         for path, size, done in zip(files, sizes, before, strict=False):
             watch = _watch(progress, path, done, size, total) if progress else _unwatched
@@ -318,12 +332,17 @@ def _from_here(place: str) -> str:
     return place.removeprefix(f"{Path.cwd()}/")
 
 
-def _files(paths: Iterable[Location]) -> Iterator[Location]:
+def _files(paths: Iterable[Location], unopened: Counter[str]) -> Iterator[Location]:
+    """The files and databases to read; what a folder holds beside them is counted in `unopened`."""
     for path in paths:
         if isinstance(path, Database):
             yield _reachable(path)
         elif path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.is_file() and _may_be_a_trace(one))
+            for one in sorted(one for one in path.rglob("*") if one.is_file()):
+                if (kind := _no_trace(one)) is None:
+                    yield one
+                else:
+                    unopened[kind] += 1
         elif path.exists():
             yield path
         else:
@@ -349,8 +368,11 @@ def _readers_of(database: Database) -> list[str]:
     return [name for name, collector in collectors().items() if database.scheme in collector.schemes]
 
 
-def _may_be_a_trace(path: Path) -> bool:
-    return path.suffix.lower() not in NOT_TRACES and not any(part.startswith((".", "__")) for part in path.parts[-2:])
+def _no_trace(path: Path) -> str | None:
+    """What a file in a folder is that is not even opened: hidden, or of a kind that holds no traces. None for one that is."""
+    if any(part.startswith((".", "__")) for part in path.parts[-2:]):
+        return HIDDEN
+    return kind if (kind := path.suffix.lower()) in NOT_TRACES else None
 
 
 def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch, *, named: bool) -> list[FileSummary]:
@@ -362,7 +384,9 @@ def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor
     except (SourceError, OSError) as error:
         return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=str(error)),))]
     if not able:
-        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=_unknown(source)),), beside=not named and _is_something(source))]
+        broken = isinstance(source, Source) and damage(source)
+        beside = not named and not broken and _is_something(source)
+        return [FileSummary(path, None, {}, 0, (Skip(place=str(path), reason=broken or _unknown(source)),), beside=beside)]
     return [_ingest_by(collector, store, source, touched, redactor, reader, watch) for collector in able]
 
 

@@ -69,7 +69,8 @@ class Ingested:
         lines = [f"{plural(files, 'file')} read, {plural(len(self.summary.runs), 'run')} new or changed, {self.summary.skipped} skipped"]
         if self.summary.redacted:
             lines.append("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(self.summary.redacted.items())))
-        return [*lines, *self.summary.skips_told()]
+        left = self.summary.left_alone_told()
+        return [*lines, *([left] if left else ()), *self.summary.skips_told()]
 
 
 def saved(report: Report, path: str | os.PathLike[str] | None) -> Report:

@@ -29,9 +29,10 @@ def ingest(
         done = bench.ingest(*paths, progress=progress, redaction=redaction)
         touched = set(() if as_json else done.summary.runs)
         listed = [run for run in bench.store.overviews() if run.run_id in touched] if touched else []
+    status = 1 if done.summary.nothing_read else 0
     if as_json:
         print_json(_ingested(done.summary))
-        return
+        raise typer.Exit(status)
     table = table_of("file", "collector", "records", "new", "skipped", title=None)
     for file in (file for file in done.summary.files if not file.beside):
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
@@ -41,8 +42,8 @@ def ingest(
         out.print("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(done.summary.redacted.items())), markup=False)
     if done.summary.conventions:
         out.print("spans by convention: " + ", ".join(f"{count:,} {name}" for name, count in done.summary.conventions.items()), markup=False)
-    if done.summary.beside:
-        out.print(shown("of no format known here, and left alone: " + ", ".join(map(short, done.summary.beside))), style="dim")
+    if left := done.summary.left_alone_told():
+        out.print(shown(left), style="dim")
     for line in done.summary.skips_told():
         out.print(shown(line), style="yellow")
     if listed:
@@ -50,6 +51,7 @@ def ingest(
         if len(listed) > RUNS_SHOWN:
             out.print(f"and {len(listed) - RUNS_SHOWN:,} more: workbench runs --store {shown(named(store))}", style="dim")
     out.print(f"{len(done.summary.runs):,} runs new or changed, {done.summary.skipped:,} skipped; next: workbench detect --store {shown(named(store))}")
+    raise typer.Exit(status)
 
 
 def _ingested(done: Any) -> Json:
@@ -65,7 +67,7 @@ def _ingested(done: Any) -> Json:
         }
         for file in done.files
     ]
-    return {"files": files, "runs": done.runs, "skipped": done.skipped, "redacted": done.redacted}
+    return {"files": files, "runs": done.runs, "skipped": done.skipped, "redacted": done.redacted, "unopened": dict(done.unopened)}
 
 
 @command(COLLECT, "workbench receive --store incident.db --http-port 4318")

@@ -20,12 +20,13 @@ from workbench.normalise.timeline import numbered, ordered, with_arguments, with
 from workbench.normalise.traced import step_of, whole, with_handoffs
 from workbench.normalise.unrecorded import steps_of_spans_alone
 from workbench.normalise.untraced import with_delegated, with_untraced
+from workbench.normalise.wholes import without_wholes
 from workbench.normalise.written import Recorded
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 UNNAMED_SERVICE = "unknown_service"
 VERSION = "service.version"
-USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "traceloop.association.properties.user_id")
+USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "langfuse.trace.userId", "traceloop.association.properties.user_id")
 SUFFIX_DIGITS = 8
 
 
@@ -44,7 +45,7 @@ def normalise(
     """
     if not spans and not checkpoints:
         return []
-    spans = with_logs(spans, logs)
+    spans = with_logs(without_wholes(spans), logs)
     readings = {(span.trace_id, span.span_id): read(span) for span in spans}
     if not checkpoints and all(reading.kind == "plumbing" for reading in readings.values()):
         return []

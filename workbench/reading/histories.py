@@ -26,6 +26,7 @@ UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, Overflo
 """What taking apart an event of another shape than the engine's can raise."""
 MAX_CONTAINER_DEPTH = 4
 BRIEF = 120
+NEXT_PAGE = ("nextToken", "nextPageToken", "nextMarker")
 SAYING = ("user_input", "user_message", "message", "prompt", "text", "content", "query", "question")
 YES, NO = ("yes", "y", "ok", "true", "approve", "approved", "confirm", "confirmed", "accept", "accepted"), ("no", "n", "false", "reject", "rejected", "cancel")
 YES_OR_NO = frozenset({*YES, *NO, "deny", "denied", "refuse", "refused"})
@@ -305,6 +306,8 @@ def _in_document(document: Json, where: Where, is_history: Callable[[Json], bool
     found = list(_find(document, is_history, "", MAX_CONTAINER_DEPTH))
     if not found:
         yield Skip(place=str(where), reason=f"no history found in {brief(document)}")
+    if isinstance(document, dict) and any(text_of(pick(document, key)) for key in NEXT_PAGE):
+        yield Skip(place=str(where), reason="one page of several: it names a next one; fetch all of them into one file, or this history ends too early")
     alone = len(found) == 1  # then the keys are an envelope's and name nothing
     yield from told_once([record for key, history in found for record in _guarded(tell, history, Where(where.path, where.line, "" if alone else key))])
 

@@ -34,6 +34,8 @@ STATES: dict[str, State] = {
     **dict.fromkeys(("2", "ERROR", "STATUS_CODE_ERROR", "STATUSCODE.ERROR"), "error"),
 }
 CODES: dict[int, State] = {1: "ok", 2: "error"}
+OF_TRACE = "of_trace"
+"""The attribute that marks a record of a trace as a whole, and holds what its topmost spans should say where there are any (`normalise.wholes`)."""
 UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What taking apart a value of another shape than expected can raise."""
 

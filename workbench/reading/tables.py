@@ -24,14 +24,26 @@ FRACTIONS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 
 def parquet_columns(source: Source) -> frozenset[str]:
     """The names of a Parquet file's columns; empty for another kind of file, for one inside a compression, and for a damaged one."""
+    found = _schema(source)
+    return frozenset() if isinstance(found, str) else found  # a damaged file is claimed by nobody; `damage` says what is wrong with it
+
+
+def damage(source: Source) -> str | None:
+    """What is wrong with a file that is Parquet by its first bytes and can't be opened as such; None for any other."""
+    found = _schema(source)
+    return f"Parquet, cut off or damaged: {found}" if isinstance(found, str) else None
+
+
+def _schema(source: Source) -> frozenset[str] | str:
+    """The names of a Parquet file's columns, none for another kind of file; what polars says of a damaged one."""
     if not source.head.startswith(MAGIC) or source.compressed:
         return frozenset()
     import polars as pl  # noqa: PLC0415  # few files need it, and importing it takes a while
 
     try:
         return frozenset(pl.scan_parquet(source.path, glob=False).collect_schema().names())
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return frozenset()  # the file is then claimed by nobody, and said to be of no known format
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        return str(error)
 
 
 def parquet_rows(source: Source) -> Iterator[tuple[int, Fields]]:
