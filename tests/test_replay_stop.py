@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.replay_recording import Recording, record
-from workbench.comparison.controls import halted
 from workbench.model import CallRecord, Change, Json, Tokens
 from workbench.replay.effects.approvals import Desk, Question
 from workbench.replay.effects.broker import Terms
@@ -46,7 +45,7 @@ def test_a_stopped_fork_ends_and_says_so(paid: Recording) -> None:
     assert forked.receipt.isolation_reached == forked.receipt.isolation_asked == "process"
     assert forked.receipt.calls.served == 1
     assert (forked.run.steps[-1].name, forked.run.steps[-1].notes) == ("book", ("served",))
-    assert halted(forked.run)
+    assert forked.run.halted
     assert not list(paid.database.with_name("forks").glob("*.unfinished"))
 
 
