@@ -703,6 +703,11 @@ class Cassette(Value):
         """How many steps of the run a re-run can be served: all but those whose answer was not captured and that no node's writes stand for."""
         return self.steps - sum(not one.by_node for one in self.missing)
 
+    @property
+    def unworded(self) -> tuple[Interaction, ...]:
+        """The answers of people to questions whose words were lost: they can be given only where nothing was changed before them."""
+        return tuple(one for one in self.interactions if one.kind == "human" and one.arguments is None)
+
 
 class LedgerEntry(Value):
     """One line of the ledger of side effects: something a re-run attempted, or how a live call began or ended.

@@ -112,9 +112,34 @@ def _goes_past(other: Node, paused: Node) -> bool:
 
 def _asked(node: Node) -> tuple[Json, str | None]:
     """The question and its id, from the text of the exception that LangGraph interrupts with. None where that was not recorded."""
-    texts = [str(event.attributes.get("exception.message") or "") for event in node.span.events] + [node.span.status_message]
-    found = next((found for text in texts if (found := INTERRUPT_TEXT.search(text))), None)
+    found = _interrupt_in(node)
     return (_opened(found[1]), found[2]) if found else (None, None)
+
+
+def questions_of(paused: Iterable[Node]) -> list[tuple[str | None, Json]]:
+    """The questions that the spans of one task stopped to ask, in order: id and value. One that was asked again counts once.
+
+    The value is None where its text is not all of a plain value, such as one that was cut short or holds an object.
+    """
+    found: list[tuple[str | None, Json]] = []
+    for text in map(_interrupt_in, paused):
+        known = text[2] if text else None
+        if known is None or known not in (one for one, _ in found):
+            found.append((known, _plain_value(text[1]) if text else None))
+    return found
+
+
+def _interrupt_in(node: Node) -> re.Match[str] | None:
+    """LangGraph's own text of the question that a span stopped to ask."""
+    texts = [str(event.attributes.get("exception.message") or "") for event in node.span.events] + [node.span.status_message]
+    return next((found for text in texts if (found := INTERRUPT_TEXT.search(text))), None)
+
+
+def _plain_value(text: str) -> Json:
+    try:
+        return DECODERS["python"](text)
+    except ValueError:
+        return None
 
 
 def resumed_with(forest: Forest, node: Node) -> Json:

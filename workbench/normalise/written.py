@@ -12,7 +12,7 @@ from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, d
 from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
 from workbench.normalise.standing import Standing, removes_all
 from workbench.normalise.traced import QUESTION, decision_of, status_of, where
-from workbench.normalise.unrecorded import answers_by_id, resumed_with
+from workbench.normalise.unrecorded import answers_by_id, questions_of, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of
 from workbench.reading.tasks import INPUT, UPDATE
@@ -132,14 +132,18 @@ class Recorded:
         return self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})
 
     def _humans(self, task: Task, spans: Sequence[Node]) -> Iterator[Step]:
-        """A step for each question the task stopped to ask. Of questions before the last only the answers are kept."""
+        """A step for each question the task stopped to ask. Of questions before the last only the answers are kept; their words, where spans tell them."""
         if not task.wrote(INTERRUPT):
             return
         questions, answers, finished = task.of(INTERRUPT) or [None], *self._answers(task)
         earlier = max(0, len(answers) - len(questions)) if finished else len(answers)
         paused = [node for node in spans if node.reading.interrupted]
+        kept = {_interrupt_id(question) for question in questions}
+        told = [value for known, value in questions_of(paused) if known is None or known not in kept]
+        lost = told if len(told) == earlier else [None] * earlier
         for number in range(earlier):
-            yield self._human(task, None, (answers[number],), paused[number : number + 1], spans)
+            question = None if lost[number] is None else {"$type": "Interrupt", "value": lost[number]}
+            yield self._human(task, question, (answers[number],), paused[number : number + 1], spans)
         for number, question in enumerate(questions):
             answer = answers[earlier + number : earlier + number + 1] if finished else []
             yield self._human(task, question, tuple(answer) or ((None,) if finished else ()), paused[earlier:], spans)

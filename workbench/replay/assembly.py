@@ -11,6 +11,7 @@ from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, 
 from workbench.normalise import normalise
 from workbench.normalise.lineage import task_of
 from workbench.normalise.recorded import messages_in
+from workbench.normalise.traced import QUESTION
 from workbench.replay.fence.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Answer
 from workbench.replay.recording.cassette import asked_of
@@ -123,11 +124,18 @@ def _told(one: Own, parent: Run) -> Step:
     if one.record is None:
         return one.step
     says = [one.record.says] if one.record.says and one.record.answer == "served" else []
-    step = one.step.model_copy(update={"notes": (*one.step.notes, one.record.answer, *says)})
+    step = _worded(one.step, one.record).model_copy(update={"notes": (*one.step.notes, one.record.answer, *says)})
     if one.record.answer != "served" or one.origin is None:
         return step
     recorded = parent.step(one.origin)
     return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())} | _own_question(step, recorded))
+
+
+def _worded(step: Step, record: CallRecord) -> Step:
+    """A question in the words in which it was put: of those before a task's last, LangGraph does not keep them."""
+    if step.kind != "human" or step.tool_call is None or asked_of(step) is not None:
+        return step
+    return step.model_copy(update={"tool_call": step.tool_call.model_copy(update={"arguments": {QUESTION: record.arguments}})})
 
 
 def _own_question(step: Step, recorded: Step) -> dict[str, Json]:

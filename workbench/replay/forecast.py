@@ -121,6 +121,7 @@ class _Foresight:
         self.wish, self.request = wish, request
         cassette: Cassette = request.cassette
         self.recorded = {one.step for one in cassette.interactions}
+        self.unworded = {one.step for one in cassette.unworded}
         self.missing = {one.step: one for one in cassette.missing}
         uses = uses_of(wish.parent, {one.step for one in cassette.interactions if one.kind != "human"}, set(self.missing))
         self.calling = uses.calling - uses.lacking
@@ -161,6 +162,8 @@ class _Foresight:
         if step.kind == "human" and step.status == "ok" and PASSED_ON in step.notes:
             return "served", "the question from inside, passed on with its answer"
         if step.kind == "human":
+            if not self.on and step.index in self.unworded:
+                return "stops", "what was asked was not recorded, so the answer is carried over to no question"
             return self._served(step, "stops") if step.tool_call else ("stands", "what the user said, as recorded")
         return self._served(step, "halts")
 

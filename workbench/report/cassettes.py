@@ -51,13 +51,16 @@ def share(cassette: Cassette) -> str:
     """How much can be replayed: "38 of 41 steps can be replayed; 12 model, 20 tool, 2 human"."""
     kinds = Counter(one.kind for one in cassette.interactions)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return f"{cassette.replayable} of {cassette.steps} steps can be replayed" + (f"; recorded answers: {told}" if told else "")
+    only = f", {len(cassette.unworded)} of them only where nothing was changed before" if cassette.unworded else ""
+    return f"{cassette.replayable} of {cassette.steps} steps can be replayed{only}" + (f"; recorded answers: {told}" if told else "")
 
 
 def reasons(cassette: Cassette) -> Iterator[str]:
-    """A line for each step that has no recorded answer."""
+    """A line for each step that has no recorded answer, or one to nobody knows what."""
     for one in cassette.missing:
         yield f"{'from what its node wrote' if one.by_node else 'not'}: {one}"
+    for answer in cassette.unworded:
+        yield f"only unchanged: step {answer.step} {answer.name}: what was asked was not captured, so its answer is carried over to no question of a fork"
 
 
 def _row(one: Interaction) -> tuple[str, ...]:

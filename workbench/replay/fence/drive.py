@@ -159,10 +159,10 @@ class Drive:
     def _said(self, asked: Call) -> Served:
         """The recorded answer of a person. It may be the very thing that the recorded run was started again with, so it is looked for there too."""
         try:
-            return self.playback.tape.take(asked)
+            return self.playback.tape.take(asked, on_course=self.playback.on_course)
         except CutOff:
             self.playback.tape.restart()
-            return self.playback.tape.take(asked)
+            return self.playback.tape.take(asked, on_course=self.playback.on_course)
 
     def _ending(self, failed: str) -> tuple[str, str]:
         """How it ended. A failure is told first: LangGraph keeps a question pending whose answer its task failed with."""

@@ -26,7 +26,7 @@ from langgraph.pregel import _runner
 from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
-from workbench.model import canonical
+from workbench.model import Json, canonical
 from workbench.replay.fence import answers
 from workbench.replay.fence.journal import Journal, Seen
 from workbench.replay.recording import numbering
@@ -72,6 +72,8 @@ class Nodes:
     """Where the cut lies, while the graph runs on from it as a start did that was given an input (`Request.path`)."""
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     """Of recorded tasks, the numbers of the graphs that their tool calls started."""
+    asked: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    """Of recorded tasks, the questions they asked and were answered, in order; None for one whose words were lost."""
     notes: list[str] = field(default_factory=list)
     unanswered: dict[str, list[str]] = field(default_factory=dict)
     """What tasks asked for that nobody recorded, by task id."""
@@ -113,7 +115,8 @@ class Nodes:
         if writes is None:
             return None
         self._note(task, recorded, why)
-        body = _Body(writes, recorded.asked, self.tasks.seen(recorded))
+        told = self.asked.get(recorded.task_id, ())
+        body = _Body(writes, [told[number] if number < len(told) else None for number in range(recorded.asked)], self.tasks.seen(recorded))
         return replace(task, proc=RunnableCallable(body.run, body.arun, name=task.name), retry_policy=(), cache_key=None)
 
     def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
@@ -245,7 +248,7 @@ def _jsonable(value: Any) -> Any:
 class _Body:
     """The body of a task whose recorded writes stand for it."""
 
-    def __init__(self, writes: list[tuple[int, str, Any]], asked: int, seen: Ids) -> None:
+    def __init__(self, writes: list[tuple[int, str, Any]], asked: Sequence[Json], seen: Ids) -> None:
         self.seen = seen
         self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0]
         self.error = next((value for _, channel, value in writes if channel == ERROR), None)
@@ -266,10 +269,10 @@ class _Body:
         return self.run(given, config)
 
 
-def _questions(writes: list[tuple[int, str, Any]], count: int) -> Iterator[Any]:
-    """What a task stopped to ask, in turn. Of questions before the last only the answers are kept: None stands for each."""
+def _questions(writes: list[tuple[int, str, Any]], told: Sequence[Json]) -> Iterator[Any]:
+    """What a task stopped to ask, in turn. Of questions before the last its writes keep only the answers: what else was told of them stands for each."""
     asked = [one.value for _, channel, value in writes if channel == INTERRUPT for one in (value if isinstance(value, list | tuple) else [value])]
-    yield from [None] * (count - len(asked))
+    yield from told[: max(0, len(told) - len(asked))]
     yield from asked
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.model import CallRecord, Interaction
+from workbench.model import CallRecord, Cassette, Interaction, Json
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
 from workbench.replay.fence import fence, graphs, nodes, reload
@@ -26,12 +26,12 @@ from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, rebuilt
 from workbench.replay.recording.course import Course
-from workbench.replay.recording.tape import Divergence, Tape
+from workbench.replay.recording.tape import BY_PLACE, Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
 from workbench.replay.told import listed
 
 STORE = "the graph's store holds what its module puts there and nothing else in a re-run: what runs had put there was not recorded"
-FLAGS = ("moved", "repeated", "scrubbed", "stale")
+FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE)
 """How the notes of an answer begin that was not given to the same call at the same place."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""
@@ -146,6 +146,15 @@ def _forget_failure(request: Request, mark: int) -> None:
         database.execute("DELETE FROM writes WHERE rowid > ? AND channel = '__error__'", (mark,))
 
 
+def questions_of(cassette: Cassette) -> dict[str, list[Json]]:
+    """The questions that recorded tasks asked a person and that were answered, in order, by task id."""
+    found: dict[str, list[Json]] = {}
+    for one in cassette.interactions:
+        if one.kind == "human" and one.task_id is not None:
+            found.setdefault(one.task_id, []).append(one.arguments)
+    return found
+
+
 def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, freed: bool) -> Nodes:
     """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
     wire.whose = nodes.current_task
@@ -161,6 +170,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         execute=request.execute,
         path=() if request.resumed else request.path,
         numbers=request.numbers,
+        asked=questions_of(request.cassette),
     )
 
 

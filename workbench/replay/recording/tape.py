@@ -23,6 +23,8 @@ NEAREST = 3
 MAX_COMPARED_CHARACTERS = 4000
 MAX_DIFFERENCES = 4
 SHOWN_CHARACTERS = 120
+BY_PLACE = "given by place"
+"""How the note of an answer begins whose question was not recorded: it was given where it had been given then."""
 
 
 class Divergence(BaseException):  # it is how a re-run ends, and no Exception: an agent's error handling must not catch it
@@ -147,11 +149,15 @@ class Tape:
         """Whether calls of this kind were recorded at all at this place, so that one without a recording differs from what was done there."""
         return any(one.kind == call.kind and one.node_path == call.node_path for one in self.interactions)
 
-    def take(self, call: Call) -> Served:
-        """The recorded answer to a call. Divergence where there is none, CutOff where the recording broke off."""
+    def take(self, call: Call, *, on_course: bool = False) -> Served:
+        """The recorded answer to a call. Divergence where there is none, CutOff where the recording broke off.
+
+        An answer to a question whose words were lost is only given `on_course`, where all is as recorded so far, and to the task that asked it.
+        """
         with self._lock:
             same = self._same(call)
-            found = self._taken(call, same, ()) or self._taken(call, scrubbed := self._alike(call), ("scrubbed",)) or self._stale(call)
+            scrubbed = self._unworded(call) if call.kind == "human" and on_course else self._alike(call)
+            found = self._taken(call, same, ()) or self._taken(call, scrubbed, ("scrubbed",)) or self._stale(call)
             if found is not None:
                 return found
             miss = self._miss(call, same or scrubbed)
@@ -200,10 +206,14 @@ class Tape:
 
     @staticmethod
     def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:
+        if unworded(one):
+            return (f"{BY_PLACE}: what was asked there was not recorded",)
         return tuple(f"{note}: {'; '.join(differences(one.arguments, call.arguments))}" for note in notes)
 
     def _same(self, call: Call) -> list[int]:
-        """The recordings of the same call."""
+        """The recordings of the same call. That a question was put without words, and one recorded whose words were lost, makes them no same one."""
+        if call.kind == "human" and call.arguments is None:
+            return []
         exact = self._exact.get((call.kind, call.sha256), [])
         lone = list(call.arguments.values()) if isinstance(call.arguments, dict) else []
         if call.kind == "tool" and len(lone) == 1 and isinstance(lone[0], str):  # recorded without the argument's name
@@ -211,10 +221,14 @@ class Tape:
         return self._fitting(call, exact)
 
     def _alike(self, call: Call) -> list[int]:
-        """The recordings of the same call but for times and ids; of questions whose words were lost, any."""
+        """The recordings of the same call but for times and ids. A question is only the same in the same words."""
         if call.kind == "human":
-            return self._exact.get(("human", digest(None)), [])
+            return []
         return self._fitting(call, self._scrubbed.get((call.kind, digest(self.scrubber.plain(call.arguments))), []))
+
+    def _unworded(self, call: Call) -> list[int]:
+        """The questions of the very task that asks now whose words were lost."""
+        return [number for number in self._exact.get(("human", digest(None)), []) if self.interactions[number].task_id == call.task_id is not None]
 
     def _fitting(self, call: Call, numbers: Sequence[int]) -> list[int]:
         """Those of the same tool that are not past the next stop. A model's name is no part of a call: a scripted one may stand in its place."""
@@ -254,12 +268,20 @@ class Tape:
         return "\n".join([*lines, *(f"  {line}" for line in _remedies(call, stale=bool(self._kin(call))))])
 
     def _nearest(self, call: Call) -> Iterator[str]:
-        kin = [one for one in self.interactions if one.kind == call.kind]
+        kin = [one for one in self.interactions if one.kind == call.kind and not unworded(one)]
         for one in sorted(kin, key=lambda one: (one.name == call.name, likeness(one.arguments, call.arguments)), reverse=True)[:NEAREST]:
             differs = "; ".join(differences(one.arguments, call.arguments)) or "only the place differs"
             yield f"nearest: step {one.step} {one.name} at {one.node_path or 'no node'}: {differs}"
-        if not kin:
+        lost = [str(one.step) for one in self.interactions if one.kind == call.kind and unworded(one)]
+        if lost:
+            yield f"what was asked at step {', '.join(lost)} was not recorded: that answer is given only where nothing was changed before it"
+        elif not kin:
             yield f"no {call.kind} call was recorded from here on"
+
+
+def unworded(one: Interaction) -> bool:
+    """Whether a person's answer is to a question whose words were lost."""
+    return one.kind == "human" and one.arguments is None
 
 
 def scrubber_of(cassette: Cassette) -> Scrubber:
