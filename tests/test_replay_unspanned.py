@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -14,6 +15,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 import workbench as wb
 from tests import replay_shapes
 from tests.replay_shapes import SHAPES
+from workbench.replay import ForkError
 
 pytestmark = pytest.mark.usefixtures("ledger")
 CONFIG = {"configurable": {"thread_id": "thread"}}
@@ -49,3 +51,48 @@ def test_messages_that_are_written_again_are_no_new_steps(tmp_path: Path) -> Non
             forked = run.fork(at, graph=graph_of("summarising"), trust=True)
             assert differing(run, forked) == []
             assert (forked.receipt.clean, forked.outcome) == (True, run.outcome)
+
+
+@pytest.fixture
+def insisting(tmp_path: Path) -> Iterator[wb.RecordedRun]:
+    """An agent that books until that has not failed, and then asks a person."""
+    with recorded("insisting", tmp_path) as run:
+        yield run
+
+
+def forked(run: wb.RecordedRun, at: int, **asked: Any) -> wb.RecordedRun:
+    return run.fork(at, graph=graph_of("insisting"), trust=True, **asked)
+
+
+@pytest.mark.parametrize("asked", [{"system": "Be brief."}, {"model": {"turns": []}}, {"tools": []}])
+def test_a_model_step_of_plain_checkpoints_is_changed(insisting: wb.RecordedRun, ledger: Path, asked: dict[str, Any]) -> None:
+    """What the model is told, its settings and its tools are met by the call of the step, whose node runs for it with the model live and its tools fenced."""
+    before = ledger.read_text()
+    fork = forked(insisting, 1, live=["model"], **asked)
+    assert ledger.read_text() == before
+    assert [check.says for check in fork.receipt.checks if check.name == "change met"] == ["the change was met"]
+    assert (fork.receipt.clean, fork.receipt.calls.live > 0, fork.outcome) == (True, True, insisting.outcome)
+
+
+@pytest.mark.parametrize(("asked", "says"), [({"model": {"temperatur": 0}}, "has no setting 'temperatur'"), ({"tools": ["nix"]}, "no tool 'nix' is offered")])
+def test_a_name_that_nothing_has_is_told(insisting: wb.RecordedRun, asked: dict[str, Any], says: str) -> None:
+    """A setting or a tool that the model of plain checkpoints does not have halts the fork, with those that it has."""
+    fork = forked(insisting, 1, live=["model"], **asked)
+    assert not fork.receipt.clean
+    assert says in str(fork.receipt)
+
+
+def test_what_was_never_recorded_is_not_said_to_be_empty(insisting: wb.RecordedRun) -> None:
+    """Where no span tells what a model was shown, a change of a message is refused for that reason, and a simulation says that it lacks a system prompt."""
+    with pytest.raises(ForkError, match=r"what step 1 \(model\) was shown was not recorded: no span of the call .* Change that \(state=…, --state\)"):
+        forked(insisting, 1, message={"index": 0, "content": "Nara"})
+    lacking = "step 1 was not recorded: the history was put together from the steps"
+    notes = [insisting.simulate(1, replay_shapes.Insistent(), **asked).receipt.notes[-1] for asked in ({}, {"system": "Be brief."})]
+    assert [(lacking in note, "A system prompt" in note) for note in notes] == [(True, True), (True, False)]
+
+
+def test_a_fault_of_a_model_without_a_span_is_met(insisting: wb.RecordedRun) -> None:
+    """A fault at a model step of plain checkpoints strikes the call, though its answer could only be served with its node."""
+    fork = forked(insisting, 1, fault="error")
+    assert [check.says for check in fork.receipt.checks if check.name == "change met"] == ["the change was met"]
+    assert fork.outcome.startswith("error: RuntimeError")

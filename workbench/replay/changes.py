@@ -70,6 +70,11 @@ def _with_arguments(step: Step) -> None:
 def _message(parent: Run, step: Step, value: Json) -> None:
     check_kind(parent, step, ("model",), "was shown no messages")
     wanted = message_of(value)
+    if not step.messages:
+        raise ChangeError(
+            f"what step {step.index} ({step.name}) was shown was not recorded: no span of the call tells it, and checkpoints hold the state alone. "
+            "Change that (state=…, --state), or what the model is told first (system=…, --system)"
+        )
     if not -len(step.messages) <= wanted.index < len(step.messages):
         raise ChangeError(f"step {step.index} was shown {len(step.messages)} messages, from 0 to {len(step.messages) - 1}: there is none at {wanted.index}")
 
@@ -116,6 +121,16 @@ def altered(parent: Run, step: Step, change: Change, cassette: Cassette, spans: 
     if change.kind == "fault":
         return Alteration(fault=Fault(**fault_of(change.value).model_dump(exclude={"call", "status"}), **_call_of(step)))
     return Alteration()
+
+
+def calls_met(parent: Run, step: Step, change: Change) -> frozenset[int]:
+    """The model steps whose calls have to be made for this change to meet them: nothing of it can be seen where the writes of their nodes are served."""
+    if change.kind == "fault":
+        return frozenset([step.index] if step.kind == MODEL else [])
+    if change.kind not in ("system", "model", "tools"):
+        return frozenset()
+    path = node_path(step.namespace, step.node) if step.kind == MODEL else None
+    return frozenset(one.index for one in parent.of_kind("model") if path in (None, node_path(one.namespace, one.node)))
 
 
 def _edit(step: Step, wanted: MessageChange) -> MessageEdit:

@@ -216,7 +216,11 @@ def _change(proof: Proof) -> Verdict:
         return None, "nothing was changed" if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
     if proof.answer.ended == "stopped" and not proof.answer.applied:
         return None, "it was stopped before a call met the change"
-    return proof.answer.applied, "the change was met" if proof.answer.applied else "no call met the change, so the fork says nothing about it"
+    if proof.answer.applied:
+        return proof.answer.applied, "the change was met"
+    served = dict.fromkeys(one.name for one in proof.answer.records if (one.kind, one.answer) == ("node", "served"))
+    more = f"; served from what they wrote, and not run: {', '.join(served)} (execute={list(served)} runs them)" if served else ""
+    return proof.answer.applied, f"no call met the change, so the fork says nothing about it{more}"
 
 
 def _same(proof: Proof) -> Verdict:

@@ -365,5 +365,14 @@ def _receipt(parent: Run, run: Run, loop: _Loop, prefix: int, model: str) -> Rec
         outcome=f"{loop.ended}: {first}" if loop.ended in ("halted", "failed") else run.outcome,
         isolation=ISOLATION,
         prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[:prefix]]),
-        notes=("what the agent's own code did between its calls is not part of a simulation",),
+        notes=("what the agent's own code did between its calls is not part of a simulation", *_unrecorded(parent, run)),
     )
+
+
+def _unrecorded(parent: Run, run: Run) -> Iterator[str]:
+    """What is said where the history was put together from the steps, since no record of the call had it."""
+    asking = _asking(parent, parent.step(run.forked_at_step or 0))
+    told = bool(run.change and run.change.kind == "system")
+    if not asking.messages:
+        lacks = "" if told else ". A system prompt, if there was one, is not part of it: give it with system=… (--system)"
+        yield f"what the model was given at step {asking.index} was not recorded: the history was put together from the steps{lacks}"
