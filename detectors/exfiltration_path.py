@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from workbench.analysis.grounding import STRONG, Grounding, Token, grounded, leaves, tokens
 from workbench.analysis.instructions import name_families
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.redaction import SECRET_KEYS
+from workbench.secret_names import SECRET_KEYS
 from workbench.sketch import model, sketch, tool, user
 
 OUTWARD = frozenset({"send", "pay", "invite", "visit"})

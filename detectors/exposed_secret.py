@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterator
 from workbench.analysis.effects import in_workspace, is_act
 from workbench.analysis.grounding import leaves, trusted
 from workbench.model import Evidence, Finding, NotEvaluated, Run, Step
-from workbench.redaction import SECRET_KEYS, SHAPES, Shape, is_placeholder
+from workbench.redaction import SHAPES, Shape
+from workbench.secret_names import SECRET_KEYS
 from workbench.sketch import model, sketch, tool, user
 
 KINDS = {"secret": "a secret", "card": "a payment card's number"}
@@ -63,10 +64,10 @@ def _found_in(text: str, *, personal: bool) -> Iterator[tuple[str, str]]:
 
 def _values_in(text: str, kinds: Collection[str]) -> Iterator[tuple[str, str]]:
     yield from ((match.group(), match.group(1)) for match in PSEUDONYM.finditer(text) if match.group(1) in kinds)
+    lower = text.lower()
     for shape in (*SHAPES, SSN):
-        if shape.kind in kinds and (not shape.hints or any(hint in text for hint in shape.hints)):
-            found = (match.group() for match in shape.pattern.finditer(text))
-            yield from ((value, shape.kind) for value in found if shape.valid(value) and not is_placeholder(value))
+        if shape.kind in kinds and shape.may_be_in(lower):
+            yield from ((value, shape.kind) for value in map(shape.found, shape.pattern.finditer(text)) if value is not None)
 
 
 def _exposed(step: Step) -> Iterator[tuple[str, str]]:

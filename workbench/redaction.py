@@ -1,25 +1,29 @@
 """Redaction on the way in: what must not be kept is replaced before it reaches the store, by the same pseudonym wherever it stands.
 
-Secrets are replaced unless one says otherwise: private keys, API keys and tokens of well-known shapes, bearer tokens, passwords in URLs, and
-whatever stands under a key such as `password`. Personal data only on request, because a run can often not be understood without it: payment card
-numbers (Luhn), IBANs (ISO 7064) and e-mail addresses. In the pyproject.toml of the folder one works in:
+Secrets, payment card numbers and IBANs are replaced unless one says otherwise. Secrets are private keys, API keys and tokens of well-known shapes, bearer
+and basic credentials, passwords in URLs, and whatever stands under a name such as `user_password` (`workbench.secret_names`), in attributes and in any text.
+E-mail addresses only on request, because a run can often not be understood without them. In the pyproject.toml of the folder one works in:
 
     [tool.workbench.redaction]
     enabled = true                                 # false, or --no-redaction: keep everything
-    kinds = ["secret", "card", "iban", "email"]    # default: ["secret"]
+    kinds = ["secret", "card", "iban", "email"]    # default: the first three
     keys = ["national_insurance_number"]           # more keys whose value is replaced whole
     patterns = { badge = "EMP-[0-9]{6}" }          # more shapes, by a name of your own
 
 A pseudonym is an HMAC under a secret of the store: equal values stay equal, so joins, detectors and replay work. The secret of a file lies beside it
 and not in it, so nobody who has only the store can try values out; that of a server stands in the store, so
-that a team's pseudonyms agree. Ids that joining rests on are never touched, nor what tells the time or counts.
+that a team's pseudonyms agree. Ids that joining rests on are not touched but for an e-mail address in them, where those are asked for, nor what tells the
+time or counts. A text that is JSON stays JSON: it is redacted as the value it stands for, to any depth, and a number's pseudonym gets quotes.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import copy
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import string
@@ -30,16 +34,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import is_
 from pathlib import Path
-from typing import AnyStr, TypeVar
+from typing import TypeVar
 
 import ahocorasick_rs
 
 from workbench import project
+from workbench.account_numbers import CARD, IBAN, LEAST_CARD, PAST_CARDS, compact_iban, digits_of, is_card, is_iban
 from workbench.model import Json, Record, Skip, Span, Value
-from workbench.reading.documents import listed
+from workbench.reading.documents import Listed, listed, parse_json
+from workbench.secret_names import Names, is_plural
 
 KINDS = ("secret", "card", "iban", "email")
-DEFAULT_KINDS = ("secret",)
+DEFAULT_KINDS = ("secret", "card", "iban")
 ENTRIES = frozenset({"enabled", "kinds", "keys", "patterns"})
 PSEUDONYM_DIGITS = 12
 KEY_BYTES = 32
@@ -49,57 +55,67 @@ LONGEST_PLACEHOLDER = 80
 SHORT = 256
 """Characters up to which a text is remembered with its key."""
 SAID_BY_SPAN = ("name", "status_message")
-SAYS_NOTHING = frozenset((int, float, bool, type(None)))
+SAYS_NOTHING = frozenset((bool, type(None)))
 """What can't hold anything that is to be replaced."""
+NUMBERS = frozenset((int, float))
 LISTS = (list, tuple)
+CONTAINERS = (dict, *LISTS)
+SCHEME = re.compile(r"(?:basic|bearer|token|digest|apikey|negotiate) +", re.IGNORECASE)
+LONG_BEARER = 16
+SCHEMA_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+GIVEN = frozenset(("value", "default", "const", "example", "token", "credentials"))
+"""Under which names the description of a secret (a JSON schema, an authorisation) may hold it."""
 
-SECRET_KEYS = frozenset(
-    (
-        *("password", "passwd", "passphrase", "secret", "client_secret", "api_key", "apikey", "x_api_key", "access_key", "secret_key", "secret_access_key"),
-        *("private_key", "access_token", "refresh_token", "auth_token", "bearer_token", "session_token", "id_token", "credentials"),
-        *("authorization", "proxy_authorization", "cookie", "set_cookie"),
-    )
-)
-"""Names under which a secret stands, in snake case. Not `token`: log-probabilities name each word so."""
-JOINED_BY = re.compile(r"(^|[._])(id|ids|uuid)$|[a-z](Id|ID|Ids)$|checkpoint_ns$|^(langgraph_|thread_|idempotency)")
+JOINED_BY = re.compile(r"(^|[._])(id|ids|uuid)$|[a-z](Id|ID|Ids)$|checkpoint_ns$|^(langgraph_|thread_ts$|idempotency)")
 """Keys whose values are ids: replacing one would tear apart what belongs together."""
 
-STEMS: tuple[str, ...] = ("passw", "passphrase", "secret", "apikey", "api_key", "api-key", "ess_key", "ess-key", "ate_key", "ate-key")
-STEMS += ("_token", "-token", "credentials", "authorization", "cookie")
-"""A text with none of these holds no secret under its name, which is quicker to see than to search for all names."""
-NAMES = "|".join(sorted(name.replace("_", "[_-]?") for name in SECRET_KEYS))
-
-
+EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}")
 PLACEHOLDER = re.compile(
     r"""(?:your|insert|enter|replace)(?:[-_ ][a-z]+)+  |  (?:[a-z]+[-_])*(?:example|placeholder|dummy|sample|fake|mock)(?:[-_][a-z]+)*
-    |  <[a-z][a-z _-]{0,60}>  |  \$?\{{1,2}\s?[a-z_][a-z_.]{0,60}\s?\}{1,2}  |  (?-i:\$[A-Z_]+)  |  %\([a-z_]+\)s
+    |  <[a-z][a-z _-]{0,60}>  |  \$?\{{1,2}\s?[a-z_][a-z_.]{0,60}\s?\}{1,2}  |  (?-i:\$[A-Z_]+)  |  %(?:\([a-z_]+\))?s
     |  (?:[a-z]{2,8}[-_])*[x*.…•]{3,}  |  none|null|undefined  |  user(?:name)?:pass(?:word)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 """What stands where a secret would: the word for one, a variable, a row of x. None holds a digit, so that no real key passes for one."""
 
-
-OUTLINE = bytes.maketrans(string.digits.encode() + string.ascii_uppercase.encode(), b"0" * 10 + b"A" * 26)
-"""What `outline` makes of a byte."""
+OUTLINE = bytes.maketrans(string.digits.encode() + string.ascii_letters.encode(), b"0" * 10 + b"A" * 52)
+GROUPED_BY = b" -" + "\u00a0\u202f".encode()
+"""What `outline` makes of a byte, and which it leaves out."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What one kind of value looks like; `valid` is its checksum.
+    """What one kind of value looks like, or the group `value` of it; `valid` is its checksum, `spelled` makes all spellings of one value the same.
 
-    A text that has none of `hints`, or whose outline does not have `outlined`, can't hold one, which is quicker to see than to look for the pattern.
+    A text that in lower case has none of `hints`, or whose outline does not have all of `outlined`, can't hold one, which is quicker to see than to look
+    for the pattern.
     """
 
     kind: str
     hints: tuple[str, ...]
     pattern: re.Pattern[str]
     valid: Callable[[str], bool] = bool
-    outlined: bytes = b""
+    outlined: tuple[bytes, ...] = ()
+    spelled: Callable[[str], str] = str
+
+    def may_be_in(self, lower: str) -> bool:
+        """Whether a text, given in lower case, has one of the hints."""
+        return not self.hints or any(hint in lower for hint in self.hints)
+
+    def found(self, match: re.Match[str]) -> str | None:
+        """The value in a match of the pattern, None where it is none by its checksum, or stands for one."""
+        value = match[self.group]
+        return None if value.startswith("[redacted") or is_placeholder(value) or not self.valid(value) else value
+
+    @property
+    def group(self) -> str | int:
+        """The group of the pattern that is the value."""
+        return "value" if "value" in self.pattern.groupindex else 0
 
 
 def outline(content: bytes) -> bytes:
-    """A text of which only the build is left: 0 for a digit, A for a capital, and no spaces or hyphens, by which long numbers are grouped."""
-    return content.translate(OUTLINE, b" -")
+    """A text of which only the build is left: 0 for a digit, A for a letter, and none of what long numbers are grouped by."""
+    return content.translate(OUTLINE, GROUPED_BY)
 
 
 def is_placeholder(value: str) -> bool:
@@ -107,38 +123,78 @@ def is_placeholder(value: str) -> bool:
     return len(value) <= LONGEST_PLACEHOLDER and PLACEHOLDER.fullmatch(value.strip("\"'` ")) is not None
 
 
-def luhn(text: str) -> bool:
-    """Whether digits are a payment card's number by its check digit (ISO/IEC 7812)."""
-    digits = [int(one) for one in text if one.isdigit()]
-    doubled = [sum(divmod(2 * one, 10)) if place % 2 else one for place, one in enumerate(reversed(digits))]
-    return sum(doubled) % 10 == 0 and len(set(digits)) > 1
+def _is_basic(text: str) -> bool:
+    """Whether a text is a user and a password as HTTP's Basic scheme writes them (RFC 7617)."""
+    try:
+        return b":" in base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return False
 
 
-def iban(text: str) -> bool:
-    """Whether a text is an IBAN by its check digits (ISO 7064, MOD 97-10)."""
-    compact = text.replace(" ", "")
-    return int("".join(str(int(one, 36)) for one in compact[4:] + compact[:4])) % 97 == 1
+def _is_bearer(text: str) -> bool:
+    """Whether what follows `Bearer` is a token and no word."""
+    return len(text) >= LONG_BEARER or re.search(r"\d", text) is not None
+
+
+def _address(text: str) -> str:
+    return text.lower().replace("%40", "@")
+
+
+def _secret(*hints: str, pattern: str, valid: Callable[[str], bool] = bool, flags: int = 0) -> Shape:
+    return Shape("secret", hints, re.compile(pattern, flags), valid)
 
 
 SHAPES = (
-    Shape("secret", ("-----BEGIN",), re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)),
-    Shape("secret", ("sk-", "sk_", "rk_"), re.compile(r"\b(?:sk-[A-Za-z0-9_-]{20,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,})")),
-    Shape("secret", ("AKIA", "ASIA"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
-    Shape("secret", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})")),
-    Shape(
-        "secret",
-        ("glpat-", "hf_", "npm_", "AIza", "xox"),
-        re.compile(r"\b(?:glpat-[\w-]{20,}|(?:hf|npm)_[A-Za-z0-9]{30,}|AIza[\w-]{35}|xox[abeprs]-[\w-]{10,})"),
+    _secret(
+        "-----begin",
+        pattern=r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+        flags=re.DOTALL,
     ),
-    Shape("secret", ("eyJ",), re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
-    Shape("secret", ("earer ",), re.compile(r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,}=*")),
-    Shape("secret", ("://",), re.compile(r"(?<=://)[^\s/:@]+:[^\s/@]+(?=@)")),
-    Shape("card", (), re.compile(r"(?<![\w.-])(?:3[47]|[456]\d)(?:[ -]?\d){11,14}(?![\w-])"), luhn, b"0" * 13),
-    Shape("iban", (), re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban, b"AA00"),
-    Shape("email", ("@",), re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")),
+    _secret("sk-", "sk_", "rk_", pattern=r"\b(?:sk-[A-Za-z0-9_-]{20,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,})"),
+    _secret("akia", "asia", pattern=r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    _secret("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", pattern=r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})"),
+    _secret(
+        *("glpat-", "hf_", "npm_", "gsk_", "aiza", "xox", "xapp-", "ya29."),
+        pattern=r"\b(?:glpat-[\w-]{20,}|(?:hf|npm|gsk)_[A-Za-z0-9]{30,}|AIza[\w-]{35}|xox[abeoprs](?:\.xox[bp])?-[\w-]{10,}|xapp-\d-[\w-]{10,}|ya29\.[\w-]{20,})",
+    ),
+    _secret("sg.", pattern=r"\bSG\.[\w-]{16,32}\.[\w-]{16,64}"),
+    # Twilio's are not looked for by "ske": too many words have it
+    _secret("dapi", *(f"sk{digit}" for digit in "0123456789abcdf"), pattern=r"\b(?:dapi|SK)[0-9a-f]{32}(?:-\d)?\b"),  # not by "ske": so many words have it
+    _secret(
+        *(
+            "xai-",
+            "tvly-",
+            "pplx-",
+            "r8_",
+            "whsec_",
+            "hvs.",
+            "shpat_",
+            "shpss_",
+            "dop_v1_",
+            "nrak-",
+            "pypi-ageiy",
+            "lin_api_",
+            "ntn_",
+            "lsv2_",
+            "age-secret-key-1",
+        ),
+        pattern=r"\b(?:(?:xai-|tvly-|pplx-|r8_|whsec_|hvs\.|shp(?:at|ss)_|dop_v1_|NRAK-|lin_api_|ntn_)[\w-]{20,}|pypi-AgEIcHlwaS[\w-]{20,}"
+        r"|lsv2_(?:pt|sk)_[\w-]{20,}|AGE-SECRET-KEY-1[A-Z0-9]{40,})",
+    ),
+    _secret("eyj", pattern=r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+    _secret("bearer ", pattern=r"(?i:(?<=bearer ))[A-Za-z0-9._~+/-]{12,}=*", valid=_is_bearer),
+    _secret("basic ", pattern=r"(?i:(?<=basic ))[A-Za-z0-9+/]{6,}={0,2}(?![\w+/=])", valid=_is_basic),
+    _secret("://", pattern=r"""(?<=://)[^\s/:@"'<>\\]{0,128}:[^\s/@"'<>\\]{1,256}(?=@)"""),
+    _secret("://", pattern=r"""\b(?!https?:)[a-z][a-z0-9+]{1,30}://(?P<value>[^\s/:@"'<>\\]{0,128}:(?!\d{1,5}/)[^\s@"'<>\\]{1,256})(?=@)"""),
+    _secret("curl ", pattern=r"""\bcurl\b[^\n]{0,400}?\s(?:-u|--user)(?:\s{1,4}|=)["']?(?P<value>[^\s:"']{1,128}:[^\s"']{1,256})"""),
+    _secret("sig=", "signature=", pattern=r"""(?i:[?&](?:sig|signature|x-(?:amz|goog)-signature)=)(?P<value>[^&\s"'<>\\]{16,})"""),
+    Shape("card", (), CARD, is_card, (b"0" * 13,), digits_of),
+    Shape("card", (), CARD, is_card, (b"0000.0000.0000.0",), digits_of),
+    Shape("iban", (), IBAN, is_iban, (b"0" * 7, b"AA00"), compact_iban),
+    Shape("email", ("@", "%40"), EMAIL, spelled=_address),
 )
-NAMED_IN_TEXT = re.compile(rf"""(?i)(?<![a-z])(?P<name>{NAMES})(?P<between>\\?["']?\s*[:=]\s*\\?["'])(?P<value>[^"'\\\s]+)""")
-"""A secret under its name inside a text that is itself JSON or code."""
+QUOTED_NAME = re.compile(r"""(\\*["'])\s{0,8}:\s{0,8}\Z""")
+"""What stands before a number that is the value of a name in quotes: what replaces it needs quotes too."""
 
 
 class RedactionError(ValueError):
@@ -158,9 +214,9 @@ class Rules:
         own = tuple(Shape(name, (), re.compile(pattern)) for name, pattern in self.patterns)
         return own + tuple(shape for shape in SHAPES if shape.kind in self.kinds)
 
-    def names(self) -> frozenset[str]:
-        """The keys whose value is replaced whole, in snake case."""
-        return frozenset(map(_snake, self.keys)) | (SECRET_KEYS if "secret" in self.kinds else frozenset())
+    def names(self) -> Names:
+        """The names whose value is replaced whole."""
+        return Names(self.keys, secret="secret" in self.kinds)
 
 
 def rules_of(folder: Path) -> Rules | None:
@@ -227,14 +283,17 @@ class Redactor:
         self._replaced = replaced
         self._key = key
         self._shapes, self._names = rules.shapes(), rules.names()
-        self._in_text = "secret" in rules.kinds
+        self._cards, self._emails = "card" in rules.kinds, [shape for shape in self._shapes if shape.kind == "email"]
         self._cleaned = lru_cache(REMEMBERED_TEXTS)(self._clean)
-        hints = [hint for shape in self._shapes for hint in shape.hints] + list(STEMS if self._in_text else ())
-        self._hints = ahocorasick_rs.BytesAhoCorasick(sorted({hint.lower().encode() for hint in hints}), implementation=ahocorasick_rs.Implementation.DFA)
+        self._cleaned_item = lru_cache(REMEMBERED_TEXTS)(self._clean_item)
+        hints = {hint.encode() for shape in self._shapes for hint in shape.hints} | set(self._names.hints)
+        self._hints = ahocorasick_rs.BytesAhoCorasick(sorted(hints), implementation=ahocorasick_rs.Implementation.DFA)
         self._outlined = [shape.outlined for shape in self._shapes if shape.outlined]
         self._always = not all(shape.hints or shape.outlined for shape in self._shapes)
         self._clean_items: set[bytes] = set()
         self._clean_pairs: set[tuple[str, str]] = set()
+        self._open_names: set[str] = set()
+        self._clean_keys: set[str] = set()
         self._clean_resource: Json = None
 
     def records(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -268,36 +327,108 @@ class Redactor:
             else:
                 changed["resource"] = resource
         if span.events:
-            changed["events"] = tuple(event.model_copy(update={"attributes": self._object(event.attributes)}) for event in span.events)
+            changed["events"] = tuple([self._value(event) for event in span.events])
         return changed
+
+    # ---- values
 
     def _object(self, before: dict[str, Json]) -> dict[str, Json]:
         """An object, redacted; the same one where nothing was replaced."""
         after: dict[str, Json] = {}
         for entry in before.items():
             name, value = entry
-            if not value or (kind := type(value)) in SAYS_NOTHING or (kind is str and (entry in self._clean_pairs or _is_id(name))):
+            if not value or (kind := type(value)) in SAYS_NOTHING or (kind is str and entry in self._clean_pairs):
                 continue  # nearly all
+            if kind in NUMBERS and value < LEAST_CARD and name in self._open_names:
+                continue
             if (found := self._of(value, name)) is not value:
                 after[name] = found
+        if "value" in before and (found := self._paired(before)) is not None:
+            after["value"] = found
         return {**before, **after} if after else before
+
+    def _paired(self, pair: dict[str, Json]) -> Json:
+        """What replaces the value of `{"name": "X-Api-Key", "value": …}`, None where the name is no secret's."""
+        name, value = pair.get("name") or pair.get("key"), pair["value"]
+        found = self._of(value, name) if isinstance(name, str) and not _is_id(name) else value
+        return None if found is value else found
 
     def _of(self, value: Json, name: str = "") -> Json:
         """A value under a key, redacted; the same object where nothing was replaced."""
         if isinstance(value, str):
             return self._text(value, name)
+        if type(value) in NUMBERS:
+            return self._number(value, name)
+        if isinstance(value, CONTAINERS) and not self._is_open(name) and self._names.hides_all(name):
+            return self._whole(value, name)
         if isinstance(value, dict):
-            return self._object(value)
+            return self._renamed(self._object(value))
         if isinstance(value, LISTS):
-            items = [self._of(inner, name) for inner in value]
-            return value if all(map(is_, items, value)) else type(value)(items)
+            return self._items(value, name)
         return self._value(value) if isinstance(value, Value) else value
+
+    def _items(self, value: Json, name: str) -> Json:
+        """A list, redacted: of arguments on a command line, too, of which one names the next, and of headers in pairs."""
+        items: list[Json] = []
+        option = ""
+        for inner in value:
+            said = isinstance(inner, str)
+            if _is_pair(inner) and self._names.hides_all(inner[0]):
+                items.append(type(inner)((inner[0], self._of(inner[1], inner[0]))))
+                continue
+            items.append(self._of(inner, option if said and option and inner[:1] != "-" else name))
+            option = inner.lstrip("-") if said and inner[:1] == "-" and "=" not in inner else ""
+        return value if all(map(is_, items, value)) else type(value)(items)
+
+    def _whole(self, value: Json, name: str) -> Json:
+        """What stands under the name of a secret: whatever is text or a number in it is replaced, but what only describes a secret is not."""
+        if isinstance(value, dict):
+            described = value.get("type") in SCHEMA_TYPES or "$ref" in value or "anyOf" in value or name.lower().endswith("authorization")
+            after = {key: self._whole(inner, name) if not described or key in GIVEN else self._of(inner, key) for key, inner in value.items()}
+            return value if all(after[key] is inner for key, inner in value.items()) else after
+        if isinstance(value, LISTS):
+            items = [self._whole(inner, name) for inner in value]
+            return value if all(map(is_, items, value)) else type(value)(items)
+        if isinstance(value, str):
+            return self._secret(value) if value else value
+        return self._pseudonym("secret", str(value)) if type(value) in NUMBERS and not is_plural(name) else value
+
+    def _number(self, value: float, name: str) -> Json:
+        """A number under a key: one that is a card's, or the value of a secret, becomes a text."""
+        if not self._is_open(name) and not _is_id(name) and self._names.hides_all(name) and not is_plural(name):
+            return self._pseudonym("secret", str(value))
+        if self._cards and LEAST_CARD <= value < PAST_CARDS and type(value) is int and not _is_id(name) and is_card(str(value)):
+            return self._pseudonym("card", str(value), digits_of)
+        return value
+
+    def _renamed(self, value: dict[str, Json]) -> dict[str, Json]:
+        """An object whose keys are what people wrote, such as addresses, redacted."""
+        if self._clean_keys.issuperset(value):
+            return value
+        after = {self._text(name, "") if isinstance(name, str) else name: inner for name, inner in value.items()}
+        if after.keys() != value.keys():
+            return after
+        for name in value:
+            _remember(self._clean_keys, name)
+        return value
 
     def _value(self, value: V) -> V:
         """A value of the model, redacted: the same object where nothing was replaced."""
         before = value.__dict__
         after = self._object(before)
         return value if after is before else value.made(after)
+
+    def _is_open(self, name: str) -> bool:
+        """Whether a name says nothing of its value."""
+        if name in self._open_names:
+            return True
+        if self._names.says(name):
+            return False
+        if len(name) <= SHORT:
+            _remember(self._open_names, name)
+        return True
+
+    # ---- texts
 
     def _text(self, text: str, name: str) -> str:
         """A text under a key, redacted; the same object where nothing was replaced. A short one that recurs under its key is looked through once."""
@@ -311,21 +442,47 @@ class Redactor:
 
     def _looked_through(self, text: str, name: str) -> str:
         if name and _is_id(name):
-            return text
-        if name and _last_word(name) in self._names:
-            return text if is_placeholder(text) else self._pseudonym("secret", text)
+            return self._without_address(text)
+        if not self._is_open(name) and self._names.hides(name, text):
+            return self._secret(text)
         parts = listed(text)
         if all(map(self._is_clean, parts.items)) if parts else self._has_no_hint(text.encode("utf-8", "surrogatepass")):
             return text  # messages that each call repeats are looked through once
+        if parts and parts.separator is not None:
+            return self._listed(text, parts)
         cleaned, found = self._cleaned(text) if len(text) <= REMEMBERED_CHARACTERS else self._clean(text)
         self.counts.update(found)
         return text if cleaned == text else cleaned
+
+    def _listed(self, text: str, parts: Listed) -> str:
+        """The text of a JSON list, redacted item by item: those that recur once."""
+        done = [self._cleaned_item(item) if len(item) <= REMEMBERED_CHARACTERS else self._clean_item(item) for item in parts.items]
+        for _, found in done:
+            self.counts.update(found)
+        cleaned = (b"[" + (parts.separator or b",").join(item for item, _ in done) + b"]").decode()
+        return text if cleaned == text else cleaned
+
+    def _clean_item(self, item: bytes) -> tuple[bytes, Counter[str]]:
+        if self._is_clean(item):
+            return item, Counter()
+        cleaned, found = self._clean(item.decode())
+        return cleaned.encode(), found
+
+    def _without_address(self, text: str) -> str:
+        """An id without the e-mail address in it, where those are asked for: the same everywhere, so that what it joins stays joined."""
+        for shape in self._emails:
+            if shape.may_be_in(text):
+                text = self._replaced_in(shape, text)
+        return text
 
     def _has_no_hint(self, content: bytes) -> bool:
         """Whether a text can hold nothing that is to be replaced, which is much quicker to see than what it holds."""
         if self._always or self._hints.find_matches_as_indexes(content.lower()):
             return False
-        return not self._outlined or not _any_in(self._outlined, outline(content))
+        if not self._outlined:
+            return True
+        build = outline(content)
+        return not any(all(part in build for part in parts) for parts in self._outlined)
 
     def _is_clean(self, item: bytes) -> bool:
         if item not in self._clean_items:
@@ -334,39 +491,77 @@ class Redactor:
             _remember(self._clean_items, item)
         return True
 
-    def _clean(self, text: str) -> tuple[str, tuple[str, ...]]:
-        """A text without what the shapes match, and the kind of each match."""
-        found: list[str] = []
+    def _clean(self, text: str) -> tuple[str, Counter[str]]:
+        """A text without what is to be replaced, and how much of each kind that was."""
+        inside = copy.copy(self)  # counts for itself: what is found is remembered with the text
+        inside.counts = Counter()
+        return inside.rewritten(text), inside.counts
 
-        def replaced(shape: Shape, match: re.Match[str]) -> str:
-            if match[0].startswith("[redacted") or is_placeholder(match[0]) or not shape.valid(match[0]):
-                return match[0]
-            found.append(shape.kind)
-            return self._hidden(shape.kind, match[0])
+    def rewritten(self, text: str) -> str:
+        """A text redacted: as the value it stands for where it is JSON, else as it is written."""
+        if text[:1] in ("{", "["):
+            try:
+                before = parse_json(text)
+                after = self._of(before)
+                return text if after is before else _written(after, like=text)
+            except (ValueError, RecursionError):  # no JSON, or too deep in itself
+                self.counts.clear()
+        return self._in_plain(text)
 
+    def _in_plain(self, text: str) -> str:
+        lower = text.lower()
         for shape in self._shapes:
-            if not shape.hints or _any_in(shape.hints, text):
-                text = shape.pattern.sub(lambda match, shape=shape: replaced(shape, match), text)  # type: ignore[misc]  # the default binds this round's shape
-        if self._in_text and _any_in(STEMS, text.lower()):
-            text = NAMED_IN_TEXT.sub(lambda match: self._named(match, found), text)
-        return text, tuple(found)
+            if shape.may_be_in(lower):
+                text = self._replaced_in(shape, text)
+        content = text.encode("utf-8", "surrogatepass")
+        pieces, done = [], 0
+        for named in self._names.find(content):
+            secret = content[named.start : named.end].decode("utf-8", "surrogatepass")
+            pieces += [content[done : named.start], named.quote + self._secret(secret).encode("utf-8", "surrogatepass") + named.quote]
+            done = named.end
+        return b"".join([*pieces, content[done:]]).decode("utf-8", "surrogatepass") if pieces else text
 
-    def _named(self, match: re.Match[str], found: list[str]) -> str:
-        if match["value"].startswith("[redacted") or is_placeholder(match["value"]):
-            return match[0]
-        found.append("secret")
-        return match["name"] + match["between"] + self._hidden("secret", match["value"])
+    def _replaced_in(self, shape: Shape, text: str) -> str:
+        """A text without what one shape matches."""
 
-    def _pseudonym(self, kind: str, text: str) -> str:
+        def replaced(match: re.Match[str]) -> str:
+            value = shape.found(match)
+            if value is None:
+                return match[0]
+            start, end = match.span(shape.group)
+            named = QUOTED_NAME.search(text, max(0, start - SHORT), start) if shape.kind == "card" else None
+            quote = named[1] if named else ""
+            return text[match.start() : start] + quote + self._pseudonym(shape.kind, value, shape.spelled) + quote + text[end : match.end()]
+
+        return shape.pattern.sub(replaced, text)
+
+    # ---- pseudonyms
+
+    def _secret(self, text: str) -> str:
+        """What replaces the value of a secret; HTTP's word for what kind of one it is stays, and so does a placeholder."""
+        scheme = SCHEME.match(text)
+        kept = scheme[0] if scheme else ""
+        value = text[len(kept) :]
+        return text if is_placeholder(value) or not value else kept + self._pseudonym("secret", value)
+
+    def _pseudonym(self, kind: str, text: str, spelled: Callable[[str], str] = str) -> str:
+        """The pseudonym of a value: what kind it was, and digits that are the same for the same value, however it is spelled."""
         if text.startswith("[redacted"):
             return text
         self.counts[kind] += 1
-        return self._hidden(kind, text)
-
-    def _hidden(self, kind: str, text: str) -> str:
-        """The pseudonym of a value: what kind it was, and digits that are the same for the same value."""
-        pseudonym = f"[redacted {kind} {hmac.new(self._key, text.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]}]"
+        digits = hmac.new(self._key, spelled(text).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+        pseudonym = f"[redacted {kind} {digits}]"
         return pseudonym if self._replaced is None else self._replaced.setdefault(text, pseudonym)
+
+
+def _is_pair(value: Json) -> bool:
+    return isinstance(value, LISTS) and len(value) == len(("name", "value")) and all(isinstance(one, str) for one in value)
+
+
+def _written(value: Json, *, like: str) -> str:
+    """The JSON of a value, with the spaces and escapes that a text uses."""
+    compact = not re.search(r'"\s*: ', like)
+    return json.dumps(value, ensure_ascii=like.isascii(), separators=(",", ":") if compact else (", ", ": "))
 
 
 def _remember(known: set[T], value: T) -> None:
@@ -375,20 +570,6 @@ def _remember(known: set[T], value: T) -> None:
     known.add(value)
 
 
-def _any_in(hints: Iterable[AnyStr], text: AnyStr) -> bool:
-    return any(hint in text for hint in hints)
-
-
 @lru_cache(REMEMBERED_TEXTS)
 def _is_id(name: str) -> bool:
     return JOINED_BY.search(name) is not None
-
-
-@lru_cache(REMEMBERED_TEXTS)
-def _last_word(name: str) -> str:
-    """The last part of a dotted key, in snake case: `http.request.header.X-Api-Key` as `x_api_key`."""
-    return _snake(name.rpartition(".")[2])
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()

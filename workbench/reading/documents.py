@@ -93,7 +93,7 @@ def _taken_apart(text: str) -> Listed | None:
     try:
         content = text.encode()
         raw = [bytes(one) for one in _RAW_ITEMS.decode(content)]
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if len(_ITEMS) >= KEPT_ITEMS:
         _ITEMS.clear()
