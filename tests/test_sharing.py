@@ -88,7 +88,7 @@ def test_a_chat_log_is_shared_whole(tmp_path: Path) -> None:
     first, second = wb.open(tmp_path / "one.db"), wb.open(tmp_path / "two.db")
     first.ingest(log)
     done = first.share([first.runs()["run_id"][0]], tmp_path / "case.wb", kinds=["email", "card"], keys=["passport"])
-    assert done.redacted.keys() >= {"email", "card", "secret"}
+    assert done.redacted.keys() == {"email", "secret"}  # the card was replaced as it was ingested
     content = every_cell(tmp_path / "case.wb")
     assert not [one for one in (EMAIL, CARD, PASSPORT) if one.encode() in content]
     second.ingest(tmp_path / "case.wb")
