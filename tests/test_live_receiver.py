@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from sqlalchemy.exc import OperationalError
 
 from workbench import collection
 from workbench.cli import main
@@ -387,6 +389,21 @@ def test_a_trace_that_cannot_be_derived_keeps_no_other_from_its_run(store: Store
     assert f"no run could be derived of {TRACE}" in caplog.text
     monkeypatch.undo()
     assert (store.pending().traces, collection.catch_up(store)) == ({TRACE}, [TRACE])
+
+
+def test_a_store_that_cannot_be_written_to_is_told_once(store: Store, monkeypatch, caplog):
+    """On a full disk no trace is tried by itself, one line says so, and all has its runs once there is room."""
+
+    def full(*_: object) -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    collection.add_live(store, origin_of("otlp-receiver", "s"), [Span(trace_id=trace, span_id="ab" * 8, name="a") for trace in (TRACE, "ff" * 16)])
+    monkeypatch.setattr(Store, "save_changed", full)
+    assert collection.catch_up(store) == []
+    (said,) = caplog.messages
+    assert said.endswith("the store can't be written to: database or disk is full")
+    monkeypatch.undo()
+    assert sorted(collection.catch_up(store)) == [TRACE, "ff" * 16]
 
 
 # ---- real peers

@@ -8,32 +8,30 @@ Importing this is cheap: what needs sqlmodel, polars, plotly or langgraph is loa
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.bench import Bench, RecordedRun, compare, open
+    from workbench.live.exporter import StoreExporter
     from workbench.live.recorder import record
     from workbench.widgets.asking import ask_here
 
-__all__ = ["Bench", "RecordedRun", "__version__", "ask_here", "compare", "open", "record"]
+__all__ = ["Bench", "RecordedRun", "StoreExporter", "__version__", "ask_here", "compare", "open", "record"]
 __version__ = "0.1.0"
+_HOMES = {
+    **dict.fromkeys(("Bench", "RecordedRun", "compare", "open"), "workbench.bench"),
+    "StoreExporter": "workbench.live.exporter",
+    "ask_here": "workbench.widgets.asking",
+    "record": "workbench.live.recorder",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names on first use."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    if name == "record":
-        from workbench.live.recorder import record  # noqa: PLC0415  # the lazy import is the point
-
-        return record
-    if name == "ask_here":
-        from workbench.widgets.asking import ask_here  # noqa: PLC0415  # as above
-
-        return ask_here
-    from workbench import bench  # noqa: PLC0415  # as above
-
-    return getattr(bench, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def load_ipython_extension(shell: Any) -> None:

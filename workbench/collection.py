@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from sqlalchemy.exc import OperationalError
 from xxhash import xxh3_128
 
 from workbench.analysis.effects import with_declared
@@ -243,7 +244,8 @@ def _live_redactor(store: Store) -> Redactor | None:
 def catch_up(store: Store) -> list[str]:
     """Derive the runs of what came in live, or by an ingest that was killed, since the last time; returns those that are new or changed.
 
-    A trace that can't be derived is logged and stays pending, and keeps no other from its runs.
+    A trace that can't be derived is logged and stays pending, and keeps no other from its runs. Where it is the store that can't be written to (full,
+    locked, read-only), that is logged once and all stays pending.
     """
     pending = store.pending()
     if not pending.upto:
@@ -251,6 +253,9 @@ def catch_up(store: Store) -> list[str]:
     failed: set[str] = set()
     try:
         runs = _derive(store, _touching(pending))
+    except OperationalError as error:
+        logger.warning("what came in since the last time is in no run yet, since the store can't be written to: %s", error.orig)
+        return []
     except Exception:
         logger.exception("deriving one by one, since together it failed")
         runs = [run for touched in _each(pending) for run in _derived_or_told(store, touched, failed)]
