@@ -17,8 +17,6 @@ from workbench.reading.threads.tables import BrokenOffError, CheckpointRow, Miss
 from workbench.source import SourceError, readonly
 
 BLOCK_BYTES = 1 << 20
-MAPPED_BYTES = 1 << 31
-"""How much of a file SQLite maps into memory. A checkpoint's metadata stands behind its state, and to get there page by page was most of reading it."""
 COLUMNS = {
     "checkpoints": {"thread_id", "checkpoint_ns", "checkpoint_id", "parent_checkpoint_id", "type", "checkpoint", "metadata"},
     "writes": {"thread_id", "checkpoint_ns", "checkpoint_id", "task_id", "idx", "channel", "type", "value"},
@@ -55,7 +53,7 @@ class SqliteTables:
             with readonly(path) as database:
                 database.text_factory = lambda text: text.decode("utf-8", "replace")
                 database.execute("PRAGMA trusted_schema = 0")
-                database.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+                database.execute("PRAGMA mmap_size = 0")  # a mapped file that someone truncates in the meantime ends the process, not the reading
                 database.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 if lacks := _missing(database):
                     raise MissingTablesError(f"{path}: no LangGraph checkpoint database: {lacks}")
