@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Log, Record, Span, SpanEvent
 from workbench.outline import having
 from workbench.plugins import Example
-from workbench.reading.span_objects import build_each, read_items, rows_of
+from workbench.reading.span_objects import read_items, read_rows, rows_of
 from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, event_of, flat_list, hex_id, kept, parent_id, service, span_of, state_of
-from workbench.reading.tables import parquet_columns, parquet_rows
+from workbench.reading.tables import columns_of
 from workbench.source import Source
 
 PLACES = frozenset({"", "[]", "data[]"})
@@ -30,13 +30,13 @@ def accepts(source: Source) -> bool:
     """Whether the file begins with a row of spans or logs."""
     keys = {place: {key for at, key in source.outline if at == place} for place in having(source.outline, *IDS) & PLACES}
     compact = b'"meta"' in source.head[:100] and all(name.search(source.head) for name in COMPACT)
-    return compact or any(found & OWN for found in keys.values()) or {*IDS, "SpanName"} <= parquet_columns(source)
+    return compact or any(found & OWN for found in keys.values()) or {*IDS, "SpanName"} <= columns_of(source)
 
 
 def collect(source: Source) -> Iterable[Record]:
     """The spans and logs of a file, and what had to be skipped. SourceError when the file as a whole can't be read."""
-    if source.head.startswith(b"PAR1"):
-        return _from_parquet(source)
+    if columns_of(source):
+        return read_rows(source, _record)
     return read_items(source, _rows, _record, "rows with TraceId and SpanId")
 
 
@@ -48,11 +48,6 @@ def _rows(document: Json) -> Json:
         return rows
     names = [column.get("name") if isinstance(column, dict) else None for column in columns]
     return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in rows]
-
-
-def _from_parquet(source: Source) -> Iterator[Record]:
-    for number, row in parquet_rows(source):
-        yield from build_each([row], _record, f"{source.path}:row {number}")
 
 
 def _record(row: Fields, said: Said) -> Record:

@@ -13,12 +13,14 @@ from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
 from workbench.reading.messages import amount_of
-from workbench.reading.span_objects import first_of, read_items, rows_of
+from workbench.reading.span_objects import first_of, read_items, read_rows, rows_of
 from workbench.reading.spans import OF_TRACE, SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of
+from workbench.reading.tables import columns_of
 from workbench.source import Source
 
 PLACES = frozenset({"", "[]", "data[]", "observations[]"})
 WHOLE = frozenset({"", "[]"})
+ROW = frozenset({"id", "traceId", "type", "startTime", "parentObservationId"})
 TRACE_ID = ("traceId", "trace_id")
 PARENT = ("parentObservationId", "parent_observation_id")
 START = ("startTime", "start_time")
@@ -44,7 +46,7 @@ def accepts(source: Source) -> bool:
     alone = having(seen, "traceId", "startTime", "type") | having(seen, "trace_id", "start_time", "parent_observation_id", "type")
     told |= having(seen, "id", "project_id", "timestamp", "session_id") - having(seen, "trace_id")
     inside = any(at in {"trace", "observations[]", "[].trace", "[].observations[]"} for at, _ in seen)
-    return bool((whole & WHOLE and inside) or told & PLACES or alone & PLACES)
+    return bool((whole & WHOLE and inside) or told & PLACES or alone & PLACES) or columns_of(source) >= ROW
 
 
 def _is_trace(at: str, seen: Iterable[tuple[str, str]]) -> bool:
@@ -54,6 +56,8 @@ def _is_trace(at: str, seen: Iterable[tuple[str, str]]) -> bool:
 
 def collect(source: Source) -> Iterable[Record]:
     """The observations of a file as spans, and what had to be skipped. SourceError when the file as a whole can't be read."""
+    if columns_of(source):
+        return read_rows(source, lambda row, said: _span((row, {}), said))
     return read_items(source, _items, _span, "a trace with observations, or observations")
 
 
@@ -183,6 +187,7 @@ EXAMPLES = (
     Example("api_observations.json", json.dumps({"data": [_ROOT, _CALL], "meta": {"page": 1}}).encode(), {"Span": 2}),
     Example("observations.jsonl", json.dumps(_SNAKE).encode() + b"\n" + json.dumps(_SNAKE).encode() + b"\n", {"Span": 2}),
     Example("api_traces.json", json.dumps({"data": [_TRACE | {"observations": ["b024c7ee7680b708"], "scores": []}], "meta": {}}).encode(), {"Span": 1}),
+    Example("ui.csv", f"id,traceId,type,name,startTime,parentObservationId,input\na,t,SPAN,agent,{_TRACE['timestamp']},,{{}}\n".encode(), {"Span": 1}),
     Example("blob_traces.jsonl", json.dumps({"id": "t", "timestamp": "2026-03-01 09:00:00.000", "project_id": "p", "session_id": "s"}).encode(), {"Span": 1}),
     Example("trace_without_observations.json", json.dumps({"trace": _TRACE, "observations": []}).encode(), {"Span": 1}),
 )

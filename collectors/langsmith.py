@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.outline import having
 from workbench.plugins import Example
-from workbench.reading.span_objects import build_each, read_items, rows_of
+from workbench.reading.span_objects import read_items, read_rows, rows_of
 from workbench.reading.spans import SPAN_DIGITS, TRACE_DIGITS, Fields, Said, any_time, decoded_once, made_id, span_of, text_of
-from workbench.reading.tables import parquet_columns, parquet_rows
+from workbench.reading.tables import columns_of
 from workbench.source import Source
 
 PLACES = frozenset({"", "[]", "runs[]", "data[]"})
@@ -27,19 +27,14 @@ def accepts(source: Source) -> bool:
     """Whether the file begins with a run of LangSmith's."""
     seen = source.outline
     found = frozenset[str]().union(*(having(seen, "id", key) | having(seen, "trace_id", key) for key in OWN))
-    return bool(found & PLACES) or {"run_type", "trace_id"} <= parquet_columns(source)
+    return bool(found & PLACES) or {"run_type", "trace_id"} <= columns_of(source)
 
 
 def collect(source: Source) -> Iterable[Record]:
     """The runs of a file as spans, and what had to be skipped. SourceError when the file as a whole can't be read."""
-    if source.head.startswith(b"PAR1"):
-        return _from_parquet(source)
+    if columns_of(source):
+        return read_rows(source, _span)
     return read_items(source, _items, _span, "a run, or a list of runs")
-
-
-def _from_parquet(source: Source) -> Iterator[Record]:
-    for number, row in parquet_rows(source):
-        yield from build_each([row], _span, f"{source.path}:row {number}")
 
 
 def _items(document: Json) -> Iterator[Json]:

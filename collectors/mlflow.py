@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from workbench.model import Json, Record, Span
+from workbench.model import Json, Record, Skip, Span
 from workbench.outline import having
 from workbench.plugins import Example
-from workbench.reading.span_objects import PARENTS, first_of, read_items, rows_of, span_of_object
-from workbench.reading.spans import Fields, Said, any_id, decoded_once
+from workbench.reading.span_objects import PARENTS, build_each, first_of, read_items, rows_of, span_of_object
+from workbench.reading.spans import UNUSABLE, Fields, Said, any_id, brief, decoded_once
+from workbench.reading.tables import columns_of, table_rows
 from workbench.source import Source
 
 TRACES = frozenset({"", "[]", "traces[]"})
 INFOS = frozenset({"trace_metadata", "request_metadata", "trace_location", "experiment_id"})
 LARGE = frozenset({"mlflow.traceInputs", "mlflow.traceOutputs"})
 """What the root span holds in full already."""
+ROW = frozenset({"trace_id", "spans", "trace_metadata"})
+OPENED = frozenset({"spans", "trace_metadata", "request_metadata", "assessments"})
+"""What a dataframe may hold as JSON text."""
 ASSESSMENTS = "mlflow.assessments"
 
 
@@ -28,17 +32,30 @@ def accepts(source: Source) -> bool:
     infos = {at.removesuffix("info").removesuffix(".") for at, key in source.outline if key in INFOS and at.endswith("info")}
     rows = having(source.outline, "spans", "trace_metadata") | having(source.outline, "spans", "request_metadata")
     whole = {at for at in having(source.outline, "info", "data") if (f"{at}.data" if at else "data", "spans") in source.outline}
-    return bool((infos | rows | whole) & TRACES)
+    return bool((infos | rows | whole) & TRACES) or columns_of(source) >= ROW
 
 
 def collect(source: Source) -> Iterable[Record]:
     """The spans of a file, and what had to be skipped. SourceError when the file as a whole can't be read."""
+    if columns_of(source):
+        return (record for number, row in table_rows(source) for record in _of_row(row, f"{source.path}:row {number}"))
     return read_items(source, _items, _span, "a trace with info and data.spans")
+
+
+def _of_row(row: Fields, place: str) -> Iterator[Record]:
+    """What a row of `search_traces` tells: a trace, whose columns hold JSON."""
+    try:
+        found = list(_items({key: decoded_once(value) for key, value in row.items()}))
+    except UNUSABLE:
+        yield Skip(place=place, reason=f"want a trace with its spans, found {brief(row)}")
+    else:
+        yield from build_each(found, _span, place)
 
 
 def _items(document: Json) -> Iterator[tuple[Json, Json]]:
     """Each span with the trace's own fields; they are the root's alone."""
-    for trace in rows_of(document, "traces"):
+    for row in rows_of(document, "traces"):
+        trace = {key: decoded_once(value) if key in OPENED else value for key, value in row.items()}
         info = trace["info"] if isinstance(trace.get("info"), dict) else trace
         spans = (trace.get("data") or trace)["spans"]
         for span in decoded_once(spans):

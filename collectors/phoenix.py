@@ -14,12 +14,14 @@ from workbench.outline import having
 from workbench.plugins import Example
 from workbench.reading.decoders import unflattened
 from workbench.reading.otlp import span_of_json
-from workbench.reading.span_objects import read_items, rows_of, span_of_object
+from workbench.reading.span_objects import read_items, read_rows, rows_of, span_of_object
 from workbench.reading.spans import Fields, Said
+from workbench.reading.tables import columns_of
 from workbench.source import Source
 
 PLACES = frozenset({"data[]", "[]", ""})
 COLUMN = "attributes."
+ROW = frozenset({"context.span_id", "context.trace_id", "start_time"})
 METADATA = "metadata"
 KIND = "openinference.span.kind"
 
@@ -27,11 +29,14 @@ KIND = "openinference.span.kind"
 def accepts(source: Source) -> bool:
     """Whether the file begins with a span as Phoenix tells it: with `span_kind` and a context, or in the snake_case of its `otlpv1`."""
     told = having(source.outline, "context", "span_kind") | having(source.outline, "context.span_id", "context.trace_id")
-    return bool((told | having(source.outline, "span_id", "trace_id", "start_time_unix_nano")) & PLACES)
+    alone = having(source.outline, "span_id", "trace_id", "start_time_unix_nano")
+    return bool((told | alone) & PLACES) or columns_of(source) >= ROW
 
 
 def collect(source: Source) -> Iterable[Record]:
     """The spans of a file, and what had to be skipped. SourceError when the file as a whole can't be read."""
+    if columns_of(source):
+        return read_rows(source, _span)
     return read_items(source, lambda document: rows_of(document, "data"), _span, "an object with data, or a span")
 
 
@@ -117,7 +122,14 @@ _ROW: Fields = {
     "attributes.llm.token_count.total": None,
 }
 
+_COLUMNS = {name: {str(number): value for number in range(2)} for name, value in _ROW.items()}
+_CSV = f"""name,span_kind,parent_id,start_time,context.trace_id,context.span_id,attributes.llm.input_messages,attributes.llm.token_count.prompt
+ChatOpenAI,LLM,,2026-03-01 09:00:00+00:00,{_CONTEXT["trace_id"]},{_CONTEXT["span_id"]},"[{{'message.role': 'user', 'message.content': 'a, \"\"b\"\"'}}]",7.0
+"""
+
 EXAMPLES = (
+    Example("columns.json", json.dumps(_COLUMNS).encode(), {"Span": 2}),
+    Example("dataframe.csv", _CSV.encode(), {"Span": 1}),
     Example("spans.json", json.dumps({"data": [_REST, {"name": "no ids"}], "next_cursor": None}).encode(), {"Span": 1, "Skip": 1}),
     Example("otlpv1.json", json.dumps({"next_cursor": None, "data": [_V1, _V1]}, indent=1).encode(), {"Span": 2}),
     Example("dataframe.jsonl", json.dumps(_ROW).encode() + b"\n" + json.dumps(_ROW).encode() + b"\n", {"Span": 2}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import io
 import json
 import os
@@ -529,6 +530,63 @@ def parquet(rows: list[dict[str, Json]], **columns: pl.Expr) -> bytes:
     stream = io.BytesIO()
     pl.DataFrame(rows).with_columns(**columns).write_parquet(stream)
     return stream.getvalue()
+
+
+def as_csv(rows: list[dict[str, Json]], delimiter: str = ",") -> bytes:
+    """Rows as pandas writes CSV: Python's own text of every value, nothing for None."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    return stream.getvalue().encode()
+
+
+def by_columns(rows: list[dict[str, Json]]) -> bytes:
+    """Rows as pandas' `to_json` writes them when it isn't told otherwise."""
+    return json.dumps({name: {str(number): row[name] for number, row in enumerate(rows)} for name in rows[0]}).encode()
+
+
+def test_a_dataframe_of_phoenix_reads_alike_however_it_was_written(tmp_path: Path):
+    """Parquet, CSV, TSV and pandas' columns give the spans that the rows give one a line; a literal of Python's is read and never evaluated."""
+    messages = [{"message.role": "user", "message.content": 'Book "NH 11",\nnow'}, {"message.role": "assistant", "message.content": "it's done"}]
+    row = {"name": "chat", "span_kind": "LLM", "parent_id": None, "start_time": "2026-03-01T09:00:00+00:00", "end_time": "2026-03-01T09:00:01+00:00"}
+    row |= {"status_code": "OK", "context.trace_id": TRACE, "context.span_id": ROOT, "attributes.llm.input_messages": messages}
+    rows = [row, row | {"context.span_id": CALL, "parent_id": ROOT, "attributes.input.value": '{"a": 1}'}]
+    rows = [{"attributes.input.value": None, **one} for one in rows]
+    want = spans_in(written(tmp_path, "rows.jsonl", b"\n".join(json.dumps(one).encode() for one in rows)))
+    assert [message.content for message in read(want[0]).messages] == [one["message.content"] for one in messages]
+    forms = {"a.parquet": parquet(rows), "a.csv": as_csv(rows), "a.tsv": as_csv(rows, "\t"), "columns.json": by_columns(rows)}
+    for name, content in forms.items():
+        assert spans_in(written(tmp_path, name, content)) == want, name
+
+
+def test_a_dataframe_of_mlflow_reads_alike_however_it_was_written(tmp_path: Path):
+    """`search_traces` gives a row a trace, whose spans and metadata are JSON text in Parquet and pandas' columns, and Python's in CSV."""
+    spans = [as_mlflow(None, ROOT), as_mlflow(ROOT, CALL)]
+    info = {"trace_metadata": {"mlflow.trace.session": "t"}}
+    want = spans_in(written(tmp_path, "t.jsonl", {"data": {"spans": spans}, "info": info}))
+    plain = {"trace_id": f"tr-{TRACE}", "state": "OK", "spans": spans, "trace_metadata": info["trace_metadata"]}
+    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in plain.items()}
+    for name, content in {"a.parquet": parquet([told]), "a.csv": as_csv([plain]), "columns.json": by_columns([told])}.items():
+        assert spans_in(written(tmp_path, name, content)) == want, name
+
+
+def test_clickhouse_tables_of_text_give_the_spans_of_its_rows(tmp_path: Path):
+    """CSV, TSV and JSONCompactEachRow, with the columns' types or without, name their columns in the first line."""
+    row = {"Timestamp": "2026-03-01 09:00:00.000000001", "TraceId": TRACE, "SpanId": ROOT, "SpanName": "chat", "Duration": "5"}
+    row |= {"SpanAttributes": {"gen_ai.operation.name": "chat", "said": 'it\'s [{"a": 1}]'}, "Events.Name": ["e"], "Events.Attributes": [{"b": "c"}]}
+    want = spans_in(written(tmp_path, "rows.jsonl", row))
+    compact = [json.dumps(one).encode() for one in (list(row), list(row.values()))]
+    typed = [compact[0], json.dumps(["String"] * len(row)).encode(), compact[1]]
+    forms = {"a.csv": as_csv([row]), "a.tsv": as_csv([row], "\t"), "compact.jsonl": b"\n".join(compact), "typed.jsonl": b"\n".join(typed)}
+    for name, content in forms.items():
+        assert spans_in(written(tmp_path, name, content)) == want, name
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"a,b,c\n1,2,3\n", b"trace, of: a!, program\n", b"", b"[1, 2]\n"])
+def test_a_table_of_something_else_is_claimed_by_nobody(content: bytes, tmp_path: Path):
+    """Only a table with the columns of a format is read as that."""
+    assert collector_of(written(tmp_path, "a.csv", content)) is None
 
 
 def test_clickhouse_rows_are_read_where_their_columns_are_named_once(tmp_path: Path):

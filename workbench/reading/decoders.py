@@ -14,7 +14,6 @@ A source is an attribute and the decoders it goes through, first to last:
 from __future__ import annotations
 
 import ast
-import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from functools import cache
 from workbench.model import Json, Span
 from workbench.reading.documents import parse_json, parse_recurring, whole_characters
 from workbench.reading.messages import Fields, fields_of, message_of, tool_call_of
+from workbench.reading.python_literals import MAX_LITERAL_CHARACTERS, plain_literal, python_literal
 
-MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_DIGITS = 9
 SHOWN = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None|True|False|-?\d+(?:\.\d+)?|\{\}|\[\])(?:,?\s+|$)""", re.DOTALL)
 """One field of an object as Python shows it."""
@@ -71,26 +70,6 @@ def _json(value: Json) -> Json:
     return parse_recurring(value) if value.lstrip()[:1] in BEGINS_JSON else None
 
 
-def _python(value: Json) -> Json:
-    """The text of a Python literal as its value. Only literals: nothing is evaluated."""
-    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
-        return None
-    try:
-        return whole_characters(_plain(ast.literal_eval(value.strip())))
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"no Python literal: {error}") from None
-
-
-def _plain(value: Json) -> Json:
-    """A Python literal as JSON could hold it."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(inner) for inner in value]
-    plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    return value if plain else repr(value)
-
-
 def _shown(value: Json) -> Json:
     """The fields of an object that Python showed as text, `content='sunny' tool_call_id='c1'`, as far as they are plain; None for any other text."""
     if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARACTERS:
@@ -98,7 +77,7 @@ def _shown(value: Json) -> Json:
     found: Fields = {}
     at = 0
     while field := SHOWN.match(value, at):
-        found[field[1]] = _python(field[2])
+        found[field[1]] = python_literal(field[2])
         at = field.end()
     return found if len(found) > 1 else None
 
@@ -142,7 +121,7 @@ def _built(node: ast.expr) -> Json:
         return [_built(item) for item in node.elts]
     if isinstance(node, ast.Dict):
         return {str(ast.literal_eval(key)): _built(item) for key, item in zip(node.keys, node.values, strict=True) if key is not None}
-    return _plain(ast.literal_eval(node))
+    return plain_literal(ast.literal_eval(node))
 
 
 def opened(value: Json) -> Json:
@@ -288,7 +267,7 @@ def _get(path: str) -> Callable[[Json], Json]:
 
 DECODERS: dict[str, Callable[[Json], Json]] = {
     "json": _json,
-    "python": _python,
+    "python": python_literal,
     "opened": opened,
     "tool message": _tool_message,
     "failed": _failed,

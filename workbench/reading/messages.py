@@ -228,8 +228,8 @@ def tool_schemas(value: Json) -> dict[str, Json] | None:
 
 def count_of(value: Json) -> int | None:
     """A whole number from 0 up to 2**53, also from text; None for anything else."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 17:  # noqa: PLR2004  # 2**53 has 16 digits
-        value = int(value)
+    if isinstance(value, str) and (digits := value.removesuffix(".0")).isdecimal() and len(digits) < 17:  # noqa: PLR2004  # 2**53 has 16 digits
+        value = int(digits)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None

@@ -26,6 +26,7 @@ from workbench.reading.spans import (
     state_of,
     told,
 )
+from workbench.reading.tables import table_rows
 from workbench.source import Source, SourceError
 
 TRACE_IDS = ("trace_id", "traceId")
@@ -54,6 +55,12 @@ def read_items(source: Source, items: Callable[[Json], Iterable[Json]], build: C
         yield from build_each(found, build, place)
 
 
+def read_rows(source: Source, build: Callable[[Json, Said], Record]) -> Iterator[Record]:
+    """As `read_items`, for a table: what `build` makes of each of its rows."""
+    for number, row in table_rows(source):
+        yield from build_each([row], build, f"{source.path}:row {number}")
+
+
 def build_each(items: Iterable[Json], build: Callable[[Json, Said], Record], place: str) -> Iterator[Record]:
     """A record of each item, and a Skip for what had to be dropped; the place names the item where there are several."""
     said: Said = []
@@ -72,7 +79,15 @@ def rows_of(document: Json, *keys: str) -> list[Json]:
     if not isinstance(document, dict):
         raise ValueError("no object")  # noqa: TRY004  # the caller's error for any unusable value
     found = next((document[key] for key in keys if isinstance(document.get(key), list)), None)
-    return [document] if found is None else found
+    return found if found is not None else _transposed(document) or [document]
+
+
+def _transposed(document: Fields) -> list[Json]:
+    """The rows of a dataframe that pandas wrote column by column, `{"name": {"0": …}}`; none for any other object."""
+    columns = list(document.values())
+    if not all(isinstance(column, dict) and column and column.keys() == columns[0].keys() and all(map(str.isdecimal, column)) for column in columns):
+        return []
+    return [{name: column[row] for name, column in document.items()} for row in columns[0]]
 
 
 def first_of(raw: Fields, keys: Iterable[str]) -> Json:

@@ -1,15 +1,24 @@
-"""Rows out of Parquet files as plain JSON values: times as nanoseconds, maps as objects."""
+"""Rows out of tables as plain JSON values: Parquet, CSV and TSV with a header, ClickHouse's JSONCompactEachRowWithNames.
+
+From Parquet, times come as nanoseconds and maps as objects. A cell of text that is a Python literal, as pandas writes lists, is its value; JSON in
+text is left to whoever knows the column.
+"""
 
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workbench.model import Json
+from workbench.reading.documents import parse_json
 from workbench.reading.footers import oversized
-from workbench.source import Source, SourceError
+from workbench.reading.python_literals import python_literal
+from workbench.source import DAMAGED, MAX_LINE_BYTES, Source, SourceError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +28,85 @@ Fields = dict[str, Json]
 MAGIC = b"PAR1"
 BATCH_ROWS = 5_000
 ROWS_AT_ONCE, BYTES_AT_ONCE = 512, 64 * 1024 * 1024
+LEAST_COLUMNS = 3
+COLUMN = re.compile(r"[A-Za-z_][\w.:/ -]{0,200}")
+UNTOLD = frozenset({"", "None", "NULL", "nan", "NaN", "\\N"})
+"""How a cell of text says that there is nothing in it."""
 FRACTIONS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
+
+
+def columns_of(source: Source) -> frozenset[str]:
+    """The names of a table's columns; empty for what is none, and for one that is damaged."""
+    return parquet_columns(source) if source.head.startswith(MAGIC) else frozenset(_header(source) or ())
+
+
+def table_rows(source: Source) -> Iterator[tuple[int, Fields]]:
+    """Each row of a table with its number: from 0 in Parquet, in text the line it ends in. SourceError where it can't be read on."""
+    if source.head.startswith(MAGIC):
+        yield from parquet_rows(source)
+        return
+    names = _header(source) or []
+    for number, cells in _json_rows(source) if source.head.startswith(b"[") else _text_rows(source):
+        if cells != names:
+            yield number, dict(zip(names, cells, strict=False))
+
+
+def _header(source: Source) -> list[str] | None:
+    """The names in the first line of a table of text; None where it is none."""
+    line = source.head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode("utf-8", "replace").strip("\r")
+    try:
+        names = parse_json(line) if line.startswith("[") else next(csv.reader([line], delimiter=_delimiter(line)), [])
+    except (ValueError, csv.Error):
+        return None
+    usable = isinstance(names, list) and all(isinstance(name, str) and COLUMN.fullmatch(name) for name in names)
+    return names if usable and len(set(names)) == len(names) >= LEAST_COLUMNS else None
+
+
+def _delimiter(line: str) -> str:
+    return "\t" if "\t" in line else ","
+
+
+def _text_rows(source: Source) -> Iterator[tuple[int, list[Json]]]:
+    """The rows of CSV or TSV, header included, as text; a row may go over several lines."""
+    csv.field_size_limit(MAX_LINE_BYTES)
+    delimiter = _delimiter(source.head.partition(b"\n")[0].decode("utf-8", "replace"))
+    with io.TextIOWrapper(source.open(), encoding="utf-8-sig", errors="replace", newline="") as stream:
+        rows = csv.reader(stream, delimiter=delimiter)
+        try:
+            for row in rows:
+                yield rows.line_num, row if rows.line_num == 1 else [_cell(text) for text in row]
+        except (*DAMAGED, csv.Error) as error:
+            raise SourceError(f"{source.path}:{rows.line_num}: cut off or damaged: {error}") from error
+
+
+def _json_rows(source: Source) -> Iterator[tuple[int, list[Json]]]:
+    """The rows of JSONCompactEachRow, the names included and the types of the columns, which may follow them, left out."""
+    for number, line in source.lines():
+        try:
+            row = parse_json(line) if isinstance(line, bytes) else None
+        except ValueError:
+            row = None
+        if not isinstance(row, list):
+            raise SourceError(f"{source.path}:{number}: no list of a row's values")
+        if number != 2 or "String" not in row:  # noqa: PLR2004  # the second line
+            yield number, row
+
+
+def _cell(text: str) -> Json:
+    """What a cell of text says: nothing, a Python literal's value, or the text. Nothing is ever evaluated."""
+    if text in UNTOLD:
+        return None
+    if text[0] not in "{[":
+        return text
+    try:
+        value = parse_json(text)
+    except ValueError:
+        try:
+            found = python_literal(text)
+        except ValueError:
+            return text
+        return text if found is None else found
+    return text if value else value
 
 
 def parquet_columns(source: Source) -> frozenset[str]:
