@@ -670,6 +670,18 @@ def serve(city: str, runtime: ToolRuntime[Guest, Any]) -> str:
     return f"served {runtime.context.name}"
 
 
+def asks_for_its_guest(state: State, runtime: Runtime[Guest]) -> State:
+    """Asks in the name of whom the run was started for."""
+    return {"said": interrupt({"question": "Really?", "for": runtime.context.name})}
+
+
+def _asking_for_its_guest() -> Any:
+    builder = StateGraph(State, context_schema=Guest)
+    builder.add_sequence([asks_for_its_guest])
+    builder.add_edge(START, "asks_for_its_guest")
+    return builder.compile()
+
+
 def _hosted() -> Any:
     builder = StateGraph(State, context_schema=Guest)
     for name, node in {"asks": asks, "greets": greets, "tools": ToolNode([serve])}.items():
@@ -891,6 +903,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "deferred": lambda: Shape(_deferring()),
     "functional_talk": lambda: Shape(functional_talk, ({"city": "Kyoto"}, YES, Command(resume="Nara"))),
     "context": lambda: Shape(_hosted(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
+    "context_asked": lambda: Shape(_asking_for_its_guest(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
     "dated": lambda: Shape(chained(dated)),
     "agent_after_a_question": lambda: Shape(_agent_after(asks), (ASKED, YES)),
     "agents_beside_each_other": lambda: Shape(_agents_beside()),

@@ -78,6 +78,9 @@ def test_given_by_hand(tmp_path: Path, ledger: Path) -> None:
     assert ledger.read_text() == before
     assert (done.run.status, done.receipt.calls.halted) == ("ok", 0)
     assert "the run's context was given by hand: name, since" in done.receipt.notes
+    assert "what the run was started with was not recorded: what is served was made under that, be it another context than the one given or the same" in (
+        done.receipt.notes
+    )
 
 
 def test_given_to_a_graph_without_a_context(tmp_path: Path, ledger: Path) -> None:
@@ -85,6 +88,32 @@ def test_given_to_a_graph_without_a_context(tmp_path: Path, ledger: Path) -> Non
     recording = record(tmp_path, "signing", [])
     (note,) = recording.fork(0, context={"user": "ada"}).receipt.notes
     assert note.startswith("the run's context was given by hand: user; the graph names no context_schema, so that it was held against no type")
+
+
+def test_given_otherwise_than_recorded(tmp_path: Path, ledger: Path) -> None:
+    """A context that differs from the recorded one is a change: no node's writes are served, nor what a tool made of the old one; the same one is none."""
+    with recorded(SHAPES["context"](), tmp_path) as run:
+        before, place = ledger.read_text(), {"graph": graph_of("context")}
+        same, other = (run.fork(step(run, "serve"), context={"name": name}, **place).receipt for name in ("Ada", "Eve"))
+        again = run.fork(step(run, "serve"), context={"name": "Eve"}, stale=["serve"], **place)
+        with pytest.raises(ForkError, match=r"was made under another context \(name\) than thread, which is not kept: give it again"):
+            again.fork(step(again, "serve"), **place)
+    assert ledger.read_text() == before
+    assert same is not None
+    assert other is not None
+    assert again.receipt is not None
+    assert (same.clean, same.context, same.calls.served) == (True, (), 1)
+    assert (other.clean, other.context, other.calls.served) == (False, ("name",), 0)
+    assert "changed: the run's context: name" in str(other)
+    assert "its code reads the run's context, of which name was recorded with another value, so what it returned then is not served now" in other.outcome
+    assert "1 answers were stale: tool serve" in again.receipt.notes
+
+
+def test_question_of_another_context(tmp_path: Path, ledger: Path) -> None:
+    """What a person answered under the recorded context answers no question of another one: the node runs, and the fork stops to ask."""
+    with recorded(SHAPES["context_asked"](), tmp_path) as run:
+        forks = [run.fork(0, graph=graph_of("context_asked"), context={"name": name}).receipt for name in ("Ada", "Eve")]
+    assert [(one.context, one.calls.answered, one.outcome == "interrupted") for one in forks if one] == [((), 1, False), (("name",), 0, True)]
 
 
 def test_given_in_place_of_what_was_lost(tmp_path: Path, ledger: Path) -> None:
@@ -223,5 +252,7 @@ def test_what_is_given_beside_what_was_recorded() -> None:
     recorded_ones = (Context(value={"user": "Ada"}, lost={"nights": "Lock"}), Context(value={"user": "Eve"}))
     assert [one.value for one in with_given(recorded_ones, {"nights": 3})] == [{"user": "Ada", "nights": 3}, {"user": "Eve", "nights": 3}]
     assert [one.lost for one in with_given(recorded_ones, {"nights": 3})] == [{}, {}]
+    assert [one.other for one in with_given(recorded_ones, {"user": "Ada", "nights": 3})] == [(), ("user", "nights")]
     assert with_given(recorded_ones, None) == recorded_ones
+    assert [one.other for one in with_given((Context(value={"key": "[redacted key 1f]"}), Context(value="Ada")), {"key": "k"})] == [(), ("",)]
     assert with_given((Context(lost={"": "socket"}),), "Ada") == (Context(value="Ada", by_hand=("",)),)

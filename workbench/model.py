@@ -817,6 +817,8 @@ class Receipt(Value):
     parent_run_id: str
     forked_at_step: int
     change: Change
+    context: tuple[str, ...] = ()
+    """The fields of the run's context that were given by hand with another value than was recorded."""
     live: tuple[str, ...] = ()
     graph: str
     calls: CallCounts

@@ -210,6 +210,11 @@ class RecordedRun:
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = changed(given | {"answer": answer, "fault": fault, "http": http})
         self.run.step(at)
+        if context is None and (receipt := self.receipt) is not None and receipt.context:
+            named = ", ".join(receipt.context)
+            raise ForkError(
+                f"{self.run_id} was made under another context ({named}) than {receipt.parent_run_id}, which is not kept: give it again (context=…, --context)"
+            )
         databases = self._reruns.databases(trusted=trust)
         run_id, scratch = self._reruns.fork_id()
         done = fork(

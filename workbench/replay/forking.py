@@ -28,6 +28,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.cut import Cut
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
@@ -127,7 +128,7 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
 def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: Path, before: dict[str, str], started: float) -> Forked:
     """The fork as a run with its receipt, once its thread is where it stays."""
     _keep(Path(work.folder / "inside" / "thread.sqlite"), scratch)
-    copied = work.history
+    copied, context = work.history, work.asked.context
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
     whole = assemble(parent, again, answer, cut, _checkpoints(scratch), wish.spans)
@@ -136,7 +137,7 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
-    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history)
+    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history, context)
     return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix, tuple(entries))
 
 
@@ -156,7 +157,14 @@ def _begun(wish: Wish, scratch: Path) -> Unfinished:
     """The folder of a new re-run. ForkError when it is there already."""
     work = Unfinished.beside(scratch)
     asked = Asked(
-        run_id=wish.run_id, parent_run_id=wish.parent.run_id, at=wish.step.index, change=wish.change, graph=wish.graph, live=wish.live, seconds=wish.seconds
+        run_id=wish.run_id,
+        parent_run_id=wish.parent.run_id,
+        at=wish.step.index,
+        change=wish.change,
+        graph=wish.graph,
+        live=wish.live,
+        seconds=wish.seconds,
+        context=others_of(wish.contexts),
     )
     try:
         work.make(asked)

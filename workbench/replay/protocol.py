@@ -90,6 +90,8 @@ class Context(Value):
     lost: Mapping[str, str] = {}
     by_hand: tuple[str, ...] | None = None
     """The names of the fields that somebody gave in place of what was recorded, "" for the whole of one that has none; None where nobody did."""
+    other: tuple[str, ...] | None = None
+    """Those of them that were recorded with another value; None where nothing was recorded that they could be held against."""
 
 
 class Crash(Value):

@@ -44,6 +44,8 @@ class Proof:
     intact: bool
     history: tuple[str, str]
     """Hash of the kept checkpoints as they were copied, and as the fork left them."""
+    context: tuple[str, ...] = ()
+    """The fields of the run's context that were given with another value than was recorded."""
 
     @property
     def records(self) -> tuple[CallRecord, ...]:
@@ -65,6 +67,7 @@ def receipt_of(proof: Proof, graph: str, parent_sha256: Mapping[str, str], secon
         parent_run_id=proof.parent.run_id,
         forked_at_step=run.forked_at_step or 0,
         change=proof.change,
+        context=proof.context,
         live=proof.live,
         graph=graph,
         calls=counts(proof.records),
@@ -213,7 +216,7 @@ def _blocked(proof: Proof) -> Verdict:
 
 def _change(proof: Proof) -> Verdict:
     if proof.change.kind in ("none", "state"):
-        return None, "nothing was changed" if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
+        return None, _unchanged(proof) if proof.change.kind == "none" else "the state was put into the checkpoint at the cut before it ran"
     if proof.answer.ended == "stopped" and not proof.answer.applied:
         return None, "it was stopped before a call met the change"
     if proof.answer.applied:
@@ -223,8 +226,12 @@ def _change(proof: Proof) -> Verdict:
     return proof.answer.applied, f"no call met the change, so the fork says nothing about it{more}"
 
 
+def _unchanged(proof: Proof) -> str:
+    return f"only the run's context was changed ({', '.join(proof.context)}), which each start was given" if proof.context else "nothing was changed"
+
+
 def _same(proof: Proof) -> Verdict:
-    if proof.change.kind != "none" or proof.live:
+    if proof.change.kind != "none" or proof.live or proof.context:
         return None, "something was changed or live, so other steps are no surprise"
     rows = compare(proof.parent, proof.run).rows
     others = sum(row.relation != "same" for row in rows)

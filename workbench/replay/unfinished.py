@@ -38,6 +38,8 @@ class Asked(Value):
     graph: str
     live: tuple[str, ...]
     seconds: float
+    context: tuple[str, ...] = ()
+    """The fields of the run's context that are given with another value than was recorded."""
 
 
 @dataclass(frozen=True)

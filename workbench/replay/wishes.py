@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from workbench.database import Location
@@ -17,7 +18,7 @@ from workbench.replay.effects.broker import Terms
 from workbench.replay.exchanges import as_heard, of_http
 from workbench.replay.nearest import meant
 from workbench.replay.process.watch import Watch
-from workbench.replay.protocol import Request
+from workbench.replay.protocol import Context, Request
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.contexts import contexts_of, with_given
@@ -56,6 +57,11 @@ class Wish:
     watch: Watch | None = None
     context: Json = None
     """What the starts are given as their context in place of what was recorded of it; None for nothing."""
+
+    @cached_property
+    def contexts(self) -> tuple[Context, ...]:
+        """What each start from the step on is given as its context."""
+        return with_given(contexts_of(self.parent, self.spans, self.step.invocation), self.context)
 
 
 def named(graph: object) -> str:
@@ -189,7 +195,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         isolation=wish.isolation,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
-        contexts=with_given(contexts_of(parent, wish.spans, wish.step.invocation), wish.context),
+        contexts=wish.contexts,
         inputs=cutting.later_inputs(cut, _last(parent)),
         restarts=resumes_of(parent, cut, wish.step.invocation),
         crashes=tuple(crashes_of(parent, again, wish.step.invocation)),

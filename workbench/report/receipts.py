@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from workbench.analysis.calls import token_count
-from workbench.model import Change, Receipt, Spent
+from workbench.model import Receipt, Spent
 from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Row, Section, Table
 from workbench.report.quantities import DASH, cut, line, literal, plural, spending
 from workbench.report.steps import anchor, literal_line
@@ -30,7 +30,7 @@ def receipt_section(receipt: Receipt, parent: str | None = None) -> Section:
         (
             Paragraph((Mark("clean" if receipt.clean else "not clean", tone), f" {verdict(receipt)}"), tone),
             Facts(tuple(_asked(receipt, parent))),
-            *_change(receipt.change),
+            *_change(receipt),
             *_checks(receipt),
             *_live(receipt),
             *_doubts(receipt),
@@ -122,9 +122,15 @@ def _hashes(receipt: Receipt) -> Phrase:
     return tuple(part for name, sha in receipt.parent_sha256.items() for part in (" · ", line(name.rpartition("/")[2], 60), " ", Code(sha[:12])))
 
 
-def _change(change: Change) -> tuple[Block, ...]:
+def changed_words(receipt: Receipt) -> str:
+    """What was changed where no call was: what the run's context held, or nothing."""
+    return f"the run's context: {', '.join(receipt.context)}" if receipt.context else "nothing"
+
+
+def _change(receipt: Receipt) -> tuple[Block, ...]:
+    change = receipt.change
     if change.kind == "none":
-        return (Facts((("changed", ("nothing: an unchanged replay",)),)),)
+        return (Facts((("changed", (changed_words(receipt) if receipt.context else "nothing: an unchanged replay",)),)),)
     text, note = cut(literal(change.value), CHANGE_CHARS)
     return (Listing(text, f"changed: {change.kind.replace('_', ' ')}", note),)
 

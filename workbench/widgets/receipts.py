@@ -72,10 +72,17 @@ def packed(receipt: Receipt) -> dict[str, Json]:
         "effects": [[sendable(one.key[:400]), one.original, one.fork] for one in receipt.effects[:MOST_ROWS]],
         "went_live": [_live(one) for one in receipt.went_live[:MOST_ROWS]],
         "doubts": [[kind, sendable(one)] for kind, found in _doubts(receipt) for one in found[:MOST_ROWS]],
-        "change": [receipt.change.kind, excerpt(as_text(receipt.change.value), CHANGE_CHARS) if receipt.change.kind != "none" else ""],
+        "change": _change(receipt),
         "isolation": sendable(receipt.isolation),
         "code": f"bench.run({literal(receipt.run_id)}).receipt.view(",
     }
+
+
+def _change(receipt: Receipt) -> list[str]:
+    """Its kind and value; where no call was changed, what of the run's context was, if anything."""
+    if receipt.change.kind == "none":
+        return ["context", sendable(", ".join(receipt.context))] if receipt.context else ["none", ""]
+    return [receipt.change.kind, excerpt(as_text(receipt.change.value), CHANGE_CHARS)]
 
 
 def _doubts(receipt: Receipt) -> tuple[tuple[str, tuple[str, ...]], ...]:

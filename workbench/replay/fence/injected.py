@@ -72,6 +72,12 @@ def _named_in(tool: BaseTool) -> frozenset[str]:
     return frozenset(name for code in codes if code is not None for name in _names(code))
 
 
+def reads_context(tool: BaseTool) -> bool:
+    """Whether a tool's own code looks at what the run was started with."""
+    used = _named_in(tool)
+    return "context" in used and ("get_runtime" in used or bool(names_of(tool)))
+
+
 def _names(code: CodeType) -> Iterator[str]:
     yield from code.co_names
     for inner in code.co_consts:

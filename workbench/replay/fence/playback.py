@@ -46,6 +46,8 @@ class Playback:
     opened: frozenset[int] = frozenset()
     """The tool calls whose code runs, since something inside them was changed."""
     stale_answers: bool = False
+    other_context: tuple[str, ...] = ()
+    """The fields of the run's context that are others than recorded."""
     altered: Alterations = field(default_factory=Alterations)
     reach: Reach = field(default_factory=Reach)
     meter: Meter = field(default_factory=Meter)

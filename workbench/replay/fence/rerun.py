@@ -24,7 +24,7 @@ from workbench.replay.fence.reach import Reach
 from workbench.replay.fence.runner import Graph, runner
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
-from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, rebuilt
+from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
 from workbench.replay.recording.tape import BY_PLACE, Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
@@ -62,7 +62,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
     except Divergence as divergence:
         return Answer(ended="refused", says=f"{request.graph} calls a model or tool while it is being loaded, which a fork can't serve: {divergence}")
     gone = request.resumed or Resumed(part=0, records=0, used=(), freed=False, applied=0, starts=0)
-    tape = Tape(request.cassette, steps=request.steps, stops=() if request.state else request.stops, stale=request.stale)
+    tape = Tape(request.cassette, steps=request.steps, stops=() if request.state or others_of(request.contexts) else request.stops, stale=request.stale)
     playback = Playback(
         tape,
         Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
@@ -70,6 +70,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         edited=request.edited,
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
+        other_context=others_of(request.contexts),
         altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
@@ -98,6 +99,10 @@ def _said_before(graph: Graph, request: Request) -> Iterator[str]:
     by_hand = dict.fromkeys(name for one in request.contexts for name in one.by_hand or ())
     if any(one.by_hand is not None for one in request.contexts):
         yield "the run's context was given by hand" + (f": {', '.join(by_hand)}" if any(by_hand) else "") + ("" if graph.context_schema else UNCHECKED)
+    if others := others_of(request.contexts):
+        yield f"of the context, {', '.join(others)} was recorded with another value: nodes ran under the new one, and nothing that they wrote was served"
+    elif graph.context_schema is not None and any(one.by_hand is not None and one.other is None for one in request.contexts):
+        yield "what the run was started with was not recorded: what is served was made under that, be it another context than the one given or the same"
 
 
 def _go_on(playback: Playback, gone: Resumed) -> None:
@@ -165,13 +170,18 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         lost=lost,
         scrubber=playback.tape.scrubber,
         reached=wire.of,
-        course=Course(lost=freed or request.state is not None or request.alteration.message != playback.altered.asked.message),
+        course=Course(lost=freed or _goes_elsewhere(request, playback)),
         thread_id=request.run_id,
         execute=request.execute,
         path=() if request.resumed else request.path,
         numbers=request.numbers,
         asked=questions_of(request.cassette),
     )
+
+
+def _goes_elsewhere(request: Request, playback: Playback) -> bool:
+    """Whether the very first task sees something else than it did: another state, message or context."""
+    return request.state is not None or bool(others_of(request.contexts)) or request.alteration.message != playback.altered.asked.message
 
 
 def _answer(playback: Playback, ended: Any, says: str) -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import ensure_config
@@ -18,6 +18,7 @@ from langgraph.types import Command, interrupt
 from workbench.model import Interaction, Json
 from workbench.replay.fence import answers, nodes
 from workbench.replay.fence.alterations import raised
+from workbench.replay.fence.injected import reads_context
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, guarded, pause, playing, seen_here
 from workbench.replay.fence.reach import declared
@@ -147,7 +148,7 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
 
 def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     now = playing()
-    served = now.served(seen)
+    served = _of_this_context(now, tool, seen, now.served(seen))
     if served.interaction.interrupted or served.asked is not None:
         _ask_again(now, seen, served)
         if now.stale_answers:
@@ -162,6 +163,17 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
     raised = served.interaction.error
     now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
     return result
+
+
+def _of_this_context(now: Playback, tool: BaseTool, seen: Seen, served: Served) -> Served:
+    """A recorded answer that was made under the context of this re-run, or is served as stale. Raises Divergence for one that was not."""
+    if not now.other_context or not reads_context(tool):
+        return served
+    why = f"its code reads the run's context, of which {', '.join(now.other_context)} was recorded with another value"
+    if not {seen.call.name, "tool"} & now.tape.stale:
+        instead = f"put a result in its place (tool_result=…, --tool-result), serve it as stale (stale={[tool.name]}, --serve-stale {tool.name})"
+        raise now.halt(seen, Divergence(f"{seen.call}: {why}, so what it returned then is not served now: {instead}, or call it for real (tool:{tool.name})"))
+    return replace(served, notes=(*served.notes, f"stale: {why}"))
 
 
 def _in_state(result: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, Required, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-from workbench.model import Json, Run, Span
+from workbench.model import Json, Run, Span, canonical
 from workbench.normalise.forest import climb, without_circles
 from workbench.replay.fitting import MisfitError, fitted, type_name
 from workbench.replay.nearest import meant
@@ -70,7 +70,9 @@ def with_given(recorded: Sequence[Context], given: Json) -> tuple[Context, ...]:
     """The contexts with what somebody gave by hand: its fields take the place of those recorded, all else stands. None: nothing was given."""
     if given is None:
         return tuple(recorded)
-    return tuple(_replaced(one, given) for one in recorded or (Context(),))
+    if not recorded:
+        return (_replaced(Context(), given),)
+    return tuple(_replaced(one, given).model_copy(update={"other": _others(one, given)}) for one in recorded)
 
 
 def _replaced(recorded: Context, given: Json) -> Context:
@@ -78,6 +80,23 @@ def _replaced(recorded: Context, given: Json) -> Context:
         return Context(value=given, by_hand=tuple(given) if isinstance(given, dict) else ("",))
     lost = {name: kind for name, kind in recorded.lost.items() if name and name not in given}
     return Context(value={**(recorded.value or {}), **given}, lost=lost, by_hand=tuple(given))
+
+
+def _others(recorded: Context, given: Json) -> tuple[str, ...] | None:
+    """The fields of what was given that were recorded with another value; None where the whole was not kept as it was."""
+    if "" in recorded.lost:
+        return None
+    if not isinstance(given, dict) or not isinstance(recorded.value, dict):
+        return None if HIDDEN in str(recorded.value) else ("",) if canonical(given) != canonical(recorded.value) else ()
+    unknown = {*recorded.lost, *(name for name, value in recorded.value.items() if HIDDEN in str(value))}
+    return tuple(
+        name for name in given if name not in unknown and canonical([given[name]]) != canonical([recorded.value[name]] if name in recorded.value else [])
+    )
+
+
+def others_of(contexts: Iterable[Context]) -> tuple[str, ...]:
+    """The fields that some start is given with another value than was recorded, "the whole" of a context without fields."""
+    return tuple(dict.fromkeys(name or "the whole" for one in contexts for name in one.other or ()))
 
 
 class Absent:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from workbench.model import CallRecord, Receipt
 from workbench.report.markup import Markup, element, join, still, visible
 from workbench.report.quantities import line, plural
-from workbench.report.receipts import attempts_words, call_counts, isolation_levels, isolation_phrase, spent_words, verdict
+from workbench.report.receipts import attempts_words, call_counts, changed_words, isolation_levels, isolation_phrase, spent_words, verdict
 from workbench.report.static.fragments import MAX_ROWS, badge, facts_of, table_of
 from workbench.report.steps import literal_line
 
@@ -44,7 +44,9 @@ def receipt_text(receipt: Receipt) -> str:
 
 
 def _receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
-    change = "nothing" if receipt.change.kind == "none" else f"{receipt.change.kind.replace('_', ' ')}: {line(literal_line(receipt.change.value), 200)}"
+    change = (
+        changed_words(receipt) if receipt.change.kind == "none" else f"{receipt.change.kind.replace('_', ' ')}: {line(literal_line(receipt.change.value), 200)}"
+    )
     return [
         ("fork", f"{receipt.run_id} of {receipt.parent_run_id} at step {receipt.forked_at_step}"),
         ("changed", change),
