@@ -171,6 +171,29 @@ def test_live_model(tmp_path: Path, ledger: Path, request: pytest.FixtureRequest
     assert (forked.receipt.calls.live, forked.receipt.calls.blocked) == (2, 0)
 
 
+NEVER = "the model that was to think anew never answered: "
+
+
+@pytest.mark.parametrize(
+    ("remote", "terms", "live_calls", "failing"),
+    [
+        ("0", {}, 0, {"nothing halted"}),
+        ("no port", {"approve": lambda _: True}, 1, {"model answered"}),
+        ("0", {"approve": lambda _: True, "budget": Budget(model_calls=1)}, 1, {"nothing halted", "within budget", "model answered"}),
+    ],
+)
+def test_model_that_never_answers(
+    remote: str, terms: dict[str, Any], live_calls: int, failing: set[str], tmp_path: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that fails whenever it is asked makes a receipt that is not clean; one that was refused was not asked, and counts as no live call."""
+    recording = record(tmp_path, "remote", [])
+    monkeypatch.setenv("REMOTE", remote)
+    forked = recording.fork(next(recording.run.of_kind("model")).index, live=("model:remote-1",), terms=Terms(**terms)).receipt
+    assert {one.name for one in forked.checks if one.verdict == "fail"} == failing
+    assert (forked.calls.live, forked.spent and forked.spent.model_calls) == (live_calls, live_calls)
+    assert [one.says.startswith(NEVER) for one in forked.checks if one.name == "model answered"] == ["model answered" in failing]
+
+
 def test_network_stays_shut(tmp_path: Path, ledger: Path, request: pytest.FixtureRequest) -> None:
     """A live model in the sandbox gets no network, whatever is named."""
     recording = record(tmp_path, "remote", [])

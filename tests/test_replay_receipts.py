@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.replay_recording import Recording, record
-from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent
+from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent, Step
 from workbench.replay.effects.broker import Terms
 from workbench.replay.protocol import Answer
 from workbench.replay.receipts import CHECKS, Proof, checks, counts, divergences, stale_reads
@@ -47,6 +47,7 @@ def failed(given: Proof) -> set[str]:
     return {check.name for check in checks(given) if check.verdict == "fail"}
 
 
+DUMB = Step(index=2, kind="model", name="small", status="error", error="InternalServerError: down", notes=("live",))
 OTHER = sketch(user("pay 5"), tool("pay", {"amount": 70}, "paid"))
 FAILING = {
     "recording untouched": proof(intact=False),
@@ -64,6 +65,7 @@ FAILING = {
     ),
     "live as approved": proof(live=("tool:pay",), records=(call(answer="live"),)),
     "every act settled": proof(live=("tool:pay",), records=(call(answer="live"),), lines=(line("begun"),)),
+    "model answered": proof(change="message", live=("model",), run=OTHER.model_copy(update={"steps": (*OTHER.steps, DUMB)})),
     "isolation reached": proof(asked="process", sandboxed=False),
     "within budget": proof(records=(call(answer="halted", says="over budget: 1 of 1 steps are spent"),)),
 }
@@ -74,6 +76,7 @@ def test_green() -> None:
     assert [(check.name, check.verdict) for check in checks(proof()) if check.verdict != "pass"] == [
         ("change met", "not applicable"),
         ("live as approved", "not applicable"),
+        ("model answered", "not applicable"),
         ("every act settled", "not applicable"),
     ]
     assert set(FAILING) == set(CHECKS)

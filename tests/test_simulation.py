@@ -156,8 +156,10 @@ def test_what_cannot_be_simulated_says_why(recorded: RecordedRun):
 
 
 def test_a_model_that_fails_is_told(recorded: RecordedRun):
-    """An error of the provider ends the simulation as a result that can be looked at."""
+    """An error of the provider ends the simulation as a result that can be looked at; a model that never answered makes no clean receipt."""
     fork = recorded.simulate(1, Scripted(answers=[]))
+    assert (fork.receipt.clean, recorded.simulate(1, Scripted(answers=[AIMessage("Booked.")])).receipt.clean) == (False, True)
+    assert "the model that was to think anew never answered: the model failed: IndexError" in str(fork.receipt)
     assert fork.receipt.outcome == "failed: the model failed: IndexError: list index out of range"
 
 

@@ -49,6 +49,11 @@ class Meter:
             self._closed(model)
             self.spent = self.spent.model_copy(update={"model_calls": self.spent.model_calls + 1})
 
+    def not_called(self) -> None:
+        """A model that was to think for real was not asked after all."""
+        with self._lock:
+            self.spent = self.spent.model_copy(update={"model_calls": self.spent.model_calls - 1})
+
     def tool_call(self, tool: str) -> None:
         """A tool is to be called for real. OverBudgetError when it has failed too often."""
         with self._lock:

@@ -299,6 +299,14 @@ def _as_model(record: CallRecord, live: Collection[str]) -> bool:
     return record.kind == "model" and any(one.startswith("model:") for one in live)
 
 
+def _thought(proof: Proof) -> Verdict:
+    asked = [one for one in proof.run.steps[proof.prefix :] if one.kind == "model" and "live" in one.notes]
+    answered = [one for one in asked if one.status != "error"]
+    if asked and not answered:
+        return False, f"the model that was to think anew never answered: {asked[-1].error or 'it failed'}"
+    return (True, f"{len(answered)} of {len(asked)} live model calls were answered") if asked else (None, "no model thought anew")
+
+
 def _settled(proof: Proof) -> Verdict:
     if not proof.went_live:
         return None, "no tool went live"
@@ -335,6 +343,7 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "served in place": _in_place,
     "no stale reads": _fresh,
     "live as approved": _approved,
+    "model answered": _thought,
     "every act settled": _settled,
     "within budget": _within,
     "isolation reached": _isolated,
@@ -354,6 +363,7 @@ HOW_IT_FAILS: Mapping[str, str] = {
     "served in place": "a recorded answer was served at another node, or twice",
     "no stale reads": "a read was served as recorded after something live or edited may have changed it",
     "live as approved": "a live call was not named, or has no approved line in the ledger",
+    "model answered": "every live call of a model failed, so the fork says nothing about the change",
     "every act settled": "nobody knows whether a live call took effect",
     "within budget": "a call was refused because the budget was spent, or the breaker open",
     "isolation reached": "the level of isolation that was asked for was not reached",

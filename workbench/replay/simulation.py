@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from workbench.chat_models import name_of
 from workbench.comparison.comparison import count_effects
-from workbench.model import CallCounts, CallRecord, Change, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
+from workbench.model import CallCounts, CallRecord, Change, Check, Decision, Interaction, Json, Message, Receipt, Run, Step, ToolCall, canonical, digest
 from workbench.replay.changes import check_kind
 from workbench.replay.fence import alterations
 from workbench.replay.fence.answers import recorded_messages
@@ -366,6 +366,7 @@ def _receipt(parent: Run, run: Run, loop: _Loop, prefix: int, model: str) -> Rec
         isolation=ISOLATION,
         prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[:prefix]]),
         notes=("what the agent's own code did between its calls is not part of a simulation", *_unrecorded(parent, run)),
+        checks=tuple(_checks(loop, counts)),
     )
 
 
@@ -376,3 +377,12 @@ def _unrecorded(parent: Run, run: Run) -> Iterator[str]:
     if not asking.messages:
         lacks = "" if told else ". A system prompt, if there was one, is not part of it: give it with system=… (--system)"
         yield f"what the model was given at step {asking.index} was not recorded: the history was put together from the steps{lacks}"
+
+
+def _checks(loop: _Loop, counts: CallCounts) -> Iterator[Check]:
+    """What a simulation can be held to: every call was answered, and the model thought at all."""
+    halted = ", ".join(dict.fromkeys(f"{one.kind} {one.name}" for one in loop.records if one.answer == "halted"))
+    yield Check(name="nothing halted", verdict="fail" if halted else "pass", says=f"{counts.halted} halted: {halted}" if halted else "every call was answered")
+    dumb = loop.ended == "failed" and not counts.live
+    says = f"the model that was to think anew never answered: {loop.says}" if dumb else f"{counts.live} live model calls were answered"
+    yield Check(name="model answered", verdict="fail" if dumb else "pass", says=says)

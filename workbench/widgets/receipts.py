@@ -78,7 +78,7 @@ def packed(receipt: Receipt) -> dict[str, Json]:
     }
 
 
-def _change(receipt: Receipt) -> list[str]:
+def _change(receipt: Receipt) -> list[Json]:
     """Its kind and value; where no call was changed, what of the run's context was, if anything."""
     if receipt.change.kind == "none":
         return ["context", sendable(", ".join(receipt.context))] if receipt.context else ["none", ""]

@@ -56,7 +56,11 @@ class Wanted(Value):
 
 
 class Refused(RuntimeError):  # noqa: N818  # no error of ours: it is what the re-run is told
-    """A call that is not made. The message says why."""
+    """A call that is not made. The message says why; `tried` is what came of it where it was made before, and is not made again."""
+
+    def __init__(self, why: str, tried: str = "") -> None:
+        super().__init__(why)
+        self.tried = tried
 
 
 class _TransientError(RuntimeError):
@@ -169,8 +173,8 @@ class Broker:
             return self._answer(Wanted.model_validate(asked))
         except ValidationError as error:
             return {"refused": f"the re-run asked for something that makes no sense: {error.errors()[0]['msg']}"}
-        except (Refused, OverBudgetError) as error:
-            return {"refused": str(error)}
+        except Refused as error:
+            return {"refused": str(error), "tried": error.tried}
 
     def _answer(self, wanted: Wanted) -> Json:
         names = {f"{wanted.kind}:{wanted.name}", f"{wanted.kind}:{wanted.made_as}"}
@@ -246,26 +250,33 @@ class Broker:
 
     def _made(self, wanted: Wanted, entry: LedgerEntry) -> Json:
         """Make the call and write down how it ended. An outcome that nobody knows is written down as that."""
-        question = wanted.model_dump() | {"idempotency_key": entry.idempotency_key}
+        question, replies = wanted.model_dump() | {"idempotency_key": entry.idempotency_key}, list[Json]()
         try:
-            reply = self._tried(question, wanted, repeatable=wanted.kind == "model" or (not entry.guessed and entry.effect != "effect"))
+            reply = self._tried(question, wanted, replies, repeatable=wanted.kind == "model" or (not entry.guessed and entry.effect != "effect"))
         except ChannelError as error:
             self._end(entry, "unknown", str(error))
-            raise Refused(f"{error}: whether it took effect is not known") from None
+            raise Refused(f"{error}: whether it took effect is not known", str(error)) from None
         except OverBudgetError as error:
-            self._end(entry, "failed", f"not made: {error}")
-            raise
+            raise self._stopped_at(entry, replies, error) from None
         if "refused" in reply:
             self._end(entry, "failed", f"not made: {reply['refused']}")
             raise Refused(reply["refused"])
         if "error" in reply:
-            unknown = bool(reply.get("transient")) or bool(UNKNOWN_OUTCOME.search(reply["error"]))
-            self._end(entry, "unknown" if unknown else "failed", reply["error"])
+            self._end(entry, _came_to(reply), reply["error"])
             return {"error": reply["error"], "says": f"live, approved: {entry.approved_by}"}
         self._end(entry, "done", "", reply["value"] if wanted.kind == "tool" else None)
         return {"value": reply["value"], "says": "; ".join((f"live, approved: {entry.approved_by}", *([note] if (note := reply["value"].get("note")) else [])))}
 
-    def _tried(self, question: Json, wanted: Wanted, *, repeatable: bool) -> Json:
+    def _stopped_at(self, entry: LedgerEntry, replies: Sequence[Json], error: OverBudgetError) -> Refused:
+        """Write down a call that the budget stopped, before it was made or before it was made again."""
+        if not replies:
+            self._end(entry, "failed", f"not made: {error}")
+            return Refused(str(error))
+        tried = str(replies[-1]["error"])
+        self._end(entry, _came_to(replies[-1]), f"{tried}; not made again: {error}")
+        return Refused(str(error), tried)
+
+    def _tried(self, question: Json, wanted: Wanted, replies: list[Json], *, repeatable: bool) -> Json:
         """Call, and call again with growing, jittered waits where that does no harm and may help. The last reply counts."""
         waits = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS)
         retrying = tenacity.Retrying(
@@ -276,16 +287,17 @@ class Broker:
             reraise=True,
         )
         try:
-            return retrying(self._once, question, wanted)
+            return retrying(self._once, question, wanted, replies)
         except _TransientError as failure:
             return failure.reply
 
-    def _once(self, question: Json, wanted: Wanted) -> Json:
+    def _once(self, question: Json, wanted: Wanted, replies: list[Json]) -> Json:
         if wanted.kind == "model":
             self.meter.model_call(wanted.name)
         else:
             self.meter.tool_call(wanted.name)
         reply = self.outside.call(question)
+        replies.append(reply)
         self.meter.came(wanted.name, failed="error" in reply)
         if wanted.kind == "model" and "value" in reply:
             self.meter.used(wanted.name, tokens_in(reply["value"]))
@@ -296,6 +308,11 @@ class Broker:
     def _end(self, entry: LedgerEntry, event: Literal["done", "failed", "unknown"], says: str, result: Json = None) -> None:
         ended = {"event": event, "says": says, "result": result, "at_ns": self.scribe.clock()}
         self.ledger.append_entry(entry.model_copy(update=ended))
+
+
+def _came_to(reply: Json) -> Literal["failed", "unknown"]:
+    """How a call ended that raised: nobody knows where it may have taken effect all the same."""
+    return "unknown" if reply.get("transient") or UNKNOWN_OUTCOME.search(reply["error"]) else "failed"
 
 
 def _shown(wanted: Wanted) -> dict[str, str]:

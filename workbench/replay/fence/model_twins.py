@@ -150,9 +150,11 @@ class _Live(_Calls):
 
     @contextmanager
     def noted(self, seen: Seen) -> Iterator[None]:
-        """Write down what a live call raises."""
+        """Write down what a live call raises; one that was halted stands there as that."""
         try:
             yield
+        except Divergence:  # nothing went out, or what did is noted
+            raise
         except BaseException as error:
             self.note(seen, None, error)
             raise

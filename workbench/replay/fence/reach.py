@@ -53,8 +53,18 @@ class Reach:
         except ChannelError as error:
             raise now.halt(seen, Divergence(str(error))) from None
         if "refused" in reply:
-            raise now.halt(seen, Divergence(f"{seen.call} did not go live: {reply['refused']}"))
+            raise self._refused(now, seen, reply)
         return reply
+
+    @staticmethod
+    def _refused(now: Playback, seen: Seen, reply: Json) -> Divergence:
+        """The divergence to raise where a call is not made, or not again. A model's that was made before is a live one, any other never went out."""
+        tried = reply.get("tried")
+        if seen.call.kind == "model" and tried:
+            now.journal.note(seen, "live", says=f"it was asked, and failed: {tried}", error=tried)
+        elif seen.call.kind == "model":
+            now.meter.not_called()
+        return now.halt(seen, Divergence(f"{seen.call} did not go live{' again' if tried else ''}: {reply['refused']}"))
 
     def tool(self, now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None, given: Any) -> Any:
         """Call a tool outside with what it was `given`, injected arguments included, and return what its body would have."""
