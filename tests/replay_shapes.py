@@ -677,8 +677,8 @@ def asks_for_its_guest(state: State, runtime: Runtime[Guest]) -> State:
 
 def _asking_for_its_guest() -> Any:
     builder = StateGraph(State, context_schema=Guest)
-    builder.add_sequence([asks_for_its_guest])
-    builder.add_edge(START, "asks_for_its_guest")
+    builder.add_sequence([note, asks_for_its_guest])
+    builder.add_edge(START, "note")
     return builder.compile()
 
 

@@ -112,7 +112,8 @@ def test_given_otherwise_than_recorded(tmp_path: Path, ledger: Path) -> None:
 def test_question_of_another_context(tmp_path: Path, ledger: Path) -> None:
     """What a person answered under the recorded context answers no question of another one: the node runs, and the fork stops to ask."""
     with recorded(SHAPES["context_asked"](), tmp_path) as run:
-        forks = [run.fork(0, graph=graph_of("context_asked"), context={"name": name}).receipt for name in ("Ada", "Eve")]
+        at = next(one.index for one in run.steps if one.kind == "human" and one.tool_call)
+        forks = [run.fork(at, graph=graph_of("context_asked"), context={"name": name}).receipt for name in ("Ada", "Eve")]
     assert [(one.context, one.calls.answered, one.outcome == "interrupted") for one in forks if one] == [((), 1, False), (("name",), 0, True)]
 
 
