@@ -128,6 +128,7 @@ ChatOpenAI,LLM,,2026-03-01 09:00:00+00:00,{_CONTEXT["trace_id"]},{_CONTEXT["span
 """
 
 EXAMPLES = (
+    Example("empty-line.jsonl", json.dumps(_ROW).encode() + b"\n{}\n", {"Span": 1, "Skip": 1}),
     Example("columns.json", json.dumps(_COLUMNS).encode(), {"Span": 2}),
     Example("dataframe.csv", _CSV.encode(), {"Span": 1}),
     Example("spans.json", json.dumps({"data": [_REST, {"name": "no ids"}], "next_cursor": None}).encode(), {"Span": 1, "Skip": 1}),

@@ -85,7 +85,9 @@ def rows_of(document: Json, *keys: str) -> list[Json]:
 def _transposed(document: Fields) -> list[Json]:
     """The rows of a dataframe that pandas wrote column by column, `{"name": {"0": …}}`; none for any other object."""
     columns = list(document.values())
-    if not all(isinstance(column, dict) and column and column.keys() == columns[0].keys() and all(map(str.isdecimal, column)) for column in columns):
+    if not columns or not all(
+        isinstance(column, dict) and column and column.keys() == columns[0].keys() and all(map(str.isdecimal, column)) for column in columns
+    ):
         return []
     return [{name: column[row] for name, column in document.items()} for row in columns[0]]
 
