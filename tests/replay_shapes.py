@@ -891,7 +891,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "agent_as_a_tool": lambda: Shape(created([("ask_agent", {"city": "Kyoto"})], tools=(ask_agent,))),
     "agents_side_by_side": lambda: Shape(looping([("ask_beside", {"city": "Kyoto"}), ("ask_beside", {"city": "Nara"})], tools=(ask_beside,))),
     "model_in_a_tool": lambda: Shape(looping([("ask_model", {"city": "Kyoto"})], tools=(ask_model,))),
-    "hand_over": lambda: Shape(_handing_over()),
+    "hand_over": lambda: Shape(_handing_over(), (ASKED,)),
     "leaving_a_subgraph": lambda: Shape(_leaving()),
     "redacting": lambda: Shape(created([KYOTO], middleware=[PIIMiddleware("email")]), ({"messages": [("user", "mail ada@example.com")]},)),
     "forgetting": lambda: Shape(_forgetful(), (ASKED, {"messages": [("user", "and Nara")]}, {"messages": [("user", "and Uji")]})),

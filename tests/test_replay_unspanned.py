@@ -96,3 +96,16 @@ def test_a_fault_of_a_model_without_a_span_is_met(insisting: wb.RecordedRun) -> 
     fork = forked(insisting, 1, fault="error")
     assert [check.says for check in fork.receipt.checks if check.name == "change met"] == ["the change was met"]
     assert fork.outcome.startswith("error: RuntimeError")
+
+
+def test_a_call_that_hands_over_is_replayed(tmp_path: Path, ledger: Path) -> None:
+    """A tool that ends its subgraph for another agent stands behind the model call that asked for it, and is served to go on where it went, also in a fork."""
+    with recorded("hand_over", tmp_path) as run:
+        before = ledger.read_text()
+        assert [(step.kind, step.name) for step in run.steps[1:5]] == [("node", "first"), ("model", "model"), ("tool", "hand_over"), ("node", "second")]
+        assert [step.name for step in run.steps].count("hand_over") == 1
+        for at in (0, 3):
+            forked = run.fork(at, graph=graph_of("hand_over"), trust=True)
+            assert differing(run, forked) == []
+            assert (forked.receipt.clean, forked.receipt.calls.halted, forked.outcome) == (True, 0, run.outcome)
+        assert ledger.read_text() == before

@@ -101,6 +101,10 @@ class Ledger:
         """The checkpoint before, None at the beginning or where it was not kept."""
         return self._by_key.get((checkpoint.namespace, checkpoint.parent_checkpoint_id or ""))
 
+    def after(self, checkpoint: Checkpoint) -> Checkpoint | None:
+        """The checkpoint that the graph made from this one; None where it made none."""
+        return next((one for one in self._in_namespace[checkpoint.namespace] if one.parent_checkpoint_id == checkpoint.checkpoint_id), None)
+
     def next_ns(self, checkpoint: Checkpoint) -> float:
         """When the checkpoint after this one was made, so when its tasks were done. Infinite where they never were."""
         return self._next.get((checkpoint.namespace, checkpoint.checkpoint_id), math.inf)

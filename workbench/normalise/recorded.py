@@ -59,6 +59,11 @@ def asked_of(packet: Json) -> ToolCall | None:
     return tool_call_of(inner) if isinstance(inner, dict) and "args" in inner else None
 
 
+def calls_of(raw: dict[str, Json]) -> list[str]:
+    """The ids of the calls that a message asks for. Some models number them anew in each answer, so that an id may be asked for again."""
+    return [str(call["id"]) for call in raw.get("tool_calls") or () if isinstance(call, dict) and call.get("id")]
+
+
 def signature(raw: dict[str, Json]) -> str:
     """What makes two messages without ids the same: type, content, the calls they ask for and the call they answer."""
     calls = [call.get("id") for call in raw.get("tool_calls") or () if isinstance(call, dict)]

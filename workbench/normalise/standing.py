@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from workbench.model import Json
-from workbench.normalise.recorded import signature
+from workbench.normalise.recorded import calls_of, signature
 
 REMOVE, EVERYTHING = "remove", "__remove_all__"
 """The type and the id of what LangGraph takes for "remove all messages"."""
@@ -30,7 +30,7 @@ class Standing:
         self.ids |= {str(raw["id"]) for raw in messages if raw.get("id")}
         for raw in found:
             self._said.add(signature(raw))
-            self._asked.update(_asked_in(raw))
+            self._asked.update(calls_of(raw))
             self._answered.update([str(raw["tool_call_id"])] if raw.get("tool_call_id") else [])
         return found
 
@@ -44,8 +44,3 @@ class Standing:
 def removes_all(value: Json) -> bool:
     """Whether what was written to a channel removes all messages in it."""
     return isinstance(value, list) and any(isinstance(one, dict) and (one.get("type"), one.get("id")) == (REMOVE, EVERYTHING) for one in value)
-
-
-def _asked_in(raw: dict[str, Json]) -> list[str]:
-    """The ids of the calls that a message asks for. Some models number them anew in each answer, so that an id may be asked for again."""
-    return [str(call["id"]) for call in raw.get("tool_calls") or () if isinstance(call, dict) and call.get("id")]

@@ -9,13 +9,13 @@ from workbench.model import NO_TOKENS, PASSED_ON, Json, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
-from workbench.normalise.recorded import asked_of, by_model, model_of, same_answer, says_nothing, signature, spoken_in
+from workbench.normalise.recorded import asked_of, by_model, calls_of, model_of, same_answer, says_nothing, signature, spoken_in
 from workbench.normalise.standing import Standing, removes_all
 from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, questions_of, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of
-from workbench.reading.tasks import INPUT, UPDATE
+from workbench.reading.tasks import INPUT, TASKS, UPDATE
 
 UNNAMED = "task"
 MESSAGES = "messages"
@@ -34,6 +34,7 @@ class Recorded:
             self.by_task.setdefault(step.task_id, []).append(step) if step.task_id else self.loose.append(step)
         self.models_traced = any(step.kind == "model" for step in traced)
         self._standing = Standing(before)
+        self._handed_over: list[Step] = []
         self._aside: list[str] = []
         self._asked_at: dict[str, int] = {}
 
@@ -46,7 +47,7 @@ class Recorded:
         for number, task in self._finished():
             found[number] = self._of_input(task) if is_start(task) else self._of_task(task)
         rest = [step for steps in self.by_task.values() for step in steps]
-        return [step for number in sorted(found) for step in found[number]] + rest + self.loose
+        return [step for number in sorted(found) for step in found[number]] + self._handed_over + rest + self.loose
 
     def _finished(self) -> list[tuple[int, Task]]:
         """Number and task, in the order in which the tasks finished: what runs inside a task finishes before it."""
@@ -103,6 +104,8 @@ class Recorded:
         if same or unnamed:
             number = (same or unnamed)[-1 if same else 0]
             steps[number] = _with_result(steps[number], result, message)
+        elif asking := self._asking_inside(task, message.tool_call_id):
+            self._merge_handed_over(asking, result, message)
         else:
             name = message.name or "tool"
             call = ToolCall(name=name, call_id=message.tool_call_id)
@@ -110,6 +113,33 @@ class Recorded:
             step = self._plain(task, "tool", name, spans)
             began = max([step.started_ns or 0, *asked]) or None  # a model's own task may hold its answer's result, as of a structured response
             steps.append(_with_result(step.model_copy(update={"tool_call": call, "started_ns": began}), result, message))
+
+    # ---- tools that went on in the graph around
+
+    def _asking_inside(self, task: Task, call_id: str | None) -> Task | None:
+        """The task of a subgraph in this one that asked for a call. Where the answer stands out here, the call left the subgraph (`Command.PARENT`)."""
+        inside = reversed(self.ledger.inside(task)) if call_id else ()
+        return next((one for one in inside if any(call_id in calls_of(raw) for raw in one.messages)), None)
+
+    def _merge_handed_over(self, asking: Task, result: Json, message: Message) -> None:
+        """Put the answer to the step of the call's span, else to a step of its own, made from the state that the call was asked for in."""
+        if (found := self._traced_call(asking.checkpoint.namespace, message)) is not None:
+            steps, number = found
+            steps[number] = _with_result(steps[number], result, message)
+            return
+        name = message.name or "tool"
+        begun = self.ledger.after(asking.checkpoint) or asking.checkpoint
+        step = self._plain(Task(None, _sent_to(asking, message.tool_call_id), begun, ()), "tool", name, ())
+        call = ToolCall(name=name, call_id=message.tool_call_id)
+        self._handed_over.append(_with_result(step.model_copy(update={"tool_call": call}), result, message))
+
+    def _traced_call(self, namespace: str, message: Message) -> tuple[list[Step], int] | None:
+        """The tool step in a subgraph that a span made of the call which a message answers, among its task's steps: by its id, else by its name."""
+        traced = [(steps, number, step) for steps in self.by_task.values() for number, step in enumerate(steps) if step.namespace == namespace]
+        calls = [(steps, number, step.tool_call) for steps, number, step in traced if step.kind == "tool" and step.tool_call]
+        same = [(steps, number) for steps, number, call in calls if call.call_id == message.tool_call_id]
+        unnamed = [(steps, number) for steps, number, call in calls if call.call_id is None and message.name in (None, call.name)]
+        return next(iter(same or unnamed), None)
 
     # ---- people
 
@@ -238,6 +268,12 @@ class Recorded:
             checkpoint_id=task.checkpoint.checkpoint_id,
             task_id=task.task_id,
         )
+
+
+def _sent_to(asking: Task, call_id: str | None) -> str | None:
+    """The node that a call was sent to by the task that asked for it; None where it was not sent by itself."""
+    sent = [write.value for write in asking.outputs if write.channel == TASKS and serde.is_type(write.value, "Send")]
+    return next((one.get("node") for one in sent if (asked := asked_of(one.get("arg"))) and asked.call_id == call_id), None)
 
 
 def _place(task: Task) -> Place:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured
 from workbench.replay.recording.captured import Captured
+from workbench.replay.recording.handovers import handed_over
 from workbench.replay.recording.place import node_path
 
 
@@ -79,7 +80,7 @@ def _model_interaction(run: Run, step: Step) -> Interaction | str:
 
 
 def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction | str:
-    call, command = step.tool_call, captured.command(step)
+    call, command = step.tool_call, captured.command(step) or handed_over(run, step)
     message = None if command else message_in_state(run, step)
     if call is None or (call.arguments is None and call.raw is None):
         return "the arguments were not captured"
