@@ -45,6 +45,8 @@ GARBAGE_AT = 500_000
 ARCHIVE = "a {} archive, which is not unpacked here: what it unpacks to has no bound; unpack it, and ingest the files in it"
 NOT_TRACES = frozenset({".md", ".toml", ".py", ".pyc", ".lock", ".png", ".html", ".ipynb", ".sql", ".db-wal", ".db-shm", ".sqlite-wal", ".sqlite-shm"})
 """Files that stand beside traces in a folder and are counted without being opened; named alone they are tried all the same."""
+SELDOM_TRACES = frozenset({".txt", ".csv", ".tsv"})
+"""Files that may hold anything: an empty one in a folder is no trace that lacks its content."""
 HIDDEN = "hidden"
 
 
@@ -374,10 +376,13 @@ def _readers_of(database: Database) -> list[str]:
 
 
 def _no_trace(path: Path) -> str | None:
-    """What a file in a folder is that is not even opened: hidden, or of a kind that holds no traces. None for one that is."""
+    """What a file in a folder is that is not even opened: hidden, of a kind that holds no traces, or an empty text. None for one that is."""
     if any(part.startswith((".", "__")) for part in path.parts[-2:]):
         return HIDDEN
-    return kind if (kind := path.suffix.lower()) in NOT_TRACES else None
+    kind = path.suffix.lower()
+    if kind in SELDOM_TRACES and not path.stat().st_size:
+        return f"empty {kind}"
+    return kind if kind in NOT_TRACES else None
 
 
 def _ingest_one(store: Store, path: Location, touched: Added, redactor: Redactor | None, reader: Reader, watch: Watch, *, named: bool) -> list[FileSummary]:
