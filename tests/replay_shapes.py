@@ -704,6 +704,19 @@ def functional_talk(state: dict[str, Any]) -> dict[str, Any]:
     return {"booked": book.invoke({"city": str(interrupt({"approve": second}))})}
 
 
+@task
+def hold(city: str) -> str:
+    """Books in a task of its own."""
+    return str(book.invoke({"city": city}))
+
+
+@entrypoint()
+def functional_hold(state: dict[str, Any]) -> dict[str, Any]:
+    """Books and thinks, each in a task that ends before a person is asked."""
+    thought = think_of(hold("Kyoto").result()).result()
+    return {"said": f"{thought} {interrupt({'approve': thought})}"}
+
+
 def _agent_after(first: Any) -> Any:
     """An agent as a subgraph, after a node."""
     builder = StateGraph(State)
@@ -902,6 +915,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "sends_that_retry": lambda: Shape(_fanned(again, RetryPolicy(initial_interval=0.001, jitter=False))),
     "deferred": lambda: Shape(_deferring()),
     "functional_talk": lambda: Shape(functional_talk, ({"city": "Kyoto"}, YES, Command(resume="Nara"))),
+    "functional_hold": lambda: Shape(functional_hold, ({"city": "Kyoto"}, YES)),
     "context": lambda: Shape(_hosted(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
     "context_asked": lambda: Shape(_asking_for_its_guest(), (ASKED, YES), context=Guest("Ada", date(2026, 11, 23))),
     "dated": lambda: Shape(chained(dated)),

@@ -242,3 +242,25 @@ def test_fork_in_an_unknown_call(beside: wb.RecordedRun) -> None:
         checked(beside.run, step.index, Change(kind="fault", value="error"), ())
     assert checked(beside.run, step.index, Change(), ()).index == step.index
     assert checked(beside.run, step.index, Change(kind="fault", value="error"), (), spans_of(beside)).index == step.index
+
+
+@pytest.mark.parametrize(
+    ("at", "change", "live_calls", "failing"),
+    [(2, {"answer": "no"}, 0, set()), (1, {"message": {"index": 0, "content": "Otherwise."}}, 1, {"nothing blocked", "model answered"})],
+)
+def test_what_ended_before_the_step(at: int, change: dict[str, Any], live_calls: int, failing: set[str], tmp_path: Path, ledger: Path) -> None:
+    """What a task did that had ended before the fork's step is served though its name is live, as is foretold; a model after it thinks anew.
+
+    The one of this shape writes where the sandbox lets nobody write.
+    """
+    asyncio.run(drive(SHAPES["functional_hold"](), tmp_path))
+    names = ["tool:book", "model"]
+    with contextlib.closing(wb.open(tmp_path / "bench.db")) as bench:
+        bench.ingest(tmp_path / "checkpoints.sqlite")
+        run = bench.run("thread")
+        before, foreseen = ledger.read_text(), run.foresee(at, live=names, **change)
+        receipt = run.fork(at, graph=graph_of("functional_hold"), live=names, approve=["book"], **change).receipt
+    assert [(one.step, one.how) for one in foreseen.forecast.steps if one.step < at] == [(one, "served") for one in range(at)]
+    assert receipt is not None
+    assert (ledger.read_text(), receipt.calls.live) == (before, live_calls)
+    assert {check.name for check in receipt.checks if check.verdict == "fail"} == failing

@@ -139,6 +139,8 @@ class _Foresight:
             yield Expected(step=step.index, kind=step.kind, name=step.name, how=how, says=says)
 
     def _of(self, step: Step) -> tuple[How, str]:
+        if step.index in self.request.before:
+            return "served", "it came before the step, so it is not done for real" if self._live(step) else ""
         if step.index != self.wish.step.index or self.wish.change.kind not in REPLACED:
             return self._unchanged(step)
         if self.exchange is not None:
@@ -166,6 +168,11 @@ class _Foresight:
                 return "stops", "what was asked was not recorded, so the answer is carried over to no question"
             return self._served(step, "stops") if step.tool_call else ("stands", "what the user said, as recorded")
         return self._served(step, "halts")
+
+    def _live(self, step: Step) -> bool:
+        """Whether calls of this name are to be made for real, or to think anew."""
+        called = step.tool_call.name if step.tool_call else step.model or step.name
+        return f"{step.kind}:{called}" in self.wish.live or (step.kind == "model" and MODEL in self.wish.live)
 
     def _model(self, step: Step) -> tuple[How, str]:
         if MODEL in self.wish.live:

@@ -114,6 +114,8 @@ class Request(Value):
     cassette: Cassette
     steps: tuple[int, ...]
     """The recorded steps whose answers may be served: those that are done again."""
+    before: tuple[int, ...] = ()
+    """Those of them that were made before the fork's own step: they are served even where their names are live."""
     edited: int | None = None
     """The step whose recorded answer was replaced."""
     opened: tuple[int, ...] = ()

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workbench.database import Location
-from workbench.model import PASSED_ON, Change, Json, Level, Run, Span, Step
+from workbench.model import PASSED_ON, Cassette, Change, Json, Level, Run, Span, Step
 from workbench.replay import changes
 from workbench.replay.changes import MODEL
 from workbench.replay.effects.broker import Terms
@@ -21,7 +21,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Context, Request
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
-from workbench.replay.recording.contexts import contexts_of, with_given
+from workbench.replay.recording.contexts import contexts_of, others_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
@@ -180,6 +180,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         seconds=wish.seconds,
         cassette=changes.cassette_with(cassette, parent, wish.step, wish.change),
         steps=tuple(sorted(again)),
+        before=tuple(_before(wish, cassette, again)),
         edited=wish.step.index if kind in REPLACED and not of_http(wish.change, wish.step) else None,
         opened=opened,
         numbers={task: calls for task, calls in numbers_of(parent, inner).items() if calls.keys() & set(opened)},
@@ -211,6 +212,13 @@ def _began(parent: Run, cut: Cut) -> bool:
     """Whether the super-step at the cut first ran in a start that was given an input, rather than in one that resumed."""
     first = next((one.invocation for one in parent.steps if one.checkpoint_id and cut.root_of(one) == cut.levels[0][1]), None)
     return first is not None and given_input(parent, cut, first)
+
+
+def _before(wish: Wish, cassette: Cassette, again: Collection[int]) -> Iterator[int]:
+    """The calls that are done again although they ended before the fork's step, such as those of a `@task`: none where all see something else."""
+    if wish.change.kind != "state" and not others_of(wish.contexts):
+        ended = {one.step for one in cassette.interactions if one.kind in ("model", "tool") and not one.interrupted}
+        yield from sorted(one for one in again if one in ended and one < wish.step.index)
 
 
 def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:

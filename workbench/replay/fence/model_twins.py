@@ -19,7 +19,7 @@ from workbench.replay.fence.alterations import AlterationError, model_name, rais
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, guarded, pause, plain, playing, seen_here
 from workbench.replay.fence.reach import chunk_of
-from workbench.replay.recording.tape import Call, Divergence
+from workbench.replay.recording.tape import Call, Divergence, Served
 from workbench.taps import wire
 
 MODEL_HOOKS = ("_generate", "_agenerate", "_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")
@@ -89,20 +89,25 @@ def _faulted(seen: Seen) -> AIMessage | None:
     return message
 
 
+def _recorded(seen: Seen, served: Served) -> AIMessage:
+    """A recorded answer, written down as served. Raises what the recorded call raised."""
+    now = playing()
+    if served.interaction.error is not None:
+        failure = answers.exception(served.interaction.error)
+        now.note(seen, served, error=failure)
+        raise failure
+    with guarded(str(seen.call)):
+        message = answers.ai_message(served.interaction)
+    now.note(seen, served, output=message.model_dump(mode="json"))
+    return message
+
+
 class _Recorded(_Calls):
     def answer(self, given: _Given) -> AIMessage:
         now, seen = playing(), given.seen
         if (empty := _faulted(seen)) is not None:
             return empty
-        served = now.served(seen)
-        if served.interaction.error is not None:
-            failure = answers.exception(served.interaction.error)
-            now.note(seen, served, error=failure)
-            raise failure
-        with guarded(str(seen.call)):
-            message = answers.ai_message(served.interaction)
-        now.note(seen, served, output=message.model_dump(mode="json"))
-        return message
+        return _recorded(seen, now.served(seen))
 
     def _now(self, messages: list[BaseMessage], options: dict[str, Any]) -> AIMessage:
         given = self.given(messages, options)
@@ -138,8 +143,10 @@ class _Live(_Calls):
         now.journal.note(seen, "live", output=None if message is None else message.model_dump(mode="json"), error=error)
 
     def start(self, given: _Given) -> AIMessage | None:
-        """Let a call go out, or answer it emptily where a fault asks for that."""
+        """Let a call go out, or answer it: emptily where a fault asks for that, as recorded where it came before the fork's own step."""
         now = playing()
+        if (earlier := now.earlier(given.seen)) is not None:
+            return _recorded(given.seen, earlier)
         now.free(given.seen)
         now.check(given.seen)
         if (empty := _faulted(given.seen)) is not None:
@@ -162,8 +169,8 @@ class _Live(_Calls):
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
         given = self.given(messages, options)
         pause(given.pause)
-        if (empty := self.start(given)) is not None:
-            return _result(empty)
+        if (instead := self.start(given)) is not None:
+            return _result(instead)
         with self.noted(given.seen), wire.aside():
             result = given.model._generate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
         self.note(given.seen, result.generations[0].message)
@@ -172,8 +179,8 @@ class _Live(_Calls):
     async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> ChatResult:
         given = self.given(messages, options)
         await asyncio.sleep(given.pause)
-        if (empty := self.start(given)) is not None:
-            return _result(empty)
+        if (instead := self.start(given)) is not None:
+            return _result(instead)
         with self.noted(given.seen), wire.aside():
             result = await given.model._agenerate(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
         self.note(given.seen, result.generations[0].message)
@@ -182,8 +189,8 @@ class _Live(_Calls):
     def _stream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
         given, whole = self.given(messages, options), None
         pause(given.pause)
-        if (empty := self.start(given)) is not None:
-            yield chunk_of(empty)
+        if (instead := self.start(given)) is not None:
+            yield chunk_of(instead)
             return
         with self.noted(given.seen):
             chunks = given.model._stream(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook
@@ -195,8 +202,8 @@ class _Live(_Calls):
     async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
         given, whole = self.given(messages, options), None
         await asyncio.sleep(given.pause)
-        if (empty := self.start(given)) is not None:
-            yield chunk_of(empty)
+        if (instead := self.start(given)) is not None:
+            yield chunk_of(instead)
             return
         with self.noted(given.seen):
             chunks = given.model._astream(given.messages, stop=stop, run_manager=run_manager, **given.options)  # noqa: SLF001  # this is the hook

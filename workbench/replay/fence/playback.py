@@ -42,6 +42,8 @@ class Playback:
     tape: Tape
     journal: Journal
     models_live: bool = False
+    before: frozenset[int] = frozenset()
+    """The steps that were made before the fork's own: a call that repeats one is served, whatever is live."""
     edited: int | None = None
     opened: frozenset[int] = frozenset()
     """The tool calls whose code runs, since something inside them was changed."""
@@ -69,6 +71,16 @@ class Playback:
         except Divergence as divergence:
             self._leave_to_node(seen, divergence)
             raise self.halt(seen, divergence) from None
+
+    def earlier(self, seen: Seen) -> Served | None:
+        """The recorded answer to a call that is to go live, where that was made before the fork's own step; None for any other."""
+        if not self.before:
+            return None
+        with guarded(str(seen.call)):
+            found = self.tape.take_one_of(self.before, seen.call)
+        if found is not None:
+            self.check(seen)
+        return found
 
     def _leave_to_node(self, seen: Seen, divergence: Divergence) -> None:
         """Give a call up that nobody recorded, in favour of what its node wrote, which somebody did."""

@@ -67,6 +67,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         tape,
         Journal(request.run_id, tell=line.tell, first=gone.records, part=gone.part),
         models_live=request.models_live,
+        before=frozenset(request.before),
         edited=request.edited,
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,

@@ -134,7 +134,9 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
     fault = now.altered.fault(seen.call)
     if fault is None:
         if not now.reach.takes("tool", tool.name):
-            return _served_tool(tool, seen, tool_call_id)
+            return _served_tool(tool, seen, tool_call_id, now.served(seen))
+        if (earlier := now.earlier(seen)) is not None:
+            return _served_tool(tool, seen, tool_call_id, earlier)
         now.check(seen)
         return now.reach.tool(now, tool, seen, tool_call_id, given)
     now.check(seen)
@@ -146,9 +148,9 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
     return answers.paired("", tool)
 
 
-def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None) -> Any:
+def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded: Served) -> Any:
     now = playing()
-    served = _of_this_context(now, tool, seen, now.served(seen))
+    served = _of_this_context(now, tool, seen, recorded)
     if served.interaction.interrupted or served.asked is not None:
         _ask_again(now, seen, served)
         if now.stale_answers:
