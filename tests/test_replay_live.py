@@ -15,7 +15,7 @@ from workbench.frames import ledger_frame
 from workbench.model import Budget, Change, LedgerEntry
 from workbench.replay import Forked, ForkError
 from workbench.replay.budget import Meter
-from workbench.replay.effects.approvals import Desk, Question, Reply, standing
+from workbench.replay.effects.approvals import Desk, Question, Reply, reply_of, standing
 from workbench.replay.effects.broker import Terms
 from workbench.replay.effects.ledger import Pages
 from workbench.report.receipts import receipt_section
@@ -261,10 +261,12 @@ def question(**fields: Any) -> Question:
 
 
 def test_standing_approval() -> None:
-    """A standing approval covers each new act of that name, and none that was done live before."""
+    """A standing approval covers each new act of that name, and none that was done live before, which a refusal then says."""
     approve = standing(["tool:pay"])
     assert Reply(True, "approved by name: pay") == approve(question())
-    assert approve(question(done_live=True)) == standing([])(question())
+    repeated = reply_of(approve(question(done_live=True)))
+    assert (repeated.approved, repeated.says.partition(";")[0]) == (False, "the standing approval of pay does not cover a repetition")
+    assert reply_of(standing(["tool:pay"], lambda _: True)(question(done_live=True))).approved
 
 
 def test_desk() -> None:

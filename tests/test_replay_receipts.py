@@ -102,6 +102,12 @@ def test_isolation_that_is_not_reached() -> None:
     assert verdict(asked="gvisor") == "pass"
 
 
+def test_counts() -> None:
+    """A person's answer counts as one that people had given, unless it was changed."""
+    people = [CallRecord(kind="human", name="interrupt", answer="served"), CallRecord(kind="human", name="interrupt", answer="edited")]
+    assert (counts(people).answered, counts(people).served) == (1, 0)
+
+
 def test_clean_is_what_the_checks_say() -> None:
     """A receipt is clean when no check failed; one from before there were checks goes by what was stopped."""
     bare = {"run_id": "f", "parent_run_id": "p", "forked_at_step": 0, "change": Change(), "graph": "g", "outcome": "", "isolation": ""}

@@ -101,11 +101,13 @@ def outcome(run: Run, answer: Answer) -> str:
 
 
 def counts(records: Sequence[CallRecord]) -> CallCounts:
-    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call, nor is a person's answer."""
-    given = Counter("answered" if record.kind == "human" else record.answer for record in records if record.kind != "node")
-    return CallCounts(
-        served=given["served"] + given["edited"], live=given["live"], blocked=given["blocked"], halted=given["halted"], answered=given["answered"]
-    )
+    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call, nor is a person's answer.
+
+    Of people's answers, one that was changed is none that they gave.
+    """
+    people = Counter(record.answer for record in records if record.kind == "human")
+    given = Counter(record.answer for record in records if record.kind not in ("node", "human"))
+    return CallCounts(served=given["served"] + given["edited"], live=given["live"], blocked=given["blocked"], halted=given["halted"], answered=people["served"])
 
 
 def attempts(proof: Proof) -> dict[str, int]:

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workbench.model import Cause, EffectClass, Json, Value, canonical
 
@@ -79,8 +79,11 @@ def standing(names: Collection[str], otherwise: Approve = nobody) -> Approve:
 
     def answer(question: Question) -> Reply | bool:
         named = question.name in names or f"{question.kind}:{question.name}" in names
-        if not named or question.done_live:
+        if not named:
             return otherwise(question)
+        if question.done_live:
+            reply = reply_of(otherwise(question))
+            return replace(reply, says=f"the standing approval of {question.name} does not cover a repetition; {reply.says}") if reply.by == NOBODY else reply
         return Reply(True, f"approved by name: {question.name}")
 
     return answer
