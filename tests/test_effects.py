@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.analysis.effects import business_key, classify, effects_of, idempotency_key, with_declared
+from workbench.analysis.effects import business_key, classify, classify_request, effects_of, idempotency_key, with_declared
 from workbench.sketch import model, restart, sketch, tool, user
 
 
@@ -22,6 +22,22 @@ from workbench.sketch import model, restart, sketch, tool, user
 def test_a_tools_name_is_read_by_its_first_known_verb(tool_name: str, expected: str):
     """The first verb that is known decides whether a tool acts or only looks."""
     assert classify(tool_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "does"),
+    [
+        ("GET", "https://shop/orders", "read-only"),
+        ("POST", "https://shop/orders", "effect"),
+        ("PATCH", "https://shop/orders/1", "effect"),
+        ("DELETE", "https://shop/orders/1", "idempotent"),
+        ("POST", "https://api.example/v1/chat/completions", "read-only"),
+        ("POST", "https://sms.example/2010/Accounts/1/Messages", "effect"),
+    ],
+)
+def test_a_request_is_told_by_its_method(method: str, url: str, does: str):
+    """What a method is defined to do counts; a model's answer is asked for by POST and changes nothing."""
+    assert classify_request(method, url) == does
 
 
 def test_the_business_key_leaves_out_what_only_names_the_attempt():

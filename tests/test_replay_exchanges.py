@@ -110,6 +110,14 @@ def said(run: wb.RecordedRun) -> list[str]:
     return str(run.final_state()["said"]).split(" | ")
 
 
+def test_a_request_that_acts_is_an_effect_attempted(run: wb.RecordedRun, service: str) -> None:
+    """What a node posts itself stands in the receipt and the ledger as a tool's act does; what it only gets does not."""
+    fork = forked(run, "weather")
+    assert {name: count for name, count in fork.receipt.attempts.items() if count} == {"attempted": 1, "served": 1}
+    (line,) = run.bench.store.entries(run_id=fork.run_id)
+    assert (line.kind, line.name, line.effect, line.guessed, line.answered) == ("http", f"POST {service}/book", "effect", True, "served")
+
+
 WEATHER, BOOK, POLL = '{"path": "/weather"}', '{"path": "/book"}', '"poll 1", "poll 2", "poll 3"'
 
 

@@ -721,7 +721,8 @@ class LedgerEntry(Value):
     root_run_id: str
     """The recorded run that this fork, or the fork it was made of, goes back to."""
     event: Literal["attempted", "begun", "done", "failed", "unknown", "refused"]
-    kind: Literal["tool", "model"]
+    kind: Literal["tool", "model", "http"]
+    """`http`: a request of a plain node's own, named by its method, host and path."""
     name: str
     key: str
     idempotency_key: str = ""
@@ -837,7 +838,7 @@ class Receipt(Value):
     notes: tuple[str, ...] = ()
     nodes: tuple[NodeCount, ...] = ()
     attempts: dict[str, int] = {}
-    """The fork's own side effects: `attempted` in all, and how many were served, edited, live, halted, blocked, or refused to go live."""
+    """The fork's own side effects, of tools and of plain nodes' requests: `attempted` in all, and how many of them were answered how."""
     went_live: tuple[LedgerEntry, ...] = ()
     """The live calls of tools, each as the ledger has it last."""
     divergences: tuple[str, ...] = ()

@@ -33,6 +33,11 @@ ACTS = _words("""
 OVERWRITES = re.compile(r"(^|_)(set|update|edit|write|modify|change|delete|remove|cancel|close)(_|$)")
 IN_WORKSPACE = re.compile(r"^(target_?)?(path|file|file_?(name|path)|dir(ectory)?|command|cmd)$")
 """Arguments of acts on a workspace: a file that is written over, a command that is run there."""
+SAFE_METHODS, REPEATABLE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE")), frozenset(("PUT", "DELETE"))
+INFERENCE = re.compile(
+    r"/chat/completions$|/v1/(?:completions|responses|messages|embeddings|moderations|rerank)$|/api/(?:chat|generate|embed)$|:(?:streamG|g)enerateContent$"
+)
+"""Where models are asked, by the ends of the providers' paths (OpenAI's and those that speak like it, Anthropic's, Ollama's, Google's)."""
 HANDS_OVER = re.compile(r"^(transfer|hand(ed)?_?(off|over)|escalate)_to_", re.IGNORECASE)
 """The conversation goes on elsewhere; nothing is done to the world."""
 IDEMPOTENCY_KEYS = re.compile(
@@ -71,6 +76,16 @@ def classify(tool: str) -> EffectClass:
         if word in ACTS:
             return "effect"
     return "unknown"
+
+
+def classify_request(method: str, url: str) -> EffectClass:
+    """What an HTTP request does, by its method's definition (RFC 9110, 9.2): safe ones only read, PUT and DELETE may be repeated, others act.
+
+    To ask a model takes a POST too, and changes nothing.
+    """
+    if method in SAFE_METHODS or INFERENCE.search(url):
+        return "read-only"
+    return "idempotent" if method in REPEATABLE_METHODS else "effect"
 
 
 def effect_class(step: Step) -> EffectClass:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workbench.comparison.comparison import compare, count_effects
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
-from workbench.replay.effects.ledger import class_of, is_effect
+from workbench.replay.effects.ledger import ATTEMPTED, is_effect
 from workbench.replay.protocol import Answer, Ended
 from workbench.replay.recording.place import node_path
 
@@ -112,7 +112,7 @@ def counts(records: Sequence[CallRecord]) -> CallCounts:
 
 def attempts(proof: Proof) -> dict[str, int]:
     """The fork's own side effects by how they were answered; `attempted` is all of them."""
-    given = Counter(one.answer for one in proof.records if one.kind == "tool" and is_effect(one.name, proof.declared.get(one.name)))
+    given = Counter(one.answer for one in proof.records if is_effect(one.name, proof.declared.get(one.name), one.kind))
     refused = sum(one.event == "refused" for one in proof.lines)
     named = {name: given[name] for name in ("served", "edited", "live", "halted", "blocked")}
     return {"attempted": sum(named.values()), **named, "refused": refused}
@@ -148,11 +148,11 @@ def stale_reads(records: Sequence[CallRecord], declared: Mapping[str, EffectClas
     """
     written: list[CallRecord] = []
     for one in records:
-        if one.kind != "tool":
+        if one.kind not in ATTEMPTED:
             continue
-        if is_effect(one.name, declared.get(one.name)):
+        if is_effect(one.name, declared.get(one.name), one.kind):
             written += [one] if one.answer in ("live", "edited") else []
-        elif one.answer == "served" and class_of(one.name, declared.get(one.name))[0] == "read-only":
+        elif one.answer == "served":
             about = [act for act in written if not _values(one.arguments) or _values(one.arguments) & _values(act.arguments)]
             if about:
                 yield f"{one.name} (recording of step {one.from_step}) was read as it was before {about[-1].name} was {about[-1].answer}"

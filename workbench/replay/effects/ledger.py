@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from workbench.analysis.effects import business_key, classify, effects_of
+from workbench.analysis.effects import business_key, classify, classify_request, effects_of
 from workbench.model import CallRecord, Cause, EffectClass, Json, LedgerEntry, Run, digest
 
 KEY_DIGITS = 32
+ATTEMPTED = frozenset(("tool", "http"))
+"""The kinds of calls that may change the world: a tool's, and the requests that a plain node makes itself."""
 
 
 class Ledger(Protocol):
@@ -59,14 +61,17 @@ def idempotency_key(root_run_id: str, place: str, nth: int, tool: str, arguments
     return "wb-" + digest([root_run_id, place, nth, act])[:KEY_DIGITS]
 
 
-def class_of(tool: str, declared: EffectClass | None) -> tuple[EffectClass, bool]:
-    """What calling a tool does, and whether that is only guessed. A guess counts as an effect, whatever it is."""
-    return (declared, False) if declared else (classify(tool), True)
+def class_of(name: str, declared: EffectClass | None, kind: str = "tool") -> tuple[EffectClass, bool]:
+    """What calling a tool, or making an HTTP request, does, and whether that is only guessed. A guess counts as an effect, whatever it is."""
+    if declared:
+        return declared, False
+    method, _, url = name.partition(" ")
+    return (classify_request(method, url) if kind == "http" else classify(name)), True
 
 
-def is_effect(tool: str, declared: EffectClass | None) -> bool:
-    """Whether a call of this tool belongs in the ledger: unless it is declared to read only, or its name says that it only looks."""
-    return (declared or classify(tool)) != "read-only"
+def is_effect(name: str, declared: EffectClass | None, kind: str = "tool") -> bool:
+    """Whether such a call belongs in the ledger: unless it is declared to read only, or its name, or a request's method, says that it only looks."""
+    return kind in ATTEMPTED and class_of(name, declared, kind)[0] != "read-only"
 
 
 @dataclass
@@ -123,17 +128,20 @@ class Scribe:
     clock: Callable[[], int] = time.time_ns
 
     def told(self, record: CallRecord, place: str, nth: int, declared: EffectClass | None = None) -> None:
-        """Add a line for a tool call that was answered otherwise than live; live ones have theirs from the broker."""
+        """Add a line for a tool call or request that was answered otherwise than live; live ones have theirs from the broker."""
         self.causes.heard(record)
-        if record.kind == "tool" and record.answer != "live" and is_effect(record.name, self.declared.get(record.name, declared)):
-            entry = self.entry("tool", record.name, record.arguments, place, nth, declared)
+        kind: Literal["tool", "http"] = "http" if record.kind == "http" else "tool"
+        if record.kind == kind and record.answer != "live" and is_effect(record.name, self.declared.get(record.name, declared), kind):
+            entry = self.entry(kind, record.name, record.arguments, place, nth, declared)
             self.ledger.append_entry(entry.model_copy(update={"answered": record.answer, "says": record.says}))
 
-    def entry(self, kind: Literal["tool", "model"], name: str, arguments: Json, place: str, nth: int, declared: EffectClass | None = None) -> LedgerEntry:
+    def entry(
+        self, kind: Literal["tool", "model", "http"], name: str, arguments: Json, place: str, nth: int, declared: EffectClass | None = None
+    ) -> LedgerEntry:
         """A line that says that something was attempted, and why again."""
-        effect, guessed = class_of(name, self.declared.get(name, declared))
+        effect, guessed = class_of(name, self.declared.get(name, declared), kind)
         key = business_key(name, arguments) if isinstance(arguments, dict) else name
-        keyed = kind == "tool" and (guessed or effect != "read-only")
+        keyed = kind in ATTEMPTED and (guessed or effect != "read-only")
         return LedgerEntry(
             run_id=self.run_id,
             parent_run_id=self.parent_run_id,
@@ -146,6 +154,6 @@ class Scribe:
             effect=effect,
             guessed=guessed,
             cause=self.causes.of(key),
-            arguments=arguments if kind == "tool" else None,
+            arguments=arguments if kind in ATTEMPTED else None,
             at_ns=self.clock(),
         )
