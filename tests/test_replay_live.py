@@ -96,6 +96,7 @@ def test_not_approved(approve: dict[str, Any], says: str, paid: Recording, ledge
     assert says in next(one.says for one in forked.receipt.records if one.answer == "halted")
     assert ledger.read_text() == ""
     assert events(pages)[0] == ("refused", "refused")
+    assert [(one.idempotency_key, one.cause) for one in pages.lines] == [(pages.lines[0].idempotency_key, "first")] * len(pages.lines)
     assert live(paid, "again", ledger=pages).receipt.calls.live == 1
 
 

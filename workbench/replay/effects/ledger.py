@@ -126,6 +126,7 @@ class Scribe:
     declared: Mapping[str, EffectClass] = field(default_factory=dict)
     causes: Causes = field(default_factory=Causes)
     clock: Callable[[], int] = time.time_ns
+    _causes: dict[str, Cause] = field(default_factory=dict)
 
     def told(self, record: CallRecord, place: str, nth: int, declared: EffectClass | None = None) -> None:
         """Add a line for a tool call or request that was answered otherwise than live; live ones have theirs from the broker."""
@@ -142,6 +143,9 @@ class Scribe:
         effect, guessed = class_of(name, self.declared.get(name, declared), kind)
         key = business_key(name, arguments) if isinstance(arguments, dict) else name
         keyed = kind in ATTEMPTED and (guessed or effect != "read-only")
+        act = idempotency_key(self.root_run_id, place, nth, name, arguments)
+        if act not in self._causes:  # asked about before it goes live, and told of after: one attempt
+            self._causes[act] = self.causes.of(key)
         return LedgerEntry(
             run_id=self.run_id,
             parent_run_id=self.parent_run_id,
@@ -150,10 +154,10 @@ class Scribe:
             kind=kind,
             name=name,
             key=key,
-            idempotency_key=idempotency_key(self.root_run_id, place, nth, name, arguments) if keyed else "",
+            idempotency_key=act if keyed else "",
             effect=effect,
             guessed=guessed,
-            cause=self.causes.of(key),
+            cause=self._causes[act],
             arguments=arguments if kind in ATTEMPTED else None,
             at_ns=self.clock(),
         )

@@ -23,7 +23,7 @@ OPERATIONS = {"model": ("chat", "LLM"), "tool": ("execute_tool", "TOOL"), "retri
 """Of each kind of call that is a step, what it is called by the conventions."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Seen:
     """A call as the fence saw it: what identifies it, where in the graph it was made, and what its span shows."""
 
@@ -41,6 +41,8 @@ class Seen:
     messages: str = "[]"
     """What a model was given, as JSON text."""
     offered: Json = None
+    nth: int | None = None
+    """Which of the same calls made there it is (`Journal.count`)."""
 
 
 def step_of(metadata: dict[str, Json]) -> str:
@@ -114,11 +116,13 @@ class Journal:
         return hashlib.sha256(f"{self.run_id}/{of}".encode()).hexdigest()[:digits]
 
     def count(self, seen: Seen) -> int:
-        """Which of the same calls made at the same place this is, from 0."""
+        """Which of the same calls made at the same place this is, from 0. It is one call however often it is asked about: before it goes live, and after."""
         same = canonical([seen.namespace, seen.place, seen.call.kind, seen.call.name, seen.call.sha256])
         with self._lock:
-            self._nth[same] += 1
-            return self._nth[same] - 1
+            if seen.nth is None:
+                seen.nth = self._nth[same]
+                self._nth[same] += 1
+            return seen.nth
 
     def note(
         self,
