@@ -91,9 +91,9 @@ def test_what_was_tried_again_is_counted() -> None:
 
 
 def test_steps_that_were_tried_again_say_so() -> None:
-    """The second attempt of an operation carries that as a badge, and so does what an engine counted itself."""
+    """The second attempt of an operation carries that as a badge, with how long was waited, and so does what an engine counted itself."""
     badges = packing.outline(RUN, ())["steps"]["badges"]
-    assert badges == {11: ["attempt 2"]}
+    assert badges == {11: ["attempt 2, 1.3 s later"]}
     counted = RUN.model_copy(update={"steps": (RUN.steps[1].model_copy(update={"attempts": 3}),)})
     assert packing.outline(counted, ())["steps"]["badges"] == {0: ["3 attempts"]}
 
