@@ -114,7 +114,8 @@ def test_question_of_another_context(tmp_path: Path, ledger: Path) -> None:
     with recorded(SHAPES["context_asked"](), tmp_path) as run:
         at = next(one.index for one in run.steps if one.kind == "human" and one.tool_call)
         forks = [run.fork(at, graph=graph_of("context_asked"), context={"name": name}).receipt for name in ("Ada", "Eve")]
-    assert [(one.context, one.calls.answered, one.outcome == "interrupted") for one in forks if one] == [((), 1, False), (("name",), 0, True)]
+    came = [(one.context, one.calls.answered, one.outcome == "interrupted", one.clean) for one in forks if one]
+    assert came == [((), 1, False, True), (("name",), 0, True, True)]
 
 
 def test_given_in_place_of_what_was_lost(tmp_path: Path, ledger: Path) -> None:

@@ -232,8 +232,13 @@ def _unchanged(proof: Proof) -> str:
     return f"only the run's context was changed ({', '.join(proof.context)}), which each start was given" if proof.context else "nothing was changed"
 
 
+def _may_differ(proof: Proof) -> bool:
+    """Whether the fork was asked for something other than the recorded run's own course."""
+    return proof.change.kind != "none" or bool(proof.live) or bool(proof.context)
+
+
 def _same(proof: Proof) -> Verdict:
-    if proof.change.kind != "none" or proof.live or proof.context:
+    if _may_differ(proof):
         return None, "something was changed or live, so other steps are no surprise"
     rows = compare(proof.parent, proof.run).rows
     others = sum(row.relation != "same" for row in rows)
@@ -243,7 +248,7 @@ def _same(proof: Proof) -> Verdict:
 def _end(proof: Proof) -> Verdict:
     """It ended as the recorded run did, and where that failed, with an error of the same type."""
     ended, recorded = proof.answer.ended, ENDS.get(proof.parent.status)
-    if proof.change.kind != "none" or proof.live:
+    if _may_differ(proof):
         return None, "something was changed or live, so another end is no surprise"
     if recorded is None or ended not in ENDS.values():
         return None, "the recorded run was cut off and has no end" if recorded is None else f"it was {ended} before its end"
