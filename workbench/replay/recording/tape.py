@@ -156,9 +156,10 @@ class Tape:
         """
         with self._lock:
             same = self._same(call)
+            if (found := self._taken(call, same, ())) is not None:
+                return found
             scrubbed = self._unworded(call) if call.kind == "human" and on_course else self._alike(call)
-            found = self._taken(call, same, ()) or self._taken(call, scrubbed, ("scrubbed",)) or self._stale(call)
-            if found is not None:
+            if (found := self._taken(call, scrubbed, ("scrubbed",)) or self._stale(call)) is not None:
                 return found
             miss = self._miss(call, same or scrubbed)
             if self._stops and not any(self.interactions[number].step <= self._stops[0] for number in self._left):
