@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -74,10 +74,14 @@ class Playback:
 
     def earlier(self, seen: Seen) -> Served | None:
         """The recorded answer to a call that is to go live, where that was made before the fork's own step; None for any other."""
-        if not self.before:
+        return self.one_of(self.before, seen)
+
+    def one_of(self, steps: Collection[int], seen: Seen) -> Served | None:
+        """The recorded answer to a call, where that is one of these steps'; None for any other."""
+        if not steps:
             return None
         with guarded(str(seen.call)):
-            found = self.tape.take_one_of(self.before, seen.call)
+            found = self.tape.take_one_of(steps, seen.call)
         if found is not None:
             self.check(seen)
         return found

@@ -20,7 +20,7 @@ from workbench.replay.fence import answers, nodes
 from workbench.replay.fence.alterations import raised
 from workbench.replay.fence.injected import reads_context
 from workbench.replay.fence.journal import Seen
-from workbench.replay.fence.playback import TWIN, Playback, guarded, pause, playing, seen_here
+from workbench.replay.fence.playback import TWIN, Playback, pause, playing, seen_here
 from workbench.replay.fence.reach import declared
 from workbench.replay.recording.captured import unwrapped
 from workbench.replay.recording.identities import aligned
@@ -94,11 +94,7 @@ def _opened(seen: Seen) -> Served | None:
     now = playing()
     if not now.opened or now.altered.fault(seen.call) is not None or now.reach.takes("tool", seen.call.name):
         return None
-    with guarded(str(seen.call)):
-        found = now.tape.take_one_of(now.opened, seen.call)
-    if found is not None:
-        now.check(seen)
-    return found
+    return now.one_of(now.opened, seen)
 
 
 @contextmanager
