@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import workbench
 from tests.postgres import Server
 from workbench import collection
-from workbench.account_numbers import is_card, is_iban
+from workbench.account_numbers import IBAN_LENGTHS, is_card, is_iban
 from workbench.cli import app
 from workbench.collection import add_live, ingest, redactor_of
 from workbench.database import location
@@ -432,6 +432,26 @@ def test_ibans_are_found_however_they_are_written(number: str):
     found, counts = redacted(f"to {number} today")
     assert counts == {"iban": 1}
     assert found.endswith(number.partition("BANK")[1] + number.partition("EUR")[1] + " today")
+
+
+@pytest.mark.parametrize("id_", ["ee00f7a1-1234-4567-9f80-1a6b5b977654", "be00c4d412345678", "de001f7861234567c76328", "ae00393430f477c4b3757b1"])
+def test_an_id_in_hexadecimal_is_no_iban(id_: str):
+    """Not even one that begins as a country's IBANs do, is as long as they are, and has the right check digits."""
+    length = IBAN_LENGTHS[id_[:2].upper()]
+    checked = next(text for digits in range(100) if is_iban(iban_in(text := f"{id_[:2]}{digits:02}{id_[4:]}", length)))
+    assert redacted(f"node:{checked}|tool") == (f"node:{checked}|tool", {})
+
+
+def iban_in(text: str, length: int) -> str:
+    """As many characters of a text as an IBAN has, hyphens apart."""
+    return text.replace("-", "")[:length]
+
+
+def test_a_checkpoint_namespace_joins():
+    """A thread's states are found by it, whatever its tasks' ids look like."""
+    namespace = "send:DE89370400440532013000|tool"
+    checkpoint = Checkpoint(checkpoint_id="c", thread_id="t", namespace=namespace)
+    assert Redactor(EVERYTHING, KEY).record(checkpoint).namespace == namespace
 
 
 def test_one_number_in_two_spellings_has_one_pseudonym():

@@ -51,6 +51,49 @@ COUNTRIES = {
     33: "RU",
 }
 """The countries whose IBANs have so many characters."""
+IN_DIGITS = frozenset(
+    [
+        "AE",
+        "AT",
+        "BA",
+        "BE",
+        "BI",
+        "CR",
+        "CZ",
+        "DE",
+        "DK",
+        "DJ",
+        "EE",
+        "EG",
+        "ES",
+        "FI",
+        "FO",
+        "HR",
+        "HU",
+        "IL",
+        "IS",
+        "LT",
+        "LY",
+        "ME",
+        "MN",
+        "MR",
+        "NO",
+        "PL",
+        "PT",
+        "RS",
+        "SD",
+        "SE",
+        "SI",
+        "SK",
+        "SO",
+        "ST",
+        "TL",
+        "TN",
+        "VA",
+        "XK",
+    ]
+)
+"""The countries whose IBANs hold digits alone after the country's letters: so that hexadecimal ids, of which many begin as theirs do, are none."""
 IBAN_LENGTHS = {country: length for length, countries in COUNTRIES.items() for country in countries.split()}
 LEAST_DIGITS = 8
 """An IBAN has more digits than this: text with fewer is words."""
@@ -59,9 +102,12 @@ MIXED_CASE = re.compile(r"[A-Z].*[a-z]|[a-z].*[A-Z]")
 
 def _iban_of(length: int) -> str:
     """The pattern of the IBANs of so many characters, in groups of four or in one."""
-    countries = COUNTRIES[length].replace(" ", "|")
     groups, rest = divmod(length - 4, 4)
-    return rf"(?:{countries})\d\d(?:{GAP}?[A-Z0-9]{{4}}){{{groups}}}" + (rf"{GAP}?[A-Z0-9]{{{rest}}}" if rest else "")
+    patterns = []
+    for held, countries in ((r"\d", IN_DIGITS), ("[A-Z0-9]", IBAN_LENGTHS.keys() - IN_DIGITS)):
+        if of_length := [country for country in COUNTRIES[length].split() if country in countries]:
+            patterns.append(rf"(?:{'|'.join(of_length)})\d\d(?:{GAP}?{held}{{4}}){{{groups}}}" + (rf"{GAP}?{held}{{{rest}}}" if rest else ""))
+    return "|".join(patterns)
 
 
 IBAN = re.compile(rf"(?<![A-Z0-9])(?=[A-Z]{{2}}\d\d)(?:{'|'.join(map(_iban_of, COUNTRIES))})(?![A-Z0-9])", re.IGNORECASE | re.ASCII)

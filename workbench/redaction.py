@@ -66,7 +66,7 @@ SCHEMA_TYPES = ("string", "number", "integer", "boolean", "object", "array", "nu
 GIVEN = frozenset(("value", "default", "const", "example", "token", "credentials"))
 """Under which names the description of a secret (a JSON schema, an authorisation) may hold it."""
 
-JOINED_BY = re.compile(r"(^|[._])(id|ids|uuid)$|[a-z](Id|ID|Ids)$|checkpoint_ns$|^(langgraph_|thread_ts$|idempotency)")
+JOINED_BY = re.compile(r"(^|[._])(id|ids|uuid)$|[a-z](Id|ID|Ids)$|checkpoint_ns$|(^|[._])namespace$|^(langgraph_|thread_ts$|idempotency)")
 """Keys whose values are ids: replacing one would tear apart what belongs together."""
 
 EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}")
