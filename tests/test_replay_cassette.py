@@ -105,6 +105,17 @@ def test_divergence() -> None:
     assert not isinstance(raised.value, Exception)
 
 
+def test_a_pattern_is_proposed_where_it_would_help() -> None:
+    """To leave out what says nothing is told of a call that differs in the words of a text alone, not where there is an argument more or another tool."""
+    for asked, proposed in (({"flight": "NH 12"}, True), ({"flight": "NH 12", "seat": "3A"}, False), ({"flight": 12}, False)):
+        with pytest.raises(Divergence) as raised:
+            tape(booked("NH 11", "ok")).take(Call("tool", "book", "tools", asked))
+        assert ("[tool.workbench.replay.scrub]" in str(raised.value)) is proposed
+    with pytest.raises(Divergence) as raised:
+        tape(tool("cancel", {"flight": "NH 12"}, "ok")).take(book("NH 12"))
+    assert "scrub" not in str(raised.value)
+
+
 def test_only_some_steps() -> None:
     """Answers of steps that are not done again are not served."""
     with pytest.raises(Divergence, match=r"\(1 recorded answers from here on"):

@@ -98,6 +98,13 @@ def test_given_otherwise_than_recorded(tmp_path: Path, ledger: Path) -> None:
         again = run.fork(step(run, "serve"), context={"name": "Eve"}, stale=["serve"], **place)
         with pytest.raises(ForkError, match=r"was made under another context \(name\) than thread, which is not kept: give it again"):
             again.fork(step(again, "serve"), **place)
+        with pytest.raises(ForkError, match="give it again"):
+            again.foresee(step(again, "serve"), **place)
+        with pytest.raises(ForkError, match="give it again"):
+            run.bench.sweep(again, at=[step(again, "serve")], **place)
+        unchanged, foreseen = (run.foresee(step(run, "serve"), context={"name": name}, approve=(), **place).forecast for name in ("Ada", "Eve"))
+    assert unchanged.notes == ()
+    assert "of the context, name was recorded with another value" in foreseen.notes[0]
     assert ledger.read_text() == before
     assert same is not None
     assert other is not None

@@ -27,7 +27,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.scrubbing import configured
 from workbench.replay.unfinished import of as unfinished
-from workbench.replay.wishes import Wish, checked
+from workbench.replay.wishes import Wish, checked, named
 from workbench.report import Report, run_report, static
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
@@ -210,11 +210,7 @@ class RecordedRun:
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = changed(given | {"answer": answer, "fault": fault, "http": http})
         self.run.step(at)
-        if context is None and (receipt := self.receipt) is not None and receipt.context:
-            named = ", ".join(receipt.context)
-            raise ForkError(
-                f"{self.run_id} was made under another context ({named}) than {receipt.parent_run_id}, which is not kept: give it again (context=…, --context)"
-            )
+        self._reruns.check_context(context)
         databases = self._reruns.databases(trusted=trust)
         run_id, scratch = self._reruns.fork_id()
         done = fork(
@@ -242,9 +238,16 @@ class RecordedRun:
         at: int,
         *,
         live: Collection[str] = (),
+        graph: str | None = None,
         execute: Collection[str] = (),
         stale: Collection[str] = (),
+        seconds: float = 120.0,
         isolation: Level | None = None,
+        approve: Approve | Collection[str] = nobody,
+        budget: Budget | Meter | Mapping[str, float] | None = None,
+        context: Json = None,
+        trust: bool = False,  # noqa: ARG002  # what runs nothing needs none; it is there so that a fork's arguments fit
+        watch: Watch | None = None,  # noqa: ARG002  # as above
         **change: Any,
     ) -> Foreseen:
         """What `fork` with the same arguments would do, before anything runs: which steps stand, are served, think anew, ask a person, halt.
@@ -253,9 +256,10 @@ class RecordedRun:
         """
         wanted, names = changed(change), tuple(sorted(live))
         reruns, spans = self._reruns, tuple(self._reruns.spans())
-        step = checked(self.run, at, wanted, names, spans)
-        wish = Wish(self.run, step, wanted, "", names, self.run_id, 0.0, reruns.terms(nobody, None), spans, tuple(execute), tuple(stale), isolation)
-        return Foreseen(foresee(wish, reruns.recorded_in()))
+        reruns.check_context(context)
+        step, terms, program = checked(self.run, at, wanted, names, spans), reruns.terms(approve, budget, live), named(graph or "")
+        asked = tuple(execute), tuple(stale), isolation, None, context
+        return Foreseen(foresee(Wish(self.run, step, wanted, program, names, self.run_id, seconds, terms, spans, *asked), reruns.recorded_in()))
 
     def controls(
         self,

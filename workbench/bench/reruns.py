@@ -73,6 +73,13 @@ class Reruns:
             raise ForkError(f"the checkpoint database of {self.run.run_id} is not there any more: {', '.join(gone)}; ingest it again from where it is now")
         return found
 
+    def check_context(self, given: Json) -> None:
+        """ForkError where the run is a fork that was made under another context than its parent, and none is given: what it was is not kept."""
+        receipt = self.store.receipt(self.run.run_id)
+        if given is None and receipt is not None and receipt.context:
+            run_id, parent, names = self.run.run_id, receipt.parent_run_id, ", ".join(receipt.context)
+            raise ForkError(f"{run_id} was made under another context ({names}) than {parent}, which is not kept: give it again (context=…, --context)")
+
     def changed_since(self, databases: list[Location]) -> list[str]:
         """What the receipt says of databases that are not what was ingested: the fork started from what stands there now."""
         return [
@@ -146,6 +153,7 @@ class Reruns:
         context: Json = None,
     ) -> Iterator[Repetition]:
         """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
+        self.check_context(context)
         databases, store = self.databases(trusted=trusted), self.store
         spans = tuple(self.spans())
         plan = Plan(self.run, tuple(databases), graph or graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, declared(), context)

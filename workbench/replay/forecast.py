@@ -17,6 +17,7 @@ from workbench.replay.effects.ledger import class_of
 from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
 from workbench.replay.protocol import Request
+from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.tasks import uses_of
 from workbench.replay.unmet import unmet
 from workbench.replay.wishes import REPLACED, Wish, located, request_of
@@ -100,8 +101,13 @@ def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:
         risk=risk,
         level=level,
         lacks=lacks(level, settings),
-        notes=tuple(unmet(wish)),
+        notes=(*unmet(wish), *_of_context(wish)),
     )
+
+
+def _of_context(wish: Wish) -> Iterator[str]:
+    if others := others_of(wish.contexts):
+        yield f"of the context, {', '.join(others)} was recorded with another value: a tool whose code reads it is not served what it returned then, and halts"
 
 
 def tools_of(run: Run, declared: Mapping[str, EffectClass], live: Sequence[str] = (), again: Sequence[int] = ()) -> Iterator[Reachable]:
@@ -128,7 +134,7 @@ class _Foresight:
         fault = request.alteration.fault
         self.slow = fault is not None and fault.kind == "slow"
         self.exchange = fault.name if fault is not None and fault.call_kind == "http" else None
-        self.on = wish.change.kind not in ("state", "message", "system", "model", "tools")
+        self.on = wish.change.kind not in ("state", "message", "system", "model", "tools") and not others_of(wish.contexts)
         self.ended = False
 
     def expected(self, again: Sequence[Step]) -> Iterator[Expected]:

@@ -171,8 +171,8 @@ class ForkPanel(Asking):
     def _look_ahead(self) -> None:
         """Tell what the fork would do, or why it can't be made."""
         try:
-            change = self._likely()
-            given = {} if change.kind == "none" else {change.kind: change.value}
+            change, context = self._likely(), self._context
+            given = ({} if change.kind == "none" else {change.kind: change.value}) | ({} if context is None else {"context": context})
             self._forecast = _told(self.recorded.foresee(self.step, live=list(self.live), **given).forecast)
         except (ValueError, LookupError, OSError) as error:
             self._forecast = {"error": sendable(str(error))[:ERROR_CHARS]}

@@ -266,7 +266,9 @@ class Tape:
             lines.append(f"  the same call was recorded at step {steps}, and each recording has been served once")
         lines += [f"  {line}" for line in self._nearest(call)] if not same else []
         lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name == line.name or (call.kind == line.kind == "model")]
-        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call, stale=bool(self._kin(call))))])
+        kin = [self.interactions[number] for number in self._kin(call)]
+        alike = any(_same_build(one.arguments, call.arguments) for one in kin)
+        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call, stale=bool(kin), alike=alike and not same))])
 
     def _nearest(self, call: Call) -> Iterator[str]:
         kin = [one for one in self.interactions if one.kind == call.kind and not unworded(one)]
@@ -316,8 +318,17 @@ def likeness(recorded: Json, asked: Json) -> float:
     return difflib.SequenceMatcher(a=one, b=other, autojunk=False).ratio()
 
 
-def _remedies(call: Call, *, stale: bool) -> Iterator[str]:
-    """What can be done about a call without a recording; `stale`: there is another's that could be served."""
+def _same_build(one: Json, other: Json) -> bool:
+    """Whether two values differ in the words of their texts alone."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same_build(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same_build, one, other))
+    return one == other or (isinstance(one, str) and isinstance(other, str))
+
+
+def _remedies(call: Call, *, stale: bool, alike: bool) -> Iterator[str]:
+    """What can be done about a call without a recording. `stale`: there is another's that could be served; `alike`: one that differs in some text alone."""
     name = "model" if call.kind == "model" else call.name
     if call.kind == "human":
         yield "a person has to answer: an approval is never carried over to another question"
@@ -326,7 +337,8 @@ def _remedies(call: Call, *, stale: bool) -> Iterator[str]:
         yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
     if stale:
         yield f"serve stale: stale=[{text_literal(name)}] (--serve-stale {shlex.quote(name)}) gives it the nearest recording's answer, marked as stale"
-    yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
+    if alike:
+        yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
     if call.kind == "model":
         yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
     if call.kind == "tool":
