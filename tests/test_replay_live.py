@@ -196,11 +196,12 @@ def test_model_that_never_answers(
 
 
 def test_network_stays_shut(tmp_path: Path, ledger: Path, request: pytest.FixtureRequest) -> None:
-    """A live model in the sandbox gets no network, whatever is named."""
+    """A live model in the sandbox gets no network, whatever is named, and the receipt says how it would be asked outside of it."""
     recording = record(tmp_path, "remote", [])
     lines = request.getfixturevalue("server")
     forked = recording.fork(next(recording.run.of_kind("model")).index, live=("model",))
     assert (forked.receipt.calls.blocked, len(lines)) == (1, 2)
+    assert "(--live model:remote-1 --approve remote-1)" in next(one.says for one in forked.receipt.checks if one.name == "model answered")
 
 
 @pytest.mark.parametrize(

@@ -246,8 +246,8 @@ class RecordedRun:
         approve: Approve | Collection[str] = nobody,
         budget: Budget | Meter | Mapping[str, float] | None = None,
         context: Json = None,
-        trust: bool = False,  # noqa: ARG002  # what runs nothing needs none; it is there so that a fork's arguments fit
-        watch: Watch | None = None,  # noqa: ARG002  # as above
+        trust: bool = False,  # what runs nothing needs none; it is there so that a fork's arguments fit
+        watch: Watch | None = None,  # as above
         **change: Any,
     ) -> Foreseen:
         """What `fork` with the same arguments would do, before anything runs: which steps stand, are served, think anew, ask a person, halt.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.comparison.comparison import compare, count_effects
+from workbench.literals import text_literal
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
+from workbench.replay.changes import MODEL
 from workbench.replay.effects.ledger import ATTEMPTED, is_effect
 from workbench.replay.protocol import Answer, Ended
 from workbench.replay.recording.place import node_path
@@ -310,8 +313,20 @@ def _thought(proof: Proof) -> Verdict:
     asked = [one for one in proof.run.steps[proof.prefix :] if one.kind == "model" and "live" in one.notes]
     answered = [one for one in asked if one.status != "error"]
     if asked and not answered:
-        return False, f"the model that was to think anew never answered: {asked[-1].error or 'it failed'}"
+        return False, f"the model that was to think anew never answered: {asked[-1].error or 'it failed'}{_outward(proof, asked[-1])}"
     return (True, f"{len(answered)} of {len(asked)} live model calls were answered") if asked else (None, "no model thought anew")
+
+
+def _outward(proof: Proof, asked: Step) -> str:
+    """What would let a model answer whose client was refused the network inside of the sandbox."""
+    if MODEL not in proof.live or not any(one.answer == "blocked" and one.kind == "network" for one in proof.records):
+        return ""
+    name = asked.model or asked.name
+    option, approval = shlex.quote(f"model:{name}"), shlex.quote(name)
+    return (
+        f"; its client asks over the network, which there is none of in the sandbox: have it asked outside, "
+        f"live=[{text_literal(f'model:{name}')}], approve=[{text_literal(name)}] (--live {option} --approve {approval})"
+    )
 
 
 def _settled(proof: Proof) -> Verdict:
