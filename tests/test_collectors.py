@@ -220,6 +220,7 @@ def test_protobuf_and_json_of_the_same_spans_are_the_same(tmp_path: Path):
     one.attributes.add(key="list").value.array_value.values.add().int_value = -3
     one.attributes.add(key="object").value.kvlist_value.values.add(key="k").value.bytes_value = b"\x00\x01"
     one.events.add(name="exception", time_unix_nano=1_750_000_000_500_000_000).attributes.add(key="exception.type").value.string_value = "E"
+    one.links.add(trace_id=bytes(range(1, 17)))
     wire = message.SerializeToString()
     as_json = request(
         {
@@ -237,12 +238,14 @@ def test_protobuf_and_json_of_the_same_spans_are_the_same(tmp_path: Path):
             "events": [
                 {"name": "exception", "time_unix_nano": "1750000000500000000", "attributes": [{"key": "exception.type", "value": {"string_value": "E"}}]}
             ],
+            "links": [{"trace_id": bytes(range(1, 17)).hex()}],
         },
         resource={"attributes": [{"key": "service.name", "value": {"stringValue": "travel"}}]},
     )
     (expected,) = spans_of(written(tmp_path, "f.json", as_json))
     assert expected.status == "error"
     assert expected.resource == {"service.name": "travel"}
+    assert expected.links == (bytes(range(1, 17)).hex(),)
     assert spans_of(written(tmp_path, "plain.pb", wire)) == [expected]
     assert spans_of(written(tmp_path, "two.pb", (len(wire).to_bytes(4, "big") + wire) * 2)) == [expected, expected]
     assert spans_of(written(tmp_path, "plain.pb.xz", lzma.compress(wire))) == [expected]

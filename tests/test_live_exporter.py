@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
 from workbench import bench, collection
 from workbench.live.exporter import StoreExporter
@@ -73,11 +73,13 @@ class Stuck:
 
 
 def test_a_span_is_what_the_collector_makes_of_it():
-    """A span with parent, events, status and every kind of attribute is the very value that it is after a way over OTLP."""
+    """A span with parent, links, events, status and every kind of attribute is the very value that it is after a way over OTLP."""
     memory = InMemorySpanExporter()
     tracer = provider_of(SimpleSpanProcessor(memory)).get_tracer("instrumentor", "1.2")
     values = {"text": "né", "flag": True, "number": 7, "part": 0.5, "nan": math.nan, "list": ["a", "b"], "parts": (1.5, math.inf), "empty": [], "none": ""}
-    with tracer.start_as_current_span("parent", attributes=values) as parent, tracer.start_as_current_span("child") as child:
+    elsewhere = SpanContext(7, 8, is_remote=True)
+    links = [Link(elsewhere), Link(elsewhere)]
+    with tracer.start_as_current_span("parent", attributes=values) as parent, tracer.start_as_current_span("child", links=links) as child:
         child.add_event("said", {"body": "hello", "n": [1]})
         child.record_exception(ValueError("no such flight"))
         child.set_status(Status(StatusCode.ERROR, "no such flight"))
@@ -85,6 +87,7 @@ def test_a_span_is_what_the_collector_makes_of_it():
     assert_same(memory.get_finished_spans())
     child, _ = [span_of(one) for one in memory.get_finished_spans()]
     assert (child.status, child.status_message, child.scope, child.resource["ports"]) == ("error", "no such flight", "instrumentor", [1, 2])
+    assert child.links == (f"{7:032x}",)
 
 
 SCALARS = st.one_of(st.text(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats())

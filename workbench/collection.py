@@ -19,8 +19,9 @@ from xxhash import xxh3_128
 
 from workbench.analysis.effects import with_declared
 from workbench.database import Database, Location
-from workbench.model import Json, Record, Run, Skip, Step
+from workbench.model import Json, Record, Run, Skip, Span, Step
 from workbench.normalise import from_conversation, normalise
+from workbench.normalise.services import named_services
 from workbench.plugins import Collector, Input, accepting, collector_of, collectors
 from workbench.project import tool_classes
 from workbench.reading.tables import damage
@@ -501,12 +502,18 @@ def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
 def _read(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
         runs = _runs_of(group, reader)
-        touched.absorbed |= {span.trace_id for span in group.spans} - {run.run_id for run in runs}
+        touched.absorbed |= ({span.trace_id for span in group.spans} | _apart_before(group.spans, runs)) - {run.run_id for run in runs}
         yield from runs
     for conversation, path in store.conversations(touched.conversations):
         yield from_conversation(conversation).model_copy(update={"sources": (path,)})
     for run, path in store.histories(touched.histories):
         yield run.model_copy(update={"sources": (path,)})
+
+
+def _apart_before(spans: Sequence[Span], runs: Sequence[Run]) -> set[str]:
+    """The ids that runs of services may have had while these were not known to belong together, or to another one first."""
+    services = named_services(spans)
+    return {f"{run.conversation_id}~{name}" for run in runs for name in services} if len(services) > 1 else set()
 
 
 def _runs_of(group: Group, reader: Reader) -> Sequence[Run]:

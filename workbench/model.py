@@ -150,6 +150,8 @@ class Span(Value):
     events: tuple[SpanEvent, ...] = ()
     scope: str | None = None
     resource: dict[str, Json] = {}
+    links: tuple[str, ...] = ()
+    """The ids of the traces it says it is connected with, such as that of the message it handles."""
 
 
 class Log(Value):

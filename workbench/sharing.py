@@ -22,12 +22,14 @@ import ahocorasick_rs
 
 from workbench.database import Location
 from workbench.model import Json, Log, Run, Span, Value
+from workbench.normalise.services import named_services, parts_of
 from workbench.reading import bundles
 from workbench.reading.rewriting import Rewrite, rewrite, rewrite_plain
 from workbench.reading.serde import UndecodedError
 from workbench.reading.threads import opened
 from workbench.redaction import Redactor
 from workbench.replay.recording.cut import SCHEMA
+from workbench.semconv import read
 from workbench.source import SourceError
 from workbench.store import Store
 
@@ -122,11 +124,21 @@ def _told(store: Store, run_ids: set[str]) -> Iterator[tuple[str, Json]]:
 def _recorded(store: Store, run: Run) -> list[Span | Log]:
     if run.forked_from is not None:
         return []
-    groups = store.groups({step.trace_id for step in run.steps if step.trace_id}, [run.conversation_id] if run.conversation_id else [])
+    traces = {step.trace_id for step in run.steps if step.trace_id}
     found: list[Span | Log] = []
-    for group in groups:
-        found += [*group.spans, *group.logs]
+    for group in store.groups(traces, [run.conversation_id] if run.conversation_id else []):
+        spans = _own_spans(group.spans, traces)
+        if len(spans) < len(group.spans) and run.run_id != run.conversation_id:
+            return []  # by themselves they would become a run of the conversation's own id
+        own = {span.trace_id for span in spans}
+        found += [*spans, *(log for log in group.logs if log.trace_id in own or len(spans) == len(group.spans))]
     return found
+
+
+def _own_spans(spans: Sequence[Span], traces: set[str]) -> Sequence[Span]:
+    """The spans of a conversation that a run with these traces was derived from: not those of a service that has nothing to do with it."""
+    parts = parts_of(spans, {(span.trace_id, span.span_id): read(span) for span in spans}) if len(named_services(spans)) > 1 else ()
+    return next((part.spans for part in parts if any(span.trace_id in traces for span in part.spans)), spans)
 
 
 def _has_thread(run: Run) -> bool:

@@ -38,6 +38,7 @@ def span_of(sdk: ReadableSpan) -> Span:
         events=tuple(SpanEvent(name=_text(event.name), at_ns=_time(event.timestamp), attributes=_attributes(event.attributes)) for event in sdk.events),
         scope=scope.name or None if scope else None,
         resource=_of_resource(sdk.resource),
+        links=tuple(dict.fromkeys(format_trace_id(link.context.trace_id) for link in sdk.links if link.context.trace_id)),
     )
 
 

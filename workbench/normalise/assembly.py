@@ -15,6 +15,7 @@ from workbench.normalise.ledger import INTERRUPT, Ledger
 from workbench.normalise.lineage import Lineage, split
 from workbench.normalise.logs import with_logs
 from workbench.normalise.outcome import status
+from workbench.normalise.services import Readings, service_of, unlike
 from workbench.normalise.sums import summed_tokens
 from workbench.normalise.timeline import numbered, ordered, with_arguments, with_changes, with_invocations, with_results
 from workbench.normalise.traced import step_of, whole, with_handoffs
@@ -24,10 +25,9 @@ from workbench.normalise.wholes import without_wholes
 from workbench.normalise.written import Recorded
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
-UNNAMED_SERVICE = "unknown_service"
 VERSION = "service.version"
+STRANGERS_SHOWN = 5
 USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "langfuse.trace.userId", "traceloop.association.properties.user_id")
-SUFFIX_DIGITS = 8
 
 
 def normalise(
@@ -39,9 +39,10 @@ def normalise(
 ) -> list[Run]:
     """The runs in the related spans and checkpoints of one thread or trace: usually one. Log records become events of their spans.
 
-    None where the spans are plumbing alone, such as a health check's: nothing of an agent ran. Several when one thread id covers checkpoint lineages
-    that have nothing to do with each other; the first keeps the plain run id. Sources are left for the caller to fill. `read` is for callers that have
-    read some spans before, `before` are the messages in the state that the checkpoints begin with, where what wrote them is not among these.
+    None where the spans are plumbing alone, such as a health check's: nothing of an agent ran. Several when one thread id covers checkpoint lineages,
+    or one conversation's id the traces of services, that have nothing to do with each other; the first keeps the plain run id. Sources are left for the
+    caller to fill. `read` is for callers that have read some spans before, `before` are the messages in the state that the checkpoints begin with,
+    where what wrote them is not among these.
     """
     if not spans and not checkpoints:
         return []
@@ -62,7 +63,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())
     started, ended = _span_of_time(forest, ledger, steps)
     return Run(
-        run_id=run_id if number == 0 else f"{run_id}~{(lineage.root or '').replace('-', '')[:SUFFIX_DIGITS]}",
+        run_id=run_id if number == 0 else f"{run_id}~{lineage.suffix}",
         conversation_id=thread,
         agent=_agent(forest, ledger),
         root_name=_root_name(forest),
@@ -76,7 +77,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         schemas=_schemas(found),
-        notes=(*_notes(lineage, ledger, number), *_rootless(forest)),
+        notes=(*_notes(lineage, ledger, number), *_shared_id(lineage, readings), *_rootless(forest)),
         metadata=_metadata(ledger, forest),
     )
 
@@ -111,8 +112,7 @@ def _agent(forest: Forest, ledger: Ledger) -> str | None:
     """The root agent's name; else the service's, else what the graph's own metadata calls it."""
     tops = _first(node.reading.agent for node in forest.tops)
     agents = _first(node.reading.agent for node in forest.nodes.values())
-    services = _first(str(node.span.resource.get("service.name") or "") for node in forest.tops)
-    service = None if services is None or services.startswith(UNNAMED_SERVICE) else services
+    service = _first(service_of(node.span) for node in forest.tops)
     named = _first(str(one.metadata.get(key) or "") for one in ledger.checkpoints for key in AGENT_METADATA)
     return tops or agents or service or named
 
@@ -157,8 +157,17 @@ def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:
         yield f"{reason}: {count} checkpoint{'s' if count > 1 else ''} not decoded" if "only" not in reason else f"{reason} of {count} checkpoints"
     for reason, count in Counter(write.note for one in ledger.checkpoints for write in one.writes if write.note).items():
         yield f"{reason}: {count} write{'s' if count > 1 else ''}"
-    if number:
+    if number and lineage.root:
         yield f"this thread id has other checkpoints that don't descend from {lineage.root}: they are a run of their own"
+
+
+def _shared_id(lineage: Lineage, readings: Readings) -> Iterable[str]:
+    """What is said of a conversation's id that several services gave, or traces that are alike in nothing else."""
+    if lineage.strangers:
+        others = ", ".join(lineage.strangers[:STRANGERS_SHOWN]) + (", …" if len(lineage.strangers) > STRANGERS_SHOWN else "")
+        yield f"traces of {others} have this conversation's id too and share nothing else with these of {lineage.service}: each is a run of its own"
+    elif not lineage.checkpoints and (count := unlike(lineage.spans, readings)) > 1:
+        yield f"joined by the conversation's id alone: {count} groups of traces with no service, agent or name of a root in common; they may be unrelated"
 
 
 def _rootless(forest: Forest) -> Iterable[str]:

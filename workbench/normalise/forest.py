@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from workbench.model import NO_TOKENS, Json, Reading, Span, canonical
-from workbench.normalise.lineage import Readings, task_of
+from workbench.normalise.services import Readings
+from workbench.reading.tasks import task_of
 from workbench.reading.unfamiliar import BY_EVIDENCE, BY_WORDS
 
 CALLS = frozenset(("model", "tool", "retrieval", "human"))

@@ -6,44 +6,71 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from workbench.model import Checkpoint, Reading, Span
+from workbench.model import Checkpoint, Span
+from workbench.normalise.services import Part, Readings, parts_of
+from workbench.reading.tasks import task_of
 
-Readings = Mapping[tuple[str, str], Reading]
-"""What the conventions make of each span, by trace and span id."""
+SUFFIX_DIGITS = 8
 
 
 @dataclass(eq=False)
 class Lineage:
-    """Checkpoints that descend from one root, and the spans of the same execution. `root` is None for spans alone."""
+    """Checkpoints that descend from one root, and the spans of the same execution. `root` is None for spans alone.
+
+    `service` is the one whose traces these are, where those of `strangers` share the conversation's id and nothing else.
+    """
 
     root: str | None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    service: str | None = None
+    strangers: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """What is added to the conversation's id where it isn't the first of several: of its root's id the beginning, or else its service."""
+        return (self.root or "").replace("-", "")[:SUFFIX_DIGITS] or self.service or ""
 
     @property
     def began_ns(self) -> int:
         """When its first checkpoint was made, 0 where that is not known."""
         return min((one.created_ns for one in self.checkpoints if one.created_ns is not None), default=0)
 
-
-def task_of(namespace: str | None) -> str | None:
-    """The task a span ran in: the last segment's id of `node:task_id|node:task_id`."""
-    return (namespace or "").rpartition("|")[2].rpartition(":")[2] or None
+    @property
+    def ended_ns(self) -> int:
+        """When its last checkpoint was made, 0 where that is not known."""
+        return max((one.created_ns for one in self.checkpoints if one.created_ns is not None), default=0)
 
 
 def split(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], readings: Readings) -> list[Lineage]:
-    """The lineages, oldest first, each with the traces whose tasks it knows; traces that name no task go to the nearest in time."""
-    found = _lineages(checkpoints) or [Lineage(None)]
-    if len(found) == 1:
-        found[0].spans = list(spans)
-        return found
+    """The lineages, oldest first, each with the traces whose tasks it knows; traces that name no task go to the nearest in time.
+
+    After them those of services that share nothing with these but the conversation's id.
+    """
+    parts = parts_of(spans, readings)
+    found = _lineages(checkpoints)
+    if not found:
+        return [_alone(part) for part in parts]
     owners = {task: lineage for lineage in found for one in lineage.checkpoints for task in {write.task_id for write in one.writes}}
+    strange = [part for part in parts if part.service is not None and not _concerns(part, found, owners, readings)]
     traces: dict[str, list[Span]] = defaultdict(list)
-    for span in spans:
+    for span in (span for part in parts if part not in strange for span in part.spans):
         traces[span.trace_id].append(span)
     for trace in traces.values():
-        _owner(trace, found, owners, readings).spans.extend(trace)
-    return found
+        (found[0] if len(found) == 1 else _owner(trace, found, owners, readings)).spans.extend(trace)
+    return [*found, *map(_alone, strange)]
+
+
+def _alone(part: Part) -> Lineage:
+    return Lineage(None, spans=part.spans, service=part.service, strangers=part.strangers)
+
+
+def _concerns(part: Part, found: Sequence[Lineage], owners: Mapping[str, Lineage], readings: Readings) -> bool:
+    """Whether a service's traces tell of these checkpoints: they name a task of theirs, or where they name none, were recorded in their time."""
+    tasks = {task for span in part.spans if (task := task_of(readings[span.trace_id, span.span_id].namespace))}
+    if tasks:
+        return not tasks.isdisjoint(owners)
+    return any(part.began_ns <= lineage.ended_ns and lineage.began_ns <= part.ended_ns for lineage in found)
 
 
 def _lineages(checkpoints: Sequence[Checkpoint]) -> list[Lineage]:

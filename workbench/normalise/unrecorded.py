@@ -10,9 +10,9 @@ from workbench.model import Json, Step, ToolCall
 from workbench.normalise.forest import CALLS, Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
-from workbench.normalise.lineage import task_of
 from workbench.normalise.traced import QUESTION, status_of, where
 from workbench.reading.documents import parse_json
+from workbench.reading.tasks import task_of
 from workbench.semconv import DECODERS
 
 INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=(?:'([0-9a-f]{32})')?", re.DOTALL)

@@ -204,6 +204,7 @@ def _span_fields(span: SpanMessage) -> Fields:
         "events": [
             {"name": event.name, "timeUnixNano": event.time_unix_nano, "attributes": [_attribute(pair) for pair in event.attributes]} for event in span.events
         ],
+        "links": [{"traceId": link.trace_id.hex()} for link in span.links],
     }
 
 
@@ -307,7 +308,18 @@ def span_of_json(raw: Fields, said: Said, *, scope: Json = None, resource: Field
         events=[_event(event, said, label) for event in _pick(raw, "events") or ()],
         scope=scope,
         resource=resource,
+        links=_links(_pick(raw, "links"), said, label),
     )
+
+
+def _links(raw: Json, said: Said, label: str) -> Iterator[str]:
+    """The ids of the traces that a span is linked to; a link without one is left out and said."""
+    for link in raw if isinstance(raw, list) else ():
+        trace_id = hex_id(_pick(link, *TRACE_ID), TRACE_DIGITS) if isinstance(link, dict) else None
+        if trace_id is None:
+            said.append(f"a link of {label} left out: it names no trace: {brief(link)}")
+        else:
+            yield trace_id
 
 
 def _event(raw: Fields, said: Said, label: str) -> SpanEvent:

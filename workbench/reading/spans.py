@@ -57,6 +57,7 @@ def span_of(
     events: Iterable[SpanEvent] = (),
     scope: Json = None,
     resource: Fields | None = None,
+    links: Iterable[str] = (),
 ) -> Span:
     """One span of parts that are regular already. ValueError where an id is missing."""
     if trace_id is None or span_id is None:
@@ -77,6 +78,7 @@ def span_of(
         events=tuple(events),
         scope=str(scope) if scope else None,
         resource=resource or {},
+        links=tuple(dict.fromkeys(links)),
     )
 
 

@@ -64,6 +64,11 @@ def node_of_path(task_path: str) -> str | None:
     return task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else None
 
 
+def task_of(namespace: str | None) -> str | None:
+    """The task something ran in: the last segment's id of the checkpoint namespace `node:task_id|node:task_id`."""
+    return (namespace or "").rpartition("|")[2].rpartition(":")[2] or None
+
+
 def index_of_path(task_path: str) -> int | None:
     """The number of the Send that a `task_path` spells out: `~__pregel_push, 0000000002, 0000000000` is 2."""
     parts = task_path.removeprefix(f"~{PUSH}, ").split(", ")

@@ -46,6 +46,7 @@ def _messages() -> dict[str, Any]:
             *((name, number, kinds.TYPE_FIXED64, one) for number, name in enumerate(("start_time_unix_nano", "end_time_unix_nano"), 7)),
             ("attributes", 9, kinds.TYPE_BYTES, many),
             ("events", 11, kinds.TYPE_BYTES, many),
+            ("links", 13, kinds.TYPE_BYTES, many),
             ("status", 15, kinds.TYPE_BYTES, many),
         ],
     }
@@ -127,7 +128,7 @@ def regular_span(data: bytes, scope: str | None, resource: Fields) -> Span:
     except DecodeError as error:
         raise IrregularError from error
     span_id, parent, statuses, name = raw.span_id, raw.parent_span_id, raw.status, raw.name
-    if len(statuses) > 1 or len(name) > MAX_VALUE_CHARACTERS:
+    if len(statuses) > 1 or len(name) > MAX_VALUE_CHARACTERS or raw.links:
         raise IrregularError
     status, message = _STATUSES[statuses[0]] if statuses else UNSET
     start_ns, end_ns = _time(raw.start_time_unix_nano), _time(raw.end_time_unix_nano)
@@ -147,6 +148,7 @@ def regular_span(data: bytes, scope: str | None, resource: Fields) -> Span:
             "events": tuple([_event(event) for event in raw.events]),
             "scope": scope or None,
             "resource": resource,
+            "links": (),
         }
     )
 

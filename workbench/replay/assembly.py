@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
-from workbench.normalise.lineage import task_of
 from workbench.normalise.recorded import messages_in
 from workbench.normalise.traced import QUESTION
+from workbench.reading.tasks import task_of
 from workbench.replay.fence.journal import ID_ATTRIBUTE
 from workbench.replay.protocol import Answer
 from workbench.replay.recording.cassette import asked_of
