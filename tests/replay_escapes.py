@@ -1,7 +1,7 @@
 """Ways out of a re-run, tried by an agent's own code, most of them straight through the C library, past Python and its audit events.
 
-What stands outside is named by the environment: OUTSIDE (a folder with `kept.txt`), PORT, UDP_PORT, UNIX_PATH, ABSTRACT, PARENT_ADDRESS, FOREIGN_DB.
-`attempt` tries them all and tells, in JSON, what each came to; whether it is true is for a witness outside to say.
+What stands outside is named by the environment: OUTSIDE (a folder with `kept.txt`), PORT, UDP_PORT, UNIX_PATH, ABSTRACT, DATAGRAM_PATH, PARENT_ADDRESS,
+FOREIGN_DB. `attempt` tries them all and tells, in JSON, what each came to; whether it is true is for a witness outside to say.
 """
 
 from __future__ import annotations
@@ -81,6 +81,25 @@ def unix() -> None:
 
 def abstract_unix() -> None:
     _connected(socket.AF_UNIX, _unix(b"\0" + os.environ["ABSTRACT"].encode()))
+
+
+def unix_datagram() -> None:
+    """Send from one end of a pair, which needs no socket of its own: to any address, where the pair is one of datagrams."""
+    pair = (ctypes.c_int * 2)()
+    _checked(LIBC.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, pair))
+    _sent(pair[0])
+
+
+def unix_stream() -> None:
+    """The same from a pair of streams."""
+    pair = (ctypes.c_int * 2)()
+    _checked(LIBC.socketpair(socket.AF_UNIX, socket.SOCK_STREAM, 0, pair))
+    _sent(pair[0])
+
+
+def _sent(handle: int) -> None:
+    address = _unix(os.fsencode(os.environ["DATAGRAM_PATH"]) + b"\0")
+    _checked(LIBC.sendto(handle, MARK, len(MARK), 0, address, len(address)))
 
 
 def vsock() -> None:
@@ -309,8 +328,9 @@ store_in_a_closure = _store_in_a_closure()
 WAYS: dict[str, Callable[[], Any]] = {
     one.__name__: one
     for one in (
-        tcp, udp, unix, abstract_unix, vsock, thread, process, fork_bomb, thread_bomb, memory_bomb, shared_memory_bomb, write, symlink, hard_link,
-        rename_out, rename_in, unnamed_file, remove, make_folder, make_pipe, truncate, change_mode, change_times, change_attribute, own_memory, open_again,
+        tcp, udp, unix, abstract_unix, unix_datagram, unix_stream, vsock, thread, process, fork_bomb, thread_bomb, memory_bomb, shared_memory_bomb, write,
+        symlink, hard_link, rename_out, rename_in, unnamed_file, remove, make_folder,
+        make_pipe, truncate, change_mode, change_times, change_attribute, own_memory, open_again,
         inherited, signal_parent, trace_parent, parent_memory, parent_memory_read, parent_memory_by_call, parent_limits, parent_environment, environment,
         io_uring, keyring, new_namespace, nested_graph,
     )

@@ -37,6 +37,7 @@ class Outside:
     udp: socket.socket
     unix: socket.socket
     abstract: socket.socket
+    datagrams: socket.socket
     memory: ctypes.Array[ctypes.c_char]
     limits: tuple[int, int]
     before: tuple[object, ...] = ()
@@ -72,14 +73,16 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     unix, abstract = (socket.socket(socket.AF_UNIX) for _ in range(2))
     unix.bind(str(place / "daemon"))
     abstract.bind(f"\0workbench-{os.getpid()}")
+    datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    datagrams.bind(str(place / "log"))
     tcp = socket.create_server(("127.0.0.1", 0))
-    with tcp, udp, unix, abstract:
+    with tcp, udp, unix, abstract, datagrams:
         for one in (unix, abstract):
             one.listen()
-        for one in (tcp, udp, unix, abstract):
+        for one in (tcp, udp, unix, abstract, datagrams):
             one.setblocking(False)
         memory = ctypes.create_string_buffer(f"parent: {SECRET}".encode(), 64)
-        yield Outside(folder, place / "foreign.sqlite", tcp, udp, unix, abstract, memory, resource.getrlimit(resource.RLIMIT_NPROC))
+        yield Outside(folder, place / "foreign.sqlite", tcp, udp, unix, abstract, datagrams, memory, resource.getrlimit(resource.RLIMIT_NPROC))
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,7 @@ def _addresses(outside: Outside) -> dict[str, str]:
         "UDP_PORT": str(outside.udp.getsockname()[1]),
         "UNIX_PATH": str(outside.unix.getsockname()),
         "ABSTRACT": outside.abstract.getsockname()[1:].decode(),
+        "DATAGRAM_PATH": str(outside.datagrams.getsockname()),
         "PARENT_ADDRESS": str(ctypes.addressof(outside.memory)),
     }
 
@@ -134,6 +138,8 @@ WITNESSES: dict[str, Callable[[Outside], bool]] = {
     "udp": lambda it: _silent(it.udp),
     "unix": lambda it: _silent(it.unix),
     "abstract_unix": lambda it: _silent(it.abstract),
+    "unix_datagram": lambda it: _silent(it.datagrams),
+    "unix_stream": lambda it: _silent(it.datagrams),
     "signal_parent": lambda it: it.signals == [],
     "trace_parent": lambda _: "TracerPid:\t0\n" in Path("/proc/self/status").read_text(),
     "parent_memory": lambda it: MARK not in it.memory.raw and it.memory.value == f"parent: {SECRET}".encode(),

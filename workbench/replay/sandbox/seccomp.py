@@ -2,7 +2,8 @@
 
 What is refused: sockets of any family but IPv4 and IPv6 (Unix sockets reach daemons, vsock the host of a virtual machine), new processes and
 programs, other processes' signals, limits and memory, io_uring (which makes calls that no filter sees), the kernel's keyrings, memory that no
-limit counts, mounts and namespaces, and what administers the machine. `socketpair`, which asyncio needs, passes: its two ends only reach each other.
+limit counts, mounts and namespaces, and what administers the machine. A `socketpair` of streams, which asyncio needs, passes: its two ends only reach
+each other, while one of datagrams sends to any Unix socket by its address.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from workbench.replay.sandbox.kernel import libc, why
 from workbench.replay.sandbox.measures import Measure
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
-LOAD, EQUAL, AT_LEAST, ANY_BIT, GIVE = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, MASK, EQUAL, AT_LEAST, ANY_BIT, GIVE = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 ALLOW, REFUSE, NOT_THERE, TOO_MUCH = 0x7FFF0000, *(0x00050000 | one for one in (errno.EPERM, errno.ENOSYS, errno.ENOMEM))
 NUMBER, ARCHITECTURE, FIRST, SECOND, FOURTH = 0, 4, 16, 24, 40
 """Where they stand in what a filter is given (`struct seccomp_data`); of an argument the lower half, which is all that these calls look at."""
-CLONE_THREAD, MAP_SHARED, MAP_ANONYMOUS = 0x10000, 0x01, 0x20
+CLONE_THREAD, MAP_SHARED, MAP_ANONYMOUS, SOCKET_TYPES = 0x10000, 0x01, 0x20, 0x0F
 OTHER_RULES = 0x40000000
 """The bit by which x86-64 tells calls with 32-bit pointers."""
 
@@ -45,7 +46,8 @@ SINCE_5_1: Numbers = _numbers("""
 CALLS: Mapping[str, Numbers] = {
     "x86_64": SINCE_5_1
     | _numbers("""
-        mmap 9  socket 41  clone 56  fork 57  vfork 58  execve 59  kill 62  shmget 29  ptrace 101  syslog 103  rt_sigqueueinfo 129  setpriority 141
+        mmap 9  socket 41  socketpair 53
+        clone 56  fork 57  vfork 58  execve 59  kill 62  shmget 29  ptrace 101  syslog 103  rt_sigqueueinfo 129  setpriority 141
         sched_setparam 142  sched_setscheduler 144  pivot_root 155  adjtimex 159  chroot 161  acct 163  settimeofday 164  mount 165  umount2 166
         swapon 167  swapoff 168  reboot 169  init_module 175  delete_module 176  quotactl 179  tkill 200  sched_setaffinity 203  clock_settime 227
         tgkill 234  mq_open 240  kexec_load 246  add_key 248  request_key 249  keyctl 250  ioprio_set 251  migrate_pages 256  unshare 272
@@ -55,7 +57,8 @@ CALLS: Mapping[str, Numbers] = {
     """),
     "aarch64": SINCE_5_1
     | _numbers("""
-        mmap 222  socket 198  clone 220  execve 221  kill 129  shmget 194  ptrace 117  syslog 116  rt_sigqueueinfo 138  setpriority 140  sched_setparam 118
+        mmap 222  socket 198  socketpair 199
+        clone 220  execve 221  kill 129  shmget 194  ptrace 117  syslog 116  rt_sigqueueinfo 138  setpriority 140  sched_setparam 118
         sched_setscheduler 119  pivot_root 41  adjtimex 171  chroot 51  acct 89  settimeofday 170  mount 40  umount2 39  swapon 224  swapoff 225
         reboot 142  init_module 105  delete_module 106  quotactl 60  tkill 130  sched_setaffinity 122  clock_settime 112  tgkill 131  mq_open 180
         kexec_load 104  add_key 217  request_key 218  keyctl 219  ioprio_set 30  migrate_pages 238  unshare 97  move_pages 239
@@ -116,6 +119,8 @@ def _verdict(name: str, process_id: int) -> Iterator[Line]:
         yield from ((LOAD, 0, 0, FIRST), (ANY_BIT, 0, 1, CLONE_THREAD), allow, refuse)
     elif name == "socket":
         yield from ((LOAD, 0, 0, FIRST), (EQUAL, 1, 0, socket.AF_INET), (EQUAL, 0, 1, socket.AF_INET6), allow, refuse)
+    elif name == "socketpair":
+        yield from ((LOAD, 0, 0, SECOND), (MASK, 0, 0, SOCKET_TYPES), (EQUAL, 0, 1, socket.SOCK_STREAM), allow, refuse)
     elif name == "mmap":  # memory that is shared and belongs to no file counts for nobody
         yield from ((LOAD, 0, 0, FOURTH), (ANY_BIT, 0, 2, MAP_SHARED), (ANY_BIT, 0, 1, MAP_ANONYMOUS), (GIVE, 0, 0, TOO_MUCH), allow)
     elif name in ON_ITSELF:
