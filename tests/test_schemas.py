@@ -90,6 +90,7 @@ def test_schemas_are_read_in_every_dialect():
     ]
     assert tool_schemas(told) == dict.fromkeys("abcde", schema)
     assert tool_schemas(["f"]) is None
+    assert tool_schemas([{"name": "a", "description": "Pay.", "parameters": schema}]) == {"a": {**schema, "description": "Pay."}}
 
 
 def test_schemas_of_spans_come_into_the_run():

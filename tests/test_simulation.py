@@ -19,9 +19,9 @@ import workbench as wb
 from workbench import cli
 from workbench.bench import RecordedRun
 from workbench.chat_models import ModelError, chat_model
-from workbench.model import Message, ToolCall
+from workbench.model import Message, Run, Step, ToolCall
+from workbench.replay.conversation import chat_messages, schema
 from workbench.replay.forking import ForkError
-from workbench.replay.simulation import chat_messages, schema
 from workbench.sketch import model, sketch, tool, user
 
 BOOK = {"flight": "NH 11"}
@@ -93,6 +93,84 @@ def test_the_tools_offered_have_the_parameters_that_calls_used(recorded: Recorde
     assert schema([{"a": 1, "b": "x"}, {"a": None, "c": [1]}])["required"] == ["a"]
 
 
+REFUND = {"type": "object", "properties": {"amount": {"type": "number", "minimum": 0}}, "required": ["amount"]}
+
+
+def test_recorded_schemas_are_offered(tmp_path: Path):
+    """With what each tool is for, also of one that was never called; of one whose schema was not recorded the receipt says so."""
+    calls = (("refund", {"amount": 40}),)
+    schemas = {"refund": {**REFUND, "description": "Refund money"}, "escalate": {"type": "object", "properties": {"why": {"enum": ["angry"]}}}}
+    offered = ("refund", "escalate", "look_up")
+    run = sketch(user("Refund me"), model("", calls=calls, messages=(ASKED,), offered=offered), tool("refund", {"amount": 40}, "ok"), schemas=schemas)
+    asked, fork = simulated(run, tmp_path, 1)
+    assert [one["function"] for one in asked.bound[0]] == [
+        {"name": "refund", "description": "Refund money", "parameters": REFUND},
+        {"name": "escalate", "parameters": schemas["escalate"]},
+        {"name": "look_up", "parameters": schema([])},
+    ]
+    assert "the schema of look_up was not recorded: its parameters are those of its recorded calls" in fork.receipt.notes
+
+
+def simulated(run: Run, folder: Path, at: int, **change: Any) -> tuple[Scripted, RecordedRun]:
+    """A model that says it is done, and the run that came of asking it."""
+    bench, asked = wb.open(folder / "store.db"), Scripted(answers=[AIMessage("Done.")])
+    bench.store.save_runs([run])
+    return asked, bench.run(run.run_id).simulate(at, asked, **change)
+
+
+def test_the_agent_that_asked_goes_on(tmp_path: Path):
+    """Of two agents that ask for the same tool at once, the one whose call it is goes on, with its own history and tools."""
+    planner, worker = (Message(role="system", content=f"You are {name}.") for name in ("planner", "worker"))
+    run = sketch(
+        user("Plan and work"),
+        asking("planner", "a1", offered=("search", "hand_over")).model_copy(update={"messages": (planner, ASKED)}),
+        asking("worker", "b1", offered=("search", "pay")).model_copy(update={"messages": (worker, ASKED)}),
+        answered("a1", "planner", "plans"),
+        answered("b1", "worker", "prices"),
+    )
+    asked, fork = simulated(run, tmp_path, 3, tool_result="changed")
+    assert [message.content for message in asked.asked[0]] == ["You are planner.", "Book NH 11", "", "changed"]
+    assert [one["function"]["name"] for one in asked.bound[0]] == ["search", "hand_over"]
+    assert next(one for one in fork.receipt.checks if one.name == "change met").verdict == "pass"
+
+
+def asking(name: str, call_id: str, **fields: Any) -> Step:
+    """A model call that asks to search for something of its own."""
+    step = model("", calls=(("search", {"q": name}),), messages=(ASKED,), **fields)
+    assert step.output is not None
+    return step.model_copy(update={"output": step.output.model_copy(update={"tool_calls": (ToolCall(name="search", arguments={"q": name}, call_id=call_id),)})})
+
+
+def answered(call_id: str, name: str, found: str) -> Step:
+    """What came of it."""
+    return tool("search", {"q": name}, found).model_copy(update={"tool_call": ToolCall(name="search", arguments={"q": name}, call_id=call_id)})
+
+
+def test_a_change_that_met_no_call_is_not_clean(tmp_path: Path):
+    """A result that was put in the place of one nobody asked for changes nothing, and the receipt says so."""
+    run = sketch(user("Search"), asking("a", "a1"), answered("a1", "a", "found"), tool("search", {"q": "elsewhere"}, "other"))
+    _, fork = simulated(run, tmp_path, 3, tool_result="changed")
+    assert not fork.receipt.clean
+    assert "the changed call, step 3, was never made: the change had no effect" in str(fork.receipt)
+
+
+def test_without_contents_there_is_nothing_to_go_on_from(tmp_path: Path):
+    """A recording that kept names and times alone is refused; one whose tools' answers alone are missing goes on, and tells which."""
+    silent = sketch(model("", calls=(("search", {}),)), tool("search", {}), model(""))
+    with pytest.raises(ForkError, match="what the model was given was not recorded, so there is no history to go on from; most instrumentors"):
+        simulated(silent, tmp_path, 2)
+    spoken = sketch(user("Search"), model("", calls=(("search", {}),)), tool("search", {}), model(""), run_id="spoken")
+    _, fork = simulated(spoken, tmp_path, 3)
+    assert "What the tools at step 2 answered was not recorded: it stands empty" in " ".join(fork.receipt.notes)
+
+
+def test_an_image_that_was_not_kept_is_told(tmp_path: Path):
+    """The model is given the word for it, which the receipt says."""
+    shown = Message(role="user", content="What is on this?\n[image_url]")
+    _, fork = simulated(sketch(user("What?"), model("An invoice.", messages=(shown,))), tmp_path, 1)
+    assert any(note.startswith("message 0 of the history held an image, a file or its like") for note in fork.receipt.notes)
+
+
 def test_recorded_answers_are_served_in_order(recorded: RecordedRun):
     """A model that decides as recorded meets what was recorded, each answer once, and then no more."""
     book = [call("book_flight", BOOK, f"c{number}") for number in range(3)]
@@ -106,7 +184,12 @@ def test_recorded_answers_are_served_in_order(recorded: RecordedRun):
 def test_another_argument_has_no_recording(recorded: RecordedRun):
     """A call that was never recorded halts and names the nearest."""
     fork = recorded.simulate(1, Scripted(answers=[call("book_flight", {"flight": "NH 12"}, "c1")]), system="Book NH 12.")
-    assert 'recorded "NH 11", asked "NH 12"' in fork.receipt.records[-1].says
+    says = fork.receipt.records[-1].says
+    assert 'recorded "NH 11", asked "NH 12"' in says
+    assert "simulate this run again at this step with tool_result=" in says
+    assert not {"--live", "--serve-stale", "no node"} & {*says.split()}
+    again = fork.simulate(2, Scripted(answers=[AIMessage("Booked: B-12")]), tool_result="B-12")
+    assert (again.outcome, again.receipt.clean) == ("Booked: B-12", True)
     assert wb.compare(recorded, fork).effects == {"book_flight": "2 → 0"}
 
 

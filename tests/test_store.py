@@ -506,8 +506,16 @@ def test_recorded_runs_are_suggested_before_forks(store: Store):
     )
     with pytest.raises(RunNotFoundError, match="it could be any of record-1, record-2, record-2~1"):
         store.resolve("rec")
+    assert [store.resolve(start) for start in ("record-2", "record-1", "record-2~3")] == ["record-2", "record-1", "record-2~3"]
     with pytest.raises(RunNotFoundError, match="the nearest is record-2 or record-1 or record-2~"):
         store.resolve("recrod-2")
+
+
+def test_a_run_is_known_by_its_start_when_it_has_forks(store: Store):
+    """A start that a run shares with its own forks alone is that run's."""
+    for name, of in (("462e57", None), ("462e57~1", "462e57"), ("462e57~1~1", "462e57~1"), ("46ff", None)):
+        store.save_runs([sketch(model("done"), run_id=name).model_copy(update={"forked_from": of, "forked_at_step": 0 if of else None})])
+    assert [store.resolve(start) for start in ("462e", "462e57~", "46f")] == ["462e57", "462e57~1", "46ff"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")

@@ -147,9 +147,14 @@ def _schemas(readings: Iterable[Reading]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     changed = set[str]()
     for name, schema in (pair for reading in readings for pair in reading.schemas.items()):
-        if found.setdefault(name, schema) != schema:
+        if found.setdefault(name, schema) != schema and _fields(found[name]) != _fields(schema):
             changed.add(name)
     return {name: schema for name, schema in found.items() if name not in changed}
+
+
+def _fields(schema: Json) -> Json:
+    """A schema without its own description, which a tool may write anew for each call."""
+    return {key: value for key, value in schema.items() if key != "description"} if isinstance(schema, dict) else schema
 
 
 def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:

@@ -221,7 +221,10 @@ def tool_names(value: Json) -> tuple[str, ...] | None:
 
 
 def tool_schemas(value: Json) -> dict[str, Json] | None:
-    """The JSON Schema of each offered tool's arguments, by the tool's name, in any dialect. None where the list holds none."""
+    """The JSON Schema of each offered tool's arguments, by the tool's name, in any dialect. None where the list holds none.
+
+    What the tool is for, which its model reads, stands in the schema as its `description`.
+    """
     found = {name: schema for item in _list(value) if (schema := _tool_schema(item)) and (name := _tool_name(item))}
     return found or None
 
@@ -286,7 +289,9 @@ def _tool_schema(item: Json) -> Fields | None:
             return None
         given = next((schema for key in SCHEMAS if (schema := arguments_of(fields.get(key))) is not None), None)
         if given is not None:
-            return given["json"] if isinstance(given.get("json"), dict) and "type" not in given else given
+            schema = given["json"] if isinstance(given.get("json"), dict) and "type" not in given else given
+            said = fields.get("description")
+            return {**schema, "description": said} if said and isinstance(said, str) else schema
         item = next((fields[key] for key in ("function", "tool", "json_schema", "toolSpec") if key in fields), None)
     return None
 

@@ -151,19 +151,20 @@ class Derived(Opened):
                 yield Run.model_validate({name: value for name, value in header.items() if name != "prefix"})
 
     def run(self, run_id: str) -> Run:
-        """One run, by its id or by the start of it that no other run shares. RunNotFoundError names the nearest."""
+        """One run, by its id or by a start of it (`resolve`). RunNotFoundError names the nearest."""
         return next(self.runs([self.resolve(run_id)]))
 
     def resolve(self, run_id: str) -> str:
-        """The full id of a run, given it or an unambiguous start of it."""
+        """The full id of a run, given it or a start of it that no other run but its own forks shares."""
         with self._engine.connect() as connection:
             if column(connection, select(RUN.c.run_id).where(RUN.c.run_id == run_id).limit(1)):
                 return run_id
             forks = set(column(connection, select(RUN.c.run_id).where(RUN.c.forked_from.is_not(None))))
         known = sorted(self.run_ids(), key=forks.__contains__)  # recorded runs before forks
         starts = [one for one in known if one.startswith(run_id)]
-        if run_id and len(starts) == 1:
-            return starts[0]
+        meant = [one for one in starts if one.rpartition("~")[0] not in starts]  # a fork begins as the run it is of
+        if run_id and len(meant) == 1:
+            return meant[0]
         if not known:
             raise RunNotFoundError(f"there is no run {run_id!r}: {self.path} holds none; `workbench ingest PATH --store {self.path}` adds some")
         recorded = known[: len(known) - len(forks)]

@@ -11,9 +11,10 @@ import difflib
 import shlex
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from workbench.literals import text_literal
 from workbench.model import Cassette, Interaction, Json, canonical, digest
@@ -21,6 +22,7 @@ from workbench.replay.recording.scrubbing import ID, Scrubber, strings_of
 
 NEAREST = 3
 MAX_COMPARED_CHARACTERS = 4000
+LEAVE_OUT = "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
 MAX_DIFFERENCES = 4
 SHOWN_CHARACTERS = 120
 BY_PLACE = "given by place"
@@ -62,13 +64,21 @@ class Call:
 
     def __str__(self) -> str:
         if self.kind == "tool":
-            return f"tool {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
+            return f"tool {self.name}({_short(canonical(self.arguments))})" + (f" at {self.node_path}" if self.node_path else "")
         if self.kind == "human":
             return f"question to a person: {_short(canonical(self.arguments))}"
         if self.kind != "model":
             return f"{self.kind} call {self.name}({_short(canonical(self.arguments))}) at {self.node_path or 'no node'}"
         last = self.arguments[-1] if self.arguments else {}
         return f"model call at {self.node_path or 'no node'} with {len(self.arguments)} messages, the last: {_short(canonical(last))}"
+
+
+class Miss(NamedTuple):
+    """A call without a recording: whether another's answer could be served, and whether one differs in some text alone."""
+
+    call: Call
+    stale: bool
+    alike: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Tape:
 
     `stops` are the steps after which the recorded run was cut off and started again. Until `free` is called, what was recorded after the next
     stop is not served before `restart`: an unchanged replay breaks off where the recording did. `stale` names the tools (or "model", "http", ...)
-    for which a call without a recording is served the nearest one's answer, marked as such.
+    for which a call without a recording is served the nearest one's answer, marked as such. `remedies` says what can be done about a call without one.
     """
 
     def __init__(
@@ -96,8 +106,9 @@ class Tape:
         stops: Sequence[int] = (),
         stale: Collection[str] = (),
         scrubber: Scrubber | None = None,
+        remedies: Callable[[Miss], Iterable[str]] | None = None,
     ) -> None:
-        self.cassette, self.stale = cassette, frozenset(stale)
+        self.cassette, self.stale, self._remedies = cassette, frozenset(stale), remedies or remedies_of_fork
         self._stops = deque(sorted(stops))
         self._places = [place for place, one in enumerate(cassette.interactions) if steps is None or one.step in steps]
         self.interactions = [cassette.interactions[place] for place in self._places]
@@ -267,8 +278,8 @@ class Tape:
         lines += [f"  {line}" for line in self._nearest(call)] if not same else []
         lines += [f"  not captured: {line}" for line in self.cassette.missing if call.name == line.name or (call.kind == line.kind == "model")]
         kin = [self.interactions[number] for number in self._kin(call)]
-        alike = any(_same_build(one.arguments, call.arguments) for one in kin)
-        return "\n".join([*lines, *(f"  {line}" for line in _remedies(call, stale=bool(kin), alike=alike and not same))])
+        alike = not same and any(_same_build(one.arguments, call.arguments) for one in kin)
+        return "\n".join([*lines, *(f"  {line}" for line in self._remedies(Miss(call, bool(kin), alike)))])
 
     def _nearest(self, call: Call) -> Iterator[str]:
         kin = [one for one in self.interactions if one.kind == call.kind and not unworded(one)]
@@ -327,18 +338,19 @@ def _same_build(one: Json, other: Json) -> bool:
     return one == other or (isinstance(one, str) and isinstance(other, str))
 
 
-def _remedies(call: Call, *, stale: bool, alike: bool) -> Iterator[str]:
-    """What can be done about a call without a recording. `stale`: there is another's that could be served; `alike`: one that differs in some text alone."""
+def remedies_of_fork(miss: Miss) -> Iterator[str]:
+    """What a fork offers where a call has no recording."""
+    call = miss.call
     name = "model" if call.kind == "model" else call.name
     if call.kind == "human":
         yield "a person has to answer: an approval is never carried over to another question"
         return
     if call.kind == "tool":
         yield "edit: put a result in its place (fork at that step with tool_result=…, --tool-result), or change what leads to the call"
-    if stale:
+    if miss.stale:
         yield f"serve stale: stale=[{text_literal(name)}] (--serve-stale {shlex.quote(name)}) gives it the nearest recording's answer, marked as stale"
-    if alike:
-        yield "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
+    if miss.alike:
+        yield LEAVE_OUT
     if call.kind == "model":
         yield 'go live: the model would have to think anew, so name it as live (live=["model"], --live model); tools stay fenced'
     if call.kind == "tool":
