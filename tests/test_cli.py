@@ -25,6 +25,8 @@ from workbench.cli import app, main
 from workbench.cli.application import PANELS
 from workbench.cli.tables import _said
 from workbench.model import PASSED_ON, Step, ToolCall
+from workbench.sketch import model, sketch
+from workbench.store import Store
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_traces"
@@ -302,6 +304,22 @@ def test_a_damaged_store_is_one_line(store: Path, tmp_path: Path):
         said = run("runs", "--store", path, status=2)
         assert said.startswith("error: ")
         assert "Traceback" not in said
+
+
+def test_a_run_with_a_missing_payload_keeps_no_other_from_the_list(tmp_path: Path):
+    """It is named with what is missing and how to find the rest, once and without the others' listing being cut short; opening it says the same."""
+    path = tmp_path / "two.db"
+    with Store.open(path) as store:
+        store.save_runs([sketch(model("hello"), run_id="whole"), sketch(model("gone"), run_id="broken")])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (address,) = connection.execute("SELECT sha256 FROM run WHERE run_id = 'broken'").fetchone()
+        assert connection.execute("DELETE FROM payload WHERE sha256 = ?", [bytes.fromhex(address)]).rowcount == 1
+    told = f"error: run broken can't be read: payload {address[:12]} is missing; `workbench verify` finds all that is damaged in a store"
+    said = run("runs", "--store", path, "--json", status=1)
+    listed, end = json.JSONDecoder().raw_decode(said)
+    assert ([one["run_id"] for one in listed], said[end:].strip()) == (["whole"], told)
+    assert run("show", "broken", "--store", path, status=2).strip() == told
+    assert list(workbench.open(path).runs()["run_id"]) == ["whole", "broken"]
 
 
 def test_a_receipt_says_when_the_recording_is_not_what_was_ingested(tmp_path: Path):

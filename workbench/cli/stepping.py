@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,21 +12,36 @@ from rich.markup import escape
 from workbench.cli.application import STEP, command
 from workbench.cli.options import STORE, JsonOption, RunArgument, StoreOption
 from workbench.cli.tables import STATUS, print_findings, runs_table, steps_table
-from workbench.cli.terminal import opened, out, print_json, shown
+from workbench.cli.terminal import err, opened, out, print_json, shown
+
+if TYPE_CHECKING:
+    from workbench.model import Finding, Run
 
 
 @command(STEP, "workbench runs --store incident.db")
 def runs(store: StoreOption = STORE, as_json: JsonOption = False) -> None:
-    """List the runs of a store, with what was found in each. Forks that were cut off are named below."""
+    """List the runs of a store, with what was found in each. Forks that were cut off are named below.
+
+    A run that can't be read, since the store is damaged, is told on standard error, and the status is 1; the others are listed.
+    """
     from workbench import summary
 
     with opened(store) as bench:
-        every = list(bench.store.runs())
+        damaged: dict[str, str] = {}
+        every = list(bench.store.runs(damaged=damaged))
         found = bench.store.findings()
         waiting = bench.unfinished()
     if as_json:
         print_json([summary.of_run(run) for run in every])
-        return
+    else:
+        _print_runs(every, found, waiting, store)
+    for told in damaged.values():
+        err.print(f"error: {shown(told)}", style="red", soft_wrap=True)
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _print_runs(every: list[Run], found: dict[str, list[Finding]], waiting: Mapping[str, str], store: str) -> None:
     out.print(runs_table(every, found))
     for fork_id, run_id in waiting.items():
         out.print(f"{shown(fork_id)}, a fork of {shown(run_id)}, was cut off; to let it go on: workbench fork --resume {shown(fork_id)} --store {shown(store)}")

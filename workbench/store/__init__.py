@@ -2,9 +2,9 @@
 
 from workbench.store.collected import Added, Group, Origin, Pending, Touch
 from workbench.store.deletion import Deleted, DeletionError
-from workbench.store.derived import RunNotFoundError
+from workbench.store.derived import DamagedRunError, RunNotFoundError
 from workbench.store.migrations import StoreError
 from workbench.store.searching import Hit
 from workbench.store.store import Store
 
-__all__ = ["Added", "Deleted", "DeletionError", "Group", "Hit", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError", "Touch"]
+__all__ = ["Added", "DamagedRunError", "Deleted", "DeletionError", "Group", "Hit", "Origin", "Pending", "RunNotFoundError", "Store", "StoreError", "Touch"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -19,8 +20,9 @@ from workbench.model import (
 )
 from workbench.overview import Overview, overview_of, step_columns
 from workbench.store import contents, searching
+from workbench.store.migrations import StoreError
 from workbench.store.opened import Opened
-from workbench.store.packing import from_bytes, to_bytes
+from workbench.store.packing import MissingError, from_bytes, to_bytes
 from workbench.store.payloads import Payloads, load_json, packed, unpacked
 from workbench.store.rows import (
     BATCH,
@@ -38,6 +40,8 @@ from workbench.store.rows import (
 )
 from workbench.store.searching import Hit
 
+logger = logging.getLogger("workbench.store")
+
 NAMES_SHOWN = 5
 LONG_RUN = 1_000
 """Steps from which a run keeps them column by column too: reading fewer takes no time one would notice."""
@@ -45,6 +49,10 @@ LONG_RUN = 1_000
 
 class RunNotFoundError(LookupError):
     """No run of that id. The message names the nearest ones."""
+
+
+class DamagedRunError(StoreError):
+    """A run that can't be read whole, since the store is damaged. The message names the run and what is wrong."""
 
 
 class Derived(Opened):
@@ -123,12 +131,15 @@ class Derived(Opened):
         return [*columns[:-1], list(map(read.__getitem__, columns[-1]))]
 
     def _recount(self, run_ids: Mapping[int, str]) -> None:
-        """Count anew what a list says of these rows' runs."""
-        with self._reading() as connection:
-            found = {seq: overview_of(self._run(connection, run_id)[0]) for seq, run_id in run_ids.items()}
+        """Count anew what a list says of these rows' runs; one that can't be read stays as it is, which is logged."""
+        damaged: dict[str, str] = {}
+        found = {seq: overview_of(run) for seq, run_id in run_ids.items() for run in self.runs([run_id], damaged)}
         with self._writing() as connection:
-            for seq, one in found.items():
-                connection.execute(RUN.update().where(RUN.c.seq == seq).values(_columns_of(one)))
+            for seq, run_id in run_ids.items():
+                counted = _columns_of(found[seq]) if run_id not in damaged else {"overview": overview.VERSION}
+                connection.execute(RUN.update().where(RUN.c.seq == seq).values(counted))
+        for told in damaged.values():
+            logger.warning("%s; it is listed as it was counted before", told)
 
     def step_columns(self, run_id: str) -> list[list[Json]] | None:
         """The steps of a long run column by column, as `workbench.frames.columns_frame` takes them; None for a run whose steps have to be read."""
@@ -137,11 +148,19 @@ class Derived(Opened):
             stored, version = connection.execute(query).one()
         return None if stored is None or version != overview.VERSION else from_bytes(contents.unshut_checked(stored))
 
-    def runs(self, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
-        """These runs (all of them by default), whole, one at a time."""
+    def runs(self, run_ids: Iterable[str] | None = None, damaged: dict[str, str] | None = None) -> Iterator[Run]:
+        """These runs (all of them by default), whole, one at a time.
+
+        DamagedRunError for one that can't be read; where `damaged` is given it is left out and told there, by its id, and the others go on.
+        """
         with self._engine.connect() as connection:
             for run_id in self.run_ids() if run_ids is None else run_ids:
-                yield self._run(connection, run_id)[0]
+                try:
+                    yield self._run(connection, run_id)[0]
+                except DamagedRunError as error:
+                    if damaged is None:
+                        raise
+                    damaged[run_id] = str(error)
 
     def headers(self) -> Iterator[Run]:
         """Every run without its steps, in the order of `run_ids`: a payload each, so that many can be gone through."""
@@ -173,6 +192,13 @@ class Derived(Opened):
         raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {said}")
 
     def _run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
+        """A run and its revision. DamagedRunError where it can't be put together."""
+        try:
+            return self._whole_run(connection, run_id)
+        except (MissingError, ValueError) as error:
+            raise DamagedRunError(f"run {run_id} can't be read: {error.args[0] if error.args else error}") from error
+
+    def _whole_run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
         columns = RUN.c.sha256, RUN.c.revision, RUN.c.forked_from
         row = connection.execute(select(*columns).where(RUN.c.run_id == run_id).order_by(RUN.c.seq.desc()).limit(1)).one()
         header = load_json(connection, row.sha256)
@@ -180,7 +206,7 @@ class Derived(Opened):
         addresses = column(connection, select(STEP.c.sha256).where(STEP.c.revision == row.revision).order_by(STEP.c.position))
         steps = tuple(unpacked(connection, addresses))
         if prefix:
-            steps = self._run(connection, row.forked_from)[0].steps[:prefix] + steps
+            steps = self._whole_run(connection, row.forked_from)[0].steps[:prefix] + steps
         return Run.model_validate(header | {"steps": ()}).model_copy(update={"steps": steps}), row.revision
 
     def search(self, words: str, *, limit: int = 50) -> list[Hit]:

@@ -160,6 +160,13 @@ def address_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+class MissingError(LookupError):
+    """A content that the store points at and does not hold: it is damaged."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"payload {address[:12]} is missing; `workbench verify` finds all that is damaged in a store")
+
+
 class Unpacker:
     """Puts packed values together; `fetch` gives the contents behind addresses. What recurs is put together once: treat it as read-only."""
 
@@ -170,7 +177,7 @@ class Unpacker:
         self._written: dict[tuple[int, str], str] = {}
 
     def load(self, addresses: list[str]) -> Iterator[Json]:
-        """The values behind these addresses, in their order. KeyError for one that is not there."""
+        """The values behind these addresses, in their order. MissingError for one that is not there."""
         self._gather(set(addresses))
         return (self._at(address) for address in addresses)
 
@@ -185,6 +192,8 @@ class Unpacker:
 
     def _at(self, address: str) -> Json:
         if address not in self._whole:
+            if address not in self._packed:
+                raise MissingError(address)
             self._whole[address] = self.unpack(self._packed[address])
         return self._whole[address]
 
