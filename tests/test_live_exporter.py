@@ -235,6 +235,17 @@ def test_an_error_of_ours_stays_with_us(exporter: StoreExporter, monkeypatch, ca
     assert "unforeseen" in caplog.text
 
 
+def test_what_was_replaced_is_counted_and_told_at_the_end(exporter: StoreExporter, caplog):
+    """The secrets of all spans, by kind, beside how many spans were stored."""
+    tracer = provider_of(exporter).get_tracer("t")
+    for password in ("hunter2zz", "hunter3zz"):
+        tracer.start_span("login", attributes={"password": password}).end()
+    with caplog.at_level("INFO", "workbench.live"):
+        exporter.shutdown()
+    assert dict(exporter.redacted) == {"secret": 2}
+    assert caplog.messages == [f"{exporter.path}: 2 spans stored, redacted 2 × secret"]
+
+
 def test_after_shutdown_spans_are_counted_and_nothing_is_raised(exporter: StoreExporter):
     """A span that ends after the end is dropped and counted; a second shutdown does nothing."""
     provider = provider_of(exporter)

@@ -211,6 +211,15 @@ def test_whoever_hears_first_the_annotations_are_there(tmp_path: Path, monkeypat
     assert [(step.decision.alternatives, step.decision.confidence) for step in steps] == [(("book_flight", "cancel_flight"), 0.25)] * 2
 
 
+def test_a_recording_says_what_it_stored_and_replaced(tmp_path: Path):
+    """How many spans are durable, and how many secrets in them became pseudonyms."""
+    recording = wb.record(agent(*BOOK), tmp_path / "x.db")
+    recording.graph.invoke({"messages": [("user", "my password: hunter2zz")]}, CONFIG)
+    recording.close()
+    assert recording.redacted.keys() == {"secret"}
+    assert repr(recording) == f"recording into {tmp_path / 'x.db'}: {recording.exporter.stored} spans stored, redacted {recording.redacted['secret']} × secret"
+
+
 def test_closing_ends_the_recording(tmp_path: Path):
     """After closing nothing more is recorded, and another recording can begin."""
     first = wb.record(agent(*BOOK), tmp_path / "x.db")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,8 @@ def test_what_is_missing_for_a_fork_is_told(shell: InteractiveShell):
     assert bare.says == ("bare: spans alone are recorded, so that it can't be forked: its graph has no checkpointer",)
     assert bare.run_ids == ["bare"]
     assert "no LangGraph graph was called with a thread_id" in recorded(shell, "cell.db", "1 + 1").says[0]
+    secret = recorded(shell, "cell.db", 'graph.invoke({"messages": [("user", "my password: hunter2zz")]}, CONFIG)')
+    assert re.fullmatch(r"redacted \d+ × secret", secret.says[1])
 
 
 def test_a_cell_that_awaits_is_refused(shell: InteractiveShell):

@@ -227,10 +227,11 @@ def test_checksums():
 
 
 def test_what_comes_in_live_is_redacted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A span that an exporter or the receiver brings loses its secret before it is stored."""
+    """A span that an exporter or the receiver brings loses its secret before it is stored, which is counted each time."""
     monkeypatch.chdir(tmp_path)
     with Store.open(tmp_path / "x.db") as store:
-        add_live(store, Origin(Path("live"), "00" * 32, "live"), [span(note=f"use {API_KEY}")])
+        told = [add_live(store, Origin(Path("live"), "00" * 32, "live"), [span(note=f"use {key}")]).redacted for key in ("none", API_KEY, API_KEY)]
+        assert told == [{}, {"secret": 1}, {"secret": 1}]
         (kept,) = next(store.groups([f"{1:032x}"], [])).spans
         assert kept.attributes["note"].startswith("use [redacted secret ")
 

@@ -220,7 +220,10 @@ def key_of(store: Store) -> bytes:
 def add_live(store: Store, origin: Origin, records: Iterable[Record]) -> Added:
     """Store records as they come in, redacted, durably, in one transaction. Their runs are derived by `catch_up`, of this process or another."""
     redactor = _live_redactor(store)
-    return store.add(origin, redactor.records(records) if redactor else records, conversation_of, marks_of, pending=True)
+    before = redactor.counts.copy() if redactor else Counter[str]()
+    added = store.add(origin, redactor.records(records) if redactor else records, conversation_of, marks_of, pending=True)
+    added.redacted = dict(redactor.counts - before) if redactor else {}
+    return added
 
 
 def add_thread(store: Store, place: Location, thread_id: str) -> int:

@@ -16,6 +16,7 @@ from workbench import bench as wb
 from workbench.literals import text_literal
 from workbench.live.checkpointers import Called, called_threads, keep
 from workbench.live.recorder import recorded_calls
+from workbench.redaction import counts_told
 from workbench.report import static
 from workbench.report.quantities import plural
 
@@ -68,11 +69,12 @@ class WorkbenchMagics(Magics):
         given = _given("%%record", ["agent"], line)
         bench = self._bench(given.pop("store", ""))
         before = _marks(bench)
-        with recorded_calls(str(bench.store.path), agent=given.get("agent", "notebook")), called_threads() as called:
+        with recorded_calls(str(bench.store.path), agent=given.get("agent", "notebook")) as recording, called_threads() as called:
             done = shell.run_cell(cell)
-        says = [_kept(bench, one) for one in called.values()]
+        says = [_kept(bench, one) for one in called.values()] or [THREADLESS]
+        says += filter(None, [counts_told(recording.redacted)])
         after = _marks(bench)
-        recorded = Recorded(bench, [run_id for run_id, mark in after.items() if before.get(run_id) != mark], says or [THREADLESS])
+        recorded = Recorded(bench, [run_id for run_id, mark in after.items() if before.get(run_id) != mark], says)
         if not done.success:
             raise UsageError(f"the cell failed; what it did until then is recorded: {', '.join(recorded.run_ids) or 'nothing'}")
         return recorded

@@ -271,6 +271,11 @@ def key_beside(store: Path) -> bytes:
     return path.read_bytes()
 
 
+def counts_told(counts: Mapping[str, int]) -> str:
+    """How many values were replaced, by kind, in words: `redacted 3 × secret`; empty where none was."""
+    return "redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(counts.items())) if counts else ""
+
+
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
 

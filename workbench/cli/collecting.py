@@ -14,6 +14,7 @@ from workbench.cli.tables import RUNS_SHOWN, table_of, touched_table
 from workbench.cli.terminal import named, opened, out, print_json, print_line, progress_bar, short, shown
 
 if TYPE_CHECKING:
+    from workbench.live.intake import Intake
     from workbench.model import Json
 
 
@@ -25,6 +26,8 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Read spans, checkpoints and chat logs into a store. What is not there yet is made; what was read before is not read twice."""
+    from workbench.redaction import counts_told
+
     with opened(store, create=True) as bench, progress_bar("reading", as_json) as progress:
         done = bench.ingest(*paths, progress=progress, redaction=redaction)
         touched = set(() if as_json else done.summary.runs)
@@ -38,8 +41,8 @@ def ingest(
         records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(file.records.items()) if kind != "Skip")
         table.add_row(shown(short(file.path)), file.collector or "–", records or "–", f"{file.new:,}", f"{file.skipped:,}" if file.skipped else "")
     out.print(table)
-    if done.summary.redacted:
-        out.print("redacted " + ", ".join(f"{count:,} × {kind}" for kind, count in sorted(done.summary.redacted.items())), markup=False)
+    if redacted := counts_told(done.summary.redacted):
+        out.print(redacted, markup=False)
     if done.summary.conventions:
         out.print("spans by convention: " + ", ".join(f"{count:,} {name}" for name, count in done.summary.conventions.items()), markup=False)
     if left := done.summary.left_alone_told():
@@ -81,7 +84,10 @@ def receive(
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let other machines send; needs a token.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Receive spans and logs by OTLP, and keep them. Each request is answered once it is safe on disk."""
+    """Receive spans and logs by OTLP, and keep them. Each request is answered once it is safe on disk.
+
+    At its end it says how much came in, and how many secrets were replaced by pseudonyms.
+    """
     from workbench.database import location
     from workbench.live.receiver import Receiver, Settings, until_signalled
     from workbench.report.markup import visible
@@ -101,6 +107,18 @@ def receive(
             )
         until_signalled()
         receiver.close()
+        _tell_received(receiver.service.intake, as_json)
+
+
+def _tell_received(intake: Intake, as_json: bool) -> None:
+    """Say what a receiver took in, and how much of it was replaced."""
+    from workbench.redaction import counts_told
+
+    if as_json:
+        print_line({"received": dict(intake.stored), "redacted": dict(intake.redacted)})
+        return
+    records = ", ".join(f"{count:,} {kind.lower()}s" for kind, count in sorted(intake.stored.items())) or "nothing"
+    out.print("; ".join(filter(None, (f"received {records}", counts_told(intake.redacted)))), markup=False)
 
 
 def _bracketed(host: str) -> str:

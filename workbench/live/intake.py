@@ -10,7 +10,7 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,6 +114,10 @@ class Intake:
     def __init__(self, store: Store, origin: Origin, *, rest_seconds: float = 1.0) -> None:
         self.store, self.origin = store, origin
         self.derived_runs = 0
+        self.stored: Counter[str] = Counter()
+        """How many records are durable, by kind."""
+        self.redacted: Counter[str] = Counter()
+        """How many values in them were replaced, by kind."""
         self._rest_seconds = rest_seconds
         self._waiting: deque[Waiting] = deque()
         self._changed = threading.Condition()
@@ -156,7 +160,9 @@ class Intake:
         while batch := self._next_batch():
             error: BaseException | None = None
             try:
-                collection.add_live(self.store, self.origin, itertools.chain.from_iterable(one.request.records for one in batch))
+                added = collection.add_live(self.store, self.origin, itertools.chain.from_iterable(one.request.records for one in batch))
+                self.stored.update(added.records)
+                self.redacted.update(added.redacted)
             except NOT_STORED as found:
                 error = found
                 logger.warning("%d requests could not be stored and were refused: %s", len(batch), found)

@@ -88,8 +88,16 @@ class Recording(Generic[G]):
         """Wait until what ended is durable; whether it was within this time."""
         return self.exporter.force_flush(int(seconds * 1000))
 
+    @property
+    def redacted(self) -> dict[str, int]:
+        """How many values of what is stored were replaced by pseudonyms, by kind."""
+        return dict(self.exporter.redacted)
+
+    def __repr__(self) -> str:
+        return f"recording into {self.exporter.path}: {self.exporter.told()}"
+
     def close(self) -> None:
-        """Store what was recorded and record no more."""
+        """Store what was recorded and record no more; what came of it is logged."""
         self._outgoing.end()
         starts.forget(self._annotator.started)
         if self._instrumentor is not None:

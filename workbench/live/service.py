@@ -23,10 +23,14 @@ class Service:
         self._open = 0
 
     def allows(self, authorization: str | None) -> bool:
-        """Whether an `authorization` header carries the token, compared in constant time; always, where none is wanted."""
+        """Whether an `authorization` header carries the token, compared in constant time; always, where none is wanted.
+
+        The scheme may be written in any case (RFC 9110, 11.1).
+        """
         if self._token is None:
             return True
-        return hmac.compare_digest((authorization or "").encode(), f"Bearer {self._token}".encode())
+        scheme, _, token = (authorization or "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token.encode())
 
     @contextmanager
     def answering(self) -> Iterator[None]:

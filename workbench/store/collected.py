@@ -97,6 +97,8 @@ class Added:
     """The traces that went into other runs than their own, such as their conversation's."""
     marks: list[tuple[int, int]] = field(default_factory=list)
     """First and last mark of what was noted as pending; see `Collected.settle_marks`."""
+    redacted: dict[str, int] = field(default_factory=dict)
+    """How many values were replaced on the way in, by kind."""
 
     def count(self, batch: Iterable[Record]) -> None:
         """Count records by kind."""
