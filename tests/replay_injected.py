@@ -116,6 +116,38 @@ def sure(city: str) -> str:
     return "sure"
 
 
+@tool
+def afford(item: str, city: Annotated[str, InjectedState("city")]) -> str:
+    """Reads one field of the state."""
+    really(f"afford {item}")
+    return f"{item} in {city}"
+
+
+@tool
+def rank(item: str, state: Annotated[dict[str, Any], InjectedState]) -> str:
+    """Hands the state to a function that reads one field of it."""
+    really(f"rank {item}")
+    return _ranked(item, state)
+
+
+def _ranked(item: str, state: dict[str, Any]) -> str:
+    return f"{item} in {state['city']}"
+
+
+@tool
+def weigh(item: str, runtime: ToolRuntime) -> str:
+    """Reads one field of the state by the runtime."""
+    really(f"weigh {item}")
+    return f"{item} from {runtime.state['trip'].city}"
+
+
+@tool
+def name_it(item: str, runtime: ToolRuntime) -> str:
+    """Takes the runtime, and does not look at the state."""
+    really(f"name {item}")
+    return f"{item}: {runtime.tool_call_id}"
+
+
 def prepare(state: State) -> State:
     return {"trip": Trip("Kyoto"), "lock": threading.Lock()}
 
@@ -142,3 +174,4 @@ def _graph(first: Any, tools: list[Any], **options: Any) -> Any:
 
 crossing = _graph(free, [visa, tell, quiet, move, chart, table])
 staying = _graph(prepare, [keep, recall, lend, sure], store=InMemoryStore())
+reading = _graph(free, [afford, rank, weigh, name_it])

@@ -33,6 +33,7 @@ CALLS = {
         ["chart", {"city": "Uji"}],
         ["table", {"city": "Otsu"}],
     ],
+    "reading": [[name, {"item": "tea"}] for name in ("afford", "rank", "weigh", "name_it")],
     "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "lend", "sure")],
 }
 
@@ -41,7 +42,7 @@ async def drive(name: str, folder: Path) -> None:
     config: Any = {"configurable": {"thread_id": "thread", "user": "ada"}}
     async with AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
         with wb.record(getattr(replay_injected, name).copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
-            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))]}, config)
+            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))], "city": "Kyoto"}, config)
 
 
 @pytest.fixture(scope="module", params=["crossing", "staying"])
@@ -114,6 +115,41 @@ def test_staying(name: str, says: str, recorded: wb.RecordedRun, ledger: Path) -
     )
     assert says in forked.receipt.outcome
     assert "put a result in its place" in forked.receipt.outcome
+    assert ledger.read_text() == ""
+
+
+# ---- tools that read the state
+
+
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [
+        ({"city": "Kyoto"}, {}),
+        ({"trip": {"city": "Oslo"}}, {"weigh": "trip"}),
+        ({"city": "Oslo", "trip": {"city": "Oslo"}}, {"afford": "city", "rank": "city", "weigh": "trip"}),
+    ],
+)
+@pytest.mark.parametrize("recorded", ["reading"], indirect=True)
+def test_reading_another_state(state: dict[str, Any], refused: dict[str, str], recorded: wb.RecordedRun, ledger: Path) -> None:
+    """What a tool made of the state is not served where that holds another value in what it reads, but as stale, marked; any other tool's answer is."""
+    tools = [name for name, _ in CALLS["reading"]]
+    forked, stale = (
+        recorded.fork(at(recorded, "afford"), state=state, stale=names, graph=f"{replay_injected.__name__}:reading") for names in ((), tuple(tools))
+    )
+    marked = {one.name: one.says for one in stale.receipt.records if one.kind == "tool" and one.says}
+    why = {name: f"stale: its code reads the run's state, of which {channel} held another value then" for name, channel in refused.items()}
+    assert (marked, stale.run.status, ledger.read_text()) == (why, "ok", "")
+    halted = [(one.name, one.says.partition(": put a result")[0].partition(": ")[2]) for one in forked.receipt.records if one.answer == "halted"][:1]
+    assert {name: f"stale: {says.removesuffix(', so what it returned then is not served now')}" for name, says in halted}.items() <= why.items()
+    assert bool(halted) == bool(why) == (not forked.receipt.clean)
+
+
+@pytest.mark.parametrize("recorded", ["reading"], indirect=True)
+def test_result_in_place_of_what_read_another_state(recorded: wb.RecordedRun, ledger: Path) -> None:
+    """A result that was put in the place of a call is that whatever the state holds, and the calls beside it are served on the state as it was."""
+    forked = recorded.fork(at(recorded, "rank"), tool_result="tea in Nara", stale=["model"], graph=f"{replay_injected.__name__}:reading")
+    answers = {one.name: one.answer for one in forked.receipt.records if one.kind == "tool"}
+    assert answers == {"afford": "served", "rank": "edited", "weigh": "served", "name_it": "served"}
     assert ledger.read_text() == ""
 
 

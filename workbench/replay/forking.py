@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from workbench.analysis.effects import with_declared
@@ -30,6 +31,7 @@ from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.cut import Cut
+from workbench.replay.recording.states import asks_for_state, held
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.unmet import unmet
@@ -119,7 +121,7 @@ def resume(parent: Run, *, databases: Sequence[Location], scratch: Path, terms: 
     before = _hashes(databases, cut.thread_id)
     try:
         with work.claimed():
-            answer = _asked(wish, work.request().model_copy(update={"seconds": wish.seconds}), work)
+            answer = _asked(wish, cut, work.request().model_copy(update={"seconds": wish.seconds}), work)
             return _finished(wish, cut, answer, work, scratch, before, started)
     except ClaimedError as error:
         raise ForkError(f"{asked.run_id} is being run or resumed by somebody else just now: wait until that has ended, then look for its receipt") from error
@@ -182,12 +184,12 @@ def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
     except SourceError as error:
         work.remove()
         raise ForkError(str(error)) from error
-    return _asked(wish, request, work)
+    return _asked(wish, cut, request, work)
 
 
-def _asked(wish: Wish, request: Request, work: Unfinished) -> Answer:
+def _asked(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
     try:
-        answer = _heard(wish, request, work)
+        answer = _heard(wish, cut, request, work)
     except NotStartedError as error:
         if request.resumed is None:
             work.remove()
@@ -200,14 +202,14 @@ def _asked(wish: Wish, request: Request, work: Unfinished) -> Answer:
     return answer
 
 
-def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
+def _heard(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
     """Have the request done, hear what is done, and have made live what may be."""
     terms = wish.terms
     scribe = terms.scribe(wish.run_id, wish.parent, request.steps)
     outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt")
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, _meter(request)) as broker:
         told = read(work.told)
-        told.asked, told.noted, told.began = broker, scribe.told, scribe.causes.began
+        told.asked, told.noted, told.began = partial(_answered, wish, cut, broker), scribe.told, scribe.causes.began
         told.heard = wish.watch.heard if wish.watch else told.heard
         if not scribe.ledger.entries(run_id=wish.run_id):  # a ledger in memory has not outlived the kill
             for line in lines(work.told):
@@ -218,6 +220,11 @@ def _heard(wish: Wish, request: Request, work: Unfinished) -> Answer:
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+
+
+def _answered(wish: Wish, cut: Cut, broker: Broker, asked: Json) -> Json:
+    """What the re-run is told that asks for something: for what a recorded step saw, else for what is to go live."""
+    return held(wish.parent, cut, asked) if asks_for_state(asked) else broker(asked)
 
 
 def _meter(request: Request) -> Meter:

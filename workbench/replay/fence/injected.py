@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +22,7 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore, Op, Result
 
+from workbench.model import Json
 from workbench.replay.fence.overlay import decoding, serializer_of
 from workbench.replay.protocol import Packed
 from workbench.replay.recording.contexts import absent_in
@@ -66,23 +68,55 @@ def _bodies(tool: BaseTool) -> list[Callable[..., Any]]:
     return [inspect.unwrap(one) for one in own or [type(tool)._run, type(tool)._arun]]  # noqa: SLF001  # a class of tools has its body there
 
 
-def _named_in(tool: BaseTool) -> frozenset[str]:
+def named_in(tool: BaseTool) -> frozenset[str]:
     """The names that a tool's own code uses: a hint at what it reaches for, not a proof."""
-    codes = (getattr(body, "__code__", None) for body in _bodies(tool))
-    return frozenset(name for code in codes if code is not None for name in _names(code))
+    return frozenset(name for code in _codes(tool) for name in code.co_names)
+
+
+def looked_up_in(tool: BaseTool) -> frozenset[str]:
+    """The texts in a tool's own code by which it may look something up in what it is given (`state["balance"]`); a hint, as above."""
+    texts = (text for code in _codes(tool) for text in code.co_consts if isinstance(text, str))
+    return frozenset(text for text in texts if text.isidentifier())
 
 
 def reads_context(tool: BaseTool) -> bool:
     """Whether a tool's own code looks at what the run was started with."""
-    used = _named_in(tool)
+    used = named_in(tool)
     return "context" in used and ("get_runtime" in used or bool(names_of(tool)))
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _codes(tool: BaseTool) -> Iterator[CodeType]:
+    """A tool's own code: its bodies, what is defined in them, and the functions of its package that these name."""
+    seen: set[CodeType] = set()
+    left = [body for body in _bodies(tool) if isinstance(body, FunctionType)]
+    while left:
+        body = left.pop()
+        held = {**body.__globals__, **_closed_over(body)}
+        for code in _nested(body.__code__):
+            if code not in seen:
+                seen.add(code)
+                yield code
+                left += [one for name in (*code.co_names, *code.co_freevars) if isinstance(one := held.get(name), FunctionType) and _same_package(one, body)]
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _names(inner)
+            yield from _nested(inner)
+
+
+def _closed_over(body: FunctionType) -> dict[str, Any]:
+    """What a function holds of those around it."""
+    found = {}
+    for name, cell in zip(body.__code__.co_freevars, body.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not set yet
+            found[name] = cell.cell_contents
+    return found
+
+
+def _same_package(one: FunctionType, other: FunctionType) -> bool:
+    return one.__module__.partition(".")[0] == other.__module__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -101,7 +135,7 @@ class Crossing:
 
     def pack(self, tool: BaseTool, given: Any, config: RunnableConfig) -> dict[str, Packed]:
         """What is injected into a call, by argument. `given` is all that the tool was called with. CantCrossError for what can't leave the process."""
-        used = _named_in(tool)
+        used = named_in(tool)
         if reached := next((says for name, says in ASKS_THE_GRAPH.items() if name in used), None):
             raise CantCrossError(f"it {reached}")
         injected = names_of(tool)
@@ -134,6 +168,10 @@ class Crossing:
         if lost:
             raise CantCrossError(f"its argument {name!r} holds {', '.join(lost)}, which the graph's schema does not name: name it there, or {INSTEAD}")
         return Packed(kind=kind, data=base64.b64encode(data).decode())
+
+    def shown(self, value: Any) -> Json:
+        """A value as it would be read from a checkpoint."""
+        return Packed(kind="value", data=base64.b64encode(self.serializer.dumps_typed([value])[1]).decode()).shown()
 
     def strange(self, result: Any) -> str:
         """The type in a tool's result that can't cross, by its name."""

@@ -50,6 +50,8 @@ class Playback:
     stale_answers: bool = False
     other_context: tuple[str, ...] = ()
     """The fields of the run's context that are others than recorded."""
+    unkept: frozenset[str] = frozenset()
+    """The parts of the state that no checkpoint holds."""
     altered: Alterations = field(default_factory=Alterations)
     reach: Reach = field(default_factory=Reach)
     meter: Meter = field(default_factory=Meter)

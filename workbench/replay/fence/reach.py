@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,6 +21,7 @@ from workbench.replay.fence.answers import command_of, exception
 from workbench.replay.fence.injected import CantCrossError, Crossing
 from workbench.replay.fence.journal import Seen
 from workbench.replay.recording.captured import unwrapped
+from workbench.replay.recording.states import StateAsked
 from workbench.replay.recording.tape import Divergence
 
 if TYPE_CHECKING:
@@ -55,6 +57,15 @@ class Reach:
         if "refused" in reply:
             raise self._refused(now, seen, reply)
         return reply
+
+    def state_then(self, step: int, channels: Iterable[str]) -> dict[str, Json] | None:
+        """What these channels held where a recorded step began; None where nobody knows."""
+        if self.line is None:
+            return None
+        with suppress(ChannelError):
+            held = self.line.ask(StateAsked(step=step, channels=tuple(sorted(channels))).model_dump()).get("held")
+            return held if isinstance(held, dict) else None
+        return None
 
     @staticmethod
     def _refused(now: Playback, seen: Seen, reply: Json) -> Divergence:

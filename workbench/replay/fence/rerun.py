@@ -22,6 +22,7 @@ from workbench.replay.fence.overlay import decoding, overlay, recorded_channels,
 from workbench.replay.fence.playback import FenceError, Playback
 from workbench.replay.fence.reach import Reach
 from workbench.replay.fence.runner import Graph, runner
+from workbench.replay.fence.states import unkept
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
@@ -72,6 +73,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         opened=frozenset(request.opened),
         stale_answers=request.stale_answers,
         other_context=others_of(request.contexts),
+        unkept=unkept(graph),
         altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),

@@ -22,6 +22,7 @@ from workbench.replay.fence.injected import reads_context
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, pause, playing, seen_here
 from workbench.replay.fence.reach import declared
+from workbench.replay.fence.states import read_otherwise
 from workbench.replay.recording.captured import unwrapped
 from workbench.replay.recording.identities import aligned
 from workbench.replay.recording.numbering import calling
@@ -130,9 +131,9 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
     fault = now.altered.fault(seen.call)
     if fault is None:
         if not now.reach.takes("tool", tool.name):
-            return _served_tool(tool, seen, tool_call_id, now.served(seen))
+            return _served_tool(tool, seen, tool_call_id, now.served(seen), given)
         if (earlier := now.earlier(seen)) is not None:
-            return _served_tool(tool, seen, tool_call_id, earlier)
+            return _served_tool(tool, seen, tool_call_id, earlier, given)
         now.check(seen)
         return now.reach.tool(now, tool, seen, tool_call_id, given)
     now.check(seen)
@@ -144,9 +145,9 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
     return answers.paired("", tool)
 
 
-def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded: Served) -> Any:
+def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded: Served, given: Any) -> Any:
     now = playing()
-    served = _of_this_context(now, tool, seen, recorded)
+    served = _as_then(now, tool, seen, recorded, given)
     if served.interaction.interrupted or served.asked is not None:
         _ask_again(now, seen, served)
         if now.stale_answers:
@@ -163,15 +164,26 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
     return result
 
 
-def _of_this_context(now: Playback, tool: BaseTool, seen: Seen, served: Served) -> Served:
-    """A recorded answer that was made under the context of this re-run, or is served as stale. Raises Divergence for one that was not."""
-    if not now.other_context or not reads_context(tool):
+def _as_then(now: Playback, tool: BaseTool, seen: Seen, served: Served, given: Any) -> Served:
+    """A recorded answer that was made of what the call would read now too, or is served as stale. Raises Divergence for one that was not."""
+    reads = (
+        []
+        if served.interaction.step == now.edited
+        else [one for one in (_context(now, tool), read_otherwise(now, tool, given, served.interaction.step)) if one]
+    )
+    if not reads:
         return served
-    why = f"its code reads the run's context, of which {', '.join(now.other_context)} was recorded with another value"
+    why = f"its code reads {' and '.join(reads)}"
     if not {seen.call.name, "tool"} & now.tape.stale:
         instead = f"put a result in its place (tool_result=…, --tool-result), serve it as stale (stale={[tool.name]}, --serve-stale {tool.name})"
         raise now.halt(seen, Divergence(f"{seen.call}: {why}, so what it returned then is not served now: {instead}, or call it for real (tool:{tool.name})"))
     return replace(served, notes=(*served.notes, f"stale: {why}"))
+
+
+def _context(now: Playback, tool: BaseTool) -> str:
+    """What a tool reads of the run's context that is another than recorded, in words; empty for nothing."""
+    other = now.other_context if reads_context(tool) else ()
+    return f"the run's context, of which {', '.join(other)} was recorded with another value" if other else ""
 
 
 def _in_state(result: Any) -> Any:
