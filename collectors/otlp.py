@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from workbench.model import Json, Record, Skip
 from workbench.outline import Outline, outline
 from workbench.plugins import Example
-from workbench.reading.documents import json_documents, parse_json
+from workbench.reading.documents import json_documents, parsed
 from workbench.reading.otlp import ENVELOPES, LOG_RESOURCES, LOG_SCOPES, RESOURCES, SCOPES, begins_request, records_of_json, records_of_protobuf
 from workbench.source import DAMAGED, HEAD_BYTES, MAX_LINE_BYTES, ZSTD_MAGIC, Source, SourceError, unpacked
 
@@ -53,7 +53,7 @@ def _from_json(source: Source) -> Iterator[Record]:
     for number, document in json_documents(source):
         place = f"{source.path}:{number}"
         if isinstance(document, SourceError):
-            yield Skip(place=place, reason=str(document).removeprefix(f"{place}: "))
+            yield _skip(document, place)
         else:
             yield from records_of_json(document, place)
             if isinstance(document, dict) and document.get("status") == PARTIAL:
@@ -91,12 +91,12 @@ def _from_messages(source: Source) -> Iterator[Record]:
 
 
 def _from_text(message: bytes, place: str) -> Iterator[Record]:
-    try:
-        document = parse_json(message)
-    except ValueError as error:
-        yield Skip(place=place, reason=f"no whole JSON document: {error}")
-        return
-    yield from records_of_json(document, place)
+    for document in parsed(message, place):
+        yield from [_skip(document, place)] if isinstance(document, SourceError) else records_of_json(document, place)
+
+
+def _skip(error: SourceError, place: str) -> Skip:
+    return Skip(place=place, reason=str(error).removeprefix(f"{place}: "))
 
 
 def _prefixed(source: Source) -> Iterator[tuple[int, bytes | SourceError]]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import random
 import sqlite3
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from workbench import source
 from workbench.reading import documents
 from workbench.reading.documents import first_keys, json_documents, parse_json
 from workbench.source import Source, SourceError, readonly
 
-COMPRESS = {"plain": bytes, "gzip": gzip.compress, "xz": lzma.compress}
+COMPRESS = {"plain": bytes, "gzip": gzip.compress, "xz": lzma.compress, "zstd": zstandard.ZstdCompressor().compress}
 
 
 def written(folder: Path, content: bytes) -> Source:
@@ -37,6 +39,8 @@ def test_compression_is_seen_through_by_its_magic_bytes(how: str, tmp_path: Path
     found = written(tmp_path, COMPRESS[how](content))
     assert found.head == content[:4096]
     assert found.read() == content
+    with found.open() as stream:
+        assert (len(stream.read(7)), found.position) == (7, 7)
     assert [(number, line) for number, line in found.lines() if isinstance(line, bytes)] == [(1, b"first"), (4, b"second" + b" " * 5000)]
     assert found.compressed is (how != "plain")
 
@@ -67,6 +71,20 @@ def test_a_line_past_the_limit_costs_only_itself(tmp_path: Path, monkeypatch: py
     assert [number for number, _ in lines] == [1, 2, 3]
     assert [lines[0][1], lines[2][1]] == [b"one", b"three"]
     assert str(lines[1][1]).endswith("file:2: a line of more than 10 bytes")
+
+
+@pytest.mark.parametrize("how", ["gzip", "xz", "zstd"])
+def test_a_bomb_is_refused_before_it_is_unpacked(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A small file that unpacks to far more than a trace's would is refused by size and place; one that packs as traces do is read, however large."""
+    monkeypatch.setattr(source, "MIN_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(source, "MAX_LINE_BYTES", 100)
+    bomb = written(tmp_path, COMPRESS[how](b"[" + b" " * 10_000_000 + b"]"))
+    packed = bomb.path.stat().st_size
+    with pytest.raises(SourceError, match=f"file: its {packed:,} bytes unpack to more than {max(1000, 100 * packed):,} in one document"):
+        bomb.read()
+    assert [str(error).partition("file:1: ")[2][:4] for _, error in bomb.lines()] == ["a li", "its "]
+    honest = bytes(random.Random(1).choices(b"0123456789", k=20_000)) * 5
+    assert written(tmp_path, COMPRESS[how](honest)).read() == honest
 
 
 @pytest.fixture
@@ -171,6 +189,23 @@ def test_json_lines_and_one_document_are_told_apart(content: bytes, found: list[
     """Each line is a document of its own where the first, or after a broken one the second, is whole; else the file is one document."""
     documents_found = list(json_documents(written(tmp_path, content)))
     assert [(number, None if isinstance(value, SourceError) else value) for number, value in documents_found] == found
+
+
+@pytest.mark.parametrize("content", [b'{"a":"x\xff\xc3","b":1}\n{"a":2}', b'{"a":"x\xff\xc3",\n"b":1}\n{"a":2}'], ids=["lines", "laid out"])
+def test_a_byte_that_is_no_utf8_costs_no_more_than_itself(content: bytes, tmp_path: Path):
+    """The document stands with U+FFFD in its place, and is preceded by what says so and in how many places; U+FFFD that stands there rightly isn't counted."""
+    told, first, *rest = [document for _, document in json_documents(written(tmp_path, content))]
+    assert str(told).endswith("file:1: no UTF-8 in 2 places, read as U+FFFD; the rest stands")
+    assert (first, rest) == ({"a": "x\ufffd\ufffd", "b": 1}, [{"a": 2}])
+    fine = '{"a":"\ufffd"}\n'.encode()
+    assert str(next(json_documents(written(tmp_path, fine + b'{"a":"\xff"}')))[1]) == "{'a': '\ufffd'}"
+
+
+def test_a_byte_that_is_no_utf8_where_it_breaks_json_is_an_error(tmp_path: Path):
+    """Outside of a text nothing can stand in its place: the line is an error, the others are read."""
+    first, second = [document for _, document in json_documents(written(tmp_path, b'{"a":1}\n{"a":\xff1}'))]
+    assert first == {"a": 1}
+    assert "file:2: no whole JSON document" in str(second)
 
 
 def test_a_depth_past_the_limit_is_refused_in_objects_too(monkeypatch: pytest.MonkeyPatch):

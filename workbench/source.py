@@ -22,6 +22,8 @@ HEAD_BYTES = 4096
 BEGINNING_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_FILE_BYTES = 1024 * 1024 * 1024
+MAX_RATIO, MIN_UNPACKED_BYTES = 100, 64 * 1024 * 1024
+"""How many times its own bytes a compressed file's document may hold, and how many it may in any case: traces pack to a tenth or a thirtieth."""
 DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 """What reading a file can raise that is cut off or damaged under its compression."""
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -41,6 +43,11 @@ class _ZstdStream(io.RawIOBase):
         self._unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
         self._frame: Any = None  # the frame begun and not yet ended
         self._packed, self._ready = b"", memoryview(b"")
+        self._given = 0
+
+    def tell(self) -> int:
+        """How many bytes of the content were given out."""
+        return self._given
 
     def readable(self) -> bool:
         return True
@@ -52,6 +59,7 @@ class _ZstdStream(io.RawIOBase):
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
+        self._given += count
         return count
 
     def _unpack(self) -> bool:
@@ -154,21 +162,33 @@ class Source:
         content = self.__dict__.get("_opened")
         return 0 if content is None or content.closed else int(content.tell())
 
+    @cached_property
+    def _most_bytes(self) -> int:
+        """How large a document in it may be: memory has to hold it, and a bomb of some kilobytes unpacks to gigabytes."""
+        return min(MAX_FILE_BYTES, max(MIN_UNPACKED_BYTES, MAX_RATIO * self.path.stat().st_size)) if self.compressed else MAX_FILE_BYTES
+
+    def _too_large(self) -> str:
+        most = self._most_bytes
+        if most == MAX_FILE_BYTES:
+            return f"more than {most:,} bytes in one document; split it, or export it as JSON lines"
+        return f"its {self.path.stat().st_size:,} bytes unpack to more than {most:,} in one document, as no trace's do; unpack it to see what it holds"
+
     def read(self) -> bytes:
-        """The whole content. SourceError past one gibibyte: such a file belongs in a line-by-line format."""
+        """The whole content. SourceError past one gibibyte, or what a compressed file of that size could well hold: that belongs in a line-by-line format."""
         with self.open() as stream:
             try:
-                content = stream.read(MAX_FILE_BYTES + 1)
+                content = stream.read(self._most_bytes + 1)
             except DAMAGED as error:
                 raise SourceError(f"{self.path}: cut off or damaged: {error}") from error
-        if len(content) > MAX_FILE_BYTES:
-            raise SourceError(f"{self.path}: more than {MAX_FILE_BYTES:,} bytes in one document; split it, or export it as JSON lines")
+        if len(content) > self._most_bytes:
+            raise SourceError(f"{self.path}: {self._too_large()}")
         return content
 
     def lines(self) -> Iterator[tuple[int, bytes | SourceError]]:
         """Each line with its number from 1, without its end; blank lines are passed over.
 
-        A line over 64 MiB comes as a SourceError in its place, and so does the point where a compressed file breaks off: the lines before it stand.
+        A line over 64 MiB comes as a SourceError in its place, and so does the point where a compressed file breaks off, or where a line of one goes on
+        past all that a document in it may hold: the lines before it stand.
         """
         with self.open() as stream:
             number = 0
@@ -176,6 +196,7 @@ class Source:
                 number += 1
                 try:
                     line = stream.readline(MAX_LINE_BYTES + 1)
+                    ended = len(line) <= MAX_LINE_BYTES or self._passed_over(stream)
                 except DAMAGED as error:
                     yield number, SourceError(f"{self.path}:{number}: cut off or damaged: {error}")
                     return
@@ -183,11 +204,22 @@ class Source:
                     return
                 if len(line) > MAX_LINE_BYTES:
                     yield number, SourceError(f"{self.path}:{number}: a line of more than {MAX_LINE_BYTES:,} bytes")
-                    while line and not line.endswith(b"\n"):
-                        line = stream.readline(MAX_LINE_BYTES)
+                    if not ended:
+                        yield number, SourceError(f"{self.path}:{number}: {self._too_large()}")
+                        return
                     continue
                 if line.strip():
                     yield number, line.rstrip(b"\r\n")
+
+    def _passed_over(self, stream: IO[bytes]) -> bool:
+        """Read on to the end of a line that is too long; whether that came before the bound of a compressed document."""
+        passed = MAX_LINE_BYTES
+        while not self.compressed or passed <= self._most_bytes:
+            line = stream.readline(MAX_LINE_BYTES)
+            if not line or line.endswith(b"\n"):
+                return True
+            passed += len(line)
+        return False
 
 
 @dataclass(frozen=True)

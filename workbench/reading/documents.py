@@ -19,6 +19,8 @@ from workbench.source import Source, SourceError
 MAX_DEPTH = 200
 """Deeper nesting than this is refused: no trace needs it, and every later reader of the value would have to survive it."""
 
+REPLACED = "\ufffd"
+"""What stands in the place of bytes that are no UTF-8."""
 LONG_CHARACTERS = 1024
 """A list of at least this length is read item by item, since its items are likely to recur."""
 KEPT_ITEMS, KEPT_ITEM_BYTES = 4096, 32 * 1024
@@ -116,6 +118,7 @@ def json_documents(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
     """Each JSON document of a file with the number of the line it starts in: one a line (JSON lines), else laid out over several lines each.
 
     A line, or a document after the first, that can't be read comes as a SourceError in its place. A file whose first document can't be read is raised as one.
+    What is no UTF-8 is read as U+FFFD, which a SourceError before the document says.
     """
     lines = source.lines()
     first = list(islice(lines, 2))
@@ -123,10 +126,38 @@ def json_documents(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
         yield from _laid_out(source)
         return
     for number, line in chain(first, lines):
-        try:
-            yield number, line if isinstance(line, SourceError) else parse_json(line)
-        except ValueError as error:
-            yield number, SourceError(f"{source.path}:{number}: no whole JSON document: {error}")
+        place = f"{source.path}:{number}"
+        for document in [line] if isinstance(line, SourceError) else parsed(line, place):
+            yield number, document
+
+
+def parsed(text: bytes, place: str) -> Iterator[Json | SourceError]:
+    """The value of a JSON text; before it what says so where some of it is no UTF-8. A SourceError alone where it is no JSON."""
+    try:
+        told, value = _parsed(text, place)
+    except ValueError as error:
+        yield SourceError(f"{place}: no whole JSON document: {error}")
+        return
+    yield from filter(None, [told])
+    yield value
+
+
+def _parsed(content: bytes, place: str) -> tuple[SourceError | None, Json]:
+    try:
+        return None, parse_json(content)
+    except UnicodeDecodeError:
+        text, told = decoded(content, place)
+        return told, parse_json(text)
+
+
+def decoded(content: bytes, place: str) -> tuple[str, SourceError | None]:
+    """A text as it is; where some of it is no UTF-8, with U+FFFD in the place of that, and what says so."""
+    try:
+        return content.decode("utf-8-sig"), None
+    except UnicodeDecodeError:
+        text = content.decode("utf-8-sig", "replace")
+    count = text.count(REPLACED) - content.count(REPLACED.encode())
+    return text, SourceError(f"{place}: no UTF-8 in {count} place{'s' if count > 1 else ''}, read as U+FFFD; the rest stands")
 
 
 def first_keys(head: bytes) -> frozenset[str]:
@@ -161,10 +192,7 @@ def _one_a_line(lines: list[bytes | SourceError]) -> bool:
 
 def _laid_out(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
     """The documents of a file one after another, as a console exporter prints them; mostly there is but one."""
-    try:
-        text = source.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{source.path}: neither JSON lines nor one whole JSON document: {error}") from error
+    text, told = decoded(source.read(), f"{source.path}:1")
     start, line = 0, 1
     while start < len(text):
         end = _SPACE.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing at all, too
@@ -178,6 +206,9 @@ def _laid_out(source: Source) -> Iterator[tuple[int, Json | SourceError]]:
                 raise SourceError(f"{source.path}: neither JSON lines nor one whole JSON document: {error}") from error
             yield line, SourceError(f"{source.path}:{line}: no whole JSON document: {error}")
             return
+        if told is not None:
+            yield 1, told
+            told = None
         yield line, value
         line += text.count("\n", end, start)
 
