@@ -75,6 +75,7 @@ def test_cells() -> None:
     keys = [PLAN.key(one) for one in wanted]
     assert len(set(keys)) == len(wanted) == 8
     assert keys == [PLAN.key(Cell(*one)) for one in wanted]
+    assert len({plan.key(wanted[0]) for plan in (PLAN, replace(PLAN, graph="other:graph"), replace(PLAN, program="mended"), replace(PLAN, live=MODEL))}) == 4
     with pytest.raises(ValueError, match="at least one step"):
         cells([], [Change()], 1)
 
@@ -165,6 +166,22 @@ def test_a_killed_sweep_goes_on_where_it_stopped(bench: Bench, monkeypatch: pyte
     assert "with fewer than 4 on each side" in repr(found)
     assert "not shown" in found._repr_html_()
     assert [group["hits"] for group in found.to_json()["groups"]] == [0, 2]
+
+
+def test_a_mended_agent_is_swept_anew(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done by another graph, or by the agent as it was before a file of it changed, is not told as what this one does."""
+    (tmp_path / "mended.py").write_text("from replay_agent import graph\nother = graph\n")
+    (tmp_path / "replay_agent.py").write_text("from sample_traces.booked_twice.agent import graph\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sweeps, "rerun_cell", lambda plan, cell: Ended(cell, None, plan.key(cell)))
+
+    def key(graph: str) -> str:
+        return bench.sweep("booked-twice", at=[STEP], graph=graph).repetitions[0].says
+
+    first, other = key("mended:graph"), key("mended:other")
+    assert first == key("mended:graph")
+    (tmp_path / "replay_agent.py").write_text("graph = None\n")
+    assert len({first, other, key("mended:graph"), key("mended:other")}) == 4
 
 
 def test_controls_of_a_fork(bench: Bench) -> None:

@@ -22,6 +22,7 @@ from workbench.replay.effects.approvals import Approve, standing
 from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError
 from workbench.replay.nearest import instead
+from workbench.replay.program import program_digest
 from workbench.replay.shapes import ChangeError, shown
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
@@ -155,8 +156,8 @@ class Reruns:
         """The cells of a sweep in the order they were asked for: those that the store has already, the others done now and kept as they end."""
         self.check_context(context)
         databases, store = self.databases(trusted=trusted), self.store
-        spans = tuple(self.spans())
-        plan = Plan(self.run, tuple(databases), graph or graph_of(self.run.agent), store.forks, tuple(live), seconds, budget, spans, declared(), context)
+        program, terms = graph or graph_of(self.run.agent), (tuple(live), seconds, budget, tuple(self.spans()), declared(), context)
+        plan = Plan(self.run, tuple(databases), program, store.forks, *terms, program_digest(program))
         store.forks.mkdir(OWNERS_FOLDER, exist_ok=True)
         known, notes = set(store.run_ids()), self.changed_since(databases)
         ids = [plan.run_id(one) for one in wanted]

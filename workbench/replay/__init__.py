@@ -4,7 +4,7 @@ Which module has what, in the order in which a fork comes about:
 
 - *asked for*: `changes` (the one thing that changes), `wishes` (may it be made, and the request it becomes), `unmet` (names that nothing has), `trust` (whose
   database may lead it), `forecast` (what it would do), `forking` (all of it, from the wish to the run), `simulation` (without code or LangGraph: a
-  `conversation` that goes on), `sweeps`, `regression`.
+  `conversation` that goes on), `sweeps` (each of the same `program`), `regression`.
 - `recording`: each call and its answer, the thread up to the step, what its nodes wrote, and what makes a call the same as a recorded one.
 - `process`: starts it, looks on and stops it; `isolation` chooses how strongly it is shut in and `sandbox` is how. `channel` is the line to it, `protocol`
   what is said over it, `told` what is kept of that.

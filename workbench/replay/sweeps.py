@@ -1,7 +1,7 @@
 """Many forks of one run: every step × every change × k, each in its own process, on any `concurrent.futures` executor.
 
-A cell is known by its content: parent, step, change, what is live, number. So a sweep that was killed goes on where it stopped, and no cell is done
-twice. Workers only re-run; whoever called writes to the store.
+A cell is known by its content: parent, step, change, what is live, the agent's program, number. So a sweep that was killed goes on where it stopped, no cell
+is done twice, and of an agent that was mended all are done anew. Workers only re-run; whoever called writes to the store.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Plan:
     """What calling a tool does, by its name."""
     context: Json = None
     """What each fork is started with as its context, in place of what was recorded of it; None for nothing."""
+    program: str = ""
+    """What tells the agent's program as it is now (`workbench.replay.program`)."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,8 +61,8 @@ class Plan:
 
     def key(self, cell: Cell) -> str:
         """What tells a cell from all others, by content: twelve hex digits."""
-        by_hand = [] if self.context is None else [self.context]
-        return digest([self.fingerprint, cell.at, cell.change.model_dump(mode="json"), sorted(self.live), cell.number, *by_hand])[:KEY_DIGITS]
+        made_by = [self.graph, self.program, self.context]
+        return digest([self.fingerprint, cell.at, cell.change.model_dump(mode="json"), sorted(self.live), cell.number, *made_by])[:KEY_DIGITS]
 
     def run_id(self, cell: Cell) -> str:
         """The id under which a cell's fork is kept."""
