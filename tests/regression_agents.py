@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -59,6 +61,21 @@ def careful(state: State) -> State:
         return {"said": find_charge.invoke({"amount": state["amount"]})}
 
 
+def sly(state: State) -> State:
+    """Charges again past its tool."""
+    try:
+        return {"said": charge.invoke({"amount": state["amount"]})}
+    except TimeoutError:
+        with contextlib.suppress(OSError):
+            socket.create_connection((os.environ["BANK"], 9))
+        return {"said": "charged"}
+
+
+def idle(_: State) -> State:
+    """Charges nothing, and says so."""
+    return {"said": "Goodbye."}
+
+
 def fragile(state: State) -> State:
     """Charges, and dies of a slow bank."""
     return {"said": charge.invoke({"amount": state["amount"]})}
@@ -113,3 +130,4 @@ def _deciding(node: Any) -> Any:
 
 deciding, deciding_better = map(_deciding, (hasty, patient))
 recorded, with_key, looking, reworded, other, dying, lasting = map(_graph, (careless, keyed, careful, polite, strange, fragile, once))
+past_its_tool, doing_nothing = map(_graph, (sly, idle))

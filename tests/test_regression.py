@@ -19,7 +19,7 @@ from tests import regression_agents
 from tests.replay_recording import Recorder, read
 from workbench import cli, detection
 from workbench.bench import Bench
-from workbench.replay.regression import Case, CaseError, source_of
+from workbench.replay.regression import Case, CaseError, UntestedWarning, source_of
 from workbench.replay.trust import UntrustedError
 
 AGENTS = Path(regression_agents.__file__)
@@ -65,10 +65,18 @@ def test_it_fails_on_the_agent_as_it_was(case: Case, ledger: Path):
     assert ledger.read_text() == "charge 7 \ncharge 7 \n"  # what was recorded
 
 
-@pytest.mark.parametrize("mended", ["with_key", "looking"])
-def test_it_passes_once_the_agent_is_mended(case: Case, ledger: Path, mended: str):
-    """An agent that repeats under one key, or looks before it repeats, does not do it again."""
-    run = case.check(graph=f"{AGENTS}:{mended}")
+@pytest.mark.parametrize(
+    ("mended", "untested"),
+    [
+        ("with_key", 'tool charge was given the answer recorded nearest to it, since it was called otherwise: {"amount":7,"idempotency_key":"order-7"}'),
+        ("looking", "the agent left the recording at a tool find_charge, which has no recorded answer: what it does after that was not looked at"),
+    ],
+)
+def test_it_passes_once_the_agent_is_mended(case: Case, ledger: Path, mended: str, untested: str):
+    """An agent that repeats under one key, or looks before it repeats, does not do it again; what could not be looked at is warned of."""
+    with pytest.warns(UntestedWarning) as warned:
+        run = case.check(graph=f"{AGENTS}:{mended}")
+    assert {str(one.message) for one in warned} == {untested}
     assert not [finding for finding in detection.examine(run)[0] if finding.detector == "duplicated-effect" and finding.severity != "info"]
     assert ledger.read_text().count("charge") == 2
 
@@ -101,6 +109,20 @@ def test_an_agent_that_never_came_so_far_proves_nothing(case: Case):
     """An agent that left the recording before the fault neither passes, nor is it said that it does the same."""
     with pytest.raises(AssertionError, match=r"this proves nothing: .* before the fault .* at step \d+ \(charge\)"):
         case.check(graph=f"{AGENTS}:other")
+
+
+@pytest.mark.parametrize(
+    ("graph", "why"),
+    [
+        ("past_its_tool", "the agent reached past its tools for what a re-run is shut off from"),
+        ("doing_nothing", "the agent made none of the 2 tool calls that were recorded up to the fault"),
+    ],
+)
+def test_what_shows_nothing_proves_nothing(case: Case, graph: str, why: str, monkeypatch: pytest.MonkeyPatch):
+    """An agent that does the same past its tools, or nothing at all, is not mended by that."""
+    monkeypatch.setenv("BANK", "127.0.0.1")
+    with pytest.raises(AssertionError, match=f"this proves nothing: {why}"):
+        case.check(graph=f"{AGENTS}:{graph}")
 
 
 def test_the_written_test_is_a_test(bench: Bench, tmp_path: Path, ledger: Path, capsys: pytest.CaptureFixture[str]):

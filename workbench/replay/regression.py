@@ -3,7 +3,8 @@
 The check re-runs today's agent on the recorded answers, shut in as any fork, and holds what it does against the detectors that found the fault; of a run
 that failed, that it fails again is a fault too.
 Where the agent was mended it leaves the recording: it asks for something that was never recorded, and halts there. That is the mended
-agent's right, if it came as far as the fault: every answer recorded before it must have been asked for, or the case proves nothing.
+agent's right, if it came as far as the fault: every answer recorded before it must have been asked for, or the case proves nothing. Neither does one in
+which the agent reached past its tools for the world, or made none of the recorded calls. What a test that passes could not look at, it says as a warning.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import json
 import re
 import tempfile
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,7 +23,7 @@ from pydantic import ValidationError
 
 from workbench import detection
 from workbench.database import Location
-from workbench.model import Change, Finding, Run, Span, Value
+from workbench.model import Change, Finding, Run, Span, Value, canonical
 from workbench.replay.forking import Forked, ForkError, fork
 from workbench.replay.nearest import meant
 from workbench.replay.recording import cut as cutting
@@ -52,6 +54,10 @@ def test_{name}() -> None:
 
 class CaseError(ValueError):
     """A case that can't be made or read. The message says what is missing or wrong."""
+
+
+class UntestedWarning(UserWarning):
+    """A test passes, and something was not looked at. The message says what."""
 
 
 def held(findings: Sequence[Finding], detectors: Collection[str]) -> list[Finding]:
@@ -121,8 +127,9 @@ class Case(Value):
         path.write_text(json.dumps(self.model_dump(mode="json", exclude_defaults=True) | {"version": self.version}, indent=1) + "\n", "utf-8")
 
     def check(self, *, graph: str | None = None, live: Collection[str] = (), seconds: float = 120.0) -> Run:
-        """Run it again and return what the agent does now. AssertionError when the fault happens again, or the agent never came to where it happened.
+        """Run it again and return what the agent does now. AssertionError when the fault happens again, or what the agent did proves nothing.
 
+        UntestedWarning says what a case that passes could not look at: what comes after a call without a recording, and calls in other words.
         `live=["model"]` lets the chat models think anew inside the sandbox, for a fix in a prompt. Tools whose arguments changed are given the
         answer recorded nearest to them. ForkError when it can't be run at all.
         """
@@ -130,13 +137,27 @@ class Case(Value):
         if again := list(self._again_in(done.run)):
             hint = "" if live else "\n  models answered as recorded: for a fix in a prompt or in a model, say check(live=['model'])"
             raise AssertionError("it happens again:\n" + "\n".join(f"  {one}" for one in again) + hint)
+        if unproven := self._unproven(done):
+            raise AssertionError(f"this proves nothing: {unproven}")
+        for untested in _untested(done):
+            warnings.warn(untested, UntestedWarning, stacklevel=2)
+        return done.run
+
+    def _unproven(self, done: Forked) -> str:
+        """Why a run in which the fault is not found proves nothing; empty where it does."""
         if missed := self._not_reached(done):
             says = done.run.notes[-1] if done.run.notes else done.run.outcome
-            raise AssertionError(
-                f"this proves nothing: the agent left the recording before the fault (step {self._fault}), at {missed}\n  {says}\n"
+            return (
+                f"the agent left the recording before the fault (step {self._fault}), at {missed}\n  {says}\n"
                 "  record the run anew with today's agent, or let its model think anew: check(live=['model'])"
             )
-        return done.run
+        if blocked := next((one for one in done.receipt.checks if one.name == "nothing blocked" and one.verdict == "fail"), None):
+            reached = ", ".join(dict.fromkeys(one.says for one in done.receipt.records if one.answer == "blocked" and one.says))
+            return f"the agent reached past its tools for what a re-run is shut off from ({blocked.says}), so nobody can say what it would have done: {reached}"
+        calls = {one.step for one in record(self.run).interactions if one.kind == "tool" and one.step <= self._fault}
+        if calls and not calls & {one.from_step for one in done.receipt.records}:
+            return f"the agent made none of the {len(calls)} tool calls that were recorded up to the fault (step {self._fault}): {done.run.outcome}"
+        return ""
 
     def _again_in(self, run: Run) -> Iterator[str]:
         """What of the fault happens in this run too, a line each."""
@@ -181,6 +202,17 @@ class Case(Value):
         asked = {one.from_step for one in done.receipt.records if one.from_step is not None}
         lacking = [one for one in record(self.run).interactions if one.step < self._fault and one.step not in asked]
         return f"step {lacking[0].step} ({lacking[0].name})" if lacking else None
+
+
+def _untested(done: Forked) -> Iterator[str]:
+    """What a run that passes was not looked at for, a line each."""
+    halted = next((one for one in done.receipt.records if one.answer == "halted"), None)
+    if halted is not None:
+        asked = f"{halted.kind} {halted.name}"
+        yield f"the agent left the recording at a {asked}, which has no recorded answer: what it does after that was not looked at"
+    for one in done.receipt.records:
+        if one.answer == "served" and "stale" in one.says:
+            yield f"{one.kind} {one.name} was given the answer recorded nearest to it, since it was called otherwise: {canonical(one.arguments)}"
 
 
 def source_of(case: Case, path: Path) -> str:
