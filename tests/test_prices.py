@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from workbench import summary
-from workbench.model import Tokens
-from workbench.prices import estimate, estimate_run, price_of, prices
+from workbench.model import Run, Step, Tokens
+from workbench.prices import estimate, price_of, prices
+from workbench.report.quantities import spent_by
 from workbench.sketch import model, sketch, tool
 
 
 def call(name: str | None, tokens: Tokens, cost: float | None = None):
     return sketch(model("ok")).steps[0].model_copy(update={"model": name, "tokens": tokens, "cost_usd": cost})
+
+
+def of_calls(*steps: Step) -> Run:
+    return sketch(model("ok")).model_copy(update={"steps": steps})
 
 
 def test_each_type_of_token_has_its_own_price():
@@ -61,6 +66,7 @@ def test_a_recorded_cost_wins():
     assert estimate(recorded) is None
     told = summary.of_run(run)
     assert (told["cost_usd"], told["cost_estimated_usd"]) == (0.5, None)
+    assert (told["cost_unrecorded_calls"], told["cost_unpriced_calls"]) == (0, 0)
 
 
 def test_an_estimate_is_told_apart_from_a_recorded_cost():
@@ -70,10 +76,20 @@ def test_an_estimate_is_told_apart_from_a_recorded_cost():
     assert (told["cost_usd"], told["cost_estimated_usd"]) == (None, pytest.approx(1.25))
 
 
-def test_a_run_with_a_call_of_unknown_price_has_no_estimate():
-    """A sum that leaves a call out would be too low without saying so."""
-    steps = (call("gpt-5", Tokens(input=1, output=1)), call("unheard-of", Tokens(input=1, output=1)))
-    assert estimate_run(sketch(model("ok")).model_copy(update={"steps": steps})) is None
+@pytest.mark.parametrize("other", [call("unheard-of", Tokens(input=1, output=1)), call("gpt-5", Tokens())], ids=["unknown model", "no tokens"])
+def test_a_run_with_a_call_of_unknown_price_has_no_estimate(other: Step):
+    """A sum that leaves a call out would be too low without saying so: how many calls lack a price is told."""
+    told = summary.of_run(of_calls(call("gpt-5", Tokens(input=1, output=1)), other))
+    assert (told["cost_estimated_usd"], told["cost_unpriced_calls"], told["cost_unrecorded_calls"]) == (None, 1, 2)
+
+
+def test_a_recorded_cost_that_leaves_calls_out_says_so():
+    """Wherever a run's spending is shown; not where nothing was recorded, which says so itself, nor of calls that failed without any tokens."""
+    paid, failed = call("gpt-5", Tokens(input=1, output=1), cost=0.5), call("gpt-5", Tokens()).model_copy(update={"status": "error"})
+    assert spent_by(of_calls(paid, call("unheard-of", Tokens(input=1, output=1)))) == "4 tokens, $0.5000 without 1 of 2 model calls, not recorded"
+    assert spent_by(of_calls(paid, failed)) == "2 tokens, $0.5000"
+    assert spent_by(of_calls(failed)) == "tokens not recorded, cost not recorded"
+    assert summary.of_run(of_calls(paid, failed))["cost_unpriced_calls"] == 0
 
 
 def test_every_price_has_a_source_and_a_date():

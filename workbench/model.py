@@ -485,9 +485,14 @@ class Run(Value):
 
     @property
     def cost_usd(self) -> float | None:
-        """Sum of the recorded costs; None where none was recorded."""
+        """Sum of the recorded costs; None where none was recorded. It leaves out the `uncosted_calls`."""
         costs = [step.cost_usd for step in self.steps if step.cost_usd is not None]
         return sum(costs) if costs else None
+
+    @property
+    def uncosted_calls(self) -> int:
+        """How many model calls have no recorded cost, those aside that failed: no provider charges for them."""
+        return sum(step.cost_usd is None and step.status != "error" for step in self.of_kind("model"))
 
     @property
     def joins(self) -> dict[Joined, int]:

@@ -1,6 +1,7 @@
 """What a model call would cost by the list price of its model. Always an estimate: a recorded cost is told beside it, never replaced.
 
-The table is `prices.toml`, dated, each price with its source. A model it does not know has no price, and a call whose tokens were not recorded no cost.
+The table is `prices.toml`, dated, each price with its source. A model it does not know has no price, and a call whose tokens were not recorded no cost:
+such calls are counted, since a sum without them is no run's.
 """
 
 from __future__ import annotations
@@ -69,15 +70,18 @@ def estimate(step: Step) -> float | None:
 
 
 def estimate_run(run: Run) -> float | None:
-    """The estimates of a run's calls together; None where a call that used tokens can be neither priced nor has a recorded cost."""
-    found: list[float] = []
-    for step in run.of_kind("model"):
-        if step.cost_usd is None and step.tokens != NO_TOKENS:
-            one = estimate(step)
-            if one is None:
-                return None
-            found.append(one)
-    return sum(found) if found else None
+    """The estimates of a run's calls together; None where there are none, and where it has `unpriced_calls`: a part would be taken for the whole."""
+    found = [one for step in run.of_kind("model") if (one := estimate(step)) is not None]
+    return sum(found) if found and not unpriced_calls(run) else None
+
+
+def unpriced_calls(run: Run) -> int:
+    """How many model calls have neither a recorded cost nor an estimate: of an unknown model, or without tokens; failed ones without tokens aside."""
+    return sum(step.cost_usd is None and estimate(step) is None and not _failed_free(step) for step in run.of_kind("model"))
+
+
+def _failed_free(step: Step) -> bool:
+    return step.status == "error" and step.tokens == NO_TOKENS
 
 
 @cache

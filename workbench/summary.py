@@ -14,7 +14,7 @@ from workbench.cohorts.calibration import Calibration
 from workbench.cohorts.paths import Paths
 from workbench.figures import Record, figures_of, review_of
 from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
-from workbench.prices import estimate_run
+from workbench.prices import estimate_run, unpriced_calls
 from workbench.verdict.verdict import Verdict
 
 CALL_STATUS = {"running": "interrupted", "cancelled": "interrupted"}
@@ -39,7 +39,9 @@ def of_run(run: Run) -> dict[str, Json]:
         "embedding_calls": run.embedding_calls,
         "tokens": run.tokens.model_dump(),
         "cost_usd": run.cost_usd,
+        "cost_unrecorded_calls": run.uncosted_calls,
         "cost_estimated_usd": estimate_run(run),
+        "cost_unpriced_calls": unpriced_calls(run),
         "tool_calls": [_tool_call(step) for step in run.of_kind("tool")],
         "errors": _errors(run, chains),
         "retries": _retries(run, chains),

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Literal
 
 from workbench import charts
-from workbench.analysis.calls import token_count
 from workbench.analysis.effects import effects_of
 from workbench.audit import Audit
 from workbench.comparison.comparison import Ignored
@@ -21,7 +20,7 @@ from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words, sides
 from workbench.report.incidents import tally, title_of
-from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spending
+from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spent_by
 from workbench.report.reach import examples_of, incident_sections
 from workbench.report.readiness import audit_sections
 from workbench.report.receipts import receipt_section
@@ -302,7 +301,7 @@ def _about(run: Run) -> Iterator[tuple[str, Phrase]]:
     yield "outcome", (line(run.outcome, 1000),)
     yield "when", (f"{moment(run.started_ns)}, {duration(span)}",)
     yield "steps", (f"{count(len(kinds))}: {plural(kinds.count('model'), 'model call')}, {plural(kinds.count('tool'), 'tool call')}",)
-    yield "spent", (spending(token_count(run.tokens), run.cost_usd),)
+    yield "spent", (spent_by(run),)
     if sum(joins.values()):
         yield "joined", (f"{joins['exact']} of {plural(sum(joins.values()), 'span')} exactly, {joins['inferred']} inferred, {joins['none']} not",)
     if run.forked_from:
@@ -341,7 +340,7 @@ def _plots(run: Run, findings: Collection[Finding]) -> Iterator[Block]:
         )
     if steps["total_tokens"].drop_nulls().len():
         spent = charts.tokens(steps, marks, _limits(findings))
-        yield Plot(spent.to_plotly_json(), f"By the last step: {spending(token_count(run.tokens), run.cost_usd)}.")
+        yield Plot(spent.to_plotly_json(), f"By the last step: {spent_by(run)}.")
     took = latency_frame(steps, "name")
     if took.height:
         slowest, longest = took.select("name", "max_ms").row(0)
@@ -361,8 +360,7 @@ def _beside(report: Report, left: Run, rights: list[Run]) -> Iterator[Row]:
         ("outcome", lambda run: (line(run.outcome, 600),)),
         ("status", lambda run: (Mark(run.status, run.status),)),
         ("steps", lambda run: (count(len(run.steps)),)),
-        ("tokens", lambda run: (count(token_count(run.tokens)),)),
-        ("cost", lambda run: (money(run.cost_usd),)),
+        ("spent", lambda run: (spent_by(run),)),
     ):
         before: Phrase = say(left)
         after: tuple[Phrase, ...] = tuple(map(say, rights))

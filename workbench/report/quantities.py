@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from workbench.model import Json
+from workbench.analysis.calls import token_count
+from workbench.model import Json, Run
 
 DASH = "–"
+NO_COST = "cost not recorded"
 MINUTE_S, HOUR_S = 60, 3600
 FIRST_NS, LAST_NS = 0, 253_402_300_799 * 10**9
 """The moments a calendar can name, 1970 to 9999; a span may claim any number."""
@@ -23,10 +25,26 @@ def money(usd: float | None) -> str:
     return DASH if usd is None else f"${usd:,.2f}" if abs(usd) >= 1 or usd == 0 else f"${usd:.4f}"
 
 
+def spent_by(run: Run) -> str:
+    """Tokens and recorded dollars of a run in a phrase, with the model calls whose cost is missing from a sum."""
+    return f"{_tokens_said(token_count(run.tokens))}, {cost_of(run)}"
+
+
+def cost_of(run: Run) -> str:
+    """The recorded dollars of a run, with the model calls that the sum leaves out."""
+    if run.cost_usd is None:
+        return NO_COST
+    calls = sum(1 for _ in run.of_kind("model"))
+    return money(run.cost_usd) + (f" without {run.uncosted_calls:,} of {plural(calls, 'model call')}, not recorded" if run.uncosted_calls else "")
+
+
 def spending(tokens: int | None, usd: float | None) -> str:
     """Tokens and dollars in a phrase, each said to be missing where it was not recorded."""
-    said = "tokens not recorded" if tokens is None else plural(tokens, "token")
-    return f"{said}, {'cost not recorded' if usd is None else money(usd)}"
+    return f"{_tokens_said(tokens)}, {NO_COST if usd is None else money(usd)}"
+
+
+def _tokens_said(tokens: int | None) -> str:
+    return "tokens not recorded" if tokens is None else plural(tokens, "token")
 
 
 def duration(milliseconds: float | None) -> str:

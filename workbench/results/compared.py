@@ -15,7 +15,7 @@ from workbench.comparison.comparison import compare as compare_runs
 from workbench.model import Aligned, Comparison, Finding, Json, Receipt, Run
 from workbench.report import Report, comparison_report, save, static
 from workbench.report.forks import findings_words
-from workbench.report.quantities import DASH, line, plural, spending
+from workbench.report.quantities import DASH, line, plural, spent_by
 from workbench.report.steps import gist
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Compared:
     @property
     def _rows(self) -> list[tuple[str, ...]]:
         reference = self.comparison.left
-        return [(*_head(reference), "the reference", _spent(reference), ""), *map(_row, self.comparisons)]
+        return [(*_head(reference), "the reference", spent_by(reference), ""), *map(_row, self.comparisons)]
 
     @property
     def _steps(self) -> tuple[list[tuple[str, ...]], list[str]]:
@@ -175,10 +175,6 @@ def _run(one: Comparable) -> Run:
     return one if isinstance(one, Run) else one.run
 
 
-def _spent(run: Run) -> str:
-    return spending(token_count(run.tokens), run.cost_usd)
-
-
 def _head(run: Run) -> tuple[str, str, str]:
     return run.run_id, line(run.outcome, 120), str(len(run.steps))
 
@@ -186,7 +182,7 @@ def _head(run: Run) -> tuple[str, str, str]:
 def _row(comparison: Comparison) -> tuple[str, ...]:
     relations = [row.relation for row in comparison.rows]
     differs = ", ".join(f"{relations.count(name)} {name}" for name in ("changed", "added", "removed") if name in relations)
-    return *_head(comparison.right), differs or "nowhere", _spent(comparison.right), findings_words(comparison)
+    return *_head(comparison.right), differs or "nowhere", spent_by(comparison.right), findings_words(comparison)
 
 
 def _sign(rows: Sequence[Aligned | None]) -> str:

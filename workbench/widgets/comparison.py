@@ -219,7 +219,7 @@ def _run(run: Run) -> dict[str, Json]:
         "steps": len(run.steps),
         "tokens": token_count(run.tokens),
         "usd": run.cost_usd,
-        "cost": DASH if run.cost_usd is None else money(run.cost_usd),
+        "cost": DASH if run.cost_usd is None else money(run.cost_usd) + (f" without {run.uncosted_calls:,} calls" if run.uncosted_calls else ""),
         "fork": None if run.forked_from is None else [sendable(run.forked_from), run.forked_at_step],
         "names": [sendable(name[:200]) for name in names],
         "index": [step.index for step in run.steps],

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from workbench.analysis.attempts import attempts, waited_s
 from workbench.incident import first_bad_step
 from workbench.model import Finding, Json, Message, Run, Step, Tokens, ToolCall, digest
-from workbench.report.quantities import duration
+from workbench.report.quantities import cost_of, duration
 from workbench.widgets.excerpt import Excerpt, as_text, excerpt, fold_logprobs, sendable
 
 OPEN_BYTES = 1_000_000
@@ -55,7 +55,7 @@ def outline(run: Run, findings: Sequence[Finding], origin_ns: int | None = None)
         "agent": sendable(run.agent or ""),
         "status": run.status,
         "tokens": run.tokens.total if run.tokens.total is not None else _sum(run.tokens.input, run.tokens.output),
-        "cost_usd": run.cost_usd,
+        "cost": cost_of(run),
         "joins": run.joins,
         "forked_from": run.forked_from and sendable(run.forked_from),
         "forked_at_step": run.forked_at_step,

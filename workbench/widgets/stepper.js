@@ -90,7 +90,7 @@ class View {
     const { exact, inferred, none } = run.joins;
     const facts = [
       plural(run.count, "step"), run.tree.count ? plural(run.tree.count, "span") : run.span_count > 0 && `${plural(run.span_count, "span")}, too many for a tree`, run.tokens === null ? "tokens not recorded" : `${number(run.tokens)} tokens`,
-      run.cost_usd === null ? "cost not recorded" : money(run.cost_usd),
+      run.cost,
       exact + inferred > 0 && `joins ${exact} exact · ${inferred} inferred · ${none} none`,
     ];
     return make("header", "ws-title",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from workbench.analysis.calls import token_count
 from workbench.model import Comparison, Run
 from workbench.report.forks import SIGNS, effect_says, findings_words, folded, sides, told_sides
 from workbench.report.markup import Markup, element, join, still, visible
-from workbench.report.quantities import DASH, line, plural, spending
+from workbench.report.quantities import DASH, line, plural, spent_by
 from workbench.report.static.fragments import COLOURS, MAX_ROWS, MAX_STEPS, WRAPS, quiet, table_of
 
 SIDE_CHARS, NAME_CHARS = 240, 80
@@ -20,7 +19,7 @@ def comparison_html(comparison: Comparison) -> str:
     facts = [
         ("outcome", line(left.outcome, 300), line(right.outcome, 300)),
         ("steps", str(len(left.steps)), str(len(right.steps))),
-        ("spent", *(spending(token_count(run.tokens), run.cost_usd) for run in (left, right))),
+        ("spent", *(spent_by(run) for run in (left, right))),
         *([("findings", "", findings)] if (findings := findings_words(comparison)) else []),
     ]
     effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from workbench.analysis.calls import token_count
 from workbench.figures import Record
 from workbench.model import Finding, Run, Step
 from workbench.overview import FoundIn, Overview, failed_first
 from workbench.report.markup import Markup, element, join, still, visible
-from workbench.report.quantities import DASH, count, duration, line, moment, plural, spending
+from workbench.report.quantities import DASH, count, duration, line, moment, plural, spent_by
 from workbench.report.static.findings import finding_line, findings_table, gravest_first, signs
 from workbench.report.static.fragments import GIST_CHARS, MAX_ROWS, MAX_STEPS, SIGN, STATUS_TONE, badge, heading, named, quiet, rest, table_of, whole
 from workbench.report.steps import gist
@@ -89,5 +88,5 @@ def _came_to(one: Overview, found: FoundIn) -> tuple[str, str]:
 def _run_facts(run: Run) -> list[str]:
     span = None if run.started_ns is None or run.ended_ns is None else (run.ended_ns - run.started_ns) / 1e6
     fork = [f"fork of {run.forked_from} at step {run.forked_at_step}"] if run.forked_from else []
-    spent = spending(token_count(run.tokens), run.cost_usd)
+    spent = spent_by(run)
     return [*fork, *([run.agent] if run.agent else []), moment(run.started_ns), duration(span), plural(len(run.steps), "step"), spent]
