@@ -861,6 +861,7 @@ def other_words(stopped: StateSnapshot) -> Command[Any]:
 CONFIRM = ("confirm", {"city": "Kyoto"})
 KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
+REJECTED = Command(resume={"decisions": [{"type": "approve"}, {"type": "reject", "message": "too far"}]})
 EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
 
 SHAPES: dict[str, Callable[[], Shape]] = {
@@ -885,6 +886,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "agent": lambda: Shape(created([KYOTO, NARA], middleware=[look, look_back, prompt, Watching(), ToolCallLimitMiddleware(run_limit=5)])),
     "agent_async": lambda: Shape(created([KYOTO], middleware=[WatchingLater()]), way="ainvoke"),
     "human_in_the_loop": lambda: Shape(created([KYOTO], middleware=[HumanInTheLoopMiddleware({"book": True})]), (ASKED, APPROVED)),
+    "human_rejects": lambda: Shape(created([KYOTO, NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), (ASKED, REJECTED)),
     "human_edits": lambda: Shape(created([KYOTO], middleware=[HumanInTheLoopMiddleware({"book": True})]), (ASKED, EDITED)),
     "functional": lambda: Shape(functional, ({"city": "Kyoto"}, YES)),
     "functional_async": lambda: Shape(functional_later, ({"city": "Kyoto"},), way="ainvoke"),

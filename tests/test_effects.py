@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.analysis.effects import business_key, classify, classify_request, effects_of, idempotency_key, with_declared
-from workbench.sketch import model, restart, sketch, tool, user
+from workbench.sketch import approval, model, restart, sketch, tool, user
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,21 @@ def test_an_outcome_is_unknown_after_a_time_out_and_prevented_by_a_fork():
         tool("pay", {}, notes=("halted",)),
     )
     assert [effect.outcome for effect in effects_of(run)] == ["unknown", "failed", "done", "prevented", "prevented"]
+
+
+def test_what_a_person_kept_from_being_made():
+    """A call that a person refused, or answered in the tool's place, is prevented where the task that asked wrote the answer; what a span tells of was made."""
+    asked = [{"name": "pay", "args": {"n": n}} for n in range(3)]
+    said = [{"type": "reject"}, {"type": "respond", "message": "paid by hand"}, {"type": "approve"}]
+    task = {"task_id": "t"}
+    refused, responded, bare = (tool("pay", arguments, "no", **task) for arguments in ({"n": 0}, {"n": 1}, None))
+    bare = bare.model_copy(update={"tool_call": bare.tool_call.model_copy(update={"arguments": None})})
+    made = [tool("pay", {"n": 2}, "ok", task_id="other"), tool("pay", {"n": 0}, "ok", span_id="s", **task)]
+    run = sketch(approval({"action_requests": asked}, {"decisions": said}, **task), refused, responded, bare, *made)
+    assert [effect.outcome for effect in effects_of(run)] == ["prevented", "prevented", "prevented", "done", "done"]
+    assert [effect.ended for effect in effects_of(run)] == ["refused", "refused", "refused", "done", "done"]
+    alone = sketch(approval("pay?", "no", **task), tool("pay", {"n": 0}, "declined", **task))
+    assert [effect.outcome for effect in effects_of(alone)] == ["prevented"]
 
 
 def test_a_fork_says_why_nothing_was_done():

@@ -123,6 +123,7 @@ MIDST = {
     "agents_beside_each_other": 8,
     "agent_async": 2,
     "subgraph_that_keeps": 7,
+    "human_rejects": 2,
     "question_inside": 5,
     "question_of_a_tool_beside": 3,
 }
@@ -138,6 +139,19 @@ def test_an_unchanged_fork_from_the_midst_makes_the_same_steps(name: str, at: in
         assert ledger.read_text() == before
         assert [row for row in wb.compare(run, forked).comparison.rows if row.relation != "same"] == []
         assert (forked.receipt.calls.live, forked.receipt.calls.halted) == (0, 0)
+
+
+def test_a_rejected_call_is_none(tmp_path: Path, ledger: Path) -> None:
+    """A call that a person rejects is no effect, neither in the recorded run nor in a fork; it has the arguments that its model gave."""
+    with recorded("human_rejects", tmp_path) as run:
+        assert ledger.read_text().splitlines() == ["model", "book Kyoto", "model"]
+        asked = next(step.index for step in run.steps if step.kind == "human" and step.tool_call)
+        forked = run.fork(asked, answer={"decisions": [{"type": "reject"}, {"type": "reject"}]}, live=["model"], graph=graph_of("human_rejects"))
+        outcomes = [{str(one.arguments): one.outcome for one in each.effects} for each in (run, forked)]
+        assert outcomes == [{"{'city': 'Kyoto'}": kyoto, "{'city': 'Nara'}": "prevented"} for kyoto in ("done", "prevented")]
+        compared = wb.compare(run, forked)
+        assert compared.effects == {"book": "1 → 0"}
+        assert 'book(city="Kyoto"): 1 → 0: 0 attempted, 1 refused by a person' in str(compared)
 
 
 @pytest.mark.parametrize("name", ["question_of_a_tool_beside", "subgraph_that_keeps", "functional_talk"])

@@ -32,7 +32,7 @@ Level = Literal["process", "container", "gvisor", "firecracker"]
 EffectClass = Literal["read-only", "idempotent", "effect", "unknown"]
 """What calling a tool does: it only looks; it acts, and a repetition with the same key is the same act; it acts; nobody says."""
 Cause = Literal["first", "retry", "resume", "model"]
-Answered = Literal["inherited", "served", "edited", "stopped"]
+Answered = Literal["inherited", "served", "edited", "stopped", "refused"]
 ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 
@@ -640,9 +640,9 @@ class Effect(Value):
     step: int
     arguments: dict[str, Json] | None = None
     outcome: Literal["done", "unknown", "failed", "prevented"] = "done"
-    """`unknown`: it timed out or broke off, so it may well have happened. `prevented`: a fork put a result in its place."""
+    """`unknown`: it timed out or broke off, so it may well have happened. `prevented`: a person refused it, or a fork put a result in its place."""
     answered: Answered | None = None
-    """In a fork, what stood for doing it: the parent's own step, its recording, the edit, or the fence. None where the tool was really called."""
+    """What stood for doing it: a person's refusal; in a fork the parent's own step, its recording, the edit or the fence. None where it was really called."""
     cause: Cause = "first"
     guessed: bool = True
     """Told by the tool's name, since nobody declared what it does."""
@@ -651,9 +651,9 @@ class Effect(Value):
 
     @property
     def ended(self) -> str:
-        """How it ended, in words; in a fork, why nothing was done."""
-        words = {"inherited": f"{self.outcome} in the original", "served": "served", "edited": "edited by you", "stopped": "stopped"}
-        return words[self.answered] if self.answered else self.outcome
+        """How it ended, in words, or why nothing was done."""
+        words = {"inherited": f"{self.outcome} in the original", "served": "served", "edited": "edited by you"}
+        return words.get(self.answered, self.answered) if self.answered else self.outcome
 
 
 class Interaction(Value):

@@ -27,6 +27,8 @@ NO = re.compile(
     r"^\W*(n|no|nope|reject(ed)?|refused?|den(y|ied)|declined?|cancel(led)?|stop|abort|false|block(ed)?|ignore|don'?t|do not|never|not)\b", re.IGNORECASE
 )
 EDIT = re.compile(r"^\W*(edit(ed)?|modif(y|ied)|changed?|respon(d|se))\b", re.IGNORECASE)
+RESPONDS = re.compile(r"^respon(d|se)\b", re.IGNORECASE)
+"""A person's own answer in the tool's place."""
 BY = ("by", "approved_by", "approver", "decided_by", "reviewed_by", "reviewer", "responder", "answered_by")
 DECISIONS = ("type", "decision", "action", "answer", "approved", "approve", "status", "response", "resume", "decisions", "value")
 
@@ -57,6 +59,21 @@ class Approval:
         """Whether the person let it happen, as it was or edited."""
         return self.verdict in {"approved", "edited"}
 
+    def refuses(self, call: ToolCall) -> bool:
+        """Whether the person kept a call from being made. Of several decisions at once, each is for the call that was asked about at its place."""
+        decisions = self._decisions
+        if len(decisions) != len(self.proposed) or not decisions:
+            return self.verdict == "refused"
+        said = [decision for decision, one in zip(decisions, self.proposed, strict=True) if _same(one, call)]
+        return any(verdict_of(one) == "refused" or RESPONDS.match(str(_type(one))) is not None for one in said)
+
+    @property
+    def _decisions(self) -> list[Json]:
+        """What a person decided of each call, where they were asked about several."""
+        answer = parsed(self.step.result)
+        decisions = answer.get("decisions") if isinstance(answer, dict) else answer
+        return decisions if isinstance(decisions, list) else []
+
     def names(self, tool: str) -> bool:
         """Whether it is about this tool: it proposes it, or waits in its name, or speaks of it."""
         if self.proposed:
@@ -67,6 +84,18 @@ class Approval:
 def approvals_of(run: Run) -> list[Approval]:
     """Every question a run stopped to ask a person, in time order; one that a subgraph asked and its parent passed on is told once."""
     return [_approval(step) for step in run.of_kind("human") if step.tool_call is not None and PASSED_ON not in step.notes]
+
+
+def kept_from(run: Run) -> frozenset[int]:
+    """The tool steps of calls that a person's word stands for: the task that asked wrote their answer itself, a refusal or the person's own.
+
+    A call that has a span was made, whatever was said. One that was not is known by its tool and arguments, where several were asked about at once.
+    """
+    found = set[int]()
+    for asked in approvals_of(run):
+        later = [one for one in run.steps[asked.step.index + 1 :] if one.kind == "tool" and one.task_id == asked.step.task_id is not None]
+        found |= {one.index for one in later if one.span_id is None and one.tool_call is not None and asked.refuses(one.tool_call)}
+    return frozenset(found)
 
 
 def verdict_of(answer: Json) -> Verdict:
@@ -100,6 +129,14 @@ def _approval(step: Step) -> Approval:
     verdict = verdict_of(step.result if step.result is not None else step.output.content if step.output else None) if answered(step) else None
     granted = tuple(calls_in(step.result)) if verdict == "edited" else ()
     return Approval(step, question if isinstance(question, str) else canonical(question), proposed, granted or proposed, verdict)
+
+
+def _same(asked: ToolCall, call: ToolCall) -> bool:
+    return asked.name == call.name and call.arguments in (None, asked.arguments)
+
+
+def _type(decision: Json) -> Json:
+    return decision.get("type") if isinstance(decision, dict) else decision
 
 
 def _person(answer: Json, depth: int = 0) -> str | None:

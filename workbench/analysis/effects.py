@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from workbench.analysis.approvals import kept_from
 from workbench.model import NOT_MADE, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
 
 
@@ -156,8 +157,9 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
 
     A repetition is a `resume` when it stands in a later invocation, a `model` one when a model call lies between (the model asked again,
     or one that asked for both at once), else a `retry` by the code around the tool. A call that a fork
-    answered with another result, or stopped, counts as prevented.
+    answered with another result, or stopped, or that a person refused, counts as prevented.
     """
+    refused = kept_from(run)
     found: list[Effect] = []
     last: dict[str, Step] = {}
     asking: Step | None = None
@@ -175,8 +177,8 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
                 idempotency_key=idempotency_key(arguments) or step.idempotency_key,
                 step=step.index,
                 arguments=arguments,
-                outcome=_outcome(step),
-                answered=_answered(run, step),
+                outcome="prevented" if step.index in refused else _outcome(step),
+                answered="refused" if step.index in refused else _answered(run, step),
                 cause=_cause(last.get(key), asking, step),
                 guessed=step.declared is None,
                 repeatable=step.declared == "idempotent",
@@ -187,7 +189,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
 
 
 def attempted(run: Run) -> int:
-    """How many side effects a run attempted; those that a fork's edit answered, or that were stopped, don't count."""
+    """How many side effects a run attempted; those that a fork's edit answered, or that were stopped or refused, don't count."""
     return sum(effect.outcome != "prevented" for effect in effects_of(run))
 
 

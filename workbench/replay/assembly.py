@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.normalise.recorded import messages_in
+from workbench.normalise.timeline import with_arguments
 from workbench.normalise.traced import QUESTION
 from workbench.reading.tasks import task_of
 from workbench.replay.fence.journal import ID_ATTRIBUTE
@@ -78,7 +79,13 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
     numbered = tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps))
-    return Assembled(numbered, prefix, frozenset(held))
+    return Assembled(_with_arguments(numbered), prefix, frozenset(held))
+
+
+def _with_arguments(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps, each call that only its answer tells of with what its model gave: that may have been said before the cut."""
+    lacking = {one.index for one in steps if one.kind == "tool" and one.tool_call and one.tool_call.arguments is None and one.tool_call.raw is None}
+    return tuple(told if told.index in lacking else one for one, told in zip(steps, with_arguments(steps), strict=True)) if lacking else steps
 
 
 def _own(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoints: Sequence[Checkpoint]) -> Iterator[Own]:

@@ -51,8 +51,8 @@ def effect_says(comparison: Comparison, one: EffectCount) -> str:
 
 
 def deviates(fork: Run, one: EffectCount) -> bool:
-    """Whether the two counts say not all: they differ, or an attempt met the edit or the fence, which counts as none."""
-    return one.original != one.fork or bool({"edited", "stopped"} & answered(fork, one.tool, one.key).keys())
+    """Whether the two counts say not all: they differ, or an attempt met the edit, the fence or a person's no, which counts as none."""
+    return one.original != one.fork or bool({"edited", "stopped", "refused"} & answered(fork, one.tool, one.key).keys())
 
 
 def became(fork: Run, one: EffectCount) -> str:
@@ -63,10 +63,10 @@ def became(fork: Run, one: EffectCount) -> str:
 
 
 def attempts(ways: Mapping[Answered | None, int]) -> str:
-    """How many effects were attempted, and how many an edit answered or the fence stopped."""
+    """How many effects were attempted, and how many an edit answered, the fence stopped or a person refused."""
     made, served, before = ways.get(None, 0), ways.get("served", 0), ways.get("inherited", 0)
     said = [f"{number} {word}" for number, word in ((before, "in the original"), (served, "served"), (made, "really made")) if number]
-    rest = [(ways.get("edited", 0), "answered by the edit"), (ways.get("stopped", 0), "stopped")]
+    rest = [(ways.get("edited", 0), "answered by the edit"), (ways.get("stopped", 0), "stopped"), (ways.get("refused", 0), "refused by a person")]
     detail = f" ({', '.join(said)})" if before or served else ""
     return ", ".join([f"{before + served + made} attempted{detail}", *(f"{number} {word}" for number, word in rest if number)])
 
