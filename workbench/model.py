@@ -111,14 +111,22 @@ def _blank(kind: type[Value]) -> dict[str, Json]:
     return {name: None if field.is_required() else field.default for name, field in kind.model_fields.items()}
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode
+
+
 def canonical(value: Json) -> str:
     """JSON text that is the same for equal values: sorted keys, no spaces, no ASCII escapes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return _canonical(value)
 
 
 def digest(value: Json) -> str:
     """SHA-256 of the canonical JSON text, as 64 hex digits: the address of a payload in the store."""
-    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(canonical(value))
+
+
+def digest_of(text: str) -> str:
+    """The same of canonical JSON text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # ---- what collectors yield

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from workbench.model import NO_TOKENS, CallRecord, Json, Span, Spent, Tokens
 from workbench.replay.budget import Meter
 from workbench.replay.channel import ASK, ChannelError
+from workbench.replay.recording.given import Read, complete
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Told:
     blocked: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     starts: list[dict[str, Json]] = field(default_factory=list)
+    messages: dict[str, Read] = field(default_factory=dict)
+    """Those that models were given, by their numbers: each is told of once."""
     isolation: str = ""
     """How it is shut in, as it told before it loaded anything; `sandboxed` is whether that is a sandbox."""
     sandboxed: bool = False
@@ -51,6 +54,7 @@ class Told:
 
     def note(self, said: dict[str, Json]) -> None:
         """Hand on the call that a line tells of."""
+        self._complete(said)
         if "record" in said:
             record = CallRecord.model_validate(said["record"])
             self.noted(record, str(said.get("place", "")), int(said.get("nth", 0)), said.get("declared"))
@@ -59,6 +63,9 @@ class Told:
     def take_in(self, said: dict[str, Json]) -> None:
         """Take in one line. ChannelError for what no re-run of ours says."""
         try:
+            if "messages" in said:
+                self.messages |= {number: Read(one["shown"], one["meant"]) for number, one in said["messages"].items()}
+            self._complete(said)
             if "blocked" in said:
                 self.blocked.append(CallRecord.model_validate(said["blocked"]))
             if "record" in said:
@@ -75,8 +82,13 @@ class Told:
                 self.starts.append(dict(said["start"]))
             if "isolation" in said:
                 self.isolation, self.sandboxed = str(said["isolation"]), bool(said.get("sandboxed"))
-        except (ValidationError, ValueError, TypeError) as error:
+        except (ValidationError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ChannelError(f"the re-run's process told something that makes no sense: {error}") from error
+
+    def _complete(self, said: dict[str, Json]) -> None:
+        """Put in what a model was given."""
+        if "given" in said:
+            complete(said, self.messages)
 
     @property
     def open_span(self) -> Span | None:

@@ -113,7 +113,7 @@ class Unfinished:
         finished, stopped = _tasks(Path(request.database))
         kept = list(sifted(told_so_far, finished, stopped))
         standing = {id(line) for line in kept}
-        kept.append({"spent": _spent(line for line in told_so_far if id(line) not in standing).model_dump(mode="json")})
+        kept.append({"spent": _spent(line for line in told_so_far if "messages" in line or id(line) not in standing).model_dump(mode="json")})
         self.told.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
         return request.model_copy(update={"resumed": _resumed(kept, part)})
 

@@ -70,12 +70,12 @@ def _below(kind: type) -> set[type]:
 
 def _patched(original: Callable[..., Any], enter: Callable[..., Any]) -> Callable[..., Any]:
     """The method, called on a twin. It is no coroutine or generator itself: what the original returns is handed on."""
-    signature = inspect.signature(original)
+    named = [one.name for one in inspect.signature(original).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if TWIN in vars(self):
             return original(self, *args, **kwargs)
-        bound = signature.bind_partial(self, *args, **kwargs).arguments
+        bound = dict(zip(named, (self, *args), strict=False)) | kwargs  # what `inspect` would say of a call that is right; it takes longer
         with guarded(f"{type(self).__name__}.{original.__name__}"):
             twin = enter(self, bound)
         return original(twin, *args, **kwargs)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.model import CallRecord, Json, Span, SpanEvent, canonical
+from workbench.replay.recording.given import MESSAGES, Given, Read, without_messages
 from workbench.replay.recording.place import own_path
 from workbench.replay.recording.tape import Call
 
@@ -21,6 +22,9 @@ ID_ATTRIBUTE = "workbench.call"
 SCOPE = "workbench.replay"
 OPERATIONS = {"model": ("chat", "LLM"), "tool": ("execute_tool", "TOOL"), "retrieval": ("retrieval", "RETRIEVER"), "node": ("chain", "CHAIN")}
 """Of each kind of call that is a step, what it is called by the conventions."""
+
+
+NOTHING = Given(())
 
 
 @dataclass
@@ -38,8 +42,8 @@ class Seen:
     """What the tool's own metadata says that calling it does."""
     call_id: str | None = None
     model: str | None = None
-    messages: str = "[]"
-    """What a model was given, as JSON text."""
+    given: Given = NOTHING
+    """What a model was given."""
     offered: Json = None
     nth: int | None = None
     """Which of the same calls made there it is (`Journal.count`)."""
@@ -71,6 +75,8 @@ class Journal:
     """How many records an earlier part of a resumed re-run left."""
     part: int = 0
     _nth: Counter[str] = field(default_factory=Counter)
+    _numbers: dict[Read, str] = field(default_factory=dict)
+    """What was told of the messages that models were given, by their numbers."""
     _starts: int = 0
     _root: Span | None = None
     _taken_up: Span | None = None
@@ -147,17 +153,26 @@ class Journal:
         nth = 0 if answer == "live" else self.count(seen)
         with self._lock:
             self.records.append(record)
-            told: dict[str, Json] = {
-                "record": record.model_dump(mode="json"),
-                "place": seen.place,
-                "nth": nth,
-                "declared": seen.declared,
-                "namespace": seen.namespace,
-            }
-            if seen.call.kind in OPERATIONS:
-                self.spans.append(self._span(seen, self.first + len(self.records) - 1, output, error))
-                told["span"] = self.spans[-1].model_dump(mode="json")
-            self.tell(told)
+            span = self._span(seen, self.first + len(self.records) - 1, output, error) if seen.call.kind in OPERATIONS else None
+            self.spans += [] if span is None else [span]
+            self.tell(self._line(seen, nth, record, span))
+
+    def _line(self, seen: Seen, nth: int, record: CallRecord, span: Span | None) -> dict[str, Json]:
+        """What is told of a call. The messages that a model was given stand there by their numbers."""
+        told: dict[str, Json] = {"place": seen.place, "nth": nth, "declared": seen.declared, "namespace": seen.namespace}
+        if seen.given.messages:
+            told["given"] = self._numbered(seen.given)
+            record, span = record.model_copy(update={"arguments": None}), span and without_messages(span)
+        told["record"] = record.model_dump(mode="json")
+        return told if span is None else told | {"span": span.said()}
+
+    def _numbered(self, given: Given) -> list[str]:
+        """The numbers of the messages that a model was given. Those that were not told of yet are told of now."""
+        new = [one for one in dict.fromkeys(given.messages) if one not in self._numbers]
+        self._numbers |= {one: f"{self.part}.{number}" for number, one in enumerate(new, len(self._numbers))}
+        if new:
+            self.tell({"messages": {self._numbers[one]: {"shown": one.shown, "meant": one.meant} for one in new}})
+        return [self._numbers[one] for one in given.messages]
 
     def node_failed(self, name: str, namespace: str, error: BaseException) -> None:
         """Write down that a node failed. Otherwise the failure of the graph would look like one of its own."""
@@ -218,7 +233,7 @@ def _where(seen: Seen) -> dict[str, Json]:
 
 
 def _model_attributes(seen: Seen, output: Json) -> dict[str, Json]:
-    found = {"gen_ai.input.messages": seen.messages}
+    found = {MESSAGES: seen.given.shown}
     if seen.model:
         found["gen_ai.request.model"] = seen.model
     if seen.offered:

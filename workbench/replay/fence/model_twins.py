@@ -27,6 +27,7 @@ MODEL_HOOKS = ("_generate", "_agenerate", "_stream", "_astream", "_stream_chat_m
 
 def model_twin(model: BaseChatModel, bound: dict[str, Any]) -> BaseChatModel:
     """A copy of a chat model for one call, whose private methods answer from the tape, or go to the real ones where models are live."""
+    _ = model._serialized  # noqa: SLF001  # worked out once, and kept in the copy: callbacks are told it at each call
     twin = copy.copy(model)
     calls = _Live(model, bound) if playing().thinks(model) else _Recorded(model, bound)
     vars(twin).update({name: getattr(calls, name, None) for name in MODEL_HOOKS})
@@ -69,9 +70,9 @@ class _Calls:
     def _seen(self, model: BaseChatModel, messages: list[BaseMessage], options: dict[str, Any]) -> Seen:
         name = model_name(model)
         with guarded(f"a call of {name}"):
-            shown, meant = playing().history.read(messages)
-        call = Call("model", name, "", meant)
-        return seen_here(call, self.bound.get("config"), self.bound.get("metadata"), model=name, messages=shown, offered=plain(options.get("tools")))
+            given = playing().history.read(messages)
+        call = Call("model", name, "", given.meant, text=given.text)
+        return seen_here(call, self.bound.get("config"), self.bound.get("metadata"), model=name, given=given, offered=plain(options.get("tools")))
 
 
 def _faulted(seen: Seen) -> AIMessage | None:
@@ -96,7 +97,7 @@ def _recorded(seen: Seen, served: Served) -> AIMessage:
         failure = answers.exception(served.interaction.error)
         now.note(seen, served, error=failure)
         raise failure
-    with guarded(str(seen.call)):
+    with guarded(seen.call):
         message = answers.ai_message(served.interaction)
     now.note(seen, served, output=message.model_dump(mode="json"))
     return message

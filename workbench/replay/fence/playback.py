@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -65,7 +65,7 @@ class Playback:
         """The recorded answer to a call. Raises Divergence where there is none, and for every call after one."""
         self.check(seen)
         try:
-            with guarded(str(seen.call)):
+            with guarded(seen.call):
                 return self.tape.take(seen.call)
         except CutOff as stop:
             self.cut_off = seen, stop
@@ -82,7 +82,7 @@ class Playback:
         """The recorded answer to a call, where that is one of these steps'; None for any other."""
         if not steps:
             return None
-        with guarded(str(seen.call)):
+        with guarded(seen.call):
             found = self.tape.take_one_of(steps, seen.call)
         if found is not None:
             self.check(seen)
@@ -180,12 +180,12 @@ def play(new: Playback) -> None:
 
 
 @contextmanager
-def guarded(what: str) -> Iterator[None]:
+def guarded(what: object) -> Iterator[None]:
     """Halt where the fence itself fails at a call. An Exception would be taken for the tool's or the model's own, and might be swallowed."""
     try:
         yield
     except Exception as error:
-        raise playing().fault(what, error) from error
+        raise playing().fault(str(what), error) from error
 
 
 # ---- where a call was made
@@ -198,7 +198,7 @@ def seen_here(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
     configurable = around.get("configurable") or {}
     namespace, node, path = place({"checkpoint_ns": configurable.get("checkpoint_ns"), **known})
     thread = known.get("thread_id") or configurable.get("thread_id")
-    placed = Call(call.kind, call.name, path, call.arguments, playing().repeats(namespace), fields.get("call_id"))
+    placed = replace(call, node_path=path, task_id=playing().repeats(namespace), call_id=fields.get("call_id"))
     return Seen(call=placed, place=step_of(known), namespace=namespace, node=node, thread_id=thread, started_ns=time.time_ns(), **fields)
 
 

@@ -12,12 +12,12 @@ import shlex
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from workbench.literals import text_literal
-from workbench.model import Cassette, Interaction, Json, canonical, digest
+from workbench.model import Cassette, Interaction, Json, canonical, digest, digest_of
 from workbench.replay.recording.scrubbing import ID, Scrubber, strings_of
 
 NEAREST = 3
@@ -56,11 +56,13 @@ class Call:
     task_id: str | None = None
     """The recorded task that the one which makes the call repeats."""
     call_id: str | None = None
+    text: str | None = field(default=None, compare=False, repr=False)
+    """Its arguments as canonical JSON text, where somebody has that already."""
 
     @cached_property
     def sha256(self) -> str:
         """The digest of its canonical arguments."""
-        return digest(self.arguments)
+        return digest(self.arguments) if self.text is None else digest_of(self.text)
 
     def __str__(self) -> str:
         if self.kind == "tool":

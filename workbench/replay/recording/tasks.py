@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from workbench.replay.recording.identities import Mentions, ids_in
 
 SCHEMA = """
 CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER);
-CREATE INDEX places ON tasks (namespace, step);
 CREATE TABLE writes (task_id TEXT, idx INTEGER, channel TEXT, type TEXT, value BLOB, PRIMARY KEY (task_id, idx, channel));
 CREATE TABLE seen (task_id TEXT PRIMARY KEY, ids TEXT);
 """
@@ -165,8 +165,11 @@ class Tasks:
     """The recorded tasks in such a file, by place."""
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        self._database = sqlite3.connect(f"file:{path}?immutable=1", uri=True, check_same_thread=False)
         self._lock = threading.Lock()
+        self._at_place: dict[tuple[str, int], list[Task]] = {}
+        for one in starmap(Task, self._rows("SELECT * FROM tasks ORDER BY rowid DESC")):
+            self._at_place.setdefault((one.namespace, one.step), []).append(one)
         self.translated: dict[str, str] = {}
         """The recorded task's id, by that of the task of the re-run that repeats it."""
 
@@ -178,7 +181,7 @@ class Tasks:
         return found
 
     def _at(self, namespace: str, step: int, path: str, node: str) -> Task | None:
-        tasks = [Task(*row) for row in self._rows("SELECT * FROM tasks WHERE namespace = ? AND step = ? ORDER BY rowid DESC", namespace, step)]
+        tasks = self._at_place.get((namespace, step), [])
         exact = [one for one in tasks if one.path == path]
         pathless = [one for one in tasks if not one.path and one.node == node]
         return exact[0] if exact else pathless[0] if len(pathless) == 1 else None
