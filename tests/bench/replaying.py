@@ -54,13 +54,13 @@ class Product:
             raise SystemExit(f"the replay is not clean: {forked.receipt}")
         return self.seconds
 
-    def _keep(self, wish: Any, request: Request, work: Any) -> Any:
+    def _keep(self, wish: Any, cut: Any, request: Request, work: Any) -> Any:
         self.done += 1
         there = self.folder / f"again{self.done}"
         shutil.copytree(work.folder, there)
         moved = {name: str(there / Path(getattr(request, name)).relative_to(work.folder)) for name in ("folder", "database", "witness", "recorded")}
         self.request = request.model_copy(update=moved)
-        answer = self._heard(wish, request, work)
+        answer = self._heard(wish, cut, request, work)
         self.seconds = sum((one.end_ns or 0) - one.start_ns for one in answer.spans if one.parent_span_id is None) / 1e9
         return answer
 

@@ -213,24 +213,25 @@ class RecordedRun:
         self._reruns.check_context(context)
         databases = self._reruns.databases(trusted=trust)
         run_id, scratch = self._reruns.fork_id()
-        done = fork(
-            self.run,
-            at=at,
-            change=change,
-            databases=databases,
-            graph=graph or graph_of(self.run.agent),
-            live=live,
-            run_id=run_id,
-            scratch=scratch,
-            seconds=seconds,
-            terms=self._reruns.terms(approve, budget, live),
-            spans=self._reruns.spans(),
-            execute=execute,
-            stale=stale,
-            isolation=isolation,
-            watch=watch,
-            context=context,
-        )
+        with self._reruns.store.held():
+            done = fork(
+                self.run,
+                at=at,
+                change=change,
+                databases=databases,
+                graph=graph or graph_of(self.run.agent),
+                live=live,
+                run_id=run_id,
+                scratch=scratch,
+                seconds=seconds,
+                terms=self._reruns.terms(approve, budget, live),
+                spans=self._reruns.spans(),
+                execute=execute,
+                stale=stale,
+                isolation=isolation,
+                watch=watch,
+                context=context,
+            )
         return self.bench.run(self._reruns.keep(done, scratch, self._reruns.changed_since(databases)))
 
     def foresee(
@@ -298,7 +299,8 @@ class RecordedRun:
         """Let a fork of this run that was killed go on from its last checkpoint; what it did live is not done again. ForkError when there is none."""
         scratch = next((one.scratch for one in unfinished(self.bench.store.forks) if one.asked.run_id == fork_id), self._reruns.scratch(fork_id))
         databases = self._reruns.databases()
-        done = resume(self.run, databases=databases, scratch=scratch, terms=self._reruns.terms(approve, budget), seconds=seconds)
+        with self._reruns.store.held():
+            done = resume(self.run, databases=databases, scratch=scratch, terms=self._reruns.terms(approve, budget), seconds=seconds)
         return self.bench.run(self._reruns.keep(done, scratch, self._reruns.changed_since(databases)))
 
     def simulate(

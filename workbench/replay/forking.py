@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -95,10 +96,10 @@ def fork(
     step, names = checked(parent, at, change, live, spans), tuple(sorted(live))
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch, context)
     cut = located(databases, wish)
-    before = _hashes(databases, cut.thread_id)
     work = _begun(wish, scratch)
     with work.claimed():
-        answer = _rerun(wish, cut, work)
+        request, before = _prepared(wish, cut, work, databases)
+        answer = _asked(wish, cut, request, work)
         return _finished(wish, cut, answer, work, scratch, before, started)
 
 
@@ -175,19 +176,22 @@ def _begun(wish: Wish, scratch: Path) -> Unfinished:
     return work
 
 
-def _rerun(wish: Wish, cut: Cut, work: Unfinished) -> Answer:
-    """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
+def _prepared(wish: Wish, cut: Cut, work: Unfinished, databases: Sequence[Location]) -> tuple[Request, dict[str, str]]:
+    """Copy what leads to the cut, and hash the databases meanwhile: of a long thread, one takes as long as the other. The request, and the hashes."""
     request = request_of(wish, cut, work.folder)
     try:
-        work.promise(request, cutting.copy(cut, Path(request.database), wish.run_id))
-        keep_aside(wish, cut, request)
+        with ThreadPoolExecutor(1) as beside:
+            hashes = beside.submit(_hashes, databases, cut.thread_id)
+            work.promise(request, cutting.copy(cut, Path(request.database), wish.run_id))
+            keep_aside(wish, cut, request)
+        return request, hashes.result()
     except SourceError as error:
         work.remove()
         raise ForkError(str(error)) from error
-    return _asked(wish, cut, request, work)
 
 
 def _asked(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
+    """Re-run in a folder of its own, of which the process can write to one half. It stays where the process is killed, and is removed otherwise."""
     try:
         answer = _heard(wish, cut, request, work)
     except NotStartedError as error:

@@ -119,6 +119,14 @@ class Opened:
                 self._mine.connection = None
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep a store's file open meanwhile. Whoever closes it last makes SQLite empty its write-ahead log, which takes longer than to write one line."""
+        with self._engine.connect() as connection:
+            dialect.version(connection)  # the log is opened by the first who reads
+            connection.rollback()
+            yield
+
+    @contextmanager
     def _told_if_unwritable(self) -> Iterator[None]:
         """A disk that is full, or a folder that can't be written, as a StoreError: the transaction is undone, and nothing is wrong with the store."""
         try:
