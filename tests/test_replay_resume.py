@@ -20,6 +20,7 @@ from tests.replay_recording import Recording, record
 from workbench.cli import app
 from workbench.comparison.comparison import compare
 from workbench.model import Budget, Change
+from workbench.project import ProjectError
 from workbench.replay import Forked, ForkError
 from workbench.replay.channel import ChannelError, Line
 from workbench.replay.effects.approvals import standing
@@ -60,6 +61,25 @@ def test_killed(recording: Recording, tmp_path: Path, monkeypatch: pytest.Monkey
     assert forked.receipt.calls == whole.receipt.calls
     assert forked.receipt.clean
     assert not Unfinished.beside(tmp_path / "forks" / "fork.sqlite").folder.exists()
+
+
+def test_what_was_never_begun_stands_in_nobodys_way(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork that can't be asked for leaves nothing; one that was killed while its thread was copied is made anew, unless somebody is at work on it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[tool.workbench.replay.scrub]\nx = "["\n')
+    with pytest.raises(ProjectError, match="is no regular expression"):
+        recording.fork(0)
+    (tmp_path / "pyproject.toml").unlink()
+    work = Unfinished.beside(tmp_path / "forks" / "fork.sqlite")
+    assert not work.folder.exists()
+    work.make(Asked(run_id="fork", parent_run_id="thread", at=0, change=Change(), graph="g", live=(), seconds=1.0))
+    with pytest.raises(ForkError, match="was begun before"):  # by somebody who is just about to claim it
+        recording.fork(0)
+    os.utime(work.folder, (0, 0))
+    with work.claimed(), pytest.raises(ForkError, match="was begun before"):
+        recording.fork(0)
+    os.utime(work.folder, (0, 0))
+    assert recording.fork(0).receipt.clean
 
 
 def test_changed_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

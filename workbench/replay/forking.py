@@ -96,9 +96,10 @@ def fork(
     step, names = checked(parent, at, change, live, spans), tuple(sorted(live))
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch, context)
     cut = located(databases, wish)
+    request = request_of(wish, cut, Unfinished.beside(scratch).folder)  # before there is a folder: what can't be asked for leaves none
     work = _begun(wish, scratch)
     with work.claimed():
-        request, before = _prepared(wish, cut, work, databases)
+        before = _prepared(wish, cut, request, work, databases)
         answer = _asked(wish, cut, request, work)
         return _finished(wish, cut, answer, work, scratch, before, started)
 
@@ -176,15 +177,14 @@ def _begun(wish: Wish, scratch: Path) -> Unfinished:
     return work
 
 
-def _prepared(wish: Wish, cut: Cut, work: Unfinished, databases: Sequence[Location]) -> tuple[Request, dict[str, str]]:
-    """Copy what leads to the cut, and hash the databases meanwhile: of a long thread, one takes as long as the other. The request, and the hashes."""
-    request = request_of(wish, cut, work.folder)
+def _prepared(wish: Wish, cut: Cut, request: Request, work: Unfinished, databases: Sequence[Location]) -> dict[str, str]:
+    """Copy what leads to the cut, and hash the databases meanwhile: of a long thread, one takes as long as the other. The hashes."""
     try:
         with ThreadPoolExecutor(1) as beside:
             hashes = beside.submit(_hashes, databases, cut.thread_id)
             work.promise(request, cutting.copy(cut, Path(request.database), wish.run_id))
             keep_aside(wish, cut, request)
-        return request, hashes.result()
+        return hashes.result()
     except SourceError as error:
         work.remove()
         raise ForkError(str(error)) from error

@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from workbench.replay.protocol import Request, Resumed
 from workbench.replay.told import Told, lines
 
 SUFFIX = ".unfinished"
+MAKING_SECONDS = 10.0
+"""A folder that was made is claimed long before."""
 INTERRUPT = -3
 """The index of an interrupt among a task's writes."""
 
@@ -59,7 +62,9 @@ class Unfinished:
         return self.folder.with_name(self.folder.name.removesuffix(SUFFIX))
 
     def make(self, asked: Asked) -> None:
-        """Make the folder. FileExistsError when there is one."""
+        """Make the folder. FileExistsError when there is one, but for one in which a re-run was killed before it could be resumed: that is made anew."""
+        if self._left_empty():
+            self.remove()
         self.folder.mkdir(parents=True)
         for part in ("inside", "outside"):
             (self.folder / part).mkdir()
@@ -74,6 +79,16 @@ class Unfinished:
             except sqlite3.OperationalError as error:
                 raise ClaimedError(str(self.folder)) from error
             yield
+
+    def _left_empty(self) -> bool:
+        """Whether nothing was promised there, nobody is at work, and it was not made just now, by one who will be."""
+        if self.begun or not self.folder.exists() or time.time() - self.folder.stat().st_mtime < MAKING_SECONDS:
+            return False
+        try:
+            with self.claimed():
+                return not self.begun
+        except ClaimedError:
+            return False
 
     def promise(self, request: Request, history: str) -> None:
         """Keep what is to be done before it is begun, and the hash of what leads to the cut: from here on it can be resumed."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from workbench import project
 from workbench.model import Json
 
 MARGIN_NS = 3600 * 10**9
@@ -38,7 +38,7 @@ ZONES_NS = 14 * 3600 * 10**9
 """How far a clock without a zone may be from UTC."""
 
 
-class ScrubError(ValueError):
+class ScrubError(project.ProjectError):
     """A pattern that can't be used. The message names it."""
 
 
@@ -120,14 +120,13 @@ def _from_epoch(number: float) -> int | None:
 
 def configured(folder: Path) -> dict[str, str]:
     """The patterns of the project one works in. ScrubError for one that is no regular expression."""
-    for one in (folder, *folder.parents):
-        project = one / "pyproject.toml"
-        if project.is_file():
-            found = tomllib.loads(project.read_text("utf-8")).get("tool", {}).get("workbench", {}).get("replay", {}).get("scrub", {})
-            for name, pattern in found.items():
-                _compiled(name, pattern)
-            return dict(found)
-    return {}
+    tables, place = project.table("replay", folder)
+    for name in tables:
+        project.check_name(f"{place}: [tool.workbench.replay]", name, ("scrub",))
+    found = tables.get("scrub", {})
+    for name, pattern in found.items():
+        _compiled(name, pattern)
+    return dict(found)
 
 
 def strings_of(value: Json) -> Iterator[str]:
