@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 import workbench as wb
 from tests import replay_shapes
 from tests.replay_shapes import SHAPES
+from workbench.model import Change
 from workbench.replay import ForkError
+from workbench.replay.protocol import Answer
+from workbench.replay.receipts import CHECKS, Proof
 
 pytestmark = pytest.mark.usefixtures("ledger")
 CONFIG = {"configurable": {"thread_id": "thread"}}
@@ -72,6 +76,22 @@ def test_a_model_step_of_plain_checkpoints_is_changed(insisting: wb.RecordedRun,
     assert ledger.read_text() == before
     assert [check.says for check in fork.receipt.checks if check.name == "change met"] == ["the change was met"]
     assert (fork.receipt.clean, fork.receipt.calls.live > 0, fork.outcome) == (True, True, insisting.outcome)
+
+
+@pytest.mark.parametrize("live", ["model", "model:Insistent"])
+def test_a_model_of_plain_checkpoints_thinks_anew_where_nothing_changes(insisting: wb.RecordedRun, live: str) -> None:
+    """Named as live, it is asked at each of its steps, and where a node keeps its words alone: what was written then is not served in its place."""
+    fork = forked(insisting, 1, live=[live], approve=["Insistent"] if ":" in live else ())
+    steps = [step.index for step in insisting.steps[1:] if step.kind == "model" or step.name == "concludes"]
+    assert (fork.receipt.calls.live, fork.receipt.clean) == (len(steps), True)
+
+
+def test_a_live_model_that_nobody_asked_is_told(insisting: wb.RecordedRun) -> None:
+    """An unchanged re-run that names a model as live and has no call of it shows nothing of that model, and is not clean."""
+    proof = Proof(insisting.run, insisting.run, 1, range(1, 7), Change(), ("model",), Answer(ended="done"), (), {}, intact=True, history=("", ""))
+    says = CHECKS["model answered"](proof)
+    assert says == (False, "the model was to think anew at step 1, and was not asked at all")
+    assert CHECKS["model answered"](replace(proof, live=()))[0] is None
 
 
 @pytest.mark.parametrize(("asked", "says"), [({"model": {"temperatur": 0}}, "has no setting 'temperatur'"), ({"tools": ["nix"]}, "no tool 'nix' is offered")])

@@ -133,6 +133,17 @@ def calls_met(parent: Run, step: Step, change: Change) -> frozenset[int]:
     return frozenset(one.index for one in parent.of_kind("model") if path in (None, node_path(one.namespace, one.node)))
 
 
+def named_live(parent: Run, live: Collection[str]) -> frozenset[int]:
+    """The steps whose calls are named as live, by kind or by kind and name; where one model is, also those of which nobody recorded which model it was."""
+
+    def names(step: Step) -> set[str]:
+        if step.kind == MODEL:
+            return {MODEL, f"{MODEL}:{step.model}"} | ({one for one in live if one.startswith(f"{MODEL}:")} if step.model is None else set())
+        return {f"{step.kind}:{step.tool_call.name if step.tool_call else step.name}"}
+
+    return frozenset(step.index for step in parent.steps if names(step) & set(live))
+
+
 def _edit(step: Step, wanted: MessageChange) -> MessageEdit:
     digests = [digest(canonical_messages([one])) for one in step.messages]
     place = wanted.index % len(digests)

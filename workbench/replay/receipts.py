@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from workbench.comparison.comparison import compare, count_effects
 from workbench.literals import text_literal
 from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
-from workbench.replay.changes import MODEL
+from workbench.replay.changes import MODEL, named_live
 from workbench.replay.effects.ledger import ATTEMPTED, is_effect
 from workbench.replay.protocol import Answer, Ended
 from workbench.replay.recording.place import node_path
@@ -314,7 +314,12 @@ def _thought(proof: Proof) -> Verdict:
     answered = [one for one in asked if one.status != "error"]
     if asked and not answered:
         return False, f"the model that was to think anew never answered: {asked[-1].error or 'it failed'}{_outward(proof, asked[-1])}"
-    return (True, f"{len(answered)} of {len(asked)} live model calls were answered") if asked else (None, "no model thought anew")
+    if asked:
+        return True, f"{len(answered)} of {len(asked)} live model calls were answered"
+    expected = named_live(proof.parent, [one for one in proof.live if one.partition(":")[0] == MODEL]) & set(proof.again)
+    if expected and proof.change.kind == "none" and proof.answer.ended == "done":
+        return False, f"the model was to think anew at step {min(expected)}, and was not asked at all"
+    return None, "no model thought anew"
 
 
 def _outward(proof: Proof, asked: Step) -> str:
@@ -385,7 +390,7 @@ HOW_IT_FAILS: Mapping[str, str] = {
     "served in place": "a recorded answer was served at another node, or twice",
     "no stale reads": "a read was served as recorded after something live or edited may have changed it",
     "live as approved": "a live call was not named, or has no approved line in the ledger",
-    "model answered": "every live call of a model failed, so the fork says nothing about the change",
+    "model answered": "every live call of a model failed, or an unchanged re-run made none, so the fork says nothing about the change",
     "every act settled": "nobody knows whether a live call took effect",
     "within budget": "a call was refused because the budget was spent, or the breaker open",
     "isolation reached": "the level of isolation that was asked for was not reached",

@@ -81,7 +81,7 @@ def simulate(
     _go_on(loop, begun.waiting, model_calls, started + seconds)
     steps = (*parent.steps[: begun.kept], *_numbered(loop.steps, parent.steps[: begun.kept]))
     run = _run(parent, step, change, loop, steps, run_id)
-    receipt = _receipt(parent, run, loop, begun.kept, (NOT_REPEATED, *begun.notes, *unknown))
+    receipt = _receipt(parent, run, loop, begun.kept, (NOT_REPEATED, *unknown, *begun.notes))
     return Forked(run, receipt.model_copy(update={"seconds": round(time.monotonic() - started, 3)}), begun.kept)
 
 

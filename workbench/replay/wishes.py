@@ -152,8 +152,11 @@ def done_again(parent: Run, cut: Cut) -> frozenset[int]:
 
 
 def keep_aside(wish: Wish, cut: Cut, request: Request) -> None:
-    """Put what the recorded tasks wrote where the re-run can read it and not write to it. A node that a change is for runs, whatever of it was captured."""
-    met = changes.calls_met(wish.parent, wish.step, wish.change)
+    """Put what the recorded tasks wrote where the re-run can read it and not write to it.
+
+    A node that a change is for, or in which something is to go live, runs, whatever of it was captured.
+    """
+    met = changes.calls_met(wish.parent, wish.step, wish.change) | changes.named_live(wish.parent, wish.live)
     tasks = {wish.parent.step(index).task_id for index in met} - {None}
     calls = {one.step for one in request.cassette.interactions if one.kind != "human"} | met
     lacking = {one.step for one in request.cassette.missing} - {one.index for one in wish.parent.steps if one.task_id in tasks}
