@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import operator
 import sqlite3
@@ -268,6 +269,85 @@ def test_update_state_is_a_step_of_its_own(tmp_path: Path) -> None:
     (run,) = normalise([], [one for one in langgraph_sqlite.collect(Source(path)) if isinstance(one, Checkpoint)])
     assert [step.name for step in run.steps] == ["a", "b", "update_state"]
     assert (run.steps[-1].changes, run.status) == ({"notes": ["mine"]}, "interrupted")
+
+
+def booking(node: Any, name: str = "tools") -> StateGraph[Any]:
+    """A graph that asks for a booking, lets this node see to it, and says what came of it; its messages have the same ids on every branch."""
+    graph = StateGraph(Chat)
+    call = {"name": "book", "args": {"to": "Oslo"}, "id": "c1"}
+    graph.add_node("ask", lambda _: {"messages": [AIMessage("", id="lc_run--1", tool_calls=[call])]})
+    graph.add_node(name, node)
+    graph.add_node("say", lambda state: {"messages": [AIMessage(f"done: {state['messages'][-1].content}", id="lc_run--9")]})
+    for edge in itertools.pairwise((START, "ask", name, "say")):
+        graph.add_edge(*edge)
+    return graph
+
+
+@contextlib.contextmanager
+def saved(path: Path, graph: StateGraph[Any]) -> Any:
+    """The graph over a database of its own."""
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        yield graph.compile(checkpointer=SqliteSaver(connection))
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def read_runs(path: Path) -> list[Run]:
+    return normalise([], [one for one in langgraph_sqlite.collect(Source(path)) if isinstance(one, Checkpoint)])
+
+
+def test_branches_of_a_thread_are_told_apart(tmp_path: Path) -> None:
+    """A change of an earlier state is a step, the answer made under it stands beside the one it replaced though both have one id, and a note says so."""
+    path = tmp_path / "a.sqlite"
+    answer = {"messages": [ToolMessage("BK-1", tool_call_id="c1", name="book", id="t1")]}
+    with saved(path, booking(lambda _: answer)) as graph:
+        graph.invoke({"messages": ["book"]}, THREAD)
+        (before,) = [one for one in graph.get_state_history(THREAD) if one.next == ("say",)]
+        changed = {"messages": [ToolMessage("FORKED", tool_call_id="c1", name="book", id="t1")]}
+        graph.invoke(None, graph.update_state(before.config, changed, as_node="tools"))
+    (run,) = read_runs(path)
+    assert [step.name for step in run.steps] == ["user", "model", "book", "model", "update_state", "model"]
+    assert [step.output.content for step in run.of_kind("model") if step.output] == ["", "done: BK-1", "done: FORKED"]
+    assert run.outcome == "done: FORKED"
+    assert run.notes == ("branches: the thread was taken up again from an earlier checkpoint; what it stands on now is without step 3",)
+
+
+def test_a_call_made_again_on_a_branch_is_another_call(tmp_path: Path) -> None:
+    """Started anew from before a tool, the graph runs it a second time: two steps with the one id of the call."""
+    path, numbers = tmp_path / "a.sqlite", itertools.count(1)
+    with saved(path, booking(lambda _: {"messages": [ToolMessage(f"BK-{next(numbers)}", tool_call_id="c1", name="book")]})) as graph:
+        graph.invoke({"messages": ["book"]}, THREAD)
+        (before,) = [one for one in graph.get_state_history(THREAD) if one.next == ("tools",)]
+        graph.invoke(None, graph.update_state(before.config, {"notes": ["again"]}, as_node="ask"))
+    (run,) = read_runs(path)
+    assert [(step.result, step.tool_call and step.tool_call.call_id) for step in run.of_kind("tool")] == [("BK-1", "c1"), ("BK-2", "c1")]
+    assert "is without steps 2, 3" in run.notes[0]
+
+
+def test_a_question_inside_a_tool_is_of_that_tool(tmp_path: Path) -> None:
+    """While nobody has answered, its call waits as a step of its own; once answered, the call stands once, and the question keeps the tool's name."""
+    path = tmp_path / "a.sqlite"
+    with saved(path, booking(lambda _: {"messages": [ToolMessage(interrupt("sure?"), tool_call_id="c1", name="book")]})) as graph:
+        graph.invoke({"messages": ["book"]}, THREAD)
+    (run,) = read_runs(path)
+    assert [(step.kind, step.tool_call and step.tool_call.name, step.status) for step in run.steps[2:]] == [
+        ("human", "book", "interrupted"),
+        ("tool", "book", "interrupted"),
+    ]
+    assert run.steps[3].tool_call == ToolCall(name="book", arguments={"to": "Oslo"}, call_id="c1")
+    with saved(path, booking(lambda _: {"messages": [ToolMessage(interrupt("sure?"), tool_call_id="c1", name="book")]})) as graph:
+        graph.invoke(Command(resume="yes"), THREAD)
+    (run,) = read_runs(path)
+    assert [(step.tool_call and step.tool_call.name, step.result, step.status) for step in run.steps[2:4]] == [("book", "yes", "ok"), ("book", "yes", "ok")]
+    assert [step.kind for step in run.steps[2:]] == ["human", "tool", "model"]
+
+
+def test_a_question_beside_a_tool_is_of_its_node(tmp_path: Path) -> None:
+    """A node that reviews a call and runs no tool asks for itself: nothing says that the call had begun."""
+    path = tmp_path / "a.sqlite"
+    with saved(path, booking(lambda _: {"notes": [interrupt("sure?")]}, "review")) as graph:
+        graph.invoke({"messages": ["book"]}, THREAD)
+    (run,) = read_runs(path)
+    assert [(step.kind, step.tool_call and step.tool_call.name) for step in run.steps[2:]] == [("human", "review")]
 
 
 # ---- joining

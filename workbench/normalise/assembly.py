@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from workbench import semconv
 from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.approvals import Asked, approvals_of, denied, steps_of_approvals
+from workbench.normalise.branches import Branches
 from workbench.normalise.forest import Forest
 from workbench.normalise.joining import Joiner, Place
 from workbench.normalise.ledger import INTERRUPT, Ledger
@@ -26,7 +27,7 @@ from workbench.normalise.written import Recorded
 
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 VERSION = "service.version"
-STRANGERS_SHOWN = 5
+STRANGERS_SHOWN, STEPS_SHOWN = 5, 20
 USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "langfuse.trace.userId", "traceloop.association.properties.user_id")
 
 
@@ -77,7 +78,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         schemas=_schemas(found),
-        notes=(*_notes(lineage, ledger, number), *_shared_id(lineage, readings), *_rootless(forest)),
+        notes=(*_notes(lineage, ledger, number), *_branches(ledger, steps), *_shared_id(lineage, readings), *_rootless(forest)),
         metadata=_metadata(ledger, forest),
     )
 
@@ -164,6 +165,13 @@ def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:
         yield f"{reason}: {count} write{'s' if count > 1 else ''}"
     if number and lineage.root:
         yield f"this thread id has other checkpoints that don't descend from {lineage.root}: they are a run of their own"
+
+
+def _branches(ledger: Ledger, steps: Iterable[Step]) -> Iterable[str]:
+    """What is said of a thread that was taken up again from an earlier checkpoint: its steps are no one line."""
+    if left := Branches(ledger).left(steps):
+        told = ", ".join(map(str, left[:STEPS_SHOWN])) + (", …" if len(left) > STEPS_SHOWN else "")
+        yield f"branches: the thread was taken up again from an earlier checkpoint; what it stands on now is without step{'s' if len(left) > 1 else ''} {told}"
 
 
 def _shared_id(lineage: Lineage, readings: Readings) -> Iterable[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from workbench.model import Checkpoint, Json, Write
+from workbench.model import Checkpoint, Json, Step, Write
 from workbench.normalise.recorded import messages_in
 from workbench.reading import serde
 from workbench.reading.tasks import INPUT, NULL_TASK, START, TASKS, index_of_path
@@ -96,6 +96,10 @@ class Ledger:
     def head(self) -> Checkpoint | None:
         """The newest checkpoint of the root graph: where the thread stands."""
         return self.roots[-1] if self.roots else None
+
+    def place(self, step: Step) -> Checkpoint | None:
+        """The checkpoint that a step started from, None for one that has none here."""
+        return self._by_key.get((step.namespace or "", step.checkpoint_id or ""))
 
     def parent(self, checkpoint: Checkpoint) -> Checkpoint | None:
         """The checkpoint before, None at the beginning or where it was not kept."""

@@ -23,6 +23,13 @@ class Standing:
         self._answered: Counter[str] = Counter()
         self.fresh(list(before), removed=False)
 
+    def copy(self) -> Standing:
+        """What stands, for another branch to go on from."""
+        found = Standing()
+        found.ids, found._said = set(self.ids), set(self._said)
+        found._asked, found._answered = self._asked.copy(), self._answered.copy()
+        return found
+
     def fresh(self, messages: Iterable[dict[str, Json]], *, removed: bool) -> list[dict[str, Json]]:
         """Those of one task's messages that did not stand before; `removed`: it removed all that did, so that equal ones are copies."""
         messages = list(messages)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from workbench.model import NO_TOKENS, PASSED_ON, Json, Message, Step, ToolCall
+from workbench.normalise.branches import UPDATED, Branches
 from workbench.normalise.forest import Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import ERROR, INTERRUPT, RESUME, Ledger, Task, depth_of, is_start
@@ -14,10 +15,14 @@ from workbench.normalise.standing import Standing, removes_all
 from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, questions_of, resumed_with
 from workbench.reading import serde
-from workbench.reading.messages import message_of
+from workbench.reading.messages import message_of, tool_call_of
 from workbench.reading.tasks import INPUT, TASKS, UPDATE
 
 UNNAMED = "task"
+TOOLS = "tools"
+"""How LangGraph's own agents, and most others, call the node that runs tools."""
+VALUES_IN_STATE = "a person changed the state; the values were not recorded apart from it"
+"""The note of a change of the state of which no write was kept."""
 MESSAGES = "messages"
 """The channel whose reducer takes bare text for a person's message."""
 
@@ -33,7 +38,8 @@ class Recorded:
         for step in traced:
             self.by_task.setdefault(step.task_id, []).append(step) if step.task_id else self.loose.append(step)
         self.models_traced = any(step.kind == "model" for step in traced)
-        self._standing = Standing(before)
+        self.branches = Branches(ledger)
+        self._standings = {"": Standing(before)}
         self._handed_over: list[Step] = []
         self._aside: list[str] = []
         self._asked_at: dict[str, int] = {}
@@ -47,7 +53,8 @@ class Recorded:
         for number, task in self._finished():
             found[number] = self._of_input(task) if is_start(task) else self._of_task(task)
         rest = [step for steps in self.by_task.values() for step in steps]
-        return [step for number in sorted(found) for step in found[number]] + self._handed_over + rest + self.loose
+        written = [step for number in sorted(found) for step in found[number]]
+        return list(self._updates()) + written + self._handed_over + rest + self.loose
 
     def _finished(self) -> list[tuple[int, Task]]:
         """Number and task, in the order in which the tasks finished: what runs inside a task finishes before it."""
@@ -65,12 +72,29 @@ class Recorded:
             elif message is not None and message.role == "tool":
                 self._merge_result(steps, task, raw, message, spans)
         humans = list(self._humans(task, spans))
-        steps = [*humans, *steps]
+        steps = [*humans, *steps, *self._waiting_step(task, steps)]
         if task.wrote(ERROR) and not _ends_in_error(steps):
             steps.append(self._failed(task, spans))
         if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
             steps.append(self._node(task, spans))
         return steps
+
+    def _standing(self, task: Task) -> Standing:
+        """What stands on the branch of the thread that a task is on; a new one begins with what stood where it left."""
+        before = ""
+        for branch in self.branches.way_to(self.branches.of(task)):
+            if branch not in self._standings:
+                self._standings[branch] = self._standings[before].copy()
+            before = branch
+        return self._standings[before]
+
+    def _updates(self) -> Iterator[Step]:
+        """A step for each time a person changed the state of which no write was kept: the checkpoint that it made has the values."""
+        for made in self.ledger.roots:
+            before = self.ledger.parent(made)
+            if made.source == "update" and before is not None and not any(task.node == UPDATE or not task.task_id for task in self.ledger.tasks_at(before)):
+                step = self._plain(Task(None, UPDATE, before, ()), "node", UPDATED, ())
+                yield step.model_copy(update={"started_ns": made.created_ns, "notes": (VALUES_IN_STATE,)})
 
     def _as_sent(self, task: Task, steps: list[Step]) -> list[Step]:
         """The steps, the tool's with the id of the one call that the task was sent to make: of equal calls at once, no order tells which is which."""
@@ -81,7 +105,7 @@ class Recorded:
     def _fresh(self, task: Task) -> list[dict[str, Json]]:
         """The messages of a task that no task before it, and none of its subgraphs', had written."""
         inside = {signature(raw) for other in self.ledger.inside(task) for raw in other.messages}
-        fresh = self._standing.fresh(task.messages, removed=any(removes_all(write.value) for write in task.outputs))
+        fresh = self._standing(task).fresh(task.messages, removed=any(removes_all(write.value) for write in task.outputs))
         return [raw for raw in fresh if not (inside and signature(raw) in inside)]
 
     def _merge_answer(self, steps: list[Step], task: Task, raw: dict[str, Json], message: Message, spans: Sequence[Node]) -> None:
@@ -154,9 +178,10 @@ class Recorded:
 
     def _of_user(self, task: Task, raw: dict[str, Json]) -> Step | None:
         message, known = message_of(raw), raw.get("id")
-        fresh = known not in self._standing.ids and signature(raw) not in self._aside
+        standing = self._standing(task)
+        fresh = known not in standing.ids and signature(raw) not in self._aside
         if known:
-            self._standing.ids.add(str(known))
+            standing.ids.add(str(known))
         if message is None or message.role != "user" or not fresh:
             return None
         return self._plain(task, "human", "user", ()).model_copy(update={"node": None, "output": message})
@@ -201,6 +226,8 @@ class Recorded:
             answer = self._answer_inside(asked)
         value = question.get("value") if serde.is_type(question, "Interrupt") else question
         waited = self._waiting_tool([node for other in asked for node in self.forest.by_task.get(other.task_id or "", ())] if inside else paused)
+        waiting = None if waited or inside else self._waiting_call(task)
+        waited = waiting.name if waiting else waited
         step = self._plain(task, "human", "approval", paused)
         fields: dict[str, Json] = {
             "status": "ok" if answer else "interrupted",
@@ -229,6 +256,29 @@ class Recorded:
         calls = (call.reading for node in paused for call in (node, *self.forest.below(node)))
         return next((call.tool_name for call in calls if call.interrupted and call.tool_name), None)
 
+    def _waiting_call(self, task: Task) -> ToolCall | None:
+        """The call in which a task stopped to ask: the one it was sent to make, or for a node that runs tools the only one that was asked for."""
+        if asked := asked_of(self.ledger.packet(task)):
+            return asked
+        before = self.ledger.parent(task.checkpoint)
+        if before is None or task.node not in self._tool_nodes:
+            return None
+        asking = [raw for other in self.ledger.tasks_at(before) for raw in other.messages if calls_of(raw)]
+        calls = [call for raw in asking[-1:] for call in raw["tool_calls"]]
+        return tool_call_of(calls[0]) if len(calls) == 1 else None
+
+    @cached_property
+    def _tool_nodes(self) -> frozenset[str | None]:
+        """The nodes that run tools: those that wrote a tool's answer, and what is called so."""
+        return frozenset({TOOLS, *(task.node for task in self.ledger.tasks if any(raw.get("type") == "tool" for raw in task.messages))})
+
+    def _waiting_step(self, task: Task, steps: Sequence[Step]) -> Iterator[Step]:
+        """The step of a call that waits for a person inside of its tool, where no span made one."""
+        if not task.wrote(INTERRUPT) or any(step.kind == "tool" for step in steps) or self.ledger.inside(task) or self._answers(task)[1]:
+            return
+        if call := self._waiting_call(task):
+            yield self._plain(task, "tool", call.name, ()).model_copy(update={"status": "interrupted", "tool_call": call})
+
     def _answer_inside(self, asked: Sequence[Task]) -> tuple[Json, ...]:
         """The answer to a question that came from a subgraph: it is kept with the task that asked it."""
         return next((tuple(answers[-1:]) for other in asked if (answers := self._answers(other)[0])), (None,))
@@ -246,7 +296,7 @@ class Recorded:
         return step.model_copy(update={"status": "error", "error": text, "notes": (PASSED_ON,) if inside else ()})
 
     def _node(self, task: Task, spans: Sequence[Node]) -> Step:
-        step = self._plain(task, "node", "update_state" if task.node == UPDATE else task.node or UNNAMED, spans)
+        step = self._plain(task, "node", UPDATED if task.node == UPDATE else task.node or UNNAMED, spans)
         if not spans:
             return step
         last = spans[-1]
