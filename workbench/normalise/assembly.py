@@ -95,7 +95,7 @@ def _steps(forest: Forest, ledger: Ledger, approvals: dict[str, Asked], before: 
     steps = Recorded(ledger, forest, traced, before).steps()
     taken = {step.task_id for step in steps if step.task_id} | ledger.by_id.keys()
     asked = any(task.wrote(INTERRUPT) for task in ledger.tasks)
-    steps += steps_of_spans_alone(forest, places, taken, pauses=not asked)
+    steps += steps_of_spans_alone(forest, places, taken, pauses=not asked, breakpoints=not ledger.tasks)
     steps += list(steps_of_approvals(approvals, steps))
     known = with_handoffs(with_results(with_arguments(with_changes(ordered(steps), ledger))), forest)
     return with_invocations(known, forest, ledger)

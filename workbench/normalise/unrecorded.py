@@ -16,19 +16,25 @@ from workbench.reading.tasks import task_of
 from workbench.semconv import DECODERS
 
 INTERRUPT_TEXT = re.compile(r"Interrupt\(value=(.*?), (?:id|resumable|ns|when|response_schema)=(?:'([0-9a-f]{32})')?", re.DOTALL)
+NO_QUESTION = "()"
+"""The text of LangGraph's exception at a breakpoint: it holds no interrupt."""
 QUESTION_ID = re.compile(r"[0-9a-f]{32}")
 COMMAND_TEXT = re.compile(r"Command\(resume=(.*?)(?:\)$|, (?:goto|update|graph)=)", re.DOTALL)
 COMMAND_FIELDS = frozenset(("resume", "goto"))
 MAX_NESTING = 4
 
 
-def steps_of_spans_alone(forest: Forest, places: Mapping[str, Place], taken: set[str], *, pauses: bool) -> Iterator[Step]:
-    """A step for each LangGraph task in `places` that has none yet (those that have are `taken`), for each pause, and for each lone failure."""
+def steps_of_spans_alone(forest: Forest, places: Mapping[str, Place], taken: set[str], *, pauses: bool, breakpoints: bool) -> Iterator[Step]:
+    """A step for each LangGraph task in `places` that has none yet (those that have are `taken`), for each pause, and for each lone failure.
+
+    A pause that asked nothing, at a breakpoint of a graph in a graph, is a step only where `breakpoints` are: of those of the root no span tells.
+    """
     for task_id, spans in forest.by_task.items():
         if task_id not in taken:
             yield from _of_task(spans, places.get(task_id, Place(task_id)))
     if pauses:
         paused = [one for one in forest.nodes.values() if _paused(one) and not any(below.reading.interrupted for below in forest.below(one))]
+        paused = [one for one in paused if breakpoints or not _asks_nothing(one)]
         given = answers_by_id(forest) if paused else {}
         yield from (_pause(one, forest, given) for one in paused)
     yield from _failures(forest)
@@ -98,6 +104,11 @@ def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
         result=given.get(question_id or "", resumed_with(forest, later)) if later else None,
         **fields,
     )
+
+
+def _asks_nothing(node: Node) -> bool:
+    """Whether a span tells, by an exception of its own, that it paused without a question."""
+    return any(event.attributes.get("exception.message") == NO_QUESTION for event in node.span.events)
 
 
 def _goes_past(other: Node, paused: Node) -> bool:

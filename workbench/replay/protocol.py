@@ -154,6 +154,8 @@ class Request(Value):
     """The failures by which it ended before it was started again."""
     stops: tuple[int, ...] = ()
     """The steps after which it was cut off before it was started again."""
+    waits: tuple[str, ...] = ()
+    """The root graph's nodes that the recorded run stood before when it ended, such as at a breakpoint that its start was given."""
     recorded: str = ""
     """A file with what the recorded tasks wrote (`workbench.replay.recording.tasks`); empty for none."""
     execute: tuple[str, ...] = ()

@@ -204,6 +204,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         restarts=resumes_of(parent, cut, wish.step.invocation),
         crashes=tuple(crashes_of(parent, again, wish.step.invocation)),
         stops=tuple(one for one in stops_of(parent) if one in again),
+        waits=tuple(sorted(cutting.waits_before(cut, _last(parent)))) if parent.status in ("interrupted", "running") else (),
         limits=_limits(wish, cut),
         recorded=str(folder / "outside" / "recorded.sqlite"),
         execute=wish.execute,

@@ -9,7 +9,9 @@ from typing import Any
 from langgraph.types import Command, Interrupt
 
 from workbench.model import Json
+from workbench.replay.fence import breakpoints
 from workbench.replay.fence.answers import exception
+from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.overlay import serializer_of
 from workbench.replay.fence.playback import Playback, plain
@@ -38,6 +40,7 @@ class Drive:
             self._take_up(self.gone)
         self.crashes = [one for one in request.crashes if one.start >= self.started]
         self.limit = request.limits[0] if request.limits else None
+        self.paused: list[Pause] = []
 
     def through(self) -> tuple[str, str]:
         """Run to the end. Returns how it ended and what there is to say about it."""
@@ -87,6 +90,7 @@ class Drive:
     def _invoke(self, given: Any) -> str:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
         failed, limits, self.held = "", self.request.limits, None
+        breakpoints.heard()
         if self.playback.nodes is not None:
             self.playback.nodes.failures.clear()
         kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
@@ -108,6 +112,7 @@ class Drive:
         if self.playback.nodes is not None:
             self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
         self.playback.journal.stop(failed)
+        self.paused = [one for one in breakpoints.heard() if one.thread_id == self.request.run_id]
         self.limit = limits[1] if limits else None
         return failed
 
@@ -120,12 +125,26 @@ class Drive:
             answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
             if answers:
                 return Command(resume=_as_given(answers))
-        again = not snapshot.interrupts and bool(snapshot.next) and self.restarts > 0
-        if not again and not self.inputs:
+        again = not snapshot.interrupts and bool(snapshot.next) and (self._passes() if self.paused else self.restarts > 0)
+        if not again and (not self.inputs or (self.paused and not self.playback.on_course)):
             return STOP
-        self.restarts -= again
-        self.playback.tape.restart()
+        self.restarts -= again and self.restarts > 0
+        if not (again and self.paused):
+            self.playback.tape.restart()
         return None if again else self.inputs.popleft()
+
+    def _passes(self) -> bool:
+        """Whether the recorded run went on past the breakpoints that the graph stopped at, and so does this one."""
+        beyond = [self.playback.nodes.beyond(one) if self.playback.nodes else None for one in self.paused]
+        if None in beyond:
+            return False
+        self.playback.tape.restart(before=min((one.recorded_step for those in beyond for one in those or () if one.recorded_step is not None), default=None))
+        if not self.playback.on_course:
+            self.playback.notes.append(f"it went on past the breakpoint {self._where()}, as the recorded run did, though what stood before it was changed")
+        return True
+
+    def _where(self) -> str:
+        return " and ".join(sorted({str(one) for one in self.paused}))
 
     def _crashed_so(self, failed: str) -> bool:
         """Whether the recorded run failed at the same place, and was started again. Of each such failure that is true once.
@@ -168,8 +187,14 @@ class Drive:
         """How it ended. A failure is told first: LangGraph keeps a question pending whose answer its task failed with."""
         if failed:
             return "failed", failed
-        asks = self.running.state().interrupts
-        return ("interrupted", "it asks a person something for which there is no recorded answer") if asks else ("done", "")
+        snapshot = self.running.state()
+        if snapshot.interrupts:
+            return "interrupted", "it asks a person something for which there is no recorded answer"
+        if not snapshot.next:
+            return "done", ""
+        waits = f"at the breakpoint {self._where()}, past which the recorded run did not go" if self.paused else f"before {', '.join(snapshot.next)}"
+        self.playback.notes.append(f"it stopped {waits}")
+        return "interrupted", f"it stopped {waits}"
 
 
 def _as_given(answers: dict[str, Json]) -> Json:

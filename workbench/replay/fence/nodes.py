@@ -27,7 +27,8 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import Json, canonical
-from workbench.replay.fence import answers
+from workbench.replay.fence import answers, breakpoints
+from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
 from workbench.replay.recording import numbering
 from workbench.replay.recording.course import Course
@@ -133,6 +134,14 @@ class Nodes:
         call = Call("node", task.name, node_path(namespace, None), None)
         seen = Seen(call, namespace, task.name, None, self.journal.clock())
         self.journal.note(seen, "served", from_step=recorded.recorded_step, says=why)
+
+    def beyond(self, pause: Pause) -> list[Task] | None:
+        """The recorded tasks by which the recorded run went on past this breakpoint; None where it did not, or went on elsewhere."""
+        if not pause.nodes:
+            ended = self.tasks.around(pause.namespace)
+            return None if ended is None else [ended]
+        recorded = self.tasks.together(pause.namespace, pause.step)
+        return recorded if pause.nodes <= {one.node for one in recorded} else None
 
     # ---- around a task that runs
 
@@ -284,6 +293,7 @@ def put_up(nodes: Nodes | None) -> None:
     """Let these nodes answer from now on. LookupError when LangGraph no longer runs tasks where it did."""
     global _nodes  # noqa: PLW0603  # process-global, as the fence is
     _nodes = nodes
+    breakpoints.put_up()
     for name, patched in zip(HOOKS, (_patched, _patched_later), strict=True):
         original = getattr(_runner, name, None)
         if original is None:

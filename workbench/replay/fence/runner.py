@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -42,7 +42,7 @@ class Runner(Protocol):
 def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
     """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
     config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
-    store = _store(graph)
+    scratch = {"store": _store(graph), "cache": None, "interrupt_before_nodes": _breakpoints(graph, request.waits)}
     wait_for_no_checkpoint()
     if loops:
         with asyncio.Runner() as loop:
@@ -51,18 +51,24 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
             saver.serde = serializer_of(graph)
             loop.run(_written_by_the_system(saver))
             try:
-                yield _Looped(graph.copy(update={"checkpointer": saver, "store": store, "cache": None}), config, loop)
+                yield _Looped(graph.copy(update={"checkpointer": saver, **scratch}), config, loop)
             finally:
                 loop.run(connected.__aexit__(None, None, None))
     else:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
             connection.execute(SURVIVES_A_KILL)
-            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), "store": store, "cache": None}), config)
+            yield _Direct(graph.copy(update={"checkpointer": SqliteSaver(connection, serde=serializer_of(graph)), **scratch}), config)
 
 
 def _store(graph: Graph) -> BaseStore | None:
     """The store of a re-run: the graph's own where that is in memory, as its module made it, else an empty one."""
     return graph.store if graph.store is None or isinstance(graph.store, InMemoryStore) else InMemoryStore()
+
+
+def _breakpoints(graph: Graph, waits: Sequence[str]) -> Sequence[str]:
+    """The nodes that the graph stops before: its own, and those that the recorded run stood before at its end, which it may have been told at its start."""
+    own = graph.interrupt_before_nodes
+    return own if own == "*" else [*own, *(one for one in waits if one in graph.nodes)]
 
 
 class _Written:

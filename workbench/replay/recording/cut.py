@@ -20,9 +20,10 @@ import xxhash
 
 from workbench.database import Location
 from workbench.model import Checkpoint, Json, Step
-from workbench.reading.tasks import node_of_path
+from workbench.reading import serde
+from workbench.reading.tasks import TASKS, node_of_path
 from workbench.reading.threads import CheckpointRow, Place, Tables, opened
-from workbench.reading.threads.tables import RawCheckpoint
+from workbench.reading.threads.tables import RawCheckpoint, WriteRow
 
 SCHEMA = """
 CREATE TABLE checkpoints (
@@ -37,6 +38,8 @@ OURS = frozenset(
     ("source", "step", "parents", "writes", "run_id", "thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "counters_since_delta_snapshot")
 )
 """Metadata that LangGraph keeps for itself. `run_id` must not be given again: LangGraph would discard new input."""
+BRANCH = "branch:to:"
+"""How the channel begins by which an edge names its node."""
 
 
 Tasks = Mapping[str, str]
@@ -274,6 +277,26 @@ def later_inputs(cut: Cut, last: str | None) -> tuple[tuple[str, str], ...]:
     with opened(cut.database) as tables:
         found = {row.checkpoint_id: row for row in tables.raw_checkpoints(cut.thread_id, inputs)}
     return tuple((str(row.kind), base64.b64encode(row.value).decode("ascii")) for _, row in sorted(found.items()))
+
+
+def waits_before(cut: Cut, last: str | None) -> frozenset[str]:
+    """The root graph's nodes that the tasks of its checkpoint `last` named to run next, of which none wrote anything: the run stopped before them."""
+    head = next((place for place, row in cut.rows.items() if not place[0] and row.parent == last), None)
+    if last is None or head is None:
+        return frozenset()
+    with opened(cut.database) as tables:
+        begun = any(True for _ in tables.writes(cut.thread_id, head))
+        named = (_named(row) for row in tables.writes(cut.thread_id, ("", last)))
+        return frozenset() if begun else frozenset(node for node in named if node)
+
+
+def _named(row: WriteRow) -> str | None:
+    """The node that a write names to run next."""
+    if row.channel == TASKS and row.value is not None:
+        with contextlib.suppress(serde.UndecodedError):
+            sent = serde.decode(row.kind, row.value).value
+            return str(sent.get("node")) if serde.is_type(sent, "Send") else None
+    return row.channel.removeprefix(BRANCH) if row.channel.startswith(BRANCH) else None
 
 
 def lineage(cut: Cut, last: str | None) -> dict[Place, int]:

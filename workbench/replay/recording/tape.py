@@ -146,10 +146,11 @@ class Tape:
         with self._lock:
             self._left |= {number for number, one in enumerate(self.interactions) if one.step in steps}
 
-    def restart(self) -> None:
-        """The run is started again: what was recorded up to the next stop may be served now."""
+    def restart(self, *, before: int | None = None) -> None:
+        """The run is started again: what was recorded up to the next stop may be served now, or up to the first stop that is not `before` a step."""
         with self._lock:
-            if self._stops:
+            passed = len(self._stops) and 1 if before is None else sum(stop < before for stop in self._stops)
+            for _ in range(passed):
                 self._stops.popleft()
 
     def free(self) -> None:

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from pathlib import Path
@@ -175,13 +175,23 @@ class Tasks:
 
     def of(self, task_id: str, namespace: str, step: int, path: str, node: str) -> Task | None:
         """The recorded task that this one of the re-run repeats; None where none did. `namespace` is that of the graph it runs in."""
-        found = self._at(self._recorded(namespace), step, path, node)
+        found = self._one_of(self.together(namespace, step), path, node)
         if found is not None:
             self.translated[task_id] = found.task_id
         return found
 
-    def _at(self, namespace: str, step: int, path: str, node: str) -> Task | None:
-        tasks = self._at_place.get((namespace, step), [])
+    def together(self, namespace: str, step: int) -> list[Task]:
+        """The recorded tasks of one super-step of a graph of the re-run, newest first."""
+        return self._at_place.get((self._recorded(namespace), step), [])
+
+    def around(self, namespace: str) -> Task | None:
+        """The recorded task in which a graph of the re-run ran, where it came to its end."""
+        task_id = self._recorded(namespace).rpartition(":")[2]
+        found = next((one for tasks in self._at_place.values() for one in tasks if one.task_id == task_id), None)
+        return found if found is not None and any(idx >= 0 for idx, *_ in self.writes(found)) else None
+
+    @staticmethod
+    def _one_of(tasks: Sequence[Task], path: str, node: str) -> Task | None:
         exact = [one for one in tasks if one.path == path]
         pathless = [one for one in tasks if not one.path and one.node == node]
         return exact[0] if exact else pathless[0] if len(pathless) == 1 else None
