@@ -1,4 +1,4 @@
-"""Langfuse exports: a trace with its observations (downloaded, or from the API), and observations alone (API pages, blob-storage exports).
+"""Langfuse exports: a trace with its observations (downloaded, or from the API); observations, traces and scores alone (API pages, blob-storage exports).
 
 Each observation is a span. Its own fields become attributes `langfuse.*` as they are spelled there, JSON in text decoded once, and the trace's
 become `langfuse.trace.*` of its top observations. What an OpenTelemetry span was sent with (`metadata.attributes`) becomes its attributes again.
@@ -26,6 +26,8 @@ PARENT = ("parentObservationId", "parent_observation_id")
 START = ("startTime", "start_time")
 END = ("endTime", "end_time")
 MESSAGE = ("statusMessage", "status_message")
+DATA_TYPE = ("dataType", "data_type")
+SCORES = "langfuse.scores"
 OPENED = frozenset({"input", "output", "metadata"}) | {"modelParameters", "model_parameters", "usageDetails", "usage_details", "costDetails", "cost_details"}
 """Fields that may hold JSON as text."""
 EMPTY: tuple[Json, ...] = (None, "", [], {})
@@ -45,6 +47,7 @@ def accepts(source: Source) -> bool:
     told = {at for at in having(seen, "observations", "timestamp") if (at, "id") in seen} | {at for at in having(seen, "trace") if _is_trace(at, seen)}
     alone = having(seen, "traceId", "startTime", "type") | having(seen, "trace_id", "start_time", "parent_observation_id", "type")
     told |= having(seen, "id", "project_id", "timestamp", "session_id") - having(seen, "trace_id")
+    told |= having(seen, "traceId", "observationId", "value", "dataType") | having(seen, "trace_id", "observation_id", "value", "data_type")
     inside = any(at in {"trace", "observations[]", "[].trace", "[].observations[]"} for at, _ in seen)
     return bool((whole & WHOLE and inside) or told & PLACES or alone & PLACES) or columns_of(source) >= ROW
 
@@ -79,6 +82,8 @@ def _items(document: Json) -> Iterator[tuple[Json, Json]]:
 
 def _span(item: tuple[Fields, Fields], said: Said) -> Span:
     raw, trace = item
+    if _is_score(raw):
+        return _of_score(raw, said)
     span_id = made_id(raw.get("id"), SPAN_DIGITS)
     label = f"span {span_id}"
     own = _own(raw)
@@ -99,6 +104,18 @@ def _span(item: tuple[Fields, Fields], said: Said) -> Span:
         scope=_object(sent.get("scope")).get("name"),
         resource=_object(sent.get("resourceAttributes")),
     )
+
+
+def _is_score(raw: Fields) -> bool:
+    return "value" in raw and first_of(raw, DATA_TYPE) is not None
+
+
+def _of_score(raw: Fields, said: Said) -> Span:
+    """A score in a file of its own, which joins those of its trace."""
+    span_id = made_id(raw.get("id"), SPAN_DIGITS)
+    at = any_time(raw.get("timestamp"), said, f"time of score {span_id}")
+    trace_id = made_id(first_of(raw, TRACE_ID), TRACE_DIGITS)
+    return span_of(said, trace_id=trace_id, span_id=span_id, name=raw.get("name"), start_ns=at, end_ns=at, attributes={OF_TRACE: {SCORES: [raw]}})
 
 
 def _own(raw: Fields) -> Fields:
@@ -139,7 +156,7 @@ def _scores(raw: Fields, trace: Fields) -> Fields:
     scores = [one for one in trace.get("scores") or () if isinstance(one, dict)]
     top = first_of(raw, PARENT) is None
     mine = [one for one in scores if one.get("observationId") == raw.get("id") or (top and one.get("observationId") is None)]
-    return {"langfuse.scores": mine} if mine else {}
+    return {SCORES: mine} if mine else {}
 
 
 def _named(prefix: str, fields: Fields) -> Fields:
@@ -181,6 +198,18 @@ _SNAKE: Fields = {
     "name": "agent",
 }
 
+_SCORE: Fields = {
+    "id": "s1",
+    "timestamp": "2026-03-01 09:00:03.000",
+    "project_id": "p",
+    "trace_id": _TRACE["id"],
+    "observation_id": None,
+    "name": "helpful",
+    "value": 1,
+    "source": "EVAL",
+    "data_type": "NUMERIC",
+}
+
 EXAMPLES = (
     Example("download.trace.json", json.dumps({"trace": _TRACE, "observations": [_ROOT, _CALL]}, indent=2).encode(), {"Span": 2}),
     Example("api_trace.json", json.dumps({"observations": [_ROOT, _CALL, 5], **_TRACE, "scores": [], "htmlPath": "/"}).encode(), {"Span": 2, "Skip": 1}),
@@ -189,5 +218,6 @@ EXAMPLES = (
     Example("api_traces.json", json.dumps({"data": [_TRACE | {"observations": ["b024c7ee7680b708"], "scores": []}], "meta": {}}).encode(), {"Span": 1}),
     Example("ui.csv", f"id,traceId,type,name,startTime,parentObservationId,input\na,t,SPAN,agent,{_TRACE['timestamp']},,{{}}\n".encode(), {"Span": 1}),
     Example("blob_traces.jsonl", json.dumps({"id": "t", "timestamp": "2026-03-01 09:00:00.000", "project_id": "p", "session_id": "s"}).encode(), {"Span": 1}),
+    Example("blob_scores.jsonl", json.dumps(_SCORE).encode() + b"\n" + json.dumps(_SCORE | {"id": "s2", "value": 0}).encode(), {"Span": 2}),
     Example("trace_without_observations.json", json.dumps({"trace": _TRACE, "observations": []}).encode(), {"Span": 1}),
 )

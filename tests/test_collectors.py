@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collectors import chat_log, otlp
+from collectors import chat_log, langfuse, otlp
 from tests.postgres import Server
 from workbench.collection import ingest
 from workbench.database import location
 from workbench.model import Conversation, Json, Record, Skip, Span
+from workbench.normalise import normalise
+from workbench.normalise.wholes import without_wholes
 from workbench.plugins import Collector, Example, collector_of, collectors
 from workbench.reading import spans
 from workbench.source import Source, SourceError
@@ -512,3 +514,19 @@ def test_a_span_that_ends_before_it_starts_loses_its_end_and_that_is_said(tmp_pa
     read, skip = collectors()["otlp"].collect(Source(path))
     assert (read.start_ns, read.end_ns) == (1790000000000000000, None)
     assert "before its start" in skip.reason
+
+
+def test_scores_of_a_langfuse_export_join_their_trace(tmp_path: Path):
+    """Scores in a file of their own stand at the trace's topmost observation, whichever file came first, each once; none is a span of the run."""
+    seen = {"trace_id": "t", "project_id": "p"}
+    root = {**seen, "id": "r", "type": "AGENT", "name": "travel", "start_time": "2026-03-01 09:00:00.000", "parent_observation_id": None}
+    given = {**seen, "timestamp": "2026-03-01 09:00:05.000", "name": "helpful", "source": "EVAL", "data_type": "NUMERIC"}
+    scores = [{**given, "id": "s1", "observation_id": None, "value": 1}, {**given, "id": "s2", "observation_id": "r", "value": 0}]
+    for number, name in enumerate(("observations", "scores")):
+        lines = [root] if name == "observations" else [*scores, scores[0]]
+        written(tmp_path, f"{number}.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    spans = [span for name in ("1.jsonl", "0.jsonl") for span in langfuse.collect(Source(tmp_path / name)) if isinstance(span, Span)]
+    (top,) = without_wholes(spans)
+    assert (top.name, [score["id"] for score in top.attributes["langfuse.scores"]]) == ("travel", ["s1", "s2"])
+    (run,) = normalise(spans, [])
+    assert (run.span_count, run.root_name) == (1, "travel")

@@ -22,9 +22,16 @@ def without_wholes(spans: Sequence[Span]) -> Sequence[Span]:
     told: dict[str, dict[str, Json]] = {}
     for whole in wholes:
         said = whole.attributes[OF_TRACE]
-        told.setdefault(whole.trace_id, {}).update(said if isinstance(said, dict) else {})
+        _add(told.setdefault(whole.trace_id, {}), said if isinstance(said, dict) else {})
     rest = (span for span in spans if OF_TRACE not in span.attributes or span.trace_id not in traced)
     return [_with(span, told.get(span.trace_id, {})) if (span.trace_id, span.parent_span_id) not in known else span for span in rest]
+
+
+def _add(told: dict[str, Json], said: dict[str, Json]) -> None:
+    """Add what one more record tells: to a list, such as that of scores, what it holds; what it repeats counts once."""
+    for key, value in said.items():
+        before = told.get(key)
+        told[key] = before + [one for one in value if one not in before] if isinstance(before, list) and isinstance(value, list) else value
 
 
 def _with(span: Span, told: dict[str, Json]) -> Span:
