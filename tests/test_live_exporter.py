@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from sqlite3 import OperationalError as SqliteError
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
+from sqlalchemy.exc import OperationalError
 
 from workbench import bench, collection
 from workbench.live.exporter import StoreExporter
@@ -215,12 +217,13 @@ def failing(monkeypatch, *errors: Exception) -> None:
 
 def test_a_store_that_fails_is_tried_again(exporter: StoreExporter, monkeypatch, caplog):
     """Spans wait while the store can't be written to, and are stored once it can."""
-    failing(monkeypatch, StoreError("full"), OSError("gone"))
+    failing(monkeypatch, StoreError("full"), OSError("gone"), OperationalError("INSERT INTO payload", {}, SqliteError("database is locked")))
     provider = provider_of(exporter)
     emit(provider, 3)
     assert provider.force_flush()
     assert (exporter.stored, exporter.dropped) == (3, 0)
-    assert "spans wait" in caplog.text
+    assert [message.partition("written to: ")[2] for message in caplog.messages] == ["full", "gone", "database is locked"]
+    assert all(message.startswith("spans wait") for message in caplog.messages)
 
 
 def test_an_error_of_ours_stays_with_us(exporter: StoreExporter, monkeypatch, caplog):

@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from workbench import collection
 from workbench.database import location
-from workbench.live.intake import NOT_STORED, origin_of
+from workbench.live.intake import NOT_STORED, origin_of, reason_of
 from workbench.live.sdk_spans import span_of
 from workbench.model import Json, Record, Skip, Span
 from workbench.redaction import counts_told
@@ -188,7 +188,7 @@ class StoreExporter(SpanProcessor, SpanExporter):
             self._store = self._store or Store.open(self.path)
             added = collection.add_live(self._store, self._origin, self._records(batch, dropped - self._told))
         except NOT_STORED as error:
-            logger.warning("spans wait, %s can't be written to: %s", self.path, error)
+            logger.warning("spans wait, %s can't be written to: %s", self.path, reason_of(error))
             return False
         except Exception:
             logger.exception("%d spans could not be stored and are dropped", len(batch))

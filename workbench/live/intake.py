@@ -33,6 +33,11 @@ REST_RATIO = 5
 """The deriver rests this many times as long as it worked: a long trace that still grows must not keep the machine busy."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why the store can't be written to, in the database's own words: SQLAlchemy's have the statement and an address for developers in them."""
+    return str(getattr(error, "orig", None) or error)
+
+
 class RefusedError(RuntimeError):
     """Not taken; the same request is welcome again after `retry_seconds`."""
 
@@ -144,7 +149,7 @@ class Intake:
             self._changed.notify()
         waiting.done.wait()
         if waiting.error is not None:
-            raise UnavailableError(f"the store can't be written to: {waiting.error}", 5) from waiting.error
+            raise UnavailableError(f"the store can't be written to: {reason_of(waiting.error)}", 5) from waiting.error
 
     def close(self) -> None:
         """Refuse what comes from now on, make durable what was taken, and derive its runs."""
@@ -165,7 +170,7 @@ class Intake:
                 self.redacted.update(added.redacted)
             except NOT_STORED as found:
                 error = found
-                logger.warning("%d requests could not be stored and were refused: %s", len(batch), found)
+                logger.warning("%d requests could not be stored and were refused: %s", len(batch), reason_of(found))
             except Exception as found:  # whatever it is, those who wait have to be told, and the next request may well go through
                 error = found
                 logger.exception("%d requests could not be stored and were refused", len(batch))
