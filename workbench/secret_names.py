@@ -17,14 +17,6 @@ import ahocorasick_rs
 Holds = Literal["secret", "token", "directory", ""]
 """What a name says of its value: a secret; one if it looks like it (`token`); one if it's no path (`pwd`); nothing."""
 
-SECRET_KEYS = frozenset(
-    (
-        *("password", "passwd", "passphrase", "secret", "client_secret", "api_key", "apikey", "x_api_key", "access_key", "secret_key", "secret_access_key"),
-        *("private_key", "access_token", "refresh_token", "auth_token", "bearer_token", "session_token", "id_token", "credentials"),
-        *("authorization", "proxy_authorization", "cookie", "set_cookie"),
-    )
-)
-"""The commonest names under which a secret stands, in snake case. Not `token`: log-probabilities name each word so."""
 KEYS_OF: tuple[str, ...] = ("api", "access", "secret", "private", "account", "storage", "encryption", "signing", "master", "ssh", "subscription", "application")
 KEYS_OF += ("service_role", "shared_access", "secret_access")
 TOKENS_OF = ("access", "refresh", "auth", "bearer", "session", "id", "security", "api", "bot", "csrf", "xsrf")
