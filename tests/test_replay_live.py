@@ -15,8 +15,9 @@ from workbench.frames import ledger_frame
 from workbench.model import Budget, Change, LedgerEntry
 from workbench.replay import Forked, ForkError
 from workbench.replay.budget import Meter
+from workbench.replay.channel import ChannelError
 from workbench.replay.effects.approvals import Desk, Question, Reply, reply_of, standing
-from workbench.replay.effects.broker import Terms
+from workbench.replay.effects.broker import Outside, Terms
 from workbench.replay.effects.ledger import Pages
 from workbench.report.receipts import receipt_section
 from workbench.report.static import receipt_text
@@ -97,6 +98,26 @@ def test_not_approved(approve: dict[str, Any], says: str, paid: Recording, ledge
     assert ledger.read_text() == ""
     assert events(pages)[0] == ("refused", "refused")
     assert [(one.idempotency_key, one.cause) for one in pages.lines] == [(pages.lines[0].idempotency_key, "first")] * len(pages.lines)
+    assert live(paid, "again", ledger=pages).receipt.calls.live == 1
+
+
+@pytest.mark.parametrize("why", ["no such tool", "no budget", "no process"])
+def test_what_can_not_be_made_is_not_begun(why: str, paid: Recording, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An approved call whose tool can't be told, that there is no budget for, or no process to make it, is refused before the ledger has it begun."""
+    pages, called = Pages(), Outside.call
+
+    def call(outside: Outside, question: dict[str, Any]) -> Any:
+        if why == "no process":
+            raise ChannelError("the process for live calls died")
+        return called(outside, question | ({"name": "pay_twice"} if why == "no such tool" else {}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outside, "call", call)
+        receipt = live(paid, ledger=pages, budget=Budget(steps=0 if why == "no budget" else None)).receipt
+    assert ledger.read_text() == ""
+    assert (receipt.went_live, receipt.calls.live, receipt.clean) == ((), 0, False)
+    assert (receipt.attempts["attempted"], receipt.attempts["halted"] + receipt.attempts["refused"]) == (1, 1)
+    assert "begun" not in {one.event for one in pages.lines}
     assert live(paid, "again", ledger=pages).receipt.calls.live == 1
 
 

@@ -116,9 +116,9 @@ def counts(records: Sequence[CallRecord]) -> CallCounts:
 def attempts(proof: Proof) -> dict[str, int]:
     """The fork's own side effects by how they were answered; `attempted` is all of them."""
     given = Counter(one.answer for one in proof.records if is_effect(one.name, proof.declared.get(one.name), one.kind))
-    refused = sum(one.event == "refused" for one in proof.lines)
-    named = {name: given[name] for name in ("served", "edited", "live", "halted", "blocked")}
-    return {"attempted": sum(named.values()), **named, "refused": refused}
+    refused = min(sum(one.event == "refused" and one.kind != "model" for one in proof.lines), given["halted"])  # what is refused halts, and counts once
+    named = {name: given[name] for name in ("served", "edited", "live", "halted", "blocked")} | {"halted": given["halted"] - refused, "refused": refused}
+    return {"attempted": sum(named.values()), **named}
 
 
 def nodes(proof: Proof) -> Iterator[NodeCount]:

@@ -185,6 +185,7 @@ class Broker:
         if (before := self._before(entry)) is not None:
             return before
         reply = self._approved(wanted, entry)
+        self._check(wanted, entry.model_copy(update={"approved_by": reply.by}))
         says = "; ".join(one for one in (reply.says, _handed(wanted)) if one)
         entry = entry.model_copy(update={"event": "begun", "answered": "live", "approved_by": reply.by, "says": says, "at_ns": self.scribe.clock()})
         if not self.ledger.append_entry(entry):
@@ -229,6 +230,25 @@ class Broker:
             self._standing.add(name)
         return reply
 
+    def _check(self, wanted: Wanted, entry: LedgerEntry) -> None:
+        """Refused for what can't be made or paid for, before it is begun: so that it can be asked for again."""
+        try:
+            self._count(wanted)
+            why = self.outside.call(wanted.model_dump() | {"only_check": True}).get("refused", "")
+        except (ChannelError, OverBudgetError) as error:
+            why = str(error)
+        if why:
+            refused = {"event": "refused", "answered": "refused", "says": f"not made: {why}", "at_ns": self.scribe.clock()}
+            self.ledger.append_entry(entry.model_copy(update=refused))
+            raise Refused(why)
+
+    def _count(self, wanted: Wanted) -> None:
+        """Count a call against the budget. OverBudgetError where there is nothing left for it."""
+        if wanted.kind == "model":
+            self.meter.model_call(wanted.name)
+        else:
+            self.meter.tool_call(wanted.name)
+
     def _question(self, wanted: Wanted, entry: LedgerEntry) -> Question:
         fields = ("run_id", "kind", "name", "effect", "guessed", "arguments", "key", "idempotency_key", "cause", "already")
         known = {name: getattr(entry, name) for name in fields}
@@ -258,9 +278,6 @@ class Broker:
             raise Refused(f"{error}: whether it took effect is not known", str(error)) from None
         except OverBudgetError as error:
             raise self._stopped_at(entry, replies, error) from None
-        if "refused" in reply:
-            self._end(entry, "failed", f"not made: {reply['refused']}")
-            raise Refused(reply["refused"])
         if "error" in reply:
             self._end(entry, _came_to(reply), reply["error"])
             return {"error": reply["error"], "says": f"live, approved: {entry.approved_by}"}
@@ -268,10 +285,7 @@ class Broker:
         return {"value": reply["value"], "says": "; ".join((f"live, approved: {entry.approved_by}", *([note] if (note := reply["value"].get("note")) else [])))}
 
     def _stopped_at(self, entry: LedgerEntry, replies: Sequence[Json], error: OverBudgetError) -> Refused:
-        """Write down a call that the budget stopped, before it was made or before it was made again."""
-        if not replies:
-            self._end(entry, "failed", f"not made: {error}")
-            return Refused(str(error))
+        """Write down a call that the budget stopped before it was made again."""
         tried = str(replies[-1]["error"])
         self._end(entry, _came_to(replies[-1]), f"{tried}; not made again: {error}")
         return Refused(str(error), tried)
@@ -292,10 +306,8 @@ class Broker:
             return failure.reply
 
     def _once(self, question: Json, wanted: Wanted, replies: list[Json]) -> Json:
-        if wanted.kind == "model":
-            self.meter.model_call(wanted.name)
-        else:
-            self.meter.tool_call(wanted.name)
+        if replies:  # the first try is counted before anything is begun
+            self._count(wanted)
         reply = self.outside.call(question)
         replies.append(reply)
         self.meter.came(wanted.name, failed="error" in reply)

@@ -89,7 +89,7 @@ class Drive:
 
     def _invoke(self, given: Any) -> str:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
-        failed, limits, self.held = "", self.request.limits, None
+        failed, raised, limits, self.held = "", "", self.request.limits, None
         breakpoints.heard()
         if self.playback.nodes is not None:
             self.playback.nodes.failures.clear()
@@ -104,14 +104,15 @@ class Drive:
             self.playback.cut_off = None
             self.playback.notes.append(str(stop))
         except Divergence as divergence:
-            failed = str(divergence)
+            failed, raised = str(divergence), type(divergence).__name__
         except Exception as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
-            failed = f"{type(error).__name__}: {error}"
+            raised = type(error).__name__
+            failed = f"{raised}: {error}"
         if limits:  # the error counts from where the graph was started, the limit is that of the run
             failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
         if self.playback.nodes is not None:
             self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
-        self.playback.journal.stop(failed)
+        self.playback.journal.stop(failed, raised)
         self.paused = [one for one in breakpoints.heard() if one.thread_id == self.request.run_id]
         self.limit = limits[1] if limits else None
         return failed

@@ -109,11 +109,11 @@ class Journal:
         }
         self._root = Span(trace_id=trace_id, span_id=self._id(f"root {self._starts}", 16), name=name, start_ns=self.clock(), attributes=attributes, scope=SCOPE)
 
-    def stop(self, error: str = "") -> None:
-        """The graph ended or stopped, perhaps with an error: its type and message."""
+    def stop(self, error: str = "", kind: str = "") -> None:
+        """The graph ended or stopped, perhaps with an error, of this type."""
         if self._root is not None:
-            kind, _, message = error.partition(": ")
-            events = (SpanEvent(name="exception", attributes={"exception.type": kind, "exception.message": message}),) if error else ()
+            attributes = {"exception.type": kind, "exception.message": error.removeprefix(f"{kind}: ")}
+            events = (SpanEvent(name="exception", attributes=attributes),) if error else ()
             ended = {"end_ns": self.clock(), "status": "error" if error else "ok", "status_message": error, "events": events}
             self.spans.append(self._root.model_copy(update=ended))
             self.tell({"span": self.spans[-1].model_dump(mode="json")})

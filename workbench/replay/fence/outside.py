@@ -49,8 +49,11 @@ def main(graph: str) -> int:
 
 
 def answer(question: Json, crossing: Crossing) -> Json:
-    """Make one call. Gives `value` or `error`, with `transient` where another try may do, or `refused` where it can't be made."""
+    """Make one call, or only look whether it could be. Gives `value` or `error`, with `transient` where another try may do, `refused` where it can't be."""
     try:
+        if question.get("only_check"):
+            _find(question, crossing)
+            return {}
         return {"value": _tool(question, crossing) if question["kind"] == "tool" else _model(question)}
     except OutsideError as error:
         return {"refused": str(error)}
@@ -90,10 +93,28 @@ def name_of(one: Any) -> str:
     return model_name(one) if hasattr(one, "_llm_type") else str(one.name)
 
 
-def _tool(question: Json, crossing: Crossing) -> Json:
+def _find(question: Json, crossing: Crossing) -> None:
+    """Find what a call is to be made of. OutsideError where that can't be."""
+    if question["kind"] == "tool":
+        _injected(_tool_named(question["name"]), question, crossing)
+    else:
+        _model_named(question["made_as"])
+
+
+def _tool_named(name: str) -> Any:
     from langchain_core.tools import BaseTool  # noqa: PLC0415  # as in main
 
-    tool = _the_one(BaseTool, "tool", question["name"])
+    return _the_one(BaseTool, "tool", name)
+
+
+def _model_named(name: str) -> Any:
+    from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  # as in main
+
+    return _the_one(BaseChatModel, "model", name)
+
+
+def _tool(question: Json, crossing: Crossing) -> Json:
+    tool = _tool_named(question["name"])
     tool = tool.model_copy(update={"handle_tool_error": False})  # an error is told as one; the copy inside handles it as the agent would
     injected, config = _injected(tool, question, crossing)
     given = {**with_key(tool, question["arguments"], question["idempotency_key"]), **injected}
@@ -149,15 +170,12 @@ def with_key(tool: Any, arguments: dict[str, Json], key: str) -> dict[str, Json]
 
 
 def _model(question: Json) -> Json:
-    from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  # as in main
-    from langchain_core.messages import messages_from_dict  # noqa: PLC0415
+    from langchain_core.messages import messages_from_dict  # noqa: PLC0415  # as in main
 
     from workbench.replay.fence.alterations import Alterations  # noqa: PLC0415
     from workbench.replay.protocol import Alteration  # noqa: PLC0415
 
-    wanted, settings = question["made_as"], question["settings"]
-    model = _the_one(BaseChatModel, "model", wanted)
-    model = Alterations(Alteration(settings=settings)).model(model, "")
+    model = Alterations(Alteration(settings=question["settings"])).model(_model_named(question["made_as"]), "")
     answered = model.invoke(messages_from_dict(question["messages"]), stop=question["stop"], **question["options"])
     return answered.model_dump(mode="json")
 
