@@ -41,9 +41,14 @@ def test_dated_versions_and_prefixes_are_seen_through(name: str):
     assert price_of(name).model == "gpt-5"
 
 
-def test_a_clouds_spelling_has_the_models_price():
+@pytest.mark.parametrize(("name", "known"), [
+    ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
+    ("anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet"),
+    ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+])  # fmt: skip
+def test_a_clouds_spelling_has_the_models_price(name: str, known: str):
     """So has a cloud's, with region and revision."""
-    assert price_of("us.anthropic.claude-sonnet-4-5-20250929-v1:0").model == "claude-sonnet-4-5"
+    assert price_of(name).model == known
 
 
 @pytest.mark.parametrize("name", [None, "", "gpt-5-turbo-imaginary", "gpt-50", "llama-3", "my-gpt-5"])
