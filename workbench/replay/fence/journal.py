@@ -141,7 +141,7 @@ class Journal:
         error: BaseException | str | None = None,
     ) -> None:
         """Write down one answered call. `output` is the model's message or the tool's result, `error` what the call raised."""
-        record = CallRecord(
+        record = CallRecord.unchecked(
             kind=seen.call.kind,
             name=seen.call.name,
             node_path=seen.call.node_path,
@@ -210,8 +210,7 @@ class Journal:
             **_where(seen),
             **ATTRIBUTES[seen.call.kind](seen, output),
         }
-        span = Span(
-            trace_id="",
+        span = Span.unchecked(
             span_id=self._id(f"{self.part}.{number}" if self.part else str(number), 16),
             name=seen.call.name,
             start_ns=seen.started_ns,

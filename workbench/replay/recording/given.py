@@ -34,7 +34,7 @@ class Given:
     @cached_property
     def shown(self) -> str:
         """All of it, as JSON text."""
-        return f"[{','.join(one.shown for one in self.messages)}]"
+        return f"[{','.join([one.shown for one in self.messages])}]"
 
     @cached_property
     def meant(self) -> list[Json]:
@@ -44,11 +44,11 @@ class Given:
     @cached_property
     def text(self) -> str:
         """That as canonical JSON text."""
-        return f"[{','.join(one.text for one in self._understood if one.text)}]"
+        return f"[{','.join([one.text for one in self._understood if one.text])}]"
 
-    @property
+    @cached_property
     def _understood(self) -> Sequence[Read]:
-        return self.messages if all(one.meant is not None for one in self.messages) else ()
+        return () if None in [one.meant for one in self.messages] else self.messages
 
 
 def without_messages(span: Span) -> Span:

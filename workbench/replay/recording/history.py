@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 
-import ormsgpack
 from langchain_core.messages import BaseMessage
+from ormsgpack import OPT_NON_STR_KEYS, packb
 
 from workbench.model import canonical
 from workbench.reading.messages import messages_of
@@ -23,26 +24,25 @@ class History:
 
     def read(self, messages: Sequence[BaseMessage]) -> Given:
         """What a call was given."""
-        return Given([self._one(message) for message in messages])
+        return Given([self._known.get(_held(message)) or self._new(message) for message in messages])
 
-    def _one(self, message: BaseMessage) -> Read:
-        try:
-            held = _held(message)
-        except ValueError:  # half a surrogate pair, which JSON in UTF-8 can't hold
-            return _read(message)
-        if held not in self._known:
+    def _new(self, message: BaseMessage) -> Read:
+        found, held = _read(message), _held(message)
+        if held is not None:
             if len(self._known) >= KEPT_MESSAGES:
                 self._known.clear()
-            self._known[held] = _read(message)
-        return self._known[held]
+            self._known[held] = found
+        return found
 
 
 def _held(message: BaseMessage) -> Hashable:
-    """All that a message holds, packed; as JSON text, which takes longer, where it holds what can't be packed. ValueError where it can't be that either."""
+    """All that a message holds, packed; as JSON text, which takes longer, where it holds what can't be packed; None where it can't be that either."""
     try:
-        return type(message), ormsgpack.packb([vars(message), message.__pydantic_extra__], option=ormsgpack.OPT_NON_STR_KEYS)
+        return type(message), packb([message.__dict__, message.__pydantic_extra__], option=OPT_NON_STR_KEYS)
     except TypeError:
-        return message.model_dump_json()
+        with suppress(ValueError):  # half a surrogate pair, which JSON in UTF-8 can't hold
+            return message.model_dump_json()
+    return None
 
 
 def _read(message: BaseMessage) -> Read:
