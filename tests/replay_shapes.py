@@ -570,6 +570,23 @@ def _handing_over() -> Any:
     return builder.compile()
 
 
+@tool
+def hand_back(city: str, state: Annotated[dict[str, Any], InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+    """Goes on with the agent that handed over, which is given all that was said."""
+    really("hand_back")
+    told = [*state["messages"], ToolMessage("handed back", tool_call_id=tool_call_id)]
+    return Command(goto="first", graph=Command.PARENT, update={"messages": told})
+
+
+def _handing_back() -> Any:
+    turns = [("hand_over", {"city": "Nara"})], [KYOTO], [("hand_back", {"city": "Nara"})]
+    builder = StateGraph(State)
+    builder.add_node("first", created(*turns, tools=(hand_over,)), destinations=("second",))
+    builder.add_node("second", created(*turns, tools=(book, hand_back)), destinations=("first",))
+    builder.add_edge(START, "first")
+    return builder.compile()
+
+
 def leaves(state: State) -> Command[Any]:
     """Ends the graph that it is in, for a node of the one around."""
     really("leaves")
@@ -906,6 +923,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "agent_as_a_tool": lambda: Shape(created([("ask_agent", {"city": "Kyoto"})], tools=(ask_agent,))),
     "agents_side_by_side": lambda: Shape(looping([("ask_beside", {"city": "Kyoto"}), ("ask_beside", {"city": "Nara"})], tools=(ask_beside,))),
     "model_in_a_tool": lambda: Shape(looping([("ask_model", {"city": "Kyoto"})], tools=(ask_model,))),
+    "hand_back": lambda: Shape(_handing_back(), (ASKED,)),
     "hand_over": lambda: Shape(_handing_over(), (ASKED,)),
     "leaving_a_subgraph": lambda: Shape(_leaving()),
     "redacting": lambda: Shape(created([KYOTO], middleware=[PIIMiddleware("email")]), ({"messages": [("user", "mail ada@example.com")]},)),

@@ -123,6 +123,7 @@ MIDST = {
     "agents_beside_each_other": 8,
     "agent_async": 2,
     "subgraph_that_keeps": 7,
+    "hand_back": 3,
     "human_rejects": 2,
     "question_inside": 5,
     "question_of_a_tool_beside": 3,

@@ -67,7 +67,7 @@ def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | No
         )
         return paired(answer, tool)
     if isinstance(interaction.result, dict) and interaction.result.keys() == {COMMAND}:
-        return command_of(interaction.result[COMMAND], tool_call_id)
+        return command_of(interaction.result[COMMAND], interaction.call_id, tool_call_id)
     return paired(as_returned(interaction.result, tool), tool)
 
 
@@ -94,21 +94,21 @@ def _addressed(target: Any) -> Json:
     return {"node": target.node, "arg": target.arg} if isinstance(target, Send) else target
 
 
-def command_of(recorded: Json, tool_call_id: str | None) -> Command[Any]:
-    """A Command as a tool returned it; the message in it answers this call."""
+def command_of(recorded: Json, was: str | None, now: str | None) -> Command[Any]:
+    """A Command as a tool returned it. The message in it that answered the recorded call, whose id `was` this, answers the one that has its id `now`."""
     update = recorded["update"]
     if isinstance(update, dict):
-        update = {channel: [_in_update(one, tool_call_id) for one in value] if isinstance(value, list) else value for channel, value in update.items()}
+        update = {channel: [_in_update(one, was, now) for one in value] if isinstance(value, list) else value for channel, value in update.items()}
     goto = recorded["goto"] if isinstance(recorded["goto"], list) else [recorded["goto"]]
     return Command(graph=recorded["graph"], update=update, resume=recorded["resume"], goto=[_target(one) for one in goto])
 
 
-def _in_update(value: Json, tool_call_id: str | None) -> Any:
+def _in_update(value: Json, was: str | None, now: str | None) -> Any:
     if not (isinstance(value, dict) and value.keys() == {"type", "data"} and isinstance(value["data"], dict)):
         return value
     (message,) = messages_from_dict([value])
-    if isinstance(message, ToolMessage) and tool_call_id:
-        message.tool_call_id = tool_call_id
+    if isinstance(message, ToolMessage) and now and (message.tool_call_id == was if was else message.id is None):  # one with an id stood in the state before
+        message.tool_call_id = now
     return message
 
 

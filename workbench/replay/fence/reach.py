@@ -106,7 +106,7 @@ class Reach:
         packed = value.get("packed")
         result = self.crossing.received(packed) if packed and self.crossing else None
         if result is None and unwrapped(content) is not content:
-            result = command_of(unwrapped(content), tool_call_id)
+            result = command_of(unwrapped(content), tool_call_id, tool_call_id)
         if tool.response_format != "content_and_artifact":
             return content if result is None else result
         return (result.content, result.artifact) if isinstance(result, ToolMessage) else (content if result is None else result, artifact)
