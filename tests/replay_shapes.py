@@ -143,6 +143,18 @@ def confirm(city: str) -> str:
     return f"confirmed {answer}"
 
 
+MEETING = threading.Barrier(2, timeout=60)
+
+
+@tool
+def agree(city: str) -> str:
+    """Asks a person once another such call is under way too: which of the two asks first is left to chance."""
+    MEETING.wait()
+    answer = interrupt({"really": city})
+    really(f"agree {city}")
+    return f"agreed {answer}"
+
+
 @tool
 def remember(city: str, state: Annotated[dict[str, Any], InjectedState], tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
     """Reads the state it is given."""
@@ -875,7 +887,7 @@ def other_words(stopped: StateSnapshot) -> Command[Any]:
     return Command(resume={one.id: f"letter {number}" for number, one in enumerate(stopped.interrupts)})
 
 
-CONFIRM = ("confirm", {"city": "Kyoto"})
+CONFIRM, AGREE = ("confirm", {"city": "Kyoto"}), ("agree", {"city": "Kyoto"})
 KYOTO, NARA = ("book", {"city": "Kyoto"}), ("book", {"city": "Nara"})
 APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
 REJECTED = Command(resume={"decisions": [{"type": "approve"}, {"type": "reject", "message": "too far"}]})
@@ -944,6 +956,8 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_after_a_call": lambda: Shape(chained(thinks_and_asks, note), (ASKED, YES, Command(resume="no"))),
     "questions_inside_a_node": lambda: Shape(chained(asks_inside, note), (ASKED, YES, Command(resume="no"))),
     "agent_called_by_a_node": lambda: Shape(chained(calls_an_agent)),
+    "questions_of_one_task": lambda: Shape(looping([AGREE, ("agree", {"city": "Nara"})], tools=(agree,)), (ASKED, YES)),
+    "questions_of_one_task_in_turn": lambda: Shape(looping([AGREE, ("agree", {"city": "Nara"})], tools=(agree,)), (ASKED, YES, YES)),
     "equal_questions": lambda: Shape(chained(created([CONFIRM, CONFIRM], tools=(confirm,)), note), (ASKED, one_word_each)),
     "questions_beside_each_other": lambda: Shape(_asking_beside(), (ASKED, one_word_each, other_words)),
     "question_of_a_tool_beside": lambda: Shape(_asking_otherwise(), (ASKED, one_word_each, YES)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 
-from workbench.model import Json, Step, ToolCall
+from workbench.model import Json, Span, Step, ToolCall
 from workbench.normalise.forest import CALLS, Forest, Node
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
@@ -123,7 +123,7 @@ def _goes_past(other: Node, paused: Node) -> bool:
 
 def _asked(node: Node) -> tuple[Json, str | None]:
     """The question and its id, from the text of the exception that LangGraph interrupts with. None where that was not recorded."""
-    found = _interrupt_in(node)
+    found = _interrupt_in(node.span)
     return (_opened(found[1]), found[2]) if found else (None, None)
 
 
@@ -133,16 +133,22 @@ def questions_of(paused: Iterable[Node]) -> list[tuple[str | None, Json]]:
     The value is None where its text is not all of a plain value, such as one that was cut short or holds an object.
     """
     found: list[tuple[str | None, Json]] = []
-    for text in map(_interrupt_in, paused):
+    for text in (_interrupt_in(one.span) for one in paused):
         known = text[2] if text else None
         if known is None or known not in (one for one, _ in found):
             found.append((known, _plain_value(text[1]) if text else None))
     return found
 
 
-def _interrupt_in(node: Node) -> re.Match[str] | None:
+def question_in(span: Span) -> Json:
+    """The question that a span stopped to ask; None for what is not all of a plain value, or for one that did not."""
+    found = _interrupt_in(span)
+    return _plain_value(found[1]) if found else None
+
+
+def _interrupt_in(span: Span) -> re.Match[str] | None:
     """LangGraph's own text of the question that a span stopped to ask."""
-    texts = [str(event.attributes.get("exception.message") or "") for event in node.span.events] + [node.span.status_message]
+    texts = [str(event.attributes.get("exception.message") or "") for event in span.events] + [span.status_message]
     return next((found for text in texts if (found := INTERRUPT_TEXT.search(text))), None)
 
 

@@ -122,6 +122,8 @@ class Request(Value):
     """The tool calls whose code runs, since the fork is made at a step inside them: its calls are answered."""
     numbers: Mapping[str, Mapping[int, tuple[int, ...]]] = {}
     """Of the recorded tasks that made these calls, the numbers of the graphs that their calls started (`workbench.replay.recording.nesting.numbers_of`)."""
+    beside: Mapping[int, tuple[int, ...]] = {}
+    """Of the tool calls that failed or stopped, the calls that had begun beside them by then."""
     stale_answers: bool = False
     """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
     alteration: Alteration = Alteration()

@@ -23,7 +23,7 @@ from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.contexts import contexts_of, others_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
-from workbench.replay.recording.nesting import around, inside_tools, maybe_around, numbers_of
+from workbench.replay.recording.nesting import around, beside_failed, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
 from workbench.replay.recording.starts import crashes_of, given_input, resumes_of, stops_of
 from workbench.replay.recording.tasks import set_aside, uses_of
@@ -187,6 +187,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         edited=wish.step.index if kind in REPLACED and not of_http(wish.change, wish.step) else None,
         opened=opened,
         numbers={task: calls for task, calls in numbers_of(parent, inner).items() if calls.keys() & set(opened)},
+        beside={step: others for step, others in beside_failed(parent, inner).items() if step in again},
         stale_answers=kind == "answer",
         alteration=changes.altered(parent, wish.step, wish.change, cassette, wish.spans),
         state=wish.change.value if kind == "state" else None,

@@ -6,9 +6,11 @@ nothing is answered any more, and a divergence that somebody's thread swallowed 
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -27,6 +29,8 @@ from workbench.replay.recording.tape import Call, CutOff, Divergence, Served, Ta
 
 TWIN = "_workbench_twin"
 """Marks a copy of a tool or model that is made for one call."""
+BEGIN_SECONDS = 1.0
+"""How long a call that fails waits for those beside it, which an agent that makes one after the other only makes then."""
 BY_NODE = frozenset(("http", "embedding", "retrieval"))
 """Kinds of calls that not every recorder captures: where none was in a node, what the node wrote is served in their place."""
 
@@ -47,6 +51,8 @@ class Playback:
     edited: int | None = None
     opened: frozenset[int] = frozenset()
     """The tool calls whose code runs, since something inside them was changed."""
+    beside: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """Of the tool calls that failed or stopped, the calls that had begun beside them by then."""
     stale_answers: bool = False
     other_context: tuple[str, ...] = ()
     """The fields of the run's context that are others than recorded."""
@@ -94,6 +100,11 @@ class Playback:
         if self.nodes is not None and task and seen.call.kind in BY_NODE and self.nodes.can_stand_in(task) and not self.tape.knows(seen.call):
             self.nodes.unanswered.setdefault(task, []).append(str(seen.call))
             raise Unanswered(str(divergence)) from None
+
+    def let_begin(self, step: int) -> None:
+        """Wait until the calls have begun that had when this one failed or stopped: LangGraph gives up those that still wait for a thread."""
+        if step in self.beside and threading.current_thread() is not threading.main_thread() and not _in_a_loop():
+            self.tape.await_taken(self.beside[step], BEGIN_SECONDS)
 
     def repeats(self, namespace: str) -> str | None:
         """The recorded task that the task of this namespace repeats."""
@@ -161,6 +172,14 @@ class Playback:
         if answer == "edited":
             self.free(seen)
         self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _playing: Playback | None = None

@@ -71,6 +71,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         before=frozenset(request.before),
         edited=request.edited,
         opened=frozenset(request.opened),
+        beside=request.beside,
         stale_answers=request.stale_answers,
         other_context=others_of(request.contexts),
         unkept=unkept(graph),

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import ensure_config
+from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
 from langchain_core.tools.base import _get_runnable_config_param
+from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, interrupt
 
@@ -148,7 +150,7 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
 def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded: Served, given: Any) -> Any:
     now = playing()
     served = _as_then(now, tool, seen, recorded, given)
-    if served.interaction.interrupted or served.asked is not None:
+    if served.interaction.interrupted or served.asked:
         _ask_again(now, seen, served)
         if now.stale_answers:
             raise now.halt(seen, Divergence(f"{seen.call} was recorded after another answer of the person, so what it returned then is not served now"))
@@ -158,6 +160,7 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
         if served.interaction.error is None:
             raise now.fault(str(seen.call), error) from error
         now.note(seen, served, error=error)
+        now.let_begin(served.interaction.step)
         raise
     raised = served.interaction.error
     now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
@@ -193,13 +196,25 @@ def _in_state(result: Any) -> Any:
 
 
 def _ask_again(now: Playback, seen: Seen, served: Served) -> None:
-    """Stop to ask what the tool's body stopped to ask, and count the answer as used where it goes on."""
-    question = (served.asked or served.interaction).result
+    """Take the answers to what the tool's body had asked before, and stop where it stopped."""
     try:
-        interrupt(question)
+        for question in served.asked:
+            interrupt(question)
+        if served.interaction.interrupted:
+            now.let_begin(served.interaction.step)
+            _stop(served.interaction.result)
     except GraphBubbleUp as stop:
         now.note(seen, served, error=stop)
         raise
+
+
+def _stop(question: Json) -> None:
+    """Stop to ask, whatever was answered to the calls beside this one: of several in one task, LangGraph gives the answer to the one that asks first."""
+    config = ensure_config()
+    around = config["configurable"]
+    deaf = replace(around[CONFIG_KEY_SCRATCHPAD], interrupt_counter=lambda: len(around[CONFIG_KEY_SCRATCHPAD].resume), get_null_resume=lambda *_: None)
+    with set_config_context({**config, "configurable": {**around, CONFIG_KEY_SCRATCHPAD: deaf}}) as context:
+        context.run(interrupt, question)
 
 
 def _output(result: Any, interaction: Interaction) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from workbench.model import Interaction, Json, Run, Span, Step
+from workbench.normalise.unrecorded import question_in
 from workbench.reading.documents import parse_json
 from workbench.replay.recording.place import node_path
 from workbench.semconv import read
@@ -50,6 +51,11 @@ class Captured:
             task_id=step.task_id,
             sources={"asked": "span", "answered": "span"},
         )
+
+    def question(self, step: Step) -> Json:
+        """What a tool's call stopped to ask, as its span tells it: of several calls of one task, the checkpoint keeps the question of one. None without."""
+        span = self.spans.get((step.trace_id or "", step.span_id or ""))
+        return question_in(span) if span else None
 
     def command(self, step: Step) -> Json:
         """The Command that a tool returned, as its span tells it: what it wrote to the state beside its message, and where it went. None without."""

@@ -98,10 +98,11 @@ def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction |
         sources=_sources(step, message),
     )
     if step.status == "interrupted":
-        question = next((s for s in run.of_kind("human") if s.index > step.index and s.task_id == step.task_id and s.tool_call), None)
-        if question is None:
+        later = next((s for s in run.of_kind("human") if s.index > step.index and s.task_id == step.task_id and s.tool_call), None)
+        question = captured.question(step)
+        if question is None and later is None:
             return "it stopped to ask a person, and the question was not captured"
-        return taken.model_copy(update={"interrupted": True, "result": asked_of(question)})
+        return taken.model_copy(update={"interrupted": True, "result": asked_of(later) if question is None and later else question})
     if step.status == "running":
         return "it never came back"
     if taken.result is None and taken.error is None and taken.message is None:

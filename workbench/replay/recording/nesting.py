@@ -59,6 +59,12 @@ class _Tools:
         sure = len(found) == 1 or (found and not self._beside(found[-2], found[-1]) and _holds(found[-2], found[-1], alone=False))
         return found[-1] if sure else None
 
+    def made_beside(self, step: Step) -> Iterator[Step]:
+        """The other calls of a call's task that the same answer of a model asked for, as they were made in the same start."""
+        for tool in self.by_task.get(step.task_id or "", ()):
+            if tool.index != step.index and tool.invocation == step.invocation and self._beside(tool, step):
+                yield tool
+
     def _beside(self, one: Step, other: Step) -> bool:
         return bool(self.asked.get(one.index, NOBODY) & self.asked.get(other.index, NOBODY))
 
@@ -110,6 +116,14 @@ def numbers_of(run: Run, inner: Mapping[int, int]) -> dict[str, dict[int, tuple[
             if (tool := next((one for one in tools if one.task_id == task), None)) is not None:
                 found.setdefault(task, {}).setdefault(tool.index, set()).add(number)
     return {task: {step: tuple(sorted(those)) for step, those in calls.items()} for task, calls in found.items()}
+
+
+def beside_failed(run: Run, inner: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
+    """Of the tool calls that failed or stopped to ask, those made beside them by the same task, in the same start, and not inside of another (`inner`)."""
+    tools = _Tools(run)
+    raised = [step for step in run.of_kind("tool") if step.status in ("error", "interrupted") and step.index not in inner]
+    found = {one.index: tuple(other.index for other in tools.made_beside(one) if other.index not in inner) for one in raised}
+    return {step: others for step, others in found.items() if others}
 
 
 def _numbered(namespace: str) -> Iterator[tuple[str, int]]:

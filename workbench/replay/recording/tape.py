@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from workbench.model import Cassette, Interaction, Json, canonical, digest, dige
 from workbench.replay.recording.scrubbing import ID, Scrubber, strings_of
 
 NEAREST = 3
+POLL_SECONDS = 0.001
 MAX_COMPARED_CHARACTERS = 4000
 LEAVE_OUT = "leave out: what differs from run to run and says nothing is named by a pattern, in [tool.workbench.replay.scrub] of your pyproject.toml"
 MAX_DIFFERENCES = 4
@@ -85,11 +87,11 @@ class Miss(NamedTuple):
 
 @dataclass(frozen=True)
 class Served:
-    """A recorded answer. `asked` is the question this very call stopped to ask before, where it did."""
+    """A recorded answer. `asked` are the questions that this very call had stopped to ask before and that were answered when it was made, in order."""
 
     interaction: Interaction
     notes: tuple[str, ...] = ()
-    asked: Interaction | None = None
+    asked: tuple[Json, ...] = ()
 
 
 class Tape:
@@ -145,6 +147,13 @@ class Tape:
         """The recordings of these steps may be served again: a kill kept them from being taken in."""
         with self._lock:
             self._left |= {number for number, one in enumerate(self.interactions) if one.step in steps}
+
+    def await_taken(self, steps: Collection[int], seconds: float) -> None:
+        """Wait until the answers of these steps have been served, no longer than this."""
+        wanted = {number for number, one in enumerate(self.interactions) if one.step in steps}
+        end = time.monotonic() + seconds
+        while wanted & self._left and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
 
     def restart(self, *, before: int | None = None) -> None:
         """The run is started again: what was recorded up to the next stop may be served now, or up to the first stop that is not `before` a step."""
@@ -265,12 +274,15 @@ class Tape:
         """The recordings of which a call could be served one that is stale: those of the same tool, or for other calls of the same kind."""
         return [number for number, one in enumerate(self.interactions) if one.kind == call.kind and (call.kind != "tool" or one.name == call.name)]
 
-    def _asked(self, same: Sequence[int], number: int) -> Interaction | None:
-        """The interrupted attempt at the same call that this answer completes."""
+    def _asked(self, same: Sequence[int], number: int) -> tuple[Json, ...]:
+        """What the attempts at the same call before this one stopped to ask. What this one asks again had not been answered: another call's question was."""
         done = self.interactions[number]
         before = [self.interactions[one] for one in same if one < number and one not in self._left]
         own = [one for one in before if (one.task_id, one.call_id) == (done.task_id, done.call_id)] or before
-        return own[-1] if own and own[-1].interrupted and not done.interrupted else None
+        questions = {canonical(one.result): one.result for one in own if one.interrupted}
+        if done.interrupted:
+            questions.pop(canonical(done.result), None)
+        return tuple(questions.values())
 
     def _miss(self, call: Call, same: Sequence[int]) -> str:
         recorded = f"cassette of run {self.cassette.run_id} ({len(self.interactions)} recorded answers from here on, {len(self._left)} left)"
