@@ -22,6 +22,7 @@ from collectors import langgraph_sqlite
 from workbench.model import Checkpoint, Conversation, Log, Message, Run, Span, SpanEvent, Step, Tokens, ToolCall, Write
 from workbench.normalise import from_conversation, normalise
 from workbench.reading.tasks import NULL_TASK, task_id
+from workbench.replay.recording import cassette
 from workbench.source import Source
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -324,16 +325,17 @@ def test_a_call_made_again_on_a_branch_is_another_call(tmp_path: Path) -> None:
 
 
 def test_a_question_inside_a_tool_is_of_that_tool(tmp_path: Path) -> None:
-    """While nobody has answered, its call waits as a step of its own; once answered, the call stands once, and the question keeps the tool's name."""
+    """Unanswered, its call waits as a step, which a cassette can serve as a pause; once answered, it stands once, and the question keeps the tool's name."""
     path = tmp_path / "a.sqlite"
     with saved(path, booking(lambda _: {"messages": [ToolMessage(interrupt("sure?"), tool_call_id="c1", name="book")]})) as graph:
         graph.invoke({"messages": ["book"]}, THREAD)
     (run,) = read_runs(path)
     assert [(step.kind, step.tool_call and step.tool_call.name, step.status) for step in run.steps[2:]] == [
-        ("human", "book", "interrupted"),
         ("tool", "book", "interrupted"),
+        ("human", "book", "interrupted"),
     ]
-    assert run.steps[3].tool_call == ToolCall(name="book", arguments={"to": "Oslo"}, call_id="c1")
+    assert cassette.record(run, []).missing[-1].kind == "human"
+    assert run.steps[2].tool_call == ToolCall(name="book", arguments={"to": "Oslo"}, call_id="c1")
     with saved(path, booking(lambda _: {"messages": [ToolMessage(interrupt("sure?"), tool_call_id="c1", name="book")]})) as graph:
         graph.invoke(Command(resume="yes"), THREAD)
     (run,) = read_runs(path)

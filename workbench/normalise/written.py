@@ -72,7 +72,7 @@ class Recorded:
             elif message is not None and message.role == "tool":
                 self._merge_result(steps, task, raw, message, spans)
         humans = list(self._humans(task, spans))
-        steps = [*humans, *steps, *self._waiting_step(task, steps)]
+        steps = [*self._waiting_step(task, steps), *humans, *steps]
         if task.wrote(ERROR) and not _ends_in_error(steps):
             steps.append(self._failed(task, spans))
         if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
