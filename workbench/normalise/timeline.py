@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from workbench.model import HANDOFF, PASSED_ON, Json, Step, ToolCall
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger
+from workbench.normalise.recorded import messages_in
 from workbench.normalise.traced import TRANSFER
+from workbench.reading.messages import message_of
 
 LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
 
@@ -55,6 +57,8 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
         if step.kind == "model" and step.output is not None:
             open_calls.extend(step.output.tool_calls)
             known.update(call.call_id for call in step.output.tool_calls)
+        elif step.changes:
+            open_calls = _changed(open_calls, step)
         if step.kind != "tool" or step.tool_call is None:
             found.append(step)
             continue
@@ -74,6 +78,13 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
             waiting[step.task_id] = asked
         found.append(step.model_copy(update={"tool_call": _completed(call, asked)}))
     return found
+
+
+def _changed(open_calls: list[ToolCall], step: Step) -> list[ToolCall]:
+    """The calls asked for, as a step that is no model's has changed them in the state: a person, or what stands between model and tools."""
+    told = [message for raw in messages_in(list(step.changes.values())) if raw.get("tool_calls") and (message := message_of(raw))]
+    now = {call.call_id: call for message in told for call in message.tool_calls if call.call_id}
+    return [call.model_copy(update={"arguments": now[call.call_id].arguments}) if call.call_id in now else call for call in open_calls]
 
 
 def with_results(steps: Sequence[Step]) -> list[Step]:

@@ -16,7 +16,7 @@ from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, questions_of, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of, tool_call_of
-from workbench.reading.tasks import INPUT, TASKS, UPDATE
+from workbench.reading.tasks import BY_UPDATE, INPUT, TASKS, UPDATE
 
 UNNAMED = "task"
 TOOLS = "tools"
@@ -92,7 +92,7 @@ class Recorded:
         """A step for each time a person changed the state of which no write was kept: the checkpoint that it made has the values."""
         for made in self.ledger.roots:
             before = self.ledger.parent(made)
-            if made.source == "update" and before is not None and not any(task.node == UPDATE or not task.task_id for task in self.ledger.tasks_at(before)):
+            if made.source == "update" and before is not None and not any(map(_kept_of_update, self.ledger.tasks_at(before))):
                 step = self._plain(Task(None, UPDATE, before, ()), "node", UPDATED, ())
                 yield step.model_copy(update={"started_ns": made.created_ns, "notes": (VALUES_IN_STATE,)})
 
@@ -318,6 +318,11 @@ class Recorded:
             checkpoint_id=task.checkpoint.checkpoint_id,
             task_id=task.task_id,
         )
+
+
+def _kept_of_update(task: Task) -> bool:
+    """Whether these are writes of `update_state`, perhaps in the place of a node's, or may be."""
+    return task.node == UPDATE or not task.task_id or any(write.task_path.startswith(BY_UPDATE) for write in task.writes)
 
 
 def _sent_to(asking: Task, call_id: str | None) -> str | None:

@@ -92,6 +92,7 @@ def _own(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoi
     numbers = {span.span_id: int(span.attributes[ID_ATTRIBUTE]) for span in answer.spans if ID_ATTRIBUTE in span.attributes}
     recorded = dict(answer.tasks)
     people = [record for record in answer.records if record.kind == "human"]
+    updates = _updates(answer, parent)
     standing = [raw for step in parent.steps if step.index not in again for raw in messages_in(list(step.changes.values()))]
     for run in normalise(answer.spans, fresh(cut, checkpoints), before=standing):
         for step in run.steps:
@@ -100,8 +101,14 @@ def _own(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoi
             number = numbers.get(step.span_id or "")
             task = recorded.get(step.task_id or "", step.task_id)
             asked = step.kind == "human" and PASSED_ON not in step.notes
-            record = _take(people, step, task, parent) if asked else None if number is None else answer.records[number]
+            record = _take(people, step, task, parent) if asked else updates.get(task) if number is None else answer.records[number]
             yield Own(_as_called(step, task, parent), record, task)
+
+
+def _updates(answer: Answer, parent: Run) -> dict[str | None, CallRecord]:
+    """What people had put into the state and what was put in again, by the recorded task."""
+    put = ((parent.step(one.from_step).task_id, one) for one in answer.records if one.kind == "update" and one.from_step is not None)
+    return {task: one for task, one in put if task is not None}
 
 
 def _as_called(step: Step, task: str | None, parent: Run) -> Step:
@@ -135,6 +142,8 @@ def _told(one: Own, parent: Run) -> Step:
     if one.record.answer != "served" or one.origin is None:
         return step
     recorded = parent.step(one.origin)
+    if one.record.kind == "update":
+        return step.model_copy(update={"tool_call": recorded.tool_call})
     return step.model_copy(update={name: getattr(recorded, name) for name in CARRIED.get(step.kind, ())} | _own_question(step, recorded))
 
 

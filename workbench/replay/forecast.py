@@ -136,6 +136,7 @@ class _Foresight:
         self.exchange = fault.name if fault is not None and fault.call_kind == "http" else None
         self.on = wish.change.kind not in ("state", "message", "system", "model", "tools") and not others_of(wish.contexts)
         self.ended = False
+        self.updates = {one.step for one in request.later if one.kind == "update"}
 
     def expected(self, again: Sequence[Step]) -> Iterator[Expected]:
         """How each step would be answered."""
@@ -160,6 +161,8 @@ class _Foresight:
 
     def _unchanged(self, step: Step) -> tuple[How, str]:
         """How a step would be answered that is not changed itself."""
+        if step.index in self.updates:
+            return "stands", "what update_state put into the state is put in as recorded" + ("" if self.on else ", whatever has changed before it")
         if step.kind == "model":
             return self._model(step)
         if step.kind == "tool" and f"tool:{step.tool_call.name if step.tool_call else step.name}" in self.wish.live:

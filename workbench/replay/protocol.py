@@ -11,6 +11,8 @@ from workbench.reading.serde import decode
 
 Ended = Literal["done", "interrupted", "halted", "failed", "refused", "stopped"]
 """How a re-run ended."""
+Done = Literal["input", "update", "back"]
+"""What is done to a thread beside resuming it: it is given an input, its state is updated, or it is started from an earlier checkpoint."""
 
 
 class Fault(Value):
@@ -72,9 +74,11 @@ class Resumed(Value):
     freed: bool
     applied: int
     starts: int
-    inputs: int | None = None
-    """How many of the later inputs were left at the last start, and how many restarts."""
+    later: int | None = None
+    """How much of what was done later was left at the last start, and how many restarts."""
     restarts: int | None = None
+    ends: tuple[str, ...] = ()
+    """Where the thread stood at the end of each stretch before."""
     given: str = "none"
     at: str | None = None
     """What the last start was given, and the checkpoint it started from: where the thread still stands there, it is given again."""
@@ -92,6 +96,36 @@ class Context(Value):
     """The names of the fields that somebody gave in place of what was recorded, "" for the whole of one that has none; None where nobody did."""
     other: tuple[str, ...] | None = None
     """Those of them that were recorded with another value; None where nothing was recorded that they could be held against."""
+
+
+class Spot(Value):
+    """A root checkpoint that the thread went back to. Where it was made after the cut, a re-run makes one of its own, `back` before the end of a stretch."""
+
+    checkpoint_id: str
+    stretch: int | None = None
+    """The stretch it was made in (`workbench.replay.recording.aftermath`); None where it stands in the copy under this id."""
+    back: int = 0
+    ran: tuple[str, ...] = ()
+    """The paths of the tasks that had run from it."""
+
+
+class Later(Value):
+    """What was done to the thread after the cut, beside resuming it."""
+
+    kind: Done
+    parent: str
+    """The recorded checkpoint it was done to."""
+    spot: Spot | None = None
+    """Where that was, if it wasn't where the thread stood."""
+    tasks: tuple[str, ...] = ()
+    """Of an update, what it wrote, among the recorded tasks."""
+    type: str = ""
+    data: str = ""
+    """Of an input, and of an update whose writes were not kept: the checkpoint that it made, its type and base64."""
+    step: int | None = None
+    """The recorded step that tells of it, if any does."""
+    restarts: int = 0
+    """How often the graph was started again after it with neither an answer nor an input."""
 
 
 class Crash(Value):
@@ -148,10 +182,12 @@ class Request(Value):
     """What the run was configured with, such as a user's id."""
     contexts: tuple[Context, ...] = ()
     """What each start of the recorded run from the cut on was given as its context, as far as that was recorded; the last holds for those after it."""
-    inputs: tuple[tuple[str, str], ...] = ()
-    """Later inputs of the recorded run: type and base64 of the checkpoint that holds each."""
+    later: tuple[Later, ...] = ()
+    """What was done to the thread after the cut, oldest first."""
+    idle: bool = False
+    """Whether nothing is run from the cut before the first of that."""
     restarts: int = 0
-    """How often the recorded run was started again after the cut with neither an answer nor an input."""
+    """How often the recorded run was started again before that with neither an answer nor an input."""
     crashes: tuple[Crash, ...] = ()
     """The failures by which it ended before it was started again."""
     stops: tuple[int, ...] = ()

@@ -104,12 +104,12 @@ def outcome(run: Run, answer: Answer) -> str:
 
 
 def counts(records: Sequence[CallRecord]) -> CallCounts:
-    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call, nor is a person's answer.
+    """Calls by how they were answered; an edited answer was served too. A node that its recorded writes stood for is no call, nor what a person said or put in.
 
     Of people's answers, one that was changed is none that they gave.
     """
     people = Counter(record.answer for record in records if record.kind == "human")
-    given = Counter(record.answer for record in records if record.kind not in ("node", "human"))
+    given = Counter(record.answer for record in records if record.kind not in ("node", "human", "update"))
     return CallCounts(served=given["served"] + given["edited"], live=given["live"], blocked=given["blocked"], halted=given["halted"], answered=people["served"])
 
 

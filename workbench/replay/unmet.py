@@ -65,7 +65,7 @@ def _models(wish: Wish, records: Sequence[CallRecord]) -> set[str]:
 def _calls(wish: Wish, records: Sequence[CallRecord]) -> set[str]:
     """What calls are called, but for questions to people: the recorded ones, those of the fork, and the tools offered."""
     made: tuple[CallRecord | Interaction, ...] = (*records, *record(wish.parent, wish.spans).interactions)
-    return _tools(wish.parent, records) | {one.name for one in made if one.kind not in ("human", "node")}
+    return _tools(wish.parent, records) | {one.name for one in made if one.kind not in ("human", "node", "update")}
 
 
 def _nodes(parent: Run, run: Run | None, records: Sequence[CallRecord]) -> set[str]:

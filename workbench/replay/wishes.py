@@ -12,14 +12,16 @@ from pathlib import Path
 
 from workbench.database import Location
 from workbench.model import PASSED_ON, Cassette, Change, Json, Level, Run, Span, Step
+from workbench.normalise.branches import UPDATED
 from workbench.replay import changes
 from workbench.replay.changes import MODEL
 from workbench.replay.effects.broker import Terms
 from workbench.replay.exchanges import as_heard, of_http
 from workbench.replay.nearest import meant
 from workbench.replay.process.watch import Watch
-from workbench.replay.protocol import Context, Request
+from workbench.replay.protocol import Context, Later, Request
 from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.aftermath import Aftermath, update_id
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.contexts import contexts_of, others_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
@@ -128,19 +130,24 @@ def _unplaced(parent: Run, step: Step, tools: Sequence[int]) -> str:
 def located(databases: Sequence[Location], wish: Wish) -> Cut:
     """Where the thread is cut. ForkError when no database holds the checkpoint, or it can't be read."""
     try:
-        return cutting.locate(databases, wish.parent.conversation_id, wish.step)
+        cut = cutting.locate(databases, wish.parent.conversation_id, wish.step)
     except CutError as error:
         raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: {error}") from error
     except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
         raise ForkError(f"the checkpoints of {wish.parent.run_id} can't be read: {type(error).__name__}: {error}") from error
+    if lost := aftermath_of(wish.parent, cut).lost:
+        raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: after it, {'; '.join(lost)}. A fork would leave that out: fork later")
+    return cut
 
 
 def done_again(parent: Run, cut: Cut) -> frozenset[int]:
     """The indexes of the parent's steps that are done again. A step whose checkpoint is not known goes with what stands around it in time.
 
-    A question that was answered before the cut stands, also where the tasks around the one that asked it passed it on and go on now.
+    Steps of a branch that had been left before stand, and so does a question that was answered before the cut, also where the tasks around the one that
+    asked it passed it on and go on now.
     """
-    done = {one.index for one in parent.steps if one.checkpoint_id and not cut.keeps_task((one.namespace or "", one.checkpoint_id), one.task_id)}
+    later = [one for one in parent.steps if one.checkpoint_id and cut.came_later(one)]
+    done = {one.index for one in later if not cut.keeps_task((one.namespace or "", str(one.checkpoint_id)), one.task_id)}
     people = [one for one in parent.steps if one.kind == "human" and one.tool_call]
     answered = {one.tool_call.call_id for one in people if one.tool_call and one.index not in done and PASSED_ON not in one.notes}
     done -= {one.index for one in people if one.tool_call and one.tool_call.call_id in answered and PASSED_ON in one.notes}
@@ -160,12 +167,12 @@ def keep_aside(wish: Wish, cut: Cut, request: Request) -> None:
     tasks = {wish.parent.step(index).task_id for index in met} - {None}
     calls = {one.step for one in request.cassette.interactions if one.kind != "human"} | met
     lacking = {one.step for one in request.cassette.missing} - {one.index for one in wish.parent.steps if one.task_id in tasks}
-    set_aside(cut, _last(wish.parent), uses_of(wish.parent, calls, lacking), Path(request.recorded))
+    set_aside(aftermath_of(wish.parent, cut), uses_of(wish.parent, calls, lacking), Path(request.recorded))
 
 
-def _last(run: Run) -> str | None:
-    """The root checkpoint that a run's last step started from."""
-    return next((one.checkpoint_id for one in reversed(run.steps) if not one.namespace and one.checkpoint_id), None)
+def aftermath_of(run: Run, cut: Cut) -> Aftermath:
+    """What was done to the thread after the cut, as far as this run goes: the thread may have gone on since it was read."""
+    return Aftermath(cut, max((root for one in run.steps if one.checkpoint_id and (root := cut.root_of(one))), default=cut.root))
 
 
 def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
@@ -173,6 +180,8 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     parent, again = wish.parent, done_again(wish.parent, cut)
     cassette = as_heard(record(parent, wish.spans, scrub=configured(Path.cwd())), parent, wish.spans)
     kind, inner = wish.change.kind, inside_tools(parent, wish.spans)
+    aftermath = aftermath_of(parent, cut)
+    restarts = resumes_of(parent, cut, wish.step.invocation, aftermath.stretches)
     opened = () if kind == "none" else tuple(around(inner, wish.step.index))
     return Request(
         run_id=wish.run_id,
@@ -201,16 +210,24 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         contexts=wish.contexts,
-        inputs=cutting.later_inputs(cut, _last(parent)),
-        restarts=resumes_of(parent, cut, wish.step.invocation),
+        later=tuple(_told_by(one, parent) for one in aftermath.later(restarts)),
+        idle=aftermath.idle(),
+        restarts=restarts[0],
         crashes=tuple(crashes_of(parent, again, wish.step.invocation)),
         stops=tuple(one for one in stops_of(parent) if one in again),
-        waits=tuple(sorted(cutting.waits_before(cut, _last(parent)))) if parent.status in ("interrupted", "running") else (),
+        waits=tuple(sorted(cutting.waits_before(cut, aftermath.newest))) if parent.status in ("interrupted", "running") else (),
         limits=_limits(wish, cut),
         recorded=str(folder / "outside" / "recorded.sqlite"),
         execute=wish.execute,
         stale=wish.stale,
     )
+
+
+def _told_by(one: Later, parent: Run) -> Later:
+    """What was done to the thread, with the step that tells of it."""
+    ids = {task.removeprefix(update_id("")) for task in one.tasks}
+    told = (step for step in parent.steps if (step.task_id in ids if ids else (step.name, step.checkpoint_id) == (UPDATED, one.parent)))
+    return one.model_copy(update={"step": next((step.index for step in told), None)}) if one.kind == "update" else one
 
 
 def _began(parent: Run, cut: Cut) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from typing import Any
 
@@ -13,14 +12,16 @@ from workbench.replay.fence import breakpoints
 from workbench.replay.fence.answers import exception
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Seen
+from workbench.replay.fence.later import LostError, Places, Updates, input_of
 from workbench.replay.fence.overlay import serializer_of
 from workbench.replay.fence.playback import Playback, plain
 from workbench.replay.fence.runner import Graph, Runner
-from workbench.replay.protocol import Request, Resumed
+from workbench.replay.protocol import Later, Request, Resumed
 from workbench.replay.recording.contexts import rebuilt
 from workbench.replay.recording.tape import Call, CutOff, Divergence, Served
 
 STOP, NOTHING = object(), object()
+BACK = "the thread was started again from an earlier checkpoint, as it was recorded: what had been done since then is on a branch that was left"
 
 
 class Drive:
@@ -28,14 +29,16 @@ class Drive:
 
     def __init__(self, running: Runner, playback: Playback, request: Request, graph: Graph) -> None:
         self.running, self.playback, self.request, self.name = running, playback, request, graph.get_name()
-        serializer = serializer_of(graph)
-        self.inputs = deque(serializer.loads_typed((kind, base64.b64decode(blob)))["channel_values"].get("__start__") for kind, blob in request.inputs)
+        self.serializer = serializer_of(graph)
+        self.later, self.places = deque(request.later), Places(request)
+        self.updates = Updates(running, playback, self.serializer, request)
+        self.at: str | None = None
         self.restarts = request.restarts
         self.held: Any = None
         self.context: Any = None
         self.schema = graph.context_schema
         self.gone = request.resumed
-        self.started = max(0, self.gone.starts - 1) if self.gone else 0
+        self.started = max(0, self.gone.starts - 1) if self.gone else int(request.idle)
         if self.gone is not None:
             self._take_up(self.gone)
         self.crashes = [one for one in request.crashes if one.start >= self.started]
@@ -44,33 +47,41 @@ class Drive:
 
     def through(self) -> tuple[str, str]:
         """Run to the end. Returns how it ended and what there is to say about it."""
-        given: Any = self._first()
-        while given is not STOP:
+        given, failed = self._first(), ""
+        while given is not STOP and not self._halted():
             failed = self._invoke(given)
-            if self.playback.divergence is not None:
-                return "halted", str(self.playback.divergence)
             try:
-                given = self._next(failed)
+                given = STOP if self._halted() else self._next(failed)
             except Exception as error:  # noqa: BLE001  # a reducer of the agent's, which takes in what was written before it shows where it stands
                 self.held = None
                 return "failed", failed or f"{type(error).__name__}: {error}"
-            if given is STOP:
-                return self._ending(failed)
-        return self._ending("")
+        return ("halted", str(self.playback.divergence)) if self._halted() else self._ending(failed)
+
+    def _halted(self) -> bool:
+        return self.playback.divergence is not None
 
     def _take_up(self, gone: Resumed) -> None:
         """Be where an earlier part of this re-run was when it was killed."""
-        for _ in range(len(self.inputs) - (len(self.inputs) if gone.inputs is None else gone.inputs)):
-            self.taken = self.inputs.popleft()
+        for _ in range(len(self.later) - (len(self.later) if gone.later is None else gone.later)):
+            self.taken = self.later.popleft()
         self.restarts = self.restarts if gone.restarts is None else gone.restarts
+        for stood_at in self.places.updated_since(gone.at or self.request.cut[1]):
+            self.restarts = self.later.popleft().restarts
+            self.places.ends.append(stood_at)
+        self._in_stretch()
+
+    def _in_stretch(self) -> None:
+        """Let recorded tasks be those of the stretch that is being done again."""
+        if self.playback.nodes is not None:
+            self.playback.nodes.tasks.stretch = len(self.places.ends)
 
     def _first(self) -> Any:
         """What the graph is given first: nothing, for it goes on from its checkpoint, unless a kill came before that was saved."""
         gone = self.gone
-        if gone is None:
-            return None
-        if gone.given == "input" and self._at() == gone.at:
-            return self.taken
+        if gone is None or not gone.starts:
+            return self._next("") if self.request.idle else None
+        if gone.given in ("input", "back") and self._at() == gone.at:
+            return self._begun(self.taken)
         if self.running.state().interrupts:
             self.playback.tape.give_back(gone.answers)
             return self._next("")
@@ -93,12 +104,13 @@ class Drive:
         breakpoints.heard()
         if self.playback.nodes is not None:
             self.playback.nodes.failures.clear()
-        kind = "none" if given is None else "resume" if isinstance(given, Command) else "input"
+        kind = "resume" if isinstance(given, Command) else "input" if given is not None else "none" if self.at is None else "back"
         self.context = self._given_context()
         several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
-        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), inputs=len(self.inputs), restarts=self.restarts)
+        about: dict[str, Json] = {"later": len(self.later), "restarts": self.restarts, "ends": self.places.ends}
+        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), **about)
         try:
-            self.held = self.running.invoke(given, self.limit, self.context)
+            self.held = self.running.invoke(given, self.limit, self.context, self.at)
             self.playback.settle()
         except CutOff as stop:
             self.playback.cut_off = None
@@ -112,6 +124,7 @@ class Drive:
             failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
         if self.playback.nodes is not None:
             self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
+        self.at = None
         self.playback.journal.stop(failed, raised)
         self.paused = [one for one in breakpoints.heard() if one.thread_id == self.request.run_id]
         self.limit = limits[1] if limits else None
@@ -127,12 +140,48 @@ class Drive:
             if answers:
                 return Command(resume=_as_given(answers))
         again = not snapshot.interrupts and bool(snapshot.next) and (self._passes() if self.paused else self.restarts > 0)
-        if not again and (not self.inputs or (self.paused and not self.playback.on_course)):
-            return STOP
-        self.restarts -= again and self.restarts > 0
-        if not (again and self.paused):
+        if not again:
+            return STOP if self.paused and not self.playback.on_course and not self._updated_here() else self._next_done()
+        self.restarts -= self.restarts > 0
+        if not self.paused:
             self.playback.tape.restart()
-        return None if again else self.inputs.popleft()
+        return None
+
+    def _updated_here(self) -> bool:
+        """Whether the recorded run stopped at this very breakpoint too, since its state was updated there."""
+        done, nodes = next(iter(self.later), None), self.playback.nodes
+        tasks = [nodes.tasks.one(task) for task in done.tasks] if done is not None and done.spot is None and nodes is not None else []
+        return any(task.step == one.step and not one.namespace for task in tasks for one in self.paused)
+
+    def _next_done(self) -> Any:
+        """Do what was done next to the recorded thread, and give what it was started with then; STOP where nothing more was done."""
+        if not self.later:
+            return STOP
+        done = self.later.popleft()
+        self.places.ends.append(self._at() or "")
+        self.restarts = done.restarts
+        self._in_stretch()
+        try:
+            if done.kind != "update":
+                self.playback.tape.restart()
+                return self._begun(done)
+            self.updates.put(done, self.places.of(done.spot))
+        except LostError as lost:
+            self._halt(str(lost))
+            return STOP
+        self.held, self.paused = None, []
+        return self._next("")
+
+    def _begun(self, done: Later) -> Any:
+        """What a start is given that begins a stretch, and where it is made. LostError where there is no such place."""
+        self.at = self.places.of(done.spot)
+        if done.spot is not None:
+            self.playback.notes.append(BACK)
+        return None if done.kind == "back" else input_of(self.serializer, done)
+
+    def _halt(self, why: str) -> None:
+        call = Call("thread", "the thread", "", None)
+        self.playback.halt(Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock()), Divergence(why))
 
     def _passes(self) -> bool:
         """Whether the recorded run went on past the breakpoints that the graph stopped at, and so does this one."""

@@ -123,10 +123,11 @@ class Nodes:
     def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
         """What a task wrote; None where some value is of a type that the graph's schema does not name, so that its code has to make it."""
         before = len(self.lost)
-        found = [(idx, channel, self._value(kind, value)) for idx, channel, kind, value in self.tasks.writes(recorded)]
+        found = [(idx, channel, self.value(kind, value)) for idx, channel, kind, value in self.tasks.writes(recorded)]
         return found if len(self.lost) == before else None
 
-    def _value(self, kind: str | None, value: bytes | None) -> Any:
+    def value(self, kind: str | None, value: bytes | None) -> Any:
+        """A recorded value. What is of a type that the graph's schema does not name is plain data, and `lost` says so."""
         return None if kind is None or value is None else self.serializer.loads_typed((kind, value))
 
     def _note(self, task: PregelExecutableTask, recorded: Task, why: str) -> None:
@@ -219,7 +220,7 @@ class Nodes:
     def _equal(self, value: Any, stored: Stored) -> bool:
         if self.serializer.dumps_typed(value) == (stored[2], stored[3]):
             return True
-        now, then = canonical(_jsonable(value)), canonical(_jsonable(self._value(stored[2], stored[3])))
+        now, then = canonical(_jsonable(value)), canonical(_jsonable(self.value(stored[2], stored[3])))
         return now == then or bool(self.scrubber.plain(now) == self.scrubber.plain(then))  # but for what differs from run to run: ids, and times of now
 
 

@@ -8,12 +8,12 @@ interrupts at the cut are dropped: they would be taken for answers to new questi
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import xxhash
@@ -71,11 +71,38 @@ class Cut:
     @property
     def path(self) -> tuple[tuple[str, int], ...]:
         """The namespaces of the levels, each with the number of its super-step that is run again."""
-        return tuple((place[0], _metadata(self.rows.get(place)).get("step", 0) + 1) for place in self.levels)
+        return tuple((place[0], self.super_step(place) + 1) for place in self.levels)
+
+    @property
+    def root(self) -> str:
+        """The root checkpoint in force at the cut."""
+        return self.levels[0][1]
+
+    @cached_property
+    def later(self) -> tuple[str, ...]:
+        """The root checkpoints of the same line that were made after the cut's, oldest first, on branches that were left too. Their ids sort by time."""
+        return later_roots(self.rows, self.root)
+
+    def source(self, place: Place) -> str:
+        """What made a checkpoint: an input, the loop, an update or a fork."""
+        return str(_metadata(self.rows.get(place)).get("source") or "")
+
+    def super_step(self, place: Place) -> int:
+        """The number of the super-step that made a checkpoint."""
+        return int(_metadata(self.rows.get(place)).get("step") or 0)
+
+    def root_at(self, place: Place) -> str | None:
+        """The root checkpoint in force at a place."""
+        return _root(place, self.rows.get(place))
+
+    def came_later(self, step: Step) -> bool:
+        """Whether a step of the recorded run was made from the cut's checkpoint or a later one, rather than on a branch that had been left before."""
+        root = self.root_of(step)
+        return root is None or root >= self.root
 
     def root_of(self, step: Step) -> str | None:
         """The root checkpoint that a step of the recorded run started from."""
-        return _root((step.namespace or "", step.checkpoint_id or ""), self.rows.get((step.namespace or "", step.checkpoint_id or "")))
+        return self.root_at((step.namespace or "", step.checkpoint_id or ""))
 
     def after_input(self, root: str) -> bool:
         """Whether a root checkpoint holds an input, or is the first after one."""
@@ -125,6 +152,7 @@ def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> C
     if levels[0][0] != "":
         raise CutError(f"{database}: the metadata of checkpoint {place[1]} in {place[0]} doesn't say which root checkpoint it belongs to")
     chains = {ns: _chain(rows, (ns, one)) for ns, one in levels}
+    chains[""] |= _gone_back_to(rows, levels[0][1])
     finished = {level: _beside(_finished(tables, thread_id, level), level[0], place[0]) for level in levels[:-1]}
     kept = frozenset(one for one, above in parents.items() if _keeps(one, above, dict(levels), chains, finished))
     return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])), rows)
@@ -154,6 +182,21 @@ def _chain(rows: Mapping[Place, CheckpointRow], place: Place) -> frozenset[str]:
         row = rows.get((namespace, one))
         one = row.parent or "" if row else ""
     return frozenset(found)
+
+
+def later_roots(rows: Mapping[Place, CheckpointRow], root: str) -> tuple[str, ...]:
+    """The root checkpoints made after this one that descend from the same first one, oldest first."""
+    lines: dict[str, str] = {}
+    for one in sorted(one for namespace, one in rows if not namespace):
+        parent = rows["", one].parent or ""
+        lines[one] = lines.get(parent, one)
+    return tuple(one for one, line in lines.items() if one > root and line == lines.get(root))
+
+
+def _gone_back_to(rows: Mapping[Place, CheckpointRow], root: str) -> frozenset[str]:
+    """What leads to the checkpoints before the cut that the thread went back to after it, on branches that had been left then."""
+    parents = {rows["", one].parent or "" for one in later_roots(rows, root)}
+    return frozenset[str]().union(*(_chain(rows, ("", one)) for one in parents if one < root))
 
 
 def _finished(tables: Tables, thread_id: str, place: Place) -> Tasks:
@@ -266,19 +309,6 @@ class History:
 # ---- what came after
 
 
-def later_inputs(cut: Cut, last: str | None) -> tuple[tuple[str, str], ...]:
-    """The inputs that were given to the thread between the cut and its root checkpoint `last`, oldest first, undecoded: (type, base64)."""
-    if last is None:
-        return ()
-    after = _chain(cut.rows, ("", last)) - _chain(cut.rows, cut.levels[0])
-    inputs = [("", one) for one in sorted(after) if _metadata(cut.rows.get(("", one))).get("source") == "input"]
-    if not inputs:
-        return ()
-    with opened(cut.database) as tables:
-        found = {row.checkpoint_id: row for row in tables.raw_checkpoints(cut.thread_id, inputs)}
-    return tuple((str(row.kind), base64.b64encode(row.value).decode("ascii")) for _, row in sorted(found.items()))
-
-
 def waits_before(cut: Cut, last: str | None) -> frozenset[str]:
     """The root graph's nodes that the tasks of its checkpoint `last` named to run next, of which none wrote anything: the run stopped before them."""
     head = next((place for place, row in cut.rows.items() if not place[0] and row.parent == last), None)
@@ -299,20 +329,21 @@ def _named(row: WriteRow) -> str | None:
     return row.channel.removeprefix(BRANCH) if row.channel.startswith(BRANCH) else None
 
 
-def lineage(cut: Cut, last: str | None) -> dict[Place, int]:
-    """The checkpoints from the cut to the root checkpoint `last`, subgraphs' included, each with the super-step that made it."""
-    roots = (_chain(cut.rows, ("", last or "")) - _chain(cut.rows, cut.levels[0])) | {cut.levels[0][1]}
-    return {
-        place: _metadata(row).get("step", 0) for place, row in cut.rows.items() if (place in cut.levels or place not in cut.kept) and _root(place, row) in roots
-    }
+def lineage(cut: Cut, roots: Collection[str]) -> dict[Place, int]:
+    """The checkpoints from the cut on, subgraphs' included, with these root checkpoints in force, each with the super-step that made it."""
+    return {place: cut.super_step(place) for place in cut.rows if (place in cut.levels or place not in cut.kept) and cut.root_at(place) in roots}
 
 
 def fresh(cut: Cut, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """Of a fork's checkpoints, those that it wrote itself, and those of the super-step that is run again, in the root graph and inside its tasks.
 
-    What stands of that super-step (`Cut.keeps`) is told along: without it, what a task passes on from inside would be taken for new.
+    What stands of that super-step (`Cut.keeps`) is told along: without it, what a task passes on from inside would be taken for new. So are, without
+    what was written from them, the older ones that lead to where the fork went back to: else what it did from there would be taken for another thread's.
     """
-    root = cut.levels[0][1]
     places = [(one.namespace, one.checkpoint_id) for one in checkpoints]
-    around = {place: _root(place, cut.rows[place]) for place in places if place in cut.kept}
-    return [one for one, place in zip(checkpoints, places, strict=True) if around.get(place, root) == root]
+    around = {place: cut.root_at(place) for place in places if place in cut.kept}
+    own = [one for one, place in zip(checkpoints, places, strict=True) if around.get(place, cut.root) == cut.root]
+    known = {one.checkpoint_id for one in own}
+    if all(one.namespace or one.checkpoint_id == cut.root or one.parent_checkpoint_id in known for one in own):
+        return own
+    return [one.model_copy(update={"writes": ()}) for one in checkpoints if not one.namespace and one.checkpoint_id not in known] + own

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 
 from workbench.model import Run, Step
@@ -18,17 +19,24 @@ def stops_of(parent: Run) -> Iterator[int]:
             yield one.index
 
 
-def resumes_of(parent: Run, cut: Cut, first: int) -> int:
-    """How often a run was started again after its start `first` with neither an answer nor an input."""
+def resumes_of(parent: Run, cut: Cut, first: int, stretches: Mapping[str, int]) -> Counter[int]:
+    """How often a run was started again after its start `first` with neither an answer nor an input, by the stretch of its checkpoints it went on with."""
     steps = parent.steps
     later = {steps[index + 1].invocation for index in stops_of(parent) if steps[index].invocation >= first}
-    return sum(not given_input(parent, cut, invocation) for invocation in later)
+    started = {invocation: _start_of(parent, cut, invocation) for invocation in later}
+    again = (root for invocation, root in started.items() if not (given_input(parent, cut, invocation) or cut.source(("", root or "")) == "fork"))
+    return Counter(stretches.get(root or "", 0) for root in again)
+
+
+def _start_of(parent: Run, cut: Cut, invocation: int) -> str | None:
+    """The root checkpoint that a start began from."""
+    return next((root for one in parent.steps if one.invocation == invocation and one.checkpoint_id and (root := cut.root_of(one))), None)
 
 
 def given_input(parent: Run, cut: Cut, invocation: int) -> bool:
     """Whether a start was given an input: it began from a checkpoint that holds one, from which no earlier start had."""
     roots = [(one.invocation, root) for one in parent.steps if one.checkpoint_id and (root := cut.root_of(one))]
-    start = next((root for number, root in roots if number == invocation), None)
+    start = _start_of(parent, cut, invocation)
     return start is not None and cut.after_input(start) and all(root != start for number, root in roots if number < invocation)
 
 

@@ -22,11 +22,13 @@ from workbench.reading import serde
 from workbench.reading.threads import Place, Tables, opened
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import RawWrite
+from workbench.replay.recording.aftermath import Aftermath, by_update, update_id
 from workbench.replay.recording.cut import Cut, lineage, parents_of
 from workbench.replay.recording.identities import Mentions, ids_in
 
 SCHEMA = """
-CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER);
+CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER,
+    stretch INTEGER);
 CREATE TABLE writes (task_id TEXT, idx INTEGER, channel TEXT, type TEXT, value BLOB, PRIMARY KEY (task_id, idx, channel));
 CREATE TABLE seen (task_id TEXT PRIMARY KEY, ids TEXT);
 """
@@ -67,25 +69,28 @@ def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses
     return found
 
 
-def set_aside(cut: Cut, last: str | None, uses: Uses, target: Path) -> None:
-    """Write what the tasks between the cut and the root checkpoint `last` wrote into a new file."""
+def set_aside(aftermath: Aftermath, uses: Uses, target: Path) -> None:
+    """Write what the tasks from the cut on wrote into a new file, and what `update_state` put into the state then."""
+    cut, stretches = aftermath.cut, aftermath.stretches
     with opened(cut.database) as tables, contextlib.closing(sqlite3.connect(target)) as database, database:
         database.executescript(SCHEMA)
-        places = lineage(cut, last)
+        places = lineage(cut, stretches) | {("", one): cut.super_step(("", one)) for one in aftermath.updated}
         tasks: dict[str, tuple[Place, str]] = {}
         old: set[str] = set()
         mentions, meant = Mentions(), dict[str, set[str]]()
         for row in tables.raw_writes(cut.thread_id, sorted(places, key=lambda place: (place[1], place[0]))):
-            if not cut.keeps_task((row.namespace, row.checkpoint_id), row.task_id):
-                tasks[row.task_id] = ((row.namespace, row.checkpoint_id), row.task_path)
-                old |= {row.task_id} if row.channel.startswith(OLD_CHANNELS) else set()
-                database.execute("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?)", (row.task_id, row.idx, row.channel, row.kind, row.value))
+            task_id = update_id(row.task_id) if by_update(row) else row.task_id
+            if task_id != row.task_id or not cut.keeps_task((row.namespace, row.checkpoint_id), row.task_id):
+                tasks[task_id] = ((row.namespace, row.checkpoint_id), row.task_path)
+                old |= {task_id} if row.channel.startswith(OLD_CHANNELS) else set()
+                database.execute("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?)", (task_id, row.idx, row.channel, row.kind, row.value))
                 if _means_earlier(mentions, row):
-                    meant.setdefault(row.task_id, set()).add(row.channel)
+                    meant.setdefault(task_id, set()).add(row.channel)
+        containing = _containing(tasks, places) | _keeping(tasks, places, cut)
         database.executemany("INSERT INTO seen VALUES (?, ?)", _seen(tables, cut.thread_id, tasks, meant))
         database.executemany(
-            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            _rows(tasks, places, uses, old, _containing(tasks, places) | _keeping(tasks, places, cut)),
+            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((*row, stretches.get(cut.root_at(tasks[str(row[0])][0]) or "", 0)) for row in _rows(tasks, places, uses, old, containing)),
         )
 
 
@@ -93,7 +98,7 @@ def _rows(
     tasks: Mapping[str, tuple[Place, str]], places: Mapping[Place, int], uses: Uses, old: Collection[str], containing: Collection[str]
 ) -> Iterator[tuple[object, ...]]:
     for task_id, (place, path) in tasks.items():
-        node, recorded = uses.nodes.get(task_id, ("", None))
+        node, recorded = uses.nodes.get(task_id.removeprefix(update_id("")), ("", None))
         node = path.removeprefix(PULLED) if path.startswith(PULLED) else node
         never, mixed = task_id in old or node == START, task_id in uses.calling and task_id not in uses.lacking
         role = NEVER if never else CONTAINING if task_id in containing else MIXED if mixed else OPAQUE
@@ -146,6 +151,7 @@ class Task:
     role: str
     recorded_step: int | None
     asked: int
+    stretch: int = 0
 
 
 def written_channels(path: Path) -> dict[str, set[str]]:
@@ -167,11 +173,15 @@ class Tasks:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"file:{path}?immutable=1", uri=True, check_same_thread=False)
         self._lock = threading.Lock()
-        self._at_place: dict[tuple[str, int], list[Task]] = {}
-        for one in starmap(Task, self._rows("SELECT * FROM tasks ORDER BY rowid DESC")):
-            self._at_place.setdefault((one.namespace, one.step), []).append(one)
+        self._at_place: dict[tuple[str, int, int], list[Task]] = {}
+        self._by_id = {one.task_id: one for one in starmap(Task, self._rows("SELECT * FROM tasks ORDER BY rowid DESC"))}
+        for one in self._by_id.values():
+            if not one.task_id.startswith(update_id("")):
+                self._at_place.setdefault((one.namespace, one.step, one.stretch), []).append(one)
         self.translated: dict[str, str] = {}
         """The recorded task's id, by that of the task of the re-run that repeats it."""
+        self.stretch = 0
+        """Which stretch of the recording is being done again: on two branches, tasks may stand at the same place."""
 
     def of(self, task_id: str, namespace: str, step: int, path: str, node: str) -> Task | None:
         """The recorded task that this one of the re-run repeats; None where none did. `namespace` is that of the graph it runs in."""
@@ -182,12 +192,11 @@ class Tasks:
 
     def together(self, namespace: str, step: int) -> list[Task]:
         """The recorded tasks of one super-step of a graph of the re-run, newest first."""
-        return self._at_place.get((self._recorded(namespace), step), [])
+        return self._at_place.get((self._recorded(namespace), step, self.stretch), [])
 
     def around(self, namespace: str) -> Task | None:
         """The recorded task in which a graph of the re-run ran, where it came to its end."""
-        task_id = self._recorded(namespace).rpartition(":")[2]
-        found = next((one for tasks in self._at_place.values() for one in tasks if one.task_id == task_id), None)
+        found = self._by_id.get(self._recorded(namespace).rpartition(":")[2])
         return found if found is not None and any(idx >= 0 for idx, *_ in self.writes(found)) else None
 
     @staticmethod
@@ -195,6 +204,10 @@ class Tasks:
         exact = [one for one in tasks if one.path == path]
         pathless = [one for one in tasks if not one.path and one.node == node]
         return exact[0] if exact else pathless[0] if len(pathless) == 1 else None
+
+    def one(self, task_id: str) -> Task:
+        """The recorded task of this id. LookupError where there is none."""
+        return self._by_id[task_id]
 
     def _recorded(self, namespace: str) -> str:
         """A namespace of the re-run with the task ids of the recording."""
