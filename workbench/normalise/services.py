@@ -6,6 +6,7 @@ or a task of a graph that one began and the other went on with.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -58,10 +59,10 @@ def parts_of(spans: Sequence[Span], readings: Readings) -> list[Part]:
     own = {services[0]: group for group in groups if (services := _services_of(group, readings))}
     if len(own) < 2:  # noqa: PLR2004
         return [Part(list(spans))]
-    loose = [group for group in groups if not _services_of(group, readings)]
-    nearest = [min(own.values(), key=lambda other: _apart_ns(group, other)) for group in loose]
-    for group, other in zip(loose, nearest, strict=True):
-        other.extend(group)
+    starts = {name: _starts(group) for name, group in own.items()}
+    for group in groups:
+        if not _services_of(group, readings):
+            own[min(own, key=lambda name: _apart_ns(_starts(group), starts[name]))].extend(group)
     parts = [Part(group, name, tuple(other for other in own if other != name)) for name, group in own.items()]
     return sorted(parts, key=lambda part: (part.began_ns, part.service))
 
@@ -137,7 +138,11 @@ def _reading(span: Span, readings: Readings) -> Reading:
     return readings[span.trace_id, span.span_id]
 
 
-def _apart_ns(one: list[Span], other: list[Span]) -> int:
-    """How far apart in time the first of these spans and the nearest of the others began; far where that is not known."""
-    began = min((span.start_ns for span in one if span.start_ns is not None), default=None)
-    return min((abs(span.start_ns - began) for span in other if span.start_ns is not None and began is not None), default=1 << 63)
+def _starts(spans: list[Span]) -> list[int]:
+    return sorted(span.start_ns for span in spans if span.start_ns is not None)
+
+
+def _apart_ns(these: list[int], others: list[int]) -> int:
+    """How far the first of these moments is from the nearest of the others, both in order; far where that is not known."""
+    place = bisect_left(others, these[0]) if these else 0
+    return min((abs(moment - these[0]) for moment in others[max(0, place - 1) : place + 1] if these), default=1 << 63)
