@@ -446,6 +446,10 @@ def _remove() -> str:
     return "removed"
 
 
+def _leave() -> str:
+    raise SystemExit(3)
+
+
 def _die() -> str:
     os.write(1, b"last words")
     os._exit(7)
@@ -484,6 +488,7 @@ ESCAPES = {
     "natively": _natively,
     "call": _call_in_a_thread,
     "die": _die,
+    "leave": _leave,
     "link": _link,
     "remove": _remove,
     "hang": _hang,

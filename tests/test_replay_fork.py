@@ -358,6 +358,7 @@ def test_no_database(folder: Path, ledger: Path) -> None:
         (f"{AGENTS}:book", "is of the type StructuredTool; it should be a compiled LangGraph graph"),
         (f"{AGENTS.with_name('replay_agent.py')}:graph", r"there is no file .*; near it is replay_agents.py"),
         ("no_such_module:graph", "can't be imported: No module named 'no_such_module'"),
+        ("os:system", r"os:system was called without arguments to make the graph, and raised TypeError"),
         (f"{AGENTS}:renamed", None),
         (f"{AGENTS}:made", None),
     ],
@@ -370,6 +371,17 @@ def test_graph(graph: str, says: str | None, folder: Path, ledger: Path) -> None
     else:
         with pytest.raises(ForkError, match=says):
             recording.fork(1, graph=graph)
+
+
+def test_an_agent_that_ends_the_process(folder: Path, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that exits ends the run with that, and a module that does can't be imported; the re-run's process lives on to tell."""
+    recording = record(folder, "escaping", TWO)
+    monkeypatch.setenv("ESCAPE", "leave")
+    forked = recording.fork(1, execute=("plain",))
+    assert forked.receipt.outcome == "failed: SystemExit: 3"
+    (folder / "leaving.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(ForkError, match=r"leaving.py can't be imported: SystemExit: 3"):
+        recording.fork(1, graph=f"{folder / 'leaving.py'}:graph", scratch=folder / "again.sqlite")
 
 
 def test_other_graph(folder: Path, ledger: Path) -> None:

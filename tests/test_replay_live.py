@@ -272,6 +272,8 @@ def test_http_does_not_go_live(paid: Recording) -> None:
 
 def test_name(paid: Recording) -> None:
     """What goes live is named with its kind."""
+    with pytest.raises(ForkError, match="'modle' can't go live: it should be model, model:NAME or tool:NAME; did you mean model"):
+        paid.fork(1, live=("modle",))
     with pytest.raises(ForkError, match="'pay' can't go live: it should be model, model:NAME or tool:NAME; did you mean tool:pay"):
         paid.fork(1, live=("pay",))
 

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str], spans: 
     for one in live:
         if one != MODEL and not one.startswith((f"{MODEL}:", "tool:")):
             plain = one.startswith("http")
-            hint = "a plain HTTP call never goes live, make it a tool's; its recorded answer is served" if plain else f"did you mean tool:{one}?"
+            meant_model = MODEL if get_close_matches(one, [MODEL]) else f"tool:{one}"
+            hint = "a plain HTTP call never goes live, make it a tool's; its recorded answer is served" if plain else f"did you mean {meant_model}?"
             raise ForkError(f"{one!r} can't go live: it should be model, model:NAME or tool:NAME; {hint}")
     spans = tuple(spans)
     try:

@@ -117,7 +117,7 @@ class Drive:
             self.playback.notes.append(str(stop))
         except Divergence as divergence:
             failed, raised = str(divergence), type(divergence).__name__
-        except Exception as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
             raised = type(error).__name__
             failed = f"{raised}: {error}"
         if limits:  # the error counts from where the graph was started, the limit is that of the run

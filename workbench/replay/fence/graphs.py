@@ -40,7 +40,10 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
         near = _graphs_near(module, attribute)
         raise GraphError(f"{place} has no {attribute}" + (f"; it has {', '.join(near)}" if near else ""))
     if not isinstance(found, Pregel) and callable(found):
-        found = found()
+        try:
+            found = found()
+        except (Exception, SystemExit) as error:
+            raise GraphError(f"{name} was called without arguments to make the graph, and raised {type(error).__name__}: {error}") from error
     if not isinstance(found, Pregel):
         hint = (
             ": call its .compile()"
@@ -65,7 +68,7 @@ def _module(place: str) -> ModuleType:
         return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
         raise GraphError(f"{place} can't be imported: {error}; it is looked for as in the process that asked for the fork{_beside(place)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GraphError(f"{place} can't be imported: {type(error).__name__}: {error}") from error
 
 
