@@ -12,6 +12,7 @@ from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.channels import UntrackedValue
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
+from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
@@ -172,6 +173,27 @@ def _graph(first: Any, tools: list[Any], **options: Any) -> Any:
     return builder.compile(**options)
 
 
+def put(state: State, runtime: Runtime) -> State:
+    runtime.store.put(("cities",), "Ada", {"city": "Nara"})
+    return {"city": "Kyoto"}
+
+
+def fetch(state: State, runtime: Runtime) -> State:
+    found = runtime.store.get(("cities",), "Ada")
+    return {"city": f"{state['city']} or {found.value['city'] if found else 'nowhere'}"}
+
+
+def _shelved() -> Any:
+    builder = StateGraph(State)
+    builder.add_node("put", put)
+    builder.add_node("fetch", fetch)
+    builder.add_edge(START, "put")
+    builder.add_edge("put", "fetch")
+    return builder.compile(store=InMemoryStore())
+
+
+shelved = _shelved()
+unshelved = _graph(free, [keep, afford])
 crossing = _graph(free, [visa, tell, quiet, move, chart, table])
 staying = _graph(prepare, [keep, recall, lend, sure], store=InMemoryStore())
 reading = _graph(free, [afford, rank, weigh, name_it])

@@ -15,6 +15,7 @@ import ormsgpack
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.store.memory import InMemoryStore
 
 import workbench as wb
 from tests import replay_injected
@@ -33,6 +34,8 @@ CALLS = {
         ["chart", {"city": "Uji"}],
         ["table", {"city": "Otsu"}],
     ],
+    "shelved": [],
+    "unshelved": [["keep", {"city": "Nara"}], ["afford", {"item": "tea"}]],
     "reading": [[name, {"item": "tea"}] for name in ("afford", "rank", "weigh", "name_it")],
     "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "lend", "sure")],
 }
@@ -41,7 +44,8 @@ CALLS = {
 async def drive(name: str, folder: Path) -> None:
     config: Any = {"configurable": {"thread_id": "thread", "user": "ada"}}
     async with AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
-        with wb.record(getattr(replay_injected, name).copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
+        given = {"checkpointer": saver, **({"store": InMemoryStore()} if name == "unshelved" else {})}
+        with wb.record(getattr(replay_injected, name).copy(update=given), folder / "bench.db") as graph:
             await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))], "city": "Kyoto"}, config)
 
 
@@ -151,6 +155,30 @@ def test_result_in_place_of_what_read_another_state(recorded: wb.RecordedRun, le
     answers = {one.name: one.answer for one in forked.receipt.records if one.kind == "tool"}
     assert answers == {"afford": "served", "rank": "edited", "weigh": "served", "name_it": "served"}
     assert ledger.read_text() == ""
+
+
+# ---- what the graph's store held
+
+
+@pytest.mark.parametrize("recorded", ["shelved"], indirect=True)
+def test_looking_for_what_runs_had_put_into_the_store(recorded: wb.RecordedRun, ledger: Path) -> None:
+    """Off the recorded course a node that looks for what a run had put into the store halts, or is given what there is, and the receipt says so."""
+    where = {"at": next(step.index for step in recorded.steps if step.name == "fetch"), "graph": f"{replay_injected.__name__}:shelved"}
+    unchanged, changed, stale = (
+        recorded.fork(**where, **change) for change in ({}, {"state": {"city": "Uji"}}, {"state": {"city": "Uji"}, "stale": ["store"]})
+    )
+    assert (unchanged.receipt.clean, changed.receipt.clean, stale.receipt.clean) == (True, False, True)
+    why = "the graph's store was asked for something, and what runs had put there was not recorded"
+    assert (why in changed.receipt.outcome, "stale=['store']" in changed.receipt.outcome) == (True, True)
+    assert (f"stale: {why}" in stale.receipt.notes, stale.final_state()["city"]) == (True, "Uji or nowhere")
+
+
+@pytest.mark.parametrize("recorded", ["unshelved"], indirect=True)
+def test_a_store_that_production_gave(recorded: wb.RecordedRun, ledger: Path) -> None:
+    """A tool that can't be called without a store is served where the graph's module makes none: production had one."""
+    forked = recorded.fork(0, graph=f"{replay_injected.__name__}:unshelved")
+    assert {one.name: one.answer for one in forked.receipt.records if one.kind == "tool"} == {"keep": "served", "afford": "served"}
+    assert (forked.receipt.clean, ledger.read_text()) == (True, "")
 
 
 # ---- what the sandbox may ask for

@@ -30,7 +30,7 @@ def unmet(wish: Wish, run: Run | None = None, records: Sequence[CallRecord] = ()
     for kind, known, more in (("tool", tools, unknown), ("model", models, "")):
         names = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
         yield from (f"{note}{more}" for note in _missed(names, known, f"live {kind}:{{}} (--live) {said}", kind))
-    yield from _missed([one for one in wish.stale if one not in KINDS], lambda: _calls(wish, records), f"stale {{}} (--serve-stale) {said}", "call")
+    yield from _missed([one for one in wish.stale if one not in {*KINDS, "store"}], lambda: _calls(wish, records), f"stale {{}} (--serve-stale) {said}", "call")
     yield from _missed([one for one in wish.execute if one != EVERY], lambda: _nodes(wish.parent, run, records), f"execute {{}} (--execute) {said}", "node")
 
 

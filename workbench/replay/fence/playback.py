@@ -56,8 +56,8 @@ class Playback:
     stale_answers: bool = False
     other_context: tuple[str, ...] = ()
     """The fields of the run's context that are others than recorded."""
-    unkept: frozenset[str] = frozenset()
-    """The parts of the state that no checkpoint holds."""
+    parts: Mapping[str, bool] = field(default_factory=dict)
+    """The parts of the state by their names, and whether checkpoints hold them."""
     altered: Alterations = field(default_factory=Alterations)
     reach: Reach = field(default_factory=Reach)
     meter: Meter = field(default_factory=Meter)
@@ -155,9 +155,17 @@ class Playback:
         self.journal.note(seen, "halted", says=str(divergence), error=f"halted: {str(divergence).partition(chr(10))[0]}")
         return divergence
 
-    def lacks(self, why: str) -> Any:
-        """End the re-run here, where code asks for something of its context that was not recorded. Raises the divergence."""
-        raise self.halt(seen_here(Call("context", "context", "", None), None, None), Divergence(why))
+    def lacks(self, why: str, what: str = "context") -> Any:
+        """End the re-run here, where code asks for something of its context, or of `what` else, that was not recorded. Raises the divergence."""
+        raise self.halt(seen_here(Call(what, what, "", None), None, None), Divergence(why))
+
+    def has_in_part(self, what: str) -> None:
+        """Code looks for something of which a re-run has a part alone. On the recorded course that changes nothing unseen; off it, it has to be asked for."""
+        why = f"the graph's {what} was asked for something, and what runs had put there was not recorded"
+        if not self.on_course and what not in self.tape.stale:
+            self.lacks(f"{why}: take what it holds in this re-run for that (stale={[what]}, --serve-stale {what}), or change what leads to it", what)
+        elif not self.on_course and f"stale: {why}" not in self.notes:
+            self.notes.append(f"stale: {why}")
 
     def fault(self, what: str, error: Exception) -> Divergence:
         """The fence failed where it was to answer: let the re-run end here. Returns the divergence, to be raised."""

@@ -22,7 +22,8 @@ from workbench.replay.fence.overlay import decoding, overlay, recorded_channels,
 from workbench.replay.fence.playback import FenceError, Playback
 from workbench.replay.fence.reach import Reach
 from workbench.replay.fence.runner import Graph, runner
-from workbench.replay.fence.states import unkept
+from workbench.replay.fence.states import parts_of
+from workbench.replay.fence.stores import store_of
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
@@ -74,7 +75,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         beside=request.beside,
         stale_answers=request.stale_answers,
         other_context=others_of(request.contexts),
-        unkept=unkept(graph),
+        parts=parts_of(graph),
         altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
@@ -96,7 +97,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
 
 def _said_before(graph: Graph, request: Request) -> Iterator[str]:
     """What there is to say of a re-run before it begins."""
-    if graph.store is not None:
+    if store_of(graph) is not None:
         yield STORE
     if graph.context_schema is not None and not request.contexts:
         yield UNKNOWN

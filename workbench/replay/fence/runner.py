@@ -19,11 +19,10 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.pregel import Pregel
 from langgraph.pregel._loop import AsyncPregelLoop, SyncPregelLoop
 from langgraph.pregel._read import PregelNode
-from langgraph.store.base import BaseStore
-from langgraph.store.memory import InMemoryStore
 from langgraph.types import StateSnapshot, StateUpdate
 
 from workbench.replay.fence.overlay import serializer_of
+from workbench.replay.fence.stores import store_of
 from workbench.replay.protocol import Request
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -61,7 +60,7 @@ class Runner(Protocol):
 def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
     """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
     config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
-    graph = graph.copy(update={"store": _store(graph), "cache": None, "interrupt_before_nodes": _breakpoints(graph, request.waits)})
+    graph = graph.copy(update={"store": store_of(graph), "cache": None, "interrupt_before_nodes": _breakpoints(graph, request.waits)})
     wait_for_no_checkpoint()
     if loops:
         with asyncio.Runner() as loop:
@@ -77,11 +76,6 @@ def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
         with contextlib.closing(sqlite3.connect(request.database, check_same_thread=False)) as connection:
             connection.execute(SURVIVES_A_KILL)
             yield _Direct(graph, SqliteSaver(connection, serde=serializer_of(graph)), config)
-
-
-def _store(graph: Graph) -> BaseStore | None:
-    """The store of a re-run: the graph's own where that is in memory, as its module made it, else an empty one."""
-    return graph.store if graph.store is None or isinstance(graph.store, InMemoryStore) else InMemoryStore()
 
 
 def _breakpoints(graph: Graph, waits: Sequence[str]) -> Sequence[str]:

@@ -41,16 +41,16 @@ def read_otherwise(now: Playback, tool: BaseTool, given: Any, step: int) -> str:
         return f"{STATE}, and what that held then is not known"
     crossing, plain = now.reach.crossing, now.tape.scrubber.plain
     was = {name: canonical(plain(_meant(value))) for name, value in then.items()}
-    held = {name: canonical(plain(_meant(crossing.shown(value)))) for name, value in read.items() if name not in now.unkept}
-    known = sought & (was.keys() | held.keys()) or held.keys()
+    held = {name: canonical(plain(_meant(crossing.shown(value)))) for name, value in read.items() if now.parts.get(name, True)}
+    known = (sought & (was.keys() | held.keys() | now.parts.keys()) or held.keys()) & (was.keys() | held.keys())
     others = sorted(name for name in known if was.get(name) != held.get(name))
     return f"{STATE}, of which {', '.join(others)} held another value then" if others else ""
 
 
-def unkept(graph: Pregel[Any, Any, Any, Any]) -> frozenset[str]:
-    """The parts of a graph's state, and of its subgraphs', that no checkpoint holds: what LangGraph works out itself, and what is declared as untracked."""
+def parts_of(graph: Pregel[Any, Any, Any, Any]) -> dict[str, bool]:
+    """The parts of a graph's state, and of its subgraphs', and whether checkpoints hold them: not what LangGraph works out itself, or what is untracked."""
     every = (part for one in (graph, *inner_graphs(graph).values()) for part in one.channels.items())
-    return frozenset(name for name, channel in every if not isinstance(channel, BaseChannel) or isinstance(channel, UntrackedValue))
+    return {name: isinstance(channel, BaseChannel) and not isinstance(channel, UntrackedValue) for name, channel in every}
 
 
 def _read(tool: BaseTool, given: Any) -> tuple[dict[str, Any], set[str]]:
