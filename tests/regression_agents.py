@@ -8,8 +8,10 @@ import socket
 from pathlib import Path
 from typing import Any, TypedDict
 
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
 
 
 class State(TypedDict, total=False):
@@ -128,6 +130,39 @@ def _deciding(node: Any) -> Any:
     return builder.compile()
 
 
+class Talk(MessagesState):
+    """What was said, and how much is to be charged."""
+
+    amount: int
+
+
+def insist(state: Talk) -> dict[str, Any]:
+    """Asks for a charge, and once more where that failed."""
+    answers = [one for one in state["messages"] if isinstance(one, ToolMessage)]
+    if len(answers) > 1:
+        return {"messages": [AIMessage(str(answers[-1].content))]}
+    return {"messages": [AIMessage("", tool_calls=[{"name": "charge", "args": {"amount": state["amount"]}, "id": f"call-{len(answers)}"}])]}
+
+
+def guard(state: Talk) -> Any:
+    """Lets a charge be tried once."""
+    asked = state["messages"][-1].tool_calls[0]
+    tried = any(isinstance(one, ToolMessage) for one in state["messages"])
+    return {"messages": [ToolMessage("refused: it was tried", name="charge", tool_call_id=asked["id"])]} if tried else CHARGES.invoke(state)
+
+
+def _talking(tools: Any) -> Any:
+    builder = StateGraph(Talk)
+    builder.add_node("insist", insist)
+    builder.add_node("tools", tools)
+    builder.add_edge(START, "insist")
+    builder.add_conditional_edges("insist", tools_condition)
+    builder.add_edge("tools", "insist")
+    return builder.compile()
+
+
+CHARGES = ToolNode([charge], handle_tool_errors=True)
+talking, talking_guarded = map(_talking, (CHARGES, guard))
 deciding, deciding_better = map(_deciding, (hasty, patient))
 recorded, with_key, looking, reworded, other, dying, lasting = map(_graph, (careless, keyed, careful, polite, strange, fragile, once))
 past_its_tool, doing_nothing = map(_graph, (sly, idle))

@@ -18,6 +18,7 @@ import workbench as wb
 from tests import regression_agents
 from tests.replay_recording import Recorder, read
 from workbench import cli, detection
+from workbench.analysis.effects import effects_of
 from workbench.bench import Bench
 from workbench.replay.regression import Case, CaseError, UntestedWarning, source_of
 from workbench.replay.trust import UntrustedError
@@ -90,6 +91,18 @@ def test_a_fix_in_a_node_without_calls(tmp_path: Path, ledger: Path):
         Case.read(path).check()
     assert Case.read(path).check(graph=f"{AGENTS}:deciding_better").status == "ok"
     assert ledger.read_text().count("charge") == 2
+
+
+def test_a_guard_in_place_of_the_tool(tmp_path: Path, ledger: Path) -> None:
+    """An agent whose own code answers the second call instead of the tool is mended: what a node wrote in the tool's name was no call of it."""
+    bench = store_of(regression_agents.talking, tmp_path)
+    _, path = bench.run(bench.store.run_ids()[0]).export_test(tmp_path / "cases", graph=f"{AGENTS}:talking", trust=True)
+    bench.close()
+    with pytest.raises(AssertionError, match="it happens again"):
+        Case.read(path).check()
+    run = Case.read(path).check(graph=f"{AGENTS}:talking_guarded")
+    assert [(one.outcome, one.answered) for one in effects_of(run)] == [("unknown", "served"), ("prevented", "uncalled")]
+    assert run.outcome == "refused: it was tried"
 
 
 def test_that_a_run_failed_is_a_fault_too(tmp_path: Path, ledger: Path):

@@ -32,7 +32,7 @@ Level = Literal["process", "container", "gvisor", "firecracker"]
 EffectClass = Literal["read-only", "idempotent", "effect", "unknown"]
 """What calling a tool does: it only looks; it acts, and a repetition with the same key is the same act; it acts; nobody says."""
 Cause = Literal["first", "retry", "resume", "model"]
-Answered = Literal["inherited", "served", "edited", "stopped", "refused"]
+Answered = Literal["inherited", "served", "edited", "stopped", "refused", "uncalled"]
 ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 
@@ -48,8 +48,10 @@ COUNTED = "tokens:"
 """How the mark of an answer begins that is known by the tokens counted, where nobody recorded what the provider called it."""
 STRUCTURED = "structured_response"
 """The channel into which `create_agent` puts an answer of a given shape."""
-NOT_MADE = frozenset(("edited", "halted", "blocked"))
-"""The notes of a re-run's steps whose tool call was not made: a result was put in its place, or the fence stopped it."""
+UNCALLED = "answered by the agent's own code"
+"""The note of a re-run's step whose tool was not called: a node wrote the call's answer itself, such as a guard's no."""
+NOT_MADE = frozenset(("edited", "halted", "blocked", UNCALLED))
+"""The notes of a re-run's steps whose tool call was not made: a result was put in its place, the fence stopped it, or the agent's own code answered."""
 
 
 _slots = vars(BaseModel)  # set by their own descriptors: by `object.__setattr__`, a value takes twice as long to make
@@ -650,7 +652,9 @@ class Effect(Value):
     outcome: Literal["done", "unknown", "failed", "prevented"] = "done"
     """`unknown`: it timed out or broke off, so it may well have happened. `prevented`: a person refused it, or a fork put a result in its place."""
     answered: Answered | None = None
-    """What stood for doing it: a person's refusal; in a fork the parent's own step, its recording, the edit or the fence. None where it was really called."""
+    """What stood for doing it: a person's refusal; in a fork the parent's own step, its recording, the edit, the fence or a word of the agent's own code.
+    None where it was really called.
+    """
     cause: Cause = "first"
     guessed: bool = True
     """Told by the tool's name, since nobody declared what it does."""
@@ -660,7 +664,7 @@ class Effect(Value):
     @property
     def ended(self) -> str:
         """How it ended, in words, or why nothing was done."""
-        words = {"inherited": f"{self.outcome} in the original", "served": "served", "edited": "edited by you"}
+        words = {"inherited": f"{self.outcome} in the original", "served": "served", "edited": "edited by you", "uncalled": UNCALLED}
         return words.get(self.answered, self.answered) if self.answered else self.outcome
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from workbench.analysis.approvals import kept_from
-from workbench.model import NOT_MADE, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
+from workbench.model import NOT_MADE, UNCALLED, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
 
 
 def _words(text: str) -> frozenset[str]:
@@ -48,7 +48,7 @@ ATTEMPT_ONLY = re.compile(r"^(timestamp|now|nonce|attempt|retry|retry[-_]?count|
 UNKNOWN_OUTCOME = re.compile(
     r"timed?[\s_-]?out|deadline|connection (reset|aborted|closed|lost)|broken pipe|no (answer|response|reply)|gateway|\b50[234]\b|eof", re.IGNORECASE
 )
-ANSWERS: dict[str, Answered] = {"served": "served", "edited": "edited", "halted": "stopped", "blocked": "stopped"}
+ANSWERS: dict[str, Answered] = {"served": "served", "edited": "edited", "halted": "stopped", "blocked": "stopped", UNCALLED: "uncalled"}
 """The notes of a re-run's steps whose tool was not called, and what answered instead."""
 ACTING = frozenset(("effect", "idempotent"))
 """The classes of tools that change the world."""

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from workbench.model import PASSED_ON, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
+from workbench.model import PASSED_ON, UNCALLED, CallRecord, Checkpoint, Json, Run, Span, Step, canonical
 from workbench.normalise import normalise
 from workbench.normalise.recorded import messages_in
 from workbench.normalise.timeline import with_arguments
@@ -70,7 +70,7 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     own = list(_told_of(own, parent, questions))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
-    own = list(_with_held(own, held, parent))
+    own = list(_uncalled(list(_with_held(own, held, parent)), parent, answer))
     first = min((parent.step(index).invocation for index in again), default=0)
     steps = [
         one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": _invocation(one, parent, first - before)})
@@ -103,6 +103,18 @@ def _own(parent: Run, again: Collection[int], answer: Answer, cut: Cut, checkpoi
             asked = step.kind == "human" and PASSED_ON not in step.notes
             record = _take(people, step, task, parent) if asked else updates.get(task) if number is None else answer.records[number]
             yield Own(_as_called(step, task, parent), record, task)
+
+
+def _uncalled(own: Sequence[Own], parent: Run, answer: Answer) -> Iterator[Own]:
+    """The steps, those of calls that a node's code answered itself, while it ran, with a note of that: the tool is one whose calls are seen, and none was."""
+    stood = {parent.step(one.from_step).task_id for one in answer.records if one.kind == "node" and one.answer == "served" and one.from_step is not None}
+    seen = {one.name for one in answer.records if one.kind == "tool"} | {one.name for one in parent.of_kind("tool") if one.span_id}
+    for one in own:
+        lone = one.record is None and one.held is None and one.step.span_id is None and not one.step.notes
+        if lone and one.step.kind == "tool" and one.step.status != "interrupted" and one.step.name in seen and one.task not in stood:
+            yield replace(one, step=one.step.model_copy(update={"notes": (UNCALLED,)}))
+        else:
+            yield one
 
 
 def _updates(answer: Answer, parent: Run) -> dict[str | None, CallRecord]:

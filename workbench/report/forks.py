@@ -8,7 +8,7 @@ from itertools import groupby
 from workbench import charts
 from workbench.comparison.comparison import answered, parts
 from workbench.frames import effects_frame
-from workbench.model import Aligned, Answered, Comparison, EffectCount, Run, Step
+from workbench.model import UNCALLED, Aligned, Answered, Comparison, EffectCount, Run, Step
 from workbench.report.document import Block, Code, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.quantities import DASH, line, plural
 from workbench.report.steps import anchor, gist, literal_line
@@ -52,7 +52,7 @@ def effect_says(comparison: Comparison, one: EffectCount) -> str:
 
 def deviates(fork: Run, one: EffectCount) -> bool:
     """Whether the two counts say not all: they differ, or an attempt met the edit, the fence or a person's no, which counts as none."""
-    return one.original != one.fork or bool({"edited", "stopped", "refused"} & answered(fork, one.tool, one.key).keys())
+    return one.original != one.fork or bool({"edited", "stopped", "refused", "uncalled"} & answered(fork, one.tool, one.key).keys())
 
 
 def became(fork: Run, one: EffectCount) -> str:
@@ -66,7 +66,8 @@ def attempts(ways: Mapping[Answered | None, int]) -> str:
     """How many effects were attempted, and how many an edit answered, the fence stopped or a person refused."""
     made, served, before = ways.get(None, 0), ways.get("served", 0), ways.get("inherited", 0)
     said = [f"{number} {word}" for number, word in ((before, "in the original"), (served, "served"), (made, "really made")) if number]
-    rest = [(ways.get("edited", 0), "answered by the edit"), (ways.get("stopped", 0), "stopped"), (ways.get("refused", 0), "refused by a person")]
+    words: dict[Answered, str] = {"edited": "answered by the edit", "stopped": "stopped", "refused": "refused by a person", "uncalled": UNCALLED}
+    rest = [(ways.get(way, 0), word) for way, word in words.items()]
     detail = f" ({', '.join(said)})" if before or served else ""
     return ", ".join([f"{before + served + made} attempted{detail}", *(f"{number} {word}" for number, word in rest if number)])
 
