@@ -9,8 +9,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import interrupt
 
 from tests.replay_agents import really
 
@@ -69,3 +71,10 @@ def built(node: Any) -> Any:
 chat = built(think).compile()
 chat_later = built(think_later).compile()
 careful = built(think).compile(interrupt_before=["tools"])
+
+
+@entrypoint()
+def paying(given: dict[str, int], *, previous: Any = None) -> Any:
+    """Ask before it pays, and what to note of it."""
+    paid = given["total"] if interrupt({"pay": given["total"]}) == "yes" else None
+    return entrypoint.final(value={"paid": paid, "note": interrupt({"note for": paid})}, save=paid)

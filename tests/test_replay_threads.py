@@ -13,6 +13,7 @@ import pytest
 from langchain_core.messages import RemoveMessage, ToolMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.types import Command
 
 import workbench as wb
 from tests import replay_threads
@@ -241,6 +242,44 @@ def test_a_changed_state_is_not_known(tmp_path: Path, ledger: Path) -> None:
 def test_what_cannot_be_done_again(tmp_path: Path, ledger: Path) -> None:
     """A fork that would have to leave out what was done to the thread after it is refused, with what that was."""
     with recorded(tmp_path, copy) as run:
-        with pytest.raises(ForkError, match=r"is a copy of one that stands beside it .* fork later"):
+        with pytest.raises(ForkError, match=r"is a copy of one that stands beside it .* fork at a later step"):
             run.fork(0, graph=graph_of())
         assert run.fork(len(run.steps) - 1, graph=graph_of()).receipt.clean
+
+
+def at_its_end(graph: Any) -> None:
+    """Two turns of which LangGraph keeps the state at the end of each."""
+    for text in ("one", "two"):
+        graph.invoke({"messages": [("user", text)]}, THREAD, durability="exit")
+
+
+def test_a_thread_kept_at_its_ends(tmp_path: Path, ledger: Path) -> None:
+    """Of a thread that keeps the state at the end of each run alone, the outcome is what that state says, and it is said why there are no steps."""
+    with recorded(tmp_path, at_its_end, spans=False) as run:
+        assert run.steps == ()
+        assert run.run.outcome.endswith("& two & noted two")
+        assert any("7 super-steps left no checkpoint" in note for note in run.run.notes)
+
+
+def test_no_fork_of_what_was_not_kept(tmp_path: Path, ledger: Path) -> None:
+    """A turn whose input and super-steps were not kept is not re-run without them: the fork is refused, with the reason."""
+    with recorded(tmp_path, at_its_end) as run:
+        at = next(step.index for step in run.steps if step.checkpoint_id)
+        with pytest.raises(ForkError, match="none was kept"):
+            run.fork(at, graph=graph_of())
+
+
+def test_an_answer_of_another_turn(tmp_path: Path, ledger: Path) -> None:
+    """What a person said in a later turn answers no question of an earlier one: the fork waits there."""
+    given = [{"total": 5}, Command(resume="yes"), Command(resume="paid, good"), {"total": 7}, Command(resume="no"), Command(resume="a pity")]
+
+    def record(graph: Any) -> None:
+        for one in given:
+            graph.invoke(one, THREAD)
+
+    with recorded(tmp_path, record, "paying") as run:
+        questions = [step.index for step in run.run.of_kind("human") if step.tool_call]
+        assert run.fork(0, graph=graph_of("paying")).receipt.clean
+        fork = run.fork(questions[0], answer="no", graph=graph_of("paying"))
+        assert [step.result for step in fork.run.of_kind("human") if step.tool_call] == ["no", None]
+        assert fork.run.status == "interrupted"

@@ -36,6 +36,8 @@ Answered = Literal["inherited", "served", "edited", "stopped", "refused", "uncal
 ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 
+LAST_SAID = "workbench.last_message"
+"""Metadata: the last message in the state of a thread that keeps nothing else of what was said in it."""
 PASSED_ON = "passed on from inside"
 """The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
 HANDOFF = "handoff"
@@ -529,9 +531,18 @@ class Run(Value):
         """
         if self.status == "ok":
             result = self.result
-            return (result if isinstance(result, str) else canonical(result) if result is not None else self._last_words) or "ended without an answer"
+            return (
+                (result if isinstance(result, str) else canonical(result) if result is not None else self._last_words)
+                or self._last_said
+                or "ended without an answer"
+            )
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
+
+    @property
+    def _last_said(self) -> str:
+        """The last message of a state of which no step is known."""
+        return str(self.metadata.get(LAST_SAID) or "") if not self.steps else ""
 
     @property
     def _last_words(self) -> str:

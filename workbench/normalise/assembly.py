@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from workbench import semconv
-from workbench.model import Checkpoint, Json, Log, Reading, Run, Span, Step
+from workbench.model import LAST_SAID, Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.approvals import Asked, approvals_of, denied, steps_of_approvals
 from workbench.normalise.branches import Branches
 from workbench.normalise.forest import Forest
@@ -78,7 +78,7 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         schemas=_schemas(found),
-        notes=(*_notes(lineage, ledger, number), *_branches(ledger, steps), *_shared_id(lineage, readings), *_rootless(forest)),
+        notes=(*_notes(lineage, ledger, number), *_unkept(ledger), *_branches(ledger, steps), *_shared_id(lineage, readings), *_rootless(forest)),
         metadata=_metadata(ledger, forest),
     )
 
@@ -167,6 +167,19 @@ def _notes(lineage: Lineage, ledger: Ledger, number: int) -> Iterable[str]:
         yield f"this thread id has other checkpoints that don't descend from {lineage.root}: they are a run of their own"
 
 
+def _unkept(ledger: Ledger) -> Iterable[str]:
+    """What is said of super-steps that left no checkpoint: of what they did, spans alone tell."""
+    known = [(one, ledger.parent(one)) for one in ledger.roots if one.source == "loop" and one.step is not None]
+    gaps = [
+        one.step - ((before.step or 0) if before else -1)
+        for one, before in known
+        if one.step is not None and (before.source != "input" if before else not one.parent_checkpoint_id)
+    ]
+    if count := sum(max(0, gap - 1) for gap in gaps):
+        alone = "" if ledger.tasks else ", nor any task's writes: what was done in them is told by spans, where there are some"
+        yield f"{count} super-steps left no checkpoint (the thread keeps the state at a run's end only, durability='exit'){alone}; they can't be re-run"
+
+
 def _branches(ledger: Ledger, steps: Iterable[Step]) -> Iterable[str]:
     """What is said of a thread that was taken up again from an earlier checkpoint: its steps are no one line."""
     if left := Branches(ledger).left(steps):
@@ -196,7 +209,8 @@ def _metadata(ledger: Ledger, forest: Forest) -> dict[str, Json]:
     first = next(iter(ledger.roots), None)
     version = _first(str(node.span.resource.get(VERSION) or "") for node in forest.tops)
     user = _first(str(node.span.attributes.get(key) or "") for key in USER_ATTRIBUTES for node in forest.tops)
-    return {name: said for name, said in ((VERSION, version), (USER, user)) if said} | _own(first)
+    last = str(ledger.head.metadata.get(LAST_SAID) or "") if ledger.head else None
+    return {name: said for name, said in ((VERSION, version), (USER, user), (LAST_SAID, last)) if said} | _own(first)
 
 
 def _own(first: Checkpoint | None) -> dict[str, Json]:

@@ -124,6 +124,8 @@ class Later(Value):
     """Of an input, and of an update whose writes were not kept: the checkpoint that it made, its type and base64."""
     step: int | None = None
     """The recorded step that tells of it, if any does."""
+    first: int | None = None
+    """The first recorded step that was made after it; None where none was before the next such thing."""
     restarts: int = 0
     """How often the graph was started again after it with neither an answer nor an input."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -138,7 +138,8 @@ def located(databases: Sequence[Location], wish: Wish) -> Cut:
     except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
         raise ForkError(f"the checkpoints of {wish.parent.run_id} can't be read: {type(error).__name__}: {error}") from error
     if lost := aftermath_of(wish.parent, cut).lost:
-        raise ForkError(f"step {wish.step.index} of {wish.parent.run_id} can't be re-run: after it, {'; '.join(lost)}. A fork would leave that out: fork later")
+        where, why = f"step {wish.step.index} of {wish.parent.run_id}", "; ".join(lost)
+        raise ForkError(f"{where} can't be re-run, for what came after it: {why}. A fork would leave that out: fork at a later step, if there is one")
     return cut
 
 
@@ -212,7 +213,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
         configurable=dict(cut.configurable),
         contexts=wish.contexts,
-        later=tuple(_told_by(one, parent) for one in aftermath.later(restarts)),
+        later=tuple(_later(parent, cut, aftermath, restarts)),
         idle=aftermath.idle(),
         restarts=restarts[0],
         crashes=tuple(crashes_of(parent, again, wish.step.invocation)),
@@ -225,11 +226,21 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     )
 
 
-def _told_by(one: Later, parent: Run) -> Later:
-    """What was done to the thread, with the step that tells of it."""
+def _told_by(one: Later, parent: Run) -> int | None:
+    """The step that tells of an update."""
     ids = {task.removeprefix(update_id("")) for task in one.tasks}
     told = (step for step in parent.steps if (step.task_id in ids if ids else (step.name, step.checkpoint_id) == (UPDATED, one.parent)))
-    return one.model_copy(update={"step": next((step.index for step in told), None)}) if one.kind == "update" else one
+    return next((step.index for step in told), None) if one.kind == "update" else None
+
+
+def _later(parent: Run, cut: Cut, aftermath: Aftermath, restarts: Mapping[int, int]) -> Iterator[Later]:
+    """What was done to the thread after the cut, with the steps that tell of it and come after it."""
+    firsts: dict[int, int] = {}
+    for step in parent.steps:
+        if step.checkpoint_id and (stretch := aftermath.stretches.get(cut.root_of(step) or "")) is not None:
+            firsts.setdefault(stretch, step.index)
+    for number, one in enumerate(aftermath.later(restarts), 1):
+        yield one.model_copy(update={"step": _told_by(one, parent), "first": firsts.get(number)})
 
 
 def _began(parent: Run, cut: Cut) -> bool:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from workbench.model import Checkpoint, Json, Skip, Write
+from workbench.model import LAST_SAID, Checkpoint, Json, Skip, Write
 from workbench.reading import serde
 from workbench.reading.tasks import NULL_TASK, START, TASKS, Naming, created_ns, node_of_path
 from workbench.reading.tasks import Place as TaskPlace
+from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import CheckpointRow, Place, Tables, WriteRow
 
 FROM_METADATA = "its row is missing: taken from the next checkpoint's metadata"
@@ -84,7 +85,11 @@ class Thread:
             skipped.add(f"thread {thread_id!r}", "its id is no UTF-8 text: its rows can't be addressed")
 
     def checkpoints(self) -> Iterator[Checkpoint]:
-        """The thread's checkpoints, oldest first, then writes whose checkpoint is missing."""
+        """The thread's checkpoints, oldest first, then writes whose checkpoint is missing.
+
+        Where nothing else tells what was said, as after `durability="exit"`, the metadata of the newest are given the last message of its state.
+        """
+        head = max((row.checkpoint_id for row in self.rows if not row.namespace), default=None) if not self.writes else None
         self._fill_from_metadata()
         self._name_nodes()
         for row in self.rows:
@@ -98,7 +103,8 @@ class Thread:
                     "step": row.step,
                     "source": row.source,
                     "created_ns": created_ns(row.checkpoint_id),
-                    "metadata": {key: value for key, value in row.metadata.items() if key != "writes"},
+                    "metadata": {key: value for key, value in row.metadata.items() if key != "writes"}
+                    | (self._last_said(row) if row.checkpoint_id == head and not row.namespace and not row.written else {}),
                     "writes": tuple(self.writes.pop((row.namespace, row.checkpoint_id), ())),
                     "note": note,
                 }
@@ -112,6 +118,19 @@ class Thread:
                 writes=tuple(writes),
                 note="only its writes were kept",
             )
+
+    def _last_said(self, row: Row) -> dict[str, Json]:
+        """The last message in the state of a checkpoint, if there is one."""
+        try:
+            state = state_of(self.tables, self.thread_id, (row.namespace, row.checkpoint_id))
+        except (serde.UndecodedError, LookupError):
+            return {}
+        messages = state.get("messages")
+        last = messages[-1] if isinstance(messages, list) and messages else None
+        said = last.get("content") if isinstance(last, dict) else None
+        blocks = said if isinstance(said, list) else [{"text": said}]
+        text = "".join(str(block.get("text") or "") for block in blocks if isinstance(block, dict))
+        return {LAST_SAID: text} if text else {}
 
     def _row(self, row: CheckpointRow) -> Row:
         fields: Json = {}

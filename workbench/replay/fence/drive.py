@@ -41,6 +41,7 @@ class Drive:
         self.started = max(0, self.gone.starts - 1) if self.gone else int(request.idle)
         if self.gone is not None:
             self._take_up(self.gone)
+        self._in_stretch()
         self.crashes = [one for one in request.crashes if one.start >= self.started]
         self.limit = request.limits[0] if request.limits else None
         self.paused: list[Pause] = []
@@ -68,12 +69,24 @@ class Drive:
         for stood_at in self.places.updated_since(gone.at or self.request.cut[1]):
             self.restarts = self.later.popleft().restarts
             self.places.ends.append(stood_at)
-        self._in_stretch()
 
     def _in_stretch(self) -> None:
-        """Let recorded tasks be those of the stretch that is being done again."""
+        """Let recorded tasks and people's answers be those of the stretch that is being done again."""
+        number, every = len(self.places.ends), self.request.later
         if self.playback.nodes is not None:
-            self.playback.nodes.tasks.stretch = len(self.places.ends)
+            self.playback.nodes.tasks.stretch = number
+        end = next((one.first for one in every[number:] if one.first is not None), None)
+        first = every[number - 1].first if number else 0
+        self.playback.tape.turn = (self._after_all if end is None else end) if first is None else first, end
+
+    @property
+    def _after_all(self) -> int:
+        return max((one.step for one in self.request.cassette.interactions), default=0) + 1
+
+    def _left_unanswered(self) -> bool:
+        """Whether nobody answered what the recorded run had asked in this stretch."""
+        first, end = self.playback.tape.turn
+        return any(one.kind == "human" and first <= one.step and (end is None or one.step < end) for one in self.request.cassette.missing)
 
     def _first(self) -> Any:
         """What the graph is given first: nothing, for it goes on from its checkpoint, unless a kill came before that was saved."""
@@ -140,6 +153,8 @@ class Drive:
             if answers:
                 return Command(resume=_as_given(answers))
         again = not snapshot.interrupts and bool(snapshot.next) and (self._passes() if self.paused else self.restarts > 0)
+        if snapshot.interrupts and not self.playback.on_course and not self._left_unanswered():
+            return STOP  # what came then was done once the recorded run had its answers
         if not again:
             return STOP if self.paused and not self.playback.on_course and not self._updated_here() else self._next_done()
         self.restarts -= self.restarts > 0

@@ -51,6 +51,8 @@ class Aftermath:
                     lost.append(f"checkpoint {one} is a copy of one that stands beside it (update_state as __copy__)")
             elif parent != before and (ghosts := [other for other in self.roots if parent < other < one]) and not self._left_empty(ghosts):
                 lost.append(f"checkpoint {one} goes on from {parent}, which the thread had moved past, and the tasks that ran from there twice share their ids")
+            if source == "loop" and parent == before and (gap := self._step(one) - self._step(before)) > 1:
+                lost.append(f"{gap} super-steps led to checkpoint {one}, and of those between, and the input to them, none was kept (durability='exit')")
             stretches[one] = len(begun)
             before = one
         return stretches, tuple(begun), tuple(lost)

@@ -124,6 +124,8 @@ class Tape:
         self._lock = threading.Lock()
         self.freed = False
         """Whether something was changed or went live."""
+        self.turn: tuple[int, int | None] = (0, None)
+        """The steps, from the first and before the other, whose answers of people are served: nobody answers in advance what is asked in another turn."""
 
     @cached_property
     def _scrubbed(self) -> dict[tuple[str, str], list[int]]:
@@ -239,6 +241,9 @@ class Tape:
         if call.kind == "human" and call.arguments is None:
             return []
         exact = self._exact.get((call.kind, call.sha256), [])
+        if call.kind == "human":
+            first, end = self.turn
+            exact = [one for one in exact if first <= self.interactions[one].step and (end is None or self.interactions[one].step < end)]
         lone = list(call.arguments.values()) if isinstance(call.arguments, dict) else []
         if call.kind == "tool" and len(lone) == 1 and isinstance(lone[0], str):  # recorded without the argument's name
             exact = sorted([*exact, *self._exact.get(("tool", digest(lone[0])), [])])
@@ -298,8 +303,9 @@ class Tape:
 
     def _nearest(self, call: Call) -> Iterator[str]:
         kin = [one for one in self.interactions if one.kind == call.kind and not unworded(one)]
+        elsewhere = "it was asked in another turn" if call.kind == "human" else "only the place differs"
         for one in sorted(kin, key=lambda one: (one.name == call.name, likeness(one.arguments, call.arguments)), reverse=True)[:NEAREST]:
-            differs = "; ".join(differences(one.arguments, call.arguments)) or "only the place differs"
+            differs = "; ".join(differences(one.arguments, call.arguments)) or elsewhere
             yield f"nearest: step {one.step} {one.name} at {one.node_path or 'no node'}: {differs}"
         lost = [str(one.step) for one in self.interactions if one.kind == call.kind and unworded(one)]
         if lost:
