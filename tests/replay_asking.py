@@ -6,8 +6,10 @@ import operator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from langchain.agents import create_agent
+from langchain.agents.middleware import wrap_tool_call
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langgraph.func import entrypoint, task
@@ -107,3 +109,59 @@ def flow(state: State) -> State:
     said, text = held(state["item"]).result(), drafted(state["item"]).result()
     to = interrupt("to whom?") if interrupt({"send this?": text}) == "yes" else ""
     return {"said": [said], "text": text, "to": to}
+
+
+class Sending(BaseChatModel):
+    """Calls a tool for each name in the first message at once, and then tells what came of it."""
+
+    tool: str = "wire"
+
+    @property
+    def _llm_type(self) -> str:
+        return "sending"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Calls the tools that it knows of."""
+        return self
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        said = [str(one.content) for one in messages if isinstance(one, ToolMessage)]
+        names = str(next(one for one in messages if isinstance(one, HumanMessage)).content).split()
+        calls = [] if said else [{"name": self.tool, "args": {"to": name}, "id": f"call {name}"} for name in names]
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(", ".join(said), tool_calls=calls))])
+
+
+@tool
+def wire(to: str) -> str:
+    """Wire money once a person allows it."""
+    if interrupt({"wire to": to}) != "yes":
+        return f"not to {to}"
+    really(f"wire to {to}")
+    return f"wired to {to}"
+
+
+@tool
+def wire_surely(to: str) -> str:
+    """Wire money once a person allows it twice."""
+    said = [interrupt({"wire to": to}), interrupt({"sure": to})]
+    really(f"wire to {to}")
+    return f"wired to {to}: {' '.join(said)}"
+
+
+@tool
+def note(to: str) -> str:
+    """Write a note."""
+    really(f"note to {to}")
+    return f"noted {to}"
+
+
+@wrap_tool_call
+def allowed(request: Any, handler: Any) -> Any:
+    """Asks a person before a tool's code is run."""
+    interrupt({"allow": request.tool_call["args"]["to"]})
+    return handler(request)
+
+
+wiring = create_agent(Sending(), [wire])
+wiring_surely = create_agent(Sending(tool="wire_surely"), [wire_surely])
+noting = create_agent(Sending(tool="note"), [note], middleware=[allowed])

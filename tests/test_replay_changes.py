@@ -133,7 +133,7 @@ def test_answer_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
     """What a tool returned after one answer is not served after another: the fork halts there."""
     recording = record(tmp_path, "graph", [["confirm", {"flight": "NH 1"}]], answers=("yes",))
     forked = recording.fork(asking(recording), Change(kind="answer", value="no"))
-    assert "was recorded after another answer of the person" in forked.receipt.outcome
+    assert "a person's answer, which was another when it was recorded" in forked.receipt.outcome
     assert ledger.read_text() == "confirm NH 1\n"
 
 

@@ -25,14 +25,14 @@ ANSWERS = (Command(resume="yes"), Command(resume="Ann"))
 
 @contextlib.contextmanager
 def recorded(folder: Path, name: str, *given: Any, spans: bool = True) -> Iterator[wb.RecordedRun]:
-    """The recorded run of a graph of `replay_asking`, started with each of these in turn, whether it fails or not."""
+    """The recorded run of a graph of `replay_asking`, started with each of these, or what they make of where it stands, in turn, whether it fails or not."""
     path, config = folder / "checkpoints.sqlite", {"configurable": {"thread_id": "thread"}}
     with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
         graph = getattr(replay_asking, name).copy(update={"checkpointer": SqliteSaver(connection)})
         with wb.record(graph, folder / "bench.db") if spans else contextlib.nullcontext(graph) as running:
             for one in given:
                 with contextlib.suppress(KeyError, ConnectionError):
-                    running.invoke(one, config)
+                    running.invoke(one(running.get_state(config)) if callable(one) else one, config)
     with contextlib.closing(wb.open(folder / "bench.db")) as bench:
         bench.ingest(path)
         yield bench.run("thread")

@@ -692,6 +692,8 @@ class Interaction(Value):
     """The message the answer became in the state, all its fields. Served as it stands, so that it is identical."""
     interrupted: bool = False
     """The call stopped to ask a person; `result` is the question."""
+    questions: tuple[Json, ...] = ()
+    """What the call asks a person, from its beginning up to where this attempt at it came; None for words that were lost."""
     step: int
     """The step of the run that the call is; of an HTTP exchange or an embedding, the step it was made in."""
     task_id: str | None = None

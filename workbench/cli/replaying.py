@@ -62,7 +62,10 @@ def fork(
     live: Annotated[list[str] | None, typer.Option("--live", help="What goes live: model (in the sandbox), model:NAME, tool:NAME (for real).")] = None,
     graph: Annotated[str | None, typer.Option("--graph", help="module:attribute of the graph; default: [tool.workbench.graphs] in pyproject.toml.")] = None,
     execute: Annotated[
-        list[str] | None, typer.Option("--execute", help="A node whose code runs where its recorded writes would stand for it; * for all.")
+        list[str] | None,
+        typer.Option(
+            "--execute", help="A node whose code runs where its recorded writes would stand for it, or a tool that is given another answer; * for all nodes."
+        ),
     ] = None,
     serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Stop the re-run after this long.")] = 120.0,

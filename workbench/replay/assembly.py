@@ -79,7 +79,9 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
     numbered = tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps))
-    return Assembled(_with_arguments(numbered), prefix, frozenset(held))
+    whole = _whole(answer)
+    within = {one.index for one in parent.steps if one.task_id in whole and one.kind != "human"}
+    return Assembled(_with_arguments(numbered), prefix, frozenset(held) | within)
 
 
 def _with_arguments(steps: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -160,8 +160,8 @@ class Request(Value):
     """Of the recorded tasks that made these calls, the numbers of the graphs that their calls started (`workbench.replay.recording.nesting.numbers_of`)."""
     beside: Mapping[int, tuple[int, ...]] = {}
     """Of the tool calls that failed or stopped, the calls that had begun beside them by then."""
-    stale_answers: bool = False
-    """A person's recorded answer was replaced, so what a tool made of the old one is not served."""
+    asked_otherwise: tuple[int, ...] = ()
+    """The tool calls that were given the person's recorded answer which was replaced: what they made of it is not served."""
     alteration: Alteration = Alteration()
     state: dict[str, Json] | None = None
     """Channels to overlay at the cut."""

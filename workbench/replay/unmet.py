@@ -12,7 +12,7 @@ from workbench.model import CallRecord, Interaction, Run
 from workbench.replay.nearest import instead
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.place import node_path
-from workbench.replay.wishes import Wish
+from workbench.replay.wishes import Wish, calls_that_asked
 
 KINDS = frozenset(get_args(Interaction.model_fields["kind"].annotation))
 """The kinds of calls, each of which names all calls of it."""
@@ -31,7 +31,10 @@ def unmet(wish: Wish, run: Run | None = None, records: Sequence[CallRecord] = ()
         names = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
         yield from (f"{note}{more}" for note in _missed(names, known, f"live {kind}:{{}} (--live) {said}", kind))
     yield from _missed([one for one in wish.stale if one not in {*KINDS, "store"}], lambda: _calls(wish, records), f"stale {{}} (--serve-stale) {said}", "call")
-    yield from _missed([one for one in wish.execute if one != EVERY], lambda: _nodes(wish.parent, run, records), f"execute {{}} (--execute) {said}", "node")
+    opened = {one.name for one in calls_that_asked(wish, record(wish.parent, wish.spans))} if wish.execute else set()
+    yield from _missed(
+        [one for one in wish.execute if one not in {EVERY, *opened}], lambda: _nodes(wish.parent, run, records), f"execute {{}} (--execute) {said}", "node"
+    )
 
 
 def _missed(names: Sequence[str], known: Callable[[], set[str]], asked: str, what: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workbench.database import Location
-from workbench.model import PASSED_ON, Cassette, Change, Json, Level, Run, Span, Step
+from workbench.model import PASSED_ON, Cassette, Change, Interaction, Json, Level, Run, Span, Step, canonical
 from workbench.normalise.branches import UPDATED
 from workbench.replay import changes
 from workbench.replay.changes import MODEL
@@ -23,7 +23,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Context, Later, Request
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.aftermath import Aftermath, update_id
-from workbench.replay.recording.cassette import record
+from workbench.replay.recording.cassette import asked_of, record
 from workbench.replay.recording.contexts import contexts_of, others_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, beside_failed, inside_tools, maybe_around, numbers_of
@@ -169,7 +169,8 @@ def keep_aside(wish: Wish, cut: Cut, request: Request) -> None:
     met = changes.calls_met(wish.parent, wish.step, wish.change) | changes.named_live(wish.parent, wish.live)
     tasks = {wish.parent.step(index).task_id for index in met} - {None}
     calls = {one.step for one in request.cassette.interactions if one.kind != "human"} | met
-    lacking = {one.step for one in request.cassette.missing} - {one.index for one in wish.parent.steps if one.task_id in tasks}
+    asking = {one.step for one in request.cassette.interactions if one.questions}
+    lacking = (asking | {one.step for one in request.cassette.missing}) - {one.index for one in wish.parent.steps if one.task_id in tasks}
     set_aside(aftermath_of(wish.parent, cut), uses_of(wish.parent, calls, lacking), Path(request.recorded))
 
 
@@ -185,7 +186,9 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     kind, inner = wish.change.kind, inside_tools(parent, wish.spans)
     aftermath = aftermath_of(parent, cut)
     restarts = resumes_of(parent, cut, wish.step.invocation, aftermath.stretches)
+    asking = calls_that_asked(wish, cassette)
     opened = () if kind == "none" else tuple(around(inner, wish.step.index))
+    opened += tuple(one.step for one in asking if one.name in wish.execute)
     return Request(
         run_id=wish.run_id,
         graph=wish.graph,
@@ -200,7 +203,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         opened=opened,
         numbers={task: calls for task, calls in numbers_of(parent, inner).items() if calls.keys() & set(opened)},
         beside={step: others for step, others in beside_failed(parent, inner).items() if step in again},
-        stale_answers=kind == "answer",
+        asked_otherwise=tuple(one.step for one in asking if not (one.interrupted and canonical(one.result) == canonical(asked_of(wish.step)))),
         alteration=changes.altered(parent, wish.step, wish.change, cassette, wish.spans),
         state=wish.change.value if kind == "state" else None,
         cut=cut.at,
@@ -241,6 +244,18 @@ def _later(parent: Run, cut: Cut, aftermath: Aftermath, restarts: Mapping[int, i
             firsts.setdefault(stretch, step.index)
     for number, one in enumerate(aftermath.later(restarts), 1):
         yield one.model_copy(update={"step": _told_by(one, parent), "first": firsts.get(number)})
+
+
+def calls_that_asked(wish: Wish, cassette: Cassette) -> list[Interaction]:
+    """The attempts at tool calls that asked a person the question whose answer is changed, those after it too."""
+    if wish.change.kind != "answer" or wish.step.tool_call is None:
+        return []
+    question, known = canonical(asked_of(wish.step)), wish.step.tool_call.call_id
+    passed_on = {one.task_id for one in wish.parent.of_kind("human") if PASSED_ON in one.notes and one.tool_call and one.tool_call.call_id == known}
+    tools = [one for one in cassette.interactions if one.kind == "tool" and one.task_id in {wish.step.task_id, *passed_on}]
+    asking = [one for one in tools if question in [canonical(said) for said in (*one.questions, *([one.result] if one.interrupted else ()))]]
+    calls = {(one.task_id, one.name, one.call_id): one.step for one in reversed(asking)}
+    return [one for one in tools if one.step >= calls.get((one.task_id, one.name, one.call_id), one.step + 1)]
 
 
 def _began(parent: Run, cut: Cut) -> bool:

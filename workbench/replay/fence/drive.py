@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.types import Command, Interrupt
@@ -149,9 +150,9 @@ class Drive:
             return STOP
         snapshot = self.running.state()
         if snapshot.interrupts:
-            answers = {one.id: answer for one in snapshot.interrupts if (answer := self._answer(one)) is not NOTHING}
+            answers = {one.id: answer for one in self._in_turn(snapshot.interrupts) if (answer := self._answer(one)) is not NOTHING}
             if answers:
-                return Command(resume=_as_given(answers))
+                return Command(resume=_as_given(answers, alone=len(snapshot.interrupts) == 1))
         again = not snapshot.interrupts and bool(snapshot.next) and (self._passes() if self.paused else self.restarts > 0)
         if snapshot.interrupts and not self.playback.on_course and not self._left_unanswered():
             return STOP  # what came then was done once the recorded run had its answers
@@ -225,9 +226,21 @@ class Drive:
                 return True
         return False
 
-    def _answer(self, asked: Interrupt) -> Json:
+    def _in_turn(self, asked: Sequence[Interrupt]) -> Sequence[Interrupt]:
+        """The questions that are answered now. One that was asked once more in the recording, as others were answered, waits for those that are there."""
+        again = {one.id: self.playback.tape.asks_again(self._asked(one)) for one in asked}
+        if now := [one for one in asked if not again[one.id]]:
+            return now
+        self.playback.tape.leave_out([attempt.step for attempts in again.values() for attempt in attempts])
+        return asked
+
+    def _asked(self, asked: Interrupt) -> Call:
+        """A question, with the recorded task that asked it."""
         asker = self.playback.nodes.askers.get(asked.id) if self.playback.nodes else None
-        call = Call("human", "interrupt", "", plain(asked.value), asker)
+        return Call("human", "interrupt", "", plain(asked.value), asker)
+
+    def _answer(self, asked: Interrupt) -> Json:
+        call = self._asked(asked)
         seen = Seen(call=call, namespace="", node=None, thread_id=self.request.run_id, started_ns=self.playback.journal.clock())
         try:
             served = self._said(call)
@@ -262,7 +275,7 @@ class Drive:
         return "interrupted", f"it stopped {waits}"
 
 
-def _as_given(answers: dict[str, Json]) -> Json:
-    """One answer as a person gives it, so that it is kept as theirs was; several by the questions' ids, and so one that could be taken for such."""
-    (first, *others) = answers.values()
-    return answers if others or first is None or isinstance(first, dict) else first
+def _as_given(answers: dict[str, Json], *, alone: bool) -> Json:
+    """The answer to a lone question as a person gives it, so that it is kept as theirs was; others by the questions' ids, and one that looks like such."""
+    first = next(iter(answers.values()))
+    return answers if not alone or first is None or isinstance(first, dict) else first

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig, ensure_config
-from langgraph._internal._constants import CONFIG_KEY_RESUMING
+from langgraph._internal._constants import CONFIG_KEY_RESUMING, CONFIG_KEY_SCRATCHPAD
 from langgraph._internal._runnable import RunnableCallable
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -54,6 +54,13 @@ def task_in(namespace: str) -> str | None:
     """The id of the task that a namespace ends in; None where it names none."""
     parts = [part for part in namespace.split("|") if ":" in part]
     return parts[-1].rpartition(":")[2] if parts else None
+
+
+def asked_here() -> int:
+    """How many questions the task whose code is running here has asked so far; a node may ask before it calls its tool, and the tool's question is another."""
+    scratchpad = (ensure_config().get("configurable") or {}).get(CONFIG_KEY_SCRATCHPAD)
+    counter = getattr(getattr(scratchpad, "interrupt_counter", None), "_counter", None)
+    return 0 if counter is None else int(repr(counter.__self__).removeprefix("count(").removesuffix(")"))
 
 
 @dataclass

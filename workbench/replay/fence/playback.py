@@ -53,7 +53,8 @@ class Playback:
     """The tool calls whose code runs, since something inside them was changed."""
     beside: Mapping[int, Sequence[int]] = field(default_factory=dict)
     """Of the tool calls that failed or stopped, the calls that had begun beside them by then."""
-    stale_answers: bool = False
+    asked_otherwise: frozenset[int] = frozenset()
+    """The tool calls that were given the person's answer which is another now."""
     other_context: tuple[str, ...] = ()
     """The fields of the run's context that are others than recorded."""
     parts: Mapping[str, bool] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         edited=request.edited,
         opened=frozenset(request.opened),
         beside=request.beside,
-        stale_answers=request.stale_answers,
+        asked_otherwise=frozenset(request.asked_otherwise),
         other_context=others_of(request.contexts),
         parts=parts_of(graph),
         altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),

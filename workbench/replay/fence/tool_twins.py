@@ -109,6 +109,8 @@ def _body(seen: Seen, served: Served) -> Iterator[_Body]:
         with calling(served.interaction.step):
             yield body
     except BaseException as error:
+        if isinstance(error, GraphBubbleUp) and served.interaction.questions:
+            now.tape.give_back([served.interaction.step])
         now.note(seen, ran, error=error)
         raise
     now.note(seen, ran, output=_output(body.came, served.interaction.model_copy(update={"result": None})))
@@ -149,11 +151,10 @@ def _answered_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, given: 
 
 def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded: Served, given: Any) -> Any:
     now = playing()
+    _heard(now, seen, recorded)
     served = _as_then(now, tool, seen, recorded, given)
-    if served.interaction.interrupted or served.asked:
-        _ask_again(now, seen, served)
-        if now.stale_answers:
-            raise now.halt(seen, Divergence(f"{seen.call} was recorded after another answer of the person, so what it returned then is not served now"))
+    if served.interaction.interrupted:
+        _stop_again(now, seen, served)
     try:
         result = _in_state(answers.tool_result(served.interaction, tool, tool_call_id))
     except Exception as error:
@@ -172,15 +173,29 @@ def _as_then(now: Playback, tool: BaseTool, seen: Seen, served: Served, given: A
     reads = (
         []
         if served.interaction.step == now.edited
-        else [one for one in (_context(now, tool), read_otherwise(now, tool, given, served.interaction.step)) if one]
+        else [one for one in (_answer(now, served), _context(now, tool), read_otherwise(now, tool, given, served.interaction.step)) if one]
     )
     if not reads:
         return served
     why = f"its code reads {' and '.join(reads)}"
     if not {seen.call.name, "tool"} & now.tape.stale:
-        instead = f"put a result in its place (tool_result=…, --tool-result), serve it as stale (stale={[tool.name]}, --serve-stale {tool.name})"
-        raise now.halt(seen, Divergence(f"{seen.call}: {why}, so what it returned then is not served now: {instead}, or call it for real (tool:{tool.name})"))
+        instead = "; ".join(_instead(now, tool, served))
+        raise now.halt(seen, Divergence(f"{seen.call}: {why}, so what it returned then is not served now: {instead}"))
     return replace(served, notes=(*served.notes, f"stale: {why}"))
+
+
+def _instead(now: Playback, tool: BaseTool, served: Served) -> Iterator[str]:
+    """What can be done about a recorded answer that is not served. A tool that asks a person in its body can't go live."""
+    asks = served.interaction.step in now.asked_otherwise
+    if asks:
+        yield f"run its code in the sandbox, where it is given this answer (execute={[tool.name]}, --execute {tool.name})"
+    yield f"put a result in its place ({f'at step {served.interaction.step}, ' if asks else ''}tool_result=…, --tool-result)"
+    yield f"serve it as stale (stale={[tool.name]}, --serve-stale {tool.name})" + ("" if asks else f", or call it for real (tool:{tool.name})")
+
+
+def _answer(now: Playback, served: Served) -> str:
+    """What a tool was told by a person that is another answer now, in words; empty for nothing."""
+    return "a person's answer, which was another when it was recorded" if served.interaction.step in now.asked_otherwise else ""
 
 
 def _context(now: Playback, tool: BaseTool) -> str:
@@ -195,14 +210,28 @@ def _in_state(result: Any) -> Any:
     return aligned(result, read) if isinstance(result, Command) and read is not None else result
 
 
-def _ask_again(now: Playback, seen: Seen, served: Served) -> None:
-    """Take the answers to what the tool's body had asked before, and stop where it stopped."""
+def _heard(now: Playback, seen: Seen, served: Served) -> None:
+    """Take the answers to what the tool's body asked before it came to where it is served. What only the task tells of is asked in turn.
+
+    There an attempt that stopped is none of the recorded steps, and none here: what completes the call stays for the next one.
+    """
+    alone = served.interaction.questions
     try:
-        for question in served.asked:
+        for question in (*served.asked, *alone[nodes.asked_here() if alone else 0 :]):
             interrupt(question)
-        if served.interaction.interrupted:
-            now.let_begin(served.interaction.step)
-            _stop(served.interaction.result)
+    except GraphBubbleUp as stop:
+        if alone:
+            now.tape.give_back([served.interaction.step])
+        else:
+            now.note(seen, served, error=stop)
+        raise
+
+
+def _stop_again(now: Playback, seen: Seen, served: Served) -> None:
+    """Stop to ask where the tool's body did."""
+    now.let_begin(served.interaction.step)
+    try:
+        _stop(served.interaction.result)
     except GraphBubbleUp as stop:
         now.note(seen, served, error=stop)
         raise

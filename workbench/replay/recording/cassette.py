@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured
+from workbench.replay.recording.asking import asked_in_calls, undetermined
 from workbench.replay.recording.captured import Captured
 from workbench.replay.recording.handovers import handed_over
 from workbench.replay.recording.place import node_path
+
+UNSURE = "its task stopped to ask a person, and which of the task's calls did is not recorded"
 
 
 def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | None = None) -> Cassette:
@@ -19,10 +22,11 @@ def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | N
     both spans and checkpoints tell, the better one is taken: arguments as the tool got them from its span, answers as they stood in the state.
     `scrub` are patterns, by name, of what says nothing (`workbench.replay.recording.scrubbing`).
     """
-    captured = Captured(spans)
+    captured, asking = Captured(spans), asked_in_calls(run)
     interactions, missing = list(captured.exchanges(run)), []
+    unsure = undetermined(run)
     for step in run.steps:
-        taken = _interaction(run, step, captured)
+        taken = UNSURE if step.index in unsure else _interaction(run, step, captured, asking)
         if isinstance(taken, Interaction):
             interactions.append(taken)
         elif taken:
@@ -39,12 +43,12 @@ def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | N
     )
 
 
-def _interaction(run: Run, step: Step, captured: Captured) -> Interaction | str | None:
+def _interaction(run: Run, step: Step, captured: Captured, asking: Mapping[int, tuple[Step, ...]]) -> Interaction | str | None:
     """A step's interaction, the reason why there is none, or None for a step that is no call."""
     if step.kind == "model":
         return _model_interaction(run, step)
     if step.kind == "tool":
-        return _tool_interaction(run, step, captured)
+        return _tool_interaction(run, step, captured, asking.get(step.index, ()))
     if step.kind == "retrieval":
         return captured.retrieval(step)
     if step.kind == "human" and step.tool_call is not None and PASSED_ON not in step.notes:
@@ -79,7 +83,7 @@ def _model_interaction(run: Run, step: Step) -> Interaction | str:
     )
 
 
-def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction | str:
+def _tool_interaction(run: Run, step: Step, captured: Captured, questions: Sequence[Step]) -> Interaction | str:
     call, command = step.tool_call, captured.command(step) or handed_over(run, step)
     message = None if command else message_in_state(run, step)
     if call is None or (call.arguments is None and call.raw is None):
@@ -95,6 +99,7 @@ def _tool_interaction(run: Run, step: Step, captured: Captured) -> Interaction |
         step=step.index,
         task_id=step.task_id,
         call_id=call.call_id,
+        questions=tuple(map(asked_of, questions)),
         sources=_sources(step, message),
     )
     if step.status == "interrupted":
@@ -141,7 +146,8 @@ def edited(cassette: Cassette, run: Run, at: int, value: Json) -> Cassette:
     call = step.tool_call or ToolCall(name=step.name, arguments={})
     asked: Json = call.raw if call.arguments is None else call.arguments
     path = node_path(step.namespace, step.node)
-    own = {"task_id": step.task_id, "call_id": call.call_id}
+    questions = () if step.status == "interrupted" else tuple(map(asked_of, asked_in_calls(run).get(at, ())))
+    own = {"task_id": step.task_id, "call_id": call.call_id, "questions": questions}
     changed = Interaction(kind="tool", name=call.name, node_path=path, arguments=asked, result=value, step=at, **own)
     others = [one for one in cassette.interactions if one.step != at]
     return cassette.model_copy(update={"interactions": tuple(sorted([*others, changed], key=lambda one: one.step))})

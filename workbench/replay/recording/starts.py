@@ -13,10 +13,19 @@ from workbench.replay.recording.cut import Cut
 
 def stops_of(parent: Run) -> Iterator[int]:
     """The steps after which a run was cut off and then started again; where it had stopped to ask a person, it was not, whatever ended after the question."""
-    asking = {one.invocation for one in parent.steps if one.kind == "human" and one.tool_call}
+    asking = frozenset(_asking(parent))
     for one, following in pairwise(parent.steps):
         if following.invocation > one.invocation and one.invocation not in asking:
             yield one.index
+
+
+def _asking(parent: Run) -> Iterator[int]:
+    """The starts that stopped at a question: from the one that asked it to the one in which its task came further, for others may be answered before it."""
+    for one in parent.steps:
+        if one.kind == "human" and one.tool_call:
+            further = (other.invocation for other in parent.steps[one.index :] if other.task_id == one.task_id and other.kind != "human")
+            yield from range(one.invocation, max(further, default=one.invocation + 1))
+            yield one.invocation
 
 
 def resumes_of(parent: Run, cut: Cut, first: int, stretches: Mapping[str, int]) -> Counter[int]:

@@ -289,6 +289,13 @@ class Tape:
             questions.pop(canonical(done.result), None)
         return tuple(questions.values())
 
+    def asks_again(self, asked: Call) -> list[Interaction]:
+        """The attempts to come at the recorded call that asks this which asked it once more, for those of other tasks were answered before it."""
+        own = [one for one in self.interactions if one.kind == "tool" and one.task_id == asked.task_id is not None]
+        if len({one.call_id for one in own}) != 1:
+            return []
+        return [one for one in self.left if one in own and one.interrupted and canonical(one.result) == canonical(asked.arguments)]
+
     def _miss(self, call: Call, same: Sequence[int]) -> str:
         recorded = f"cassette of run {self.cassette.run_id} ({len(self.interactions)} recorded answers from here on, {len(self._left)} left)"
         lines = [f"no recording of {call} in the {recorded}"]
