@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -79,6 +80,18 @@ def answered(state: State) -> State:
     return {"said": [interrupt({"pay": state["item"]})["by"]]}
 
 
+def plan(state: State) -> State:
+    return {"text": "planned"}
+
+
+def try_it(state: State) -> State:
+    """Fails the first time it is tried, by nothing that is recorded."""
+    really("try")
+    if Path(os.environ["LEDGER"]).read_text().count("try") == 1:
+        raise ConnectionError("down")
+    return {"said": ["tried"]}
+
+
 def _in_turn(*nodes: Any) -> Any:
     builder = StateGraph(State)
     builder.add_sequence(list(nodes))
@@ -88,6 +101,7 @@ def _in_turn(*nodes: Any) -> Any:
 
 graph = _in_turn(hold, draft, ask, deliver)
 answering = _in_turn(answered)
+retried = _in_turn(plan, try_it)
 nodes_alone = _in_turn(ask, deliver)
 
 

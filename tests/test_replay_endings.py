@@ -108,6 +108,18 @@ def test_a_crash_that_was_started_again(tmp_path: Path, ledger: Path) -> None:
         assert ledger.read_text() == before
 
 
+@pytest.mark.parametrize("spans", [True, False], ids=["spans", "checkpoints"])
+def test_a_node_that_failed_and_was_started_again(tmp_path: Path, ledger: Path, *, spans: bool) -> None:
+    """A node that made no recorded call fails as it did, and writes what it wrote when it is started again, wherever before that the fork is made."""
+    with recorded(tmp_path, "retried", ITEM, None, spans=spans) as run:
+        assert [told(step) for step in run.steps] == [(0, "node", "plan", "ok"), (0, "node", "try_it", "error"), (1, "node", "try_it", "ok")]
+        for at in (0, 2):
+            fork = run.fork(at, graph=graph_of("retried"), trust=True)
+            assert [row for row in wb.compare(run, fork).comparison.rows if row.relation != "same"] == []
+            assert (fork.receipt.clean, fork.run.status, fork.receipt.notes) == (True, "ok", ())
+        assert ledger.read_text() == "try\ntry\n"
+
+
 def ends(status: Status, ended: Ended, says: str = "", **fields: Any) -> str:
     """The verdict on how an unchanged replay ended, of a run that ended with this status, and with a ValueError if that is a failure."""
     failed = {"error": "ValueError('no')", "status": "error"} if status == "error" or fields.pop("beside", False) else {}

@@ -296,10 +296,11 @@ class Recorded:
         return step.model_copy(update={"status": "error", "error": text, "notes": (PASSED_ON,) if inside else ()})
 
     def _node(self, task: Task, spans: Sequence[Node]) -> Step:
-        step = self._plain(task, "node", UPDATED if task.node == UPDATE else task.node or UNNAMED, spans)
-        if not spans:
-            return step
-        last = spans[-1]
+        own = [node for node in spans if not (task.outputs and node.failed)]  # of a task that came to its end, the attempts that failed are others
+        step = self._plain(task, "node", UPDATED if task.node == UPDATE else task.node or UNNAMED, own)
+        if not own:
+            return step.model_copy(update={"started_ns": spans[-1].span.end_ns}) if spans else step
+        last = own[-1]
         name = task.node or last.reading.node
         status = "ok" if task.outputs and status_of(last) == "running" else status_of(last)
         return step.model_copy(update={"name": name or UNNAMED, "node": name, "status": status, "error": last.reading.error, **where(last, _place(task))})

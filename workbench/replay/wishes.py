@@ -185,7 +185,8 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     cassette = as_heard(record(parent, wish.spans, scrub=configured(Path.cwd())), parent, wish.spans)
     kind, inner = wish.change.kind, inside_tools(parent, wish.spans)
     aftermath = aftermath_of(parent, cut)
-    restarts = resumes_of(parent, cut, wish.step.invocation, aftermath.stretches)
+    first = min(parent.step(one).invocation for one in again)
+    restarts = resumes_of(parent, cut, first, aftermath.stretches)
     asking = calls_that_asked(wish, cassette)
     opened = () if kind == "none" else tuple(around(inner, wish.step.index))
     opened += tuple(one.step for one in asking if one.name in wish.execute)
@@ -219,7 +220,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         later=tuple(_later(parent, cut, aftermath, restarts)),
         idle=aftermath.idle(),
         restarts=restarts[0],
-        crashes=tuple(crashes_of(parent, again, wish.step.invocation)),
+        crashes=tuple(crashes_of(parent, again, first)),
         stops=tuple(one for one in stops_of(parent) if one in again),
         waits=tuple(sorted(cutting.waits_before(cut, aftermath.newest))) if parent.status in ("interrupted", "running") else (),
         limits=_limits(wish, cut),

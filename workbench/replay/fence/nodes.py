@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -87,6 +88,8 @@ class Nodes:
     """What tasks asked for that nobody recorded, by task id."""
     askers: dict[str, str] = field(default_factory=dict)
     """Of the questions that tasks stopped to ask, by their ids, the recorded task that asked it: the innermost, which stops first."""
+    crashes: Counter[str] = field(default_factory=Counter)
+    """How often recorded tasks failed, each to be started again, and have not failed here yet."""
     failures: set[str] = field(default_factory=set)
     """The recorded tasks that those repeat which failed since the graph was last started."""
     _mixed: dict[str | None, tuple[Task, str | None]] = field(default_factory=dict)
@@ -122,9 +125,10 @@ class Nodes:
         writes = self._decoded(recorded)
         if writes is None:
             return None
-        self._note(task, recorded, why)
-        told = self.asked.get(recorded.task_id, ())
-        body = _Body(writes, [told[number] if number < len(told) else None for number in range(recorded.asked)], self.tasks.seen(recorded))
+        told, fails = self.asked.get(recorded.task_id, ()), self.crashes[recorded.task_id] > 0
+        if not fails:
+            self._note(task, recorded, why)
+        body = _Body(writes, [told[number] if number < len(told) else None for number in range(recorded.asked)], self.tasks.seen(recorded), fails=fails)
         return replace(task, proc=RunnableCallable(body.run, body.arun, name=task.name), retry_policy=(), cache_key=None)
 
     def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
@@ -193,6 +197,7 @@ class Nodes:
         """A task failed: a span of it tells that the failure of the whole was this one."""
         if recorded is not None:
             self.failures.add(recorded.task_id)
+            self.crashes[recorded.task_id] -= 1
         self.journal.node_failed(task.name, _namespace(task), error)
 
     def compare(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
@@ -262,8 +267,8 @@ def _jsonable(value: Any) -> Any:
 class _Body:
     """The body of a task whose recorded writes stand for it."""
 
-    def __init__(self, writes: list[tuple[int, str, Any]], asked: Sequence[Json], seen: Ids) -> None:
-        self.seen = seen
+    def __init__(self, writes: list[tuple[int, str, Any]], asked: Sequence[Json], seen: Ids, *, fails: bool) -> None:
+        self.seen, self.fails = seen, fails
         self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0]
         self.error = next((value for _, channel, value in writes if channel == ERROR), None)
         self.questions = list(_questions(writes, asked))
@@ -272,7 +277,7 @@ class _Body:
         """Ask what it asked, then write what it wrote, or fail as it failed."""
         for question in self.questions:
             interrupt(question)
-        if self.error is not None and not self.outputs:
+        if self.error is not None and (self.fails or not self.outputs):
             raise answers.exception(str(self.error))
         configurable = config["configurable"]
         configurable[SEND](renamed(self.outputs, self.seen, configurable[READ]) if self.seen else self.outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         path=() if request.resumed else request.path,
         numbers=request.numbers,
         asked=questions_of(request.cassette),
+        crashes=Counter(task_id for _, task_id in {(one.start, one.task_id) for one in request.crashes} if task_id is not None),
     )
 
 

@@ -59,7 +59,8 @@ def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses
     for step in run.steps:
         tasks = [part.rpartition(":")[2] for part in (step.namespace or "").split("|") if ":" in part]
         if step.task_id:
-            found.nodes.setdefault(step.task_id, (step.node or step.name, step.index))
+            if step.task_id not in found.nodes or run.step(found.nodes[step.task_id][1]).status == "error":  # one that failed was started again
+                found.nodes[step.task_id] = step.node or step.name, step.index
             tasks.append(step.task_id)
             found.asked[step.task_id] += step.kind == "human" and step.tool_call is not None
         if step.index in served and step.kind != "human":
