@@ -136,16 +136,16 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_history_changed_in_place() -> None:
     """A message that was changed in place since it was read is read again; one that was not is the same value."""
     history, asked, answer = History(), HumanMessage("Kyoto?"), AIMessage("yes")
-    _, before = history.read([asked, answer])
+    before = history.read([asked, answer]).meant
     asked.content = "Nara?"
-    shown, after = history.read([asked, answer])
-    assert [one["content"] for one in after] == ["Nara?", "yes"]
-    assert "Nara?" in shown
-    assert "Kyoto?" not in shown
-    assert after[1] is before[1]
+    given = history.read([asked, answer])
+    assert [one["content"] for one in given.meant] == ["Nara?", "yes"]
+    assert "Nara?" in given.shown
+    assert "Kyoto?" not in given.shown
+    assert given.meant[1] is before[1]
 
 
 def test_history_of_no_utf8() -> None:
     """A message that JSON in UTF-8 can't hold is read all the same."""
-    _, meant = History().read([HumanMessage("half a pair: \ud800")])
+    meant = History().read([HumanMessage("half a pair: \ud800")]).meant
     assert meant == [{"role": "user", "content": "half a pair: \ud800"}]
