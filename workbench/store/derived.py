@@ -51,8 +51,8 @@ class RunNotFoundError(LookupError):
     """No run of that id. The message names the nearest ones."""
 
 
-class DamagedRunError(StoreError):
-    """A run that can't be read whole, since the store is damaged. The message names the run and what is wrong."""
+class DamagedRunError(StoreError, ValueError):
+    """A run that can't be read whole, since what the store holds of it is damaged. The message names the run and what is wrong."""
 
 
 class Derived(Opened):
