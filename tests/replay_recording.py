@@ -19,7 +19,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 from tests import replay_agents
-from workbench.model import Change, Checkpoint, Run, Span, SpanEvent
+from workbench.model import Change, Checkpoint, Run, Span, SpanEvent, canonical
 from workbench.normalise import normalise
 from workbench.plugins import collectors
 from workbench.replay.forking import Forked, fork
@@ -112,8 +112,12 @@ class Recording:
         return fork(self.run, at=at, change=change or Change(), **options)
 
     def step(self, name: str, number: int = 0) -> int:
-        """The index of the step of this name, the first one unless a number is given."""
-        return [step.index for step in self.run.steps if step.name == name][number]
+        """The index of the step of this name, the first unless a number is given; of calls made at once, by their arguments: they begin in any order."""
+        begun: dict[str | None, int] = {}
+        for one in self.run.steps:
+            begun.setdefault(one.checkpoint_id, one.index)
+        named = [one for one in self.run.steps if one.name == name]
+        return sorted(named, key=lambda one: (begun[one.checkpoint_id], canonical(one.tool_call and one.tool_call.arguments), one.index))[number].index
 
 
 def record(folder: Path, name: str, calls: list[Any], *, answers: tuple[Any, ...] = (), **state: Any) -> Recording:
