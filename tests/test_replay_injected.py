@@ -13,6 +13,7 @@ from typing import Any
 
 import ormsgpack
 import pytest
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
@@ -21,7 +22,7 @@ import workbench as wb
 from tests import replay_injected
 from workbench.model import Tokens
 from workbench.replay.effects.approvals import Question
-from workbench.replay.fence.injected import CantCrossError, Crossing
+from workbench.replay.fence.injected import CantCrossError, Crossing, looked_up_in
 from workbench.replay.fence.outside import answer
 from workbench.replay.protocol import Packed
 
@@ -123,6 +124,28 @@ def test_staying(name: str, says: str, recorded: wb.RecordedRun, ledger: Path) -
 
 
 # ---- tools that read the state
+
+
+def test_a_key_of_what_is_made_looks_nothing_up() -> None:
+    """A tool that only writes a channel reads none of it; one that looks there too, in whatever way, does."""
+
+    def spend(state: dict[str, Any]) -> dict[str, Any]:
+        """Say what is left."""
+        return {"messages": [str(state["balance"])]}
+
+    def repeat(state: dict[str, Any]) -> dict[str, Any]:
+        """Say it all again."""
+        return {"messages": [*state["messages"]]}
+
+    found = [looked_up_in(StructuredTool.from_function(one)) & {"messages", "balance"} for one in (spend, repeat)]
+    assert found == [{"balance"}, {"messages"}]
+
+
+def test_without_source_every_text_counts() -> None:
+    """Code that was made of a text has no source to read: what may be looked up is taken to be."""
+    made: dict[str, Any] = {}
+    exec("def body(state: dict) -> dict:\n    'Move.'\n    return {'messages': state['city']}", made)  # our own text
+    assert {"messages", "city"} <= looked_up_in(StructuredTool.from_function(made["body"], name="body"))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ alone that the graph's schema names. What can't cross is refused before anybody 
 
 from __future__ import annotations
 
+import ast
 import base64
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,9 +76,23 @@ def named_in(tool: BaseTool) -> frozenset[str]:
 
 
 def looked_up_in(tool: BaseTool) -> frozenset[str]:
-    """The texts in a tool's own code by which it may look something up in what it is given (`state["balance"]`); a hint, as above."""
-    texts = (text for code in _codes(tool) for text in code.co_consts if isinstance(text, str))
-    return frozenset(text for text in texts if text.isidentifier())
+    """The texts in a tool's own code by which it may look something up in what it is given (`state["balance"]`); a hint, as above.
+
+    What stands there only as a key of a mapping that is made (`Command(update={"messages": …})`) looks nothing up, as far as the source can be read.
+    """
+    texts = ((text, made) for code in _codes(tool) for made in [_keys_made(code)] for text in code.co_consts if isinstance(text, str))
+    return frozenset(text for text, made in texts if text.isidentifier() and text not in made)
+
+
+def _keys_made(code: CodeType) -> frozenset[str]:
+    """The texts that a piece of code only makes mappings with; none where its source can't be read."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    keys = {id(key) for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys}
+    texts = [(node.value, id(node) in keys) for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return frozenset(text for text, key in texts if key) - {text for text, key in texts if not key}
 
 
 def reads_context(tool: BaseTool) -> bool:
