@@ -278,6 +278,9 @@ class Broker:
             raise Refused(f"{error}: whether it took effect is not known", str(error)) from None
         except OverBudgetError as error:
             raise self._stopped_at(entry, replies, error) from None
+        if "refused" in reply:  # by a process that was started anew since the call was looked at
+            self._end(entry, "failed", f"not made: {reply['refused']}")
+            raise Refused(reply["refused"])
         if "error" in reply:
             self._end(entry, _came_to(reply), reply["error"])
             return {"error": reply["error"], "says": f"live, approved: {entry.approved_by}"}
