@@ -13,6 +13,7 @@ from tests.replay_recording import Recording, record
 from workbench.comparison.comparison import compare
 from workbench.model import Change
 from workbench.replay import Forked, ForkError
+from workbench.report.receipts import attempts_words
 from workbench.report.static import comparison_text
 
 MODEL = ("model",)
@@ -165,6 +166,8 @@ def test_fault_and_retry(tmp_path: Path, ledger: Path) -> None:
     assert ledger.read_text() == "book NH 1\n"
     told = comparison_text(compare(recording.run, once.run))
     assert 'book(flight="NH 1"): 1 → 1: 1 attempted (1 served), 1 answered by the edit' in told
+    assert attempts_words(once.receipt) == "1 attempted (1 served), 1 answered by the edit"
+    assert [(one.original, one.fork) for one in twice.receipt.effects] == [(1, twice.receipt.attempts["attempted"])] == [(1, 0)]
 
 
 def test_fault_error(tmp_path: Path, ledger: Path) -> None:

@@ -192,6 +192,24 @@ def test_one_of_equal_calls(run: wb.RecordedRun, service: str) -> None:
     assert said(forked(run, "poll", http={"call": f"GET {service}/poll", "json": "failed"}))[2] == '"failed", "poll 2", "poll 3"'
 
 
+def test_a_compare_counts_what_nodes_post(run: wb.RecordedRun, service: str) -> None:
+    """What a node posts itself counts alike in a comparison, the receipt and the ledger: served as attempted, edited as not, one before the cut once."""
+    act = f"POST {service}/book"
+    for node, change, effects, attempts in (
+        ("weather", {}, "1 → 1", {"attempted": 1, "served": 1}),
+        ("booking", {"http": {"json": {"seats": 0}}}, "1 → 0", {"edited": 1}),
+        ("poll", {}, "1 → 1", {}),
+    ):
+        fork = forked(run, node, **change)
+        compared = wb.compare(run, fork)
+        assert compared.effects == {act: effects}
+        assert compared.comparison.effects == fork.receipt.effects
+        assert {name: count for name, count in fork.receipt.attempts.items() if count} == attempts
+        assert [one.answered for one in run.bench.store.entries(run_id=fork.run_id)] == [name for name in attempts if name != "attempted"]
+        assert compared.summary()["effects"].to_list() == [int(number) for number in effects.split(" → ")]
+    assert "1 → 0: 0 attempted, 1 answered by the edit" in str(wb.compare(run, forked(run, "booking", http={"status": 404})))
+
+
 def test_a_compare_tells_what_followed(run: wb.RecordedRun) -> None:
     """The nodes up to the change are the same, and those after it differ by what the change led to."""
     fork = forked(run, "booking", http={"json": {"seats": 0}})

@@ -116,7 +116,7 @@ def test_what_can_not_be_made_is_not_begun(why: str, paid: Recording, ledger: Pa
         receipt = live(paid, ledger=pages, budget=Budget(steps=0 if why == "no budget" else None)).receipt
     assert ledger.read_text() == ""
     assert (receipt.went_live, receipt.calls.live, receipt.clean) == ((), 0, False)
-    assert (receipt.attempts["attempted"], receipt.attempts["halted"] + receipt.attempts["refused"]) == (1, 1)
+    assert (receipt.attempts["attempted"], receipt.attempts["halted"] + receipt.attempts["refused"]) == (0, 1)
     assert "begun" not in {one.event for one in pages.lines}
     assert live(paid, "again", ledger=pages).receipt.calls.live == 1
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.replay_recording import Recording, record
+from workbench.comparison.comparison import compare
 from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run, Spent, Step
 from workbench.replay.effects.broker import Terms
 from workbench.replay.protocol import Answer
-from workbench.replay.receipts import CHECKS, Proof, checks, counts, divergences, stale_reads
+from workbench.replay.receipts import CHECKS, Proof, attempts, checks, counts, divergences, stale_reads
 from workbench.replay.unmet import unmet
 from workbench.replay.wishes import Wish
 from workbench.report import static
@@ -228,6 +229,25 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     monkeypatch.setenv("LEDGER", str(ledger))
     monkeypatch.setenv("KILL", str(ledger))
     return record(tmp_path, "killed", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "counted"),
+    [
+        ("pay", "served", 1),
+        ("pay", "live", 1),
+        ("pay", "edited", 0),
+        ("pay", "halted", 0),
+        ("get_price", "served", 0),
+        ("frobnicate", "served", 0),
+        ("frobnicate", "live", 1),
+    ],
+)
+def test_a_receipt_counts_as_a_comparison_does(name: str, answer: str, counted: int) -> None:
+    """What a receipt says was attempted is what a comparison counts: what nobody knows once it was really made, what was kept from being made never."""
+    fork = sketch(tool(name, {"n": 1}, "ok", notes=(answer,)))
+    assert attempts(proof(records=(call(name, answer),)))["attempted"] == counted
+    assert sum(one.fork for one in compare(PARENT, fork).effects) == counted
 
 
 def test_receipt_of_a_fork(recording: Recording, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from workbench.analysis.calls import token_count
-from workbench.analysis.effects import attempted
 from workbench.cohorts.baseline import END, START
 from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, LedgerEntry, NotEvaluated, Run, canonical
 from workbench.overview import Overview, overview_of, step_columns
@@ -210,7 +209,8 @@ def effects_frame(counts: Iterable[EffectCount]) -> pl.DataFrame:
 
 def compared_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     """One row a run, the reference first. The columns are `COMPARED`."""
-    reference = (*_compared_row(comparisons[0].left), *(None,) * 4, *_spent_row(comparisons[0].left), None, None)
+    first = comparisons[0]
+    reference = (*_compared_row(first.left), *(None,) * 4, sum(one.original for one in first.effects), *_spent_row(first.left), None, None)
     return rows_frame([reference, *map(_comparison_row, comparisons)], COMPARED)
 
 
@@ -224,14 +224,14 @@ def _compared_row(run: Run) -> tuple[Json, ...]:
 
 
 def _spent_row(run: Run) -> tuple[Json, ...]:
-    return attempted(run), token_count(run.tokens), run.cost_usd
+    return token_count(run.tokens), run.cost_usd
 
 
 def _comparison_row(comparison: Comparison) -> tuple[Json, ...]:
     relations = [row.relation for row in comparison.rows]
     findings = (None if some is None else [one.detector for one in some] for some in (comparison.gone, comparison.new))
     counts = (relations.count(relation) for relation in ("same", "changed", "added", "removed"))
-    return *_compared_row(comparison.right), *counts, *_spent_row(comparison.right), *findings
+    return *_compared_row(comparison.right), *counts, sum(one.fork for one in comparison.effects), *_spent_row(comparison.right), *findings
 
 
 def _aligned_row(comparison: Comparison, row: Aligned) -> tuple[Json, ...]:

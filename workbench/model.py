@@ -33,6 +33,8 @@ EffectClass = Literal["read-only", "idempotent", "effect", "unknown"]
 """What calling a tool does: it only looks; it acts, and a repetition with the same key is the same act; it acts; nobody says."""
 Cause = Literal["first", "retry", "resume", "model"]
 Answered = Literal["inherited", "served", "edited", "stopped", "refused", "uncalled"]
+Became = Answered | Literal["made"]
+"""What became of an act in a fork; `made` where nothing stood for doing it."""
 ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 
@@ -818,12 +820,14 @@ class CallRecord(Value):
 
 
 class EffectCount(Value):
-    """How often one effect was attempted in the original and in the fork."""
+    """How often one effect was attempted in the original and in the fork: what an edit answered, the fence stopped or a person refused was not."""
 
     tool: str
     key: str
     original: int
     fork: int
+    became: dict[Became, int] = {}
+    """What became of the fork's, of those too that don't count."""
 
 
 class Check(Value):

@@ -52,7 +52,7 @@ def receipt(*, clean: bool = True, **fields: Any) -> Receipt:
         "graph": "agent:graph",
         "calls": CallCounts(served=2, live=1, halted=len(halted)),
         "records": (record(), record("edited", name="book_flight", from_step=9), record("live", kind="model", name="gpt-5", from_step=None), *halted),
-        "effects": (EffectCount(tool="book_flight", key=BOOKED, original=2, fork=0),),
+        "effects": (EffectCount(tool="book_flight", key=BOOKED, original=2, fork=0, became={"edited": 1}),),
         "outcome": "Booked NH 11, once." if clean else "halted: no recording of tool cancel_booking",
         "isolation": "sandboxed: no network (a namespace), no programs (Landlock ABI 7)",
         "isolation_asked": "process",
@@ -60,7 +60,7 @@ def receipt(*, clean: bool = True, **fields: Any) -> Receipt:
         "parent_sha256": {"/traces/checkpoints.sqlite": "ab" * 32},
         "seconds": 2.4,
         "nodes": (NodeCount(node="agent", asked=2, ran=1), NodeCount(node="tools", asked=2, ran=2)),
-        "attempts": {"attempted": 1, "served": 0, "edited": 1},
+        "attempts": {"attempted": 0, "served": 0, "edited": 1},
         "spent": Spent(model_calls=1, steps=4),
         "checks": checks,
     }

@@ -11,11 +11,13 @@ are left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from workbench.analysis.approvals import kept_from
-from workbench.model import NOT_MADE, UNCALLED, Answered, Cause, Effect, EffectClass, Json, Run, Step, canonical
+from workbench.model import NOT_MADE, UNCALLED, Answered, CallRecord, Cause, Effect, EffectClass, Interaction, Json, Run, Step, canonical
+
+Outcome = Literal["done", "unknown", "failed", "prevented"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -99,6 +101,11 @@ def is_act(step: Step) -> bool:
     return effect_class(step) in ACTING
 
 
+def counts(effect: EffectClass, *, live: bool) -> bool:
+    """Whether a call of this class is a side effect. Of a tool that nobody knows, one that a fork really made."""
+    return effect in ACTING or (effect == "unknown" and live)
+
+
 def tool_name(step: Step) -> str:
     """The name of the tool that a step called."""
     return step.tool_call.name if step.tool_call else step.name
@@ -165,7 +172,7 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     asking: Step | None = None
     for step in run.steps:
         asking = step if step.kind == "model" else asking
-        if step.kind != "tool" or step.status == "interrupted" or not is_act(step):
+        if step.kind != "tool" or step.status == "interrupted" or not counts(effect_class(step), live="live" in step.notes):
             continue
         arguments = step.tool_call.arguments if step.tool_call else None
         name = tool_name(step)
@@ -188,12 +195,41 @@ def effects_of(run: Run) -> tuple[Effect, ...]:
     return tuple(found)
 
 
+def requests_of(exchanges: Iterable[Interaction]) -> tuple[Effect, ...]:
+    """The side effects among the HTTP calls that a recorded run's nodes made themselves, which are no steps of it."""
+    return tuple(_request(one, one.step) for one in exchanges if _acts(one))
+
+
+def requests_of_fork(run: Run, records: Sequence[CallRecord], before: Iterable[Effect]) -> tuple[Effect, ...]:
+    """The same of a fork: those that it made again, as its `records` tell, and of those `before`, its parent's, what stands."""
+    again = {one.from_step for one in records if one.kind == "http"}
+    whole = {one.from_step for one in records if (one.kind, one.answer) == ("node", "served")}
+    standing = (one for one in before if one.step not in again and (one.step < (run.forked_at_step or 0) or one.step in whole))
+    made = (one for one in records if one.kind == "http" and _acts(one, live=one.answer == "live"))
+    return (*(one.model_copy(update={"answered": "inherited"}) for one in standing), *(_request(one, one.from_step or 0) for one in made))
+
+
+def _acts(one: Interaction | CallRecord, *, live: bool = False) -> bool:
+    method, _, url = one.name.partition(" ")
+    return one.kind == "http" and counts(classify_request(method, url), live=live)
+
+
+def _request(one: Interaction | CallRecord, step: int) -> Effect:
+    arguments = one.arguments if isinstance(one.arguments, dict) else {}
+    answer = one.answer if isinstance(one, CallRecord) else ""
+    outcome: Outcome = "prevented" if answer in NOT_MADE else "done"
+    if isinstance(one, Interaction) and one.error:
+        outcome = "unknown" if UNKNOWN_OUTCOME.search(one.error) else "failed"
+    key = business_key(one.name, arguments)
+    return Effect(tool=one.name, key=key, step=step, arguments=arguments, outcome=outcome, answered=ANSWERS.get(answer))
+
+
 def attempted(run: Run) -> int:
     """How many side effects a run attempted; those that a fork's edit answered, or that were stopped or refused, don't count."""
     return sum(effect.outcome != "prevented" for effect in effects_of(run))
 
 
-def _outcome(step: Step) -> Literal["done", "unknown", "failed", "prevented"]:
+def _outcome(step: Step) -> Outcome:
     if NOT_MADE.intersection(step.notes):
         return "prevented"
     if outcome_unknown(step):

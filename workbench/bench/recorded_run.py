@@ -126,6 +126,11 @@ class RecordedRun:
         """The HTTP calls that the node of a step made, as `fork(index, http=…)` and `fault=` know them: by name, or by number in this list."""
         return exchanges_of(self.run, self.run.step(index), self._reruns.spans())
 
+    @cached_property
+    def requests(self) -> tuple[Effect, ...]:
+        """The side effects among the HTTP calls that its plain nodes made themselves, as a comparison counts them beside those of `effects`."""
+        return self._reruns.requests()
+
     def frame(self) -> pl.DataFrame:
         """One row a step."""
         from workbench.frames import columns_frame, steps_frame  # noqa: PLC0415  # polars takes a third of a second to import

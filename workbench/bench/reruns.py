@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench import collection, project
+from workbench.analysis.effects import requests_of, requests_of_fork
 from workbench.comparison.comparison import count_effects
 from workbench.database import Database, Location, location
-from workbench.model import Budget, Change, EffectClass, Json, Run, Span
+from workbench.model import Budget, Change, Effect, EffectClass, Json, Run, Span
 from workbench.plugins import collector_of
 from workbench.replay import trust
 from workbench.replay.budget import Meter
@@ -23,6 +24,7 @@ from workbench.replay.effects.broker import Terms
 from workbench.replay.forking import Forked, ForkError
 from workbench.replay.nearest import instead
 from workbench.replay.program import program_digest
+from workbench.replay.recording.captured import Captured
 from workbench.replay.shapes import ChangeError, shown
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
@@ -46,6 +48,13 @@ class Reruns:
     def spans(self) -> Iterable[Span]:
         """The spans the run was read from, of a fork those of the runs it goes back to too."""
         return self.store.spans(step.trace_id for run in self._lineage() for step in run.steps if step.trace_id)
+
+    def requests(self) -> tuple[Effect, ...]:
+        """The effects of what plain nodes asked by HTTP themselves, of a fork with what stands of its parent's."""
+        receipt = self.store.receipt(self.run.run_id) if self.run.forked_from else None
+        if self.run.forked_from is None or receipt is None:
+            return requests_of(Captured(self.spans()).exchanges(self.run))
+        return requests_of_fork(self.run, receipt.records, Reruns(self.store, self.store.run(self.run.forked_from)).requests())
 
     def databases(self, *, trusted: bool = False) -> list[Location]:
         """The checkpoint databases this run was recorded in. ForkError when there are none, or they are gone, or nobody trusts them."""
@@ -129,7 +138,9 @@ class Reruns:
         if not store.entries(run_id=run.run_id):  # a fork that was made elsewhere brings its lines along
             for line in done.lines:
                 store.append_entry(line)
-        store.save_receipt(done.receipt.model_copy(update={"effects": count_effects(self.run, run), "notes": (*done.receipt.notes, *notes)}))
+        before = self.requests()
+        effects = count_effects(self.run, run, (before, requests_of_fork(run, done.receipt.records, before)))
+        store.save_receipt(done.receipt.model_copy(update={"effects": effects, "notes": (*done.receipt.notes, *notes)}))
         return run.run_id
 
     def _keep_states(self, scratch: Path) -> None:

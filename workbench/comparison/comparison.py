@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from workbench.analysis.calls import MAX_DEPTH, VOLATILE_FIELD, VOLATILE_TEXT, parsed
 from workbench.analysis.effects import effects_of
 from workbench.comparison.difference import difference
-from workbench.model import Aligned, Answered, Aspect, Comparison, EffectCount, Finding, Json, Run, Step, digest
+from workbench.model import Aligned, Aspect, Became, Comparison, Effect, EffectCount, Finding, Json, Run, Step, digest
 
 Ignored = Literal["ids", "times"]
 IGNORABLE: tuple[Ignored, ...] = ("ids", "times")
@@ -31,17 +31,24 @@ class Part(NamedTuple):
     right: Json
 
 
-def compare(left: Run, right: Run, *, ignore: Collection[Ignored] = (), findings: tuple[Iterable[Finding], Iterable[Finding]] | None = None) -> Comparison:
+def compare(
+    left: Run,
+    right: Run,
+    *,
+    ignore: Collection[Ignored] = (),
+    findings: tuple[Iterable[Finding], Iterable[Finding]] | None = None,
+    requests: tuple[Iterable[Effect], Iterable[Effect]] = ((), ()),
+) -> Comparison:
     """Align two runs. Steps that do the same thing face each other; what differs in them is named.
 
     `ignore` leaves out what differs only in "ids" (fields named like one, UUIDs) or "times" (fields and texts that tell the time, counters of
-    attempts). `findings` are those of either side.
+    attempts). `findings` are those of either side, and so are `requests`, the effects of nodes' own HTTP calls, which no step tells of.
     """
     if unknown := sorted(set(ignore) - set(IGNORABLE)):
         raise ValueError(f"a comparison can't ignore {unknown[0]!r}; it can ignore {' and '.join(IGNORABLE)}")
     gone, new = (None, None) if findings is None else changed_findings(*findings)
     rows = tuple(_align(left.steps, right.steps, frozenset(ignore)))
-    return Comparison(left=left, right=right, rows=rows, effects=count_effects(left, right), gone=gone, new=new)
+    return Comparison(left=left, right=right, rows=rows, effects=count_effects(left, right, requests), gone=gone, new=new)
 
 
 class Beside(NamedTuple):
@@ -89,21 +96,16 @@ def _beyond(findings: Iterable[Finding], matched: Counter[str]) -> tuple[Finding
     return tuple(found)
 
 
-def count_effects(left: Run, right: Run) -> tuple[EffectCount, ...]:
-    """How often each effect was attempted on either side, what changed first. Effects that a fork prevented don't count."""
-    counts: dict[tuple[str, str], list[int]] = {}
-    for side, run in enumerate((left, right)):
-        for effect in effects_of(run):
-            if effect.outcome != "prevented":
-                counts.setdefault((effect.tool, effect.key), [0, 0])[side] += 1
-    found = [EffectCount(tool=tool, key=key, original=before, fork=after) for (tool, key), (before, after) in counts.items()]
+def count_effects(left: Run, right: Run, requests: tuple[Iterable[Effect], Iterable[Effect]] = ((), ())) -> tuple[EffectCount, ...]:
+    """How often each effect was attempted on either side, what changed first, those of nodes' own `requests` too. What was prevented doesn't count."""
+    sides = [*effects_of(left), *requests[0]], [*effects_of(right), *requests[1]]
+    before, after = (Counter((one.tool, one.key) for one in side if one.outcome != "prevented") for side in sides)
+    ways: dict[tuple[str, str], Counter[Became]] = {}
+    for one in sides[1]:
+        ways.setdefault((one.tool, one.key), Counter())[one.answered or "made"] += 1
+    acts = dict.fromkeys([*before, *after])
+    found = [EffectCount(tool=one[0], key=one[1], original=before[one], fork=after[one], became=dict(ways.get(one, {}))) for one in acts]
     return tuple(sorted(found, key=lambda one: one.original == one.fork))
-
-
-def answered(run: Run, tool: str, key: str) -> dict[Answered | None, int]:
-    """How often one effect of a run was answered how: None is a real call."""
-    ways = [effect.answered for effect in effects_of(run) if (effect.tool, effect.key) == (tool, key)]
-    return {way: ways.count(way) for way in ways}
 
 
 def _align(left: Sequence[Step], right: Sequence[Step], ignore: frozenset[Ignored]) -> Iterator[Aligned]:

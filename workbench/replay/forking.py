@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from workbench.analysis.effects import with_declared
+from workbench.analysis.effects import requests_of, with_declared
 from workbench.database import Location, location
 from workbench.model import Change, Checkpoint, Json, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
 from workbench.plugins import collector_of
@@ -30,6 +30,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.protocol import Answer, Request
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.recording import cut as cutting
+from workbench.replay.recording.captured import Captured
 from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.cut import Cut
 from workbench.replay.recording.states import asks_for_state, held
@@ -141,7 +142,8 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
-    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history, context)
+    requests = requests_of(Captured(wish.spans).exchanges(parent))
+    proof = Proof(parent, run, prefix, again, wish.change, wish.live, answer, entries, wish.terms.declared, intact, history, context, requests)
     return Forked(run, receipt_of(proof, wish.graph, before, round(time.monotonic() - started, 3)), prefix, tuple(entries))
 
 

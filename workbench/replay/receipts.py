@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.analysis.effects import counts as is_counted
+from workbench.analysis.effects import requests_of_fork
 from workbench.comparison.comparison import compare, count_effects
 from workbench.literals import text_literal
-from workbench.model import CallCounts, CallRecord, Change, Check, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
+from workbench.model import CallCounts, CallRecord, Change, Check, Effect, EffectClass, Json, LedgerEntry, NodeCount, Receipt, Run, Status, Step, digest
 from workbench.replay.changes import MODEL, named_live
-from workbench.replay.effects.ledger import ATTEMPTED, is_effect
+from workbench.replay.effects.ledger import ATTEMPTED, class_of, is_effect
 from workbench.replay.protocol import Answer, Ended
 from workbench.replay.recording.place import node_path
 
@@ -49,6 +51,8 @@ class Proof:
     """Hash of the kept checkpoints as they were copied, and as the fork left them."""
     context: tuple[str, ...] = ()
     """The fields of the run's context that were given with another value than was recorded."""
+    requests: tuple[Effect, ...] = ()
+    """The effects of what the parent's nodes asked by HTTP themselves."""
 
     @property
     def records(self) -> tuple[CallRecord, ...]:
@@ -75,7 +79,7 @@ def receipt_of(proof: Proof, graph: str, parent_sha256: Mapping[str, str], secon
         graph=graph,
         calls=counts(proof.records),
         records=proof.records,
-        effects=count_effects(proof.parent, run),
+        effects=count_effects(proof.parent, run, (proof.requests, requests_of_fork(run, proof.records, proof.requests))),
         outcome=outcome(run, answer),
         isolation=answer.isolation,
         isolation_asked=answer.asked,
@@ -114,11 +118,15 @@ def counts(records: Sequence[CallRecord]) -> CallCounts:
 
 
 def attempts(proof: Proof) -> dict[str, int]:
-    """The fork's own side effects by how they were answered; `attempted` is all of them."""
-    given = Counter(one.answer for one in proof.records if is_effect(one.name, proof.declared.get(one.name), one.kind))
+    """The fork's own side effects by how they were answered; as in a comparison, what an edit answered or what was stopped is none that was `attempted`."""
+    given = Counter(
+        one.answer
+        for one in proof.records
+        if one.kind in ATTEMPTED and is_counted(class_of(one.name, proof.declared.get(one.name), one.kind)[0], live=one.answer == "live")
+    )
     refused = min(sum(one.event == "refused" and one.kind != "model" for one in proof.lines), given["halted"])  # what is refused halts, and counts once
     named = {name: given[name] for name in ("served", "edited", "live", "halted", "blocked")} | {"halted": given["halted"] - refused, "refused": refused}
-    return {"attempted": sum(named.values()), **named}
+    return {"attempted": named["served"] + named["live"], **named}
 
 
 def nodes(proof: Proof) -> Iterator[NodeCount]:

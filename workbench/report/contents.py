@@ -14,7 +14,7 @@ from workbench.comparison.comparison import Ignored
 from workbench.figures import Record
 from workbench.frames import RUNS, findings_frame, latency_frame, rows_frame, steps_frame
 from workbench.incident import Incident
-from workbench.model import Budget, Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
+from workbench.model import Became, Budget, Comparison, Finding, NotEvaluated, Receipt, Run, Status, Value
 from workbench.overview import Overview, overview_of
 from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
@@ -201,7 +201,7 @@ def _comparison_sections(report: Report) -> Iterator[Section]:
     if comparison is None:
         return
     left, right = comparison.left, comparison.right
-    changed = [f"{one.tool} {effect_says(comparison, one)}" for one in comparison.effects if one.original != one.fork]
+    changed = [f"{one.tool} {effect_says(one)}" for one in comparison.effects if one.original != one.fork]
     verdict = "; ".join(changed) if changed else "the same side effects were attempted"
     words: Phrase = (Mark("effects", "changed" if changed else "quiet"), f" {verdict}")
     rights = [right, *(one.right for one in report.others)]
@@ -327,7 +327,8 @@ def _effects(run: Run) -> tuple[Block, ...]:
         )
         for one in found[:MAX_RUNS]
     )
-    counted = Paragraph((f"{attempts(Counter(one.answered for one in found))}.",), "quiet")
+    ways: Counter[Became] = Counter(one.answered or "made" for one in found)
+    counted = Paragraph((f"{attempts(ways)}.",), "quiet")
     return counted, Table(("step", "act", "idempotency key", "outcome", "cause"), rows, frozenset({"step"}))
 
 

@@ -6,15 +6,23 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from workbench import charts
-from workbench.comparison.comparison import answered, parts
+from workbench.comparison.comparison import parts
 from workbench.frames import effects_frame
-from workbench.model import UNCALLED, Aligned, Answered, Comparison, EffectCount, Run, Step
+from workbench.model import UNCALLED, Aligned, Became, Comparison, EffectCount, Run, Step
 from workbench.report.document import Block, Code, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.quantities import DASH, line, plural
 from workbench.report.steps import anchor, gist, literal_line
 
 FOLD_AT = 4
 SIGNS = {"same": "=", "changed": "Δ", "added": "+", "removed": "−"}
+ATTEMPTED: Mapping[Became, str] = {"inherited": "in the original", "served": "served", "made": "really made"}
+PREVENTED: Mapping[Became, str] = {
+    "edited": "answered by the edit",
+    "stopped": "stopped",
+    "refused": "refused by a person",
+    "uncalled": UNCALLED,
+}
+"""What became of an act that was attempted, and of one that was not."""
 ENDED_TONES = {"done": "ok", "unknown": "warning", "failed": "error", "edited by you": "changed"}
 MAX_PARTS, PART_CHARS, LEAD_CHARS = 3, 60, 12
 
@@ -31,7 +39,7 @@ def effects_blocks(comparison: Comparison) -> tuple[Block, ...]:
         return (Paragraph(("Neither run attempted a side effect.",), "quiet"),)
     rows = tuple(
         Row(
-            ((Code(line(one.tool, 60)),), (line(one.key, 200),), (str(one.original),), (str(one.fork),), (effect_says(comparison, one),)),
+            ((Code(line(one.tool, 60)),), (line(one.key, 200),), (str(one.original),), (str(one.fork),), (effect_says(one),)),
             "changed" if one.original != one.fork else "",
         )
         for one in counts
@@ -45,31 +53,28 @@ def effect_word(one: EffectCount) -> str:
     return f"{one.original} → {one.fork}" if one.original != one.fork else f"{one.original}, unchanged"
 
 
-def effect_says(comparison: Comparison, one: EffectCount) -> str:
+def effect_says(one: EffectCount) -> str:
     """`2 → 1: 1 attempted (served), 1 answered by the edit`: the count and, where that is not all, what became of the others."""
-    return f"{one.original} → {one.fork}: {became(comparison.right, one)}" if deviates(comparison.right, one) else effect_word(one)
+    return f"{one.original} → {one.fork}: {became(one)}" if deviates(one) else effect_word(one)
 
 
-def deviates(fork: Run, one: EffectCount) -> bool:
+def deviates(one: EffectCount) -> bool:
     """Whether the two counts say not all: they differ, or an attempt met the edit, the fence or a person's no, which counts as none."""
-    return one.original != one.fork or bool({"edited", "stopped", "refused", "uncalled"} & answered(fork, one.tool, one.key).keys())
+    return one.original != one.fork or bool(PREVENTED.keys() & one.became.keys())
 
 
-def became(fork: Run, one: EffectCount) -> str:
+def became(one: EffectCount) -> str:
     """`0 attempted, 1 answered by the edit, 1 not attempted`: what became in a fork of an effect's attempts."""
-    ways = answered(fork, one.tool, one.key)
-    gone = one.original - sum(ways.values())
-    return f"{attempts(ways)}{f', {gone} not attempted' if gone > 0 else ''}"
+    gone = one.original - sum(one.became.values())
+    return f"{attempts(one.became)}{f', {gone} not attempted' if gone > 0 else ''}"
 
 
-def attempts(ways: Mapping[Answered | None, int]) -> str:
+def attempts(ways: Mapping[Became, int]) -> str:
     """How many effects were attempted, and how many an edit answered, the fence stopped or a person refused."""
-    made, served, before = ways.get(None, 0), ways.get("served", 0), ways.get("inherited", 0)
-    said = [f"{number} {word}" for number, word in ((before, "in the original"), (served, "served"), (made, "really made")) if number]
-    words: dict[Answered, str] = {"edited": "answered by the edit", "stopped": "stopped", "refused": "refused by a person", "uncalled": UNCALLED}
-    rest = [(ways.get(way, 0), word) for way, word in words.items()]
-    detail = f" ({', '.join(said)})" if before or served else ""
-    return ", ".join([f"{before + served + made} attempted{detail}", *(f"{number} {word}" for number, word in rest if number)])
+    said = [f"{number} {word}" for way, word in ATTEMPTED.items() if (number := ways.get(way, 0))]
+    detail = f" ({', '.join(said)})" if ways.keys() - {*PREVENTED, "made"} else ""
+    rest = (f"{number} {word}" for way, word in PREVENTED.items() if (number := ways.get(way, 0)))
+    return ", ".join([f"{sum(ways.get(way, 0) for way in ATTEMPTED)} attempted{detail}", *rest])
 
 
 def part_lines(left: Step, right: Step) -> tuple[str, str]:

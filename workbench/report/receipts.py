@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from workbench.analysis.calls import token_count
-from workbench.model import Receipt, Spent
+from workbench.model import Became, Receipt, Spent
 from workbench.report.document import Block, Code, Facts, Link, Listing, Mark, Paragraph, Phrase, Row, Section, Table
+from workbench.report.forks import attempts
 from workbench.report.quantities import DASH, cut, line, literal, plural, spending
 from workbench.report.steps import anchor, literal_line
 
@@ -72,9 +73,16 @@ def call_counts(receipt: Receipt) -> list[str]:
 
 
 def attempts_words(receipt: Receipt) -> str:
-    """`3 attempted: 2 served, 1 live`."""
-    rest = ", ".join(f"{number} {name}" for name, number in receipt.attempts.items() if number and name != "attempted")
-    return f"{receipt.attempts.get('attempted', 0)} attempted" + (f": {rest}" if rest else "")
+    """`2 attempted (1 served, 1 really made), 1 answered by the edit`, as a comparison says it."""
+    told = receipt.attempts
+    ways: dict[Became, int] = {
+        "served": told.get("served", 0),
+        "made": told.get("live", 0),
+        "edited": told.get("edited", 0),
+        "stopped": told.get("halted", 0) + told.get("blocked", 0),
+    }
+    refused = f", {told['refused']} refused to go live" if told.get("refused") else ""
+    return attempts({way: number for way, number in ways.items() if number}) + refused
 
 
 def spent_words(spent: Spent) -> str:

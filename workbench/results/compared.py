@@ -12,7 +12,7 @@ from workbench import detection
 from workbench.analysis.calls import token_count
 from workbench.comparison.comparison import Ignored, beside
 from workbench.comparison.comparison import compare as compare_runs
-from workbench.model import Aligned, Comparison, Finding, Json, Receipt, Run
+from workbench.model import Aligned, Comparison, Effect, Finding, Json, Receipt, Run
 from workbench.report import Report, comparison_report, save, static
 from workbench.report.forks import findings_words
 from workbench.report.quantities import DASH, line, plural, spent_by
@@ -41,6 +41,10 @@ class Recorded(Protocol):
     @property
     def receipt(self) -> Receipt | None:
         """For a fork, what was asked and what ran."""
+
+    @property
+    def requests(self) -> Sequence[Effect]:
+        """The effects of what its plain nodes asked by HTTP themselves."""
 
     def final_state(self) -> dict[str, Json]:
         """The full state it left."""
@@ -74,7 +78,11 @@ class Compared:
     def _aligned(self, ignore: Collection[Ignored]) -> tuple[Comparison, ...]:
         reference, *others = map(_run, self.sides)
         mine, *theirs = self.findings
-        return tuple(compare_runs(reference, other, ignore=ignore, findings=(mine, found)) for other, found in zip(others, theirs, strict=True))
+        asked, *others_asked = (() if isinstance(one, Run) else one.requests for one in self.sides)
+        return tuple(
+            compare_runs(reference, other, ignore=ignore, findings=(mine, found), requests=(asked, requests))
+            for other, found, requests in zip(others, theirs, others_asked, strict=True)
+        )
 
     @property
     def comparison(self) -> Comparison:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import traitlets
 
 from workbench.analysis.calls import token_count
-from workbench.comparison.comparison import IGNORABLE, Beside, Ignored, answered, beside, parts
+from workbench.comparison.comparison import IGNORABLE, Beside, Ignored, beside, parts
 from workbench.comparison.difference import difference
-from workbench.model import Aligned, Comparison, Finding, Json, Run, Step
+from workbench.model import Aligned, Comparison, EffectCount, Finding, Json, Run, Step
 from workbench.report.forks import deviates, effect_word, gone_word
 from workbench.report.quantities import DASH, money
 from workbench.report.steps import gist
@@ -27,7 +27,7 @@ from workbench.widgets.packing import size
 EAGER_BYTES = 400_000
 """What is sent of the rows that differ when the view opens; the rest is asked for."""
 MOST_PARTS, PART_CHARS, GIST_CHARS, OUTCOME_CHARS = 60, 4_000, 160, 4_000
-MOST_FINDINGS, MOST_EFFECTS, MOST_TOLD, MOST_CHANGES, CHANGE_CHARS = 200, 200, 20, 400, 1_000
+MOST_FINDINGS, MOST_EFFECTS, MOST_CHANGES, CHANGE_CHARS = 200, 200, 400, 1_000
 SIGNS = {"same": "=", "changed": "~", "added": "+", "removed": "-"}
 NOTHING = "."
 
@@ -231,15 +231,13 @@ def _run(run: Run) -> dict[str, Json]:
 
 
 def _against(one: Comparison) -> dict[str, Json]:
-    ways = {each: _ways(one, each.tool, each.key) for each in one.effects[:MOST_TOLD] if deviates(one.right, each)}
-    effects = [[sendable(each.key[:300]), each.original, each.fork, effect_word(each), ways.get(each, "")] for each in one.effects[:MOST_EFFECTS]]
+    effects = [[sendable(each.key[:300]), each.original, each.fork, effect_word(each), _ways(one.right, each)] for each in one.effects[:MOST_EFFECTS]]
     return {"effects": effects, "effects_count": len(one.effects), "gone": _findings(one.gone), "gone_word": gone_word(one), "new": _findings(one.new)}
 
 
-def _ways(one: Comparison, tool: str, key: str) -> str:
-    words = {None: "really made", "inherited": "in the original", "edited": "answered by the edit"}
-    ways: dict[Any, int] = dict(answered(one.right, tool, key))
-    return ", ".join(f"{count} {words.get(way, way)}" for way, count in ways.items()) if one.right.forked_from else ""
+def _ways(fork: Run, one: EffectCount) -> str:
+    words = {"made": "really made", "inherited": "in the original", "edited": "answered by the edit"}
+    return ", ".join(f"{count} {words.get(way, way)}" for way, count in one.became.items()) if fork.forked_from and deviates(one) else ""
 
 
 def _findings(found: Sequence[Finding] | None) -> Json:

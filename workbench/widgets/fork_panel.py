@@ -257,7 +257,7 @@ class ForkPanel(Asking):
         }
         if receipt is None:
             return told
-        changed = {one.key: became(fork.run, one) for one in receipt.effects if deviates(fork.run, one)}
+        changed = {one.key: became(one) for one in receipt.effects if deviates(one)}
         effects = [[sendable(one.key[:300]), one.original, one.fork, changed.get(one.key, "")] for one in receipt.effects[:MOST_EFFECTS]]
         ran = {"clean": receipt.clean, "why": sendable(verdict(receipt)), "calls": receipt.calls.model_dump(), "effects": effects, "took": receipt.seconds}
         return {**told, **ran, "came": sendable(receipt.outcome[:OUTCOME_CHARS])}

@@ -22,7 +22,7 @@ def comparison_html(comparison: Comparison) -> str:
         ("spent", *(spent_by(run) for run in (left, right))),
         *([("findings", "", findings)] if (findings := findings_words(comparison)) else []),
     ]
-    effects = [(one.key, str(one.original), str(one.fork), effect_says(comparison, one)) for one in comparison.effects[:MAX_ROWS]]
+    effects = [(one.key, str(one.original), str(one.fork), effect_says(one)) for one in comparison.effects[:MAX_ROWS]]
     changed = ["warning" if one.original != one.fork else "" for one in comparison.effects[:MAX_ROWS]]
     one_side, other_side = sides(comparison)
     return still(
@@ -42,7 +42,7 @@ def comparison_text(comparison: Comparison) -> str:
     )
     lines = [
         f"{comparison.left.run_id} against {comparison.right.run_id}",
-        *(f"  {one.key}: {effect_says(comparison, one)}" for one in comparison.effects[:MAX_ROWS]),
+        *(f"  {one.key}: {effect_says(one)}" for one in comparison.effects[:MAX_ROWS]),
     ]
     findings = findings_words(comparison)
     lines += [f"  findings {findings}"] if findings else []
