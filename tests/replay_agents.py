@@ -244,6 +244,17 @@ def look(state: State) -> State:
     return {"said": str(list_payments.invoke({}))}
 
 
+def ask_around(state: State) -> State:
+    """Has a tool that there is only while it runs."""
+
+    @tool
+    def in_a_node() -> str:
+        """Answer."""
+        return "here"
+
+    return {"said": str(in_a_node.invoke({}))}
+
+
 def sum_up(state: State) -> State:
     """Says what was paid, by no call."""
     return {"said": f"{state['said']}: {', '.join(one.text for one in state['messages'] if isinstance(one, AIMessage))}"}

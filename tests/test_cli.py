@@ -217,13 +217,12 @@ def test_a_fault_is_put_in_a_calls_way(store: Path):
 
 
 def test_a_fork_tells_of_names_that_nothing_has(store: Path):
-    """A misspelt name of a tool or node is told in the printed receipt, with the nearest there is; the fork is what it is without it."""
+    """A misspelt name is refused with the nearest there is; of a URL that nobody asked for the printed receipt tells."""
     at = str(fork_step(store))
-    misspelt = ("--live", "tool:bok_flight", "--serve-stale", "nope", "--execute", "nope")
-    said = " ".join(run("fork", "booked-twice", "--at", at, *misspelt, "--store", store).split())
-    assert "note: live tool:bok_flight (--live) did nothing: neither the recording nor this re-run has a tool 'bok_flight'; did you mean book_flight?" in said
-    assert "note: stale nope (--serve-stale) did nothing" in said
-    assert "note: execute nope (--execute) did nothing: neither the recording nor this re-run has a node 'nope'; there are" in said
+    said = " ".join(run("fork", "booked-twice", "--at", at, "--live", "tool:bok_flight", "--store", store, status=2).split())
+    assert "has a tool 'bok_flight'; did you mean book_flight?" in said
+    said = " ".join(run("fork", "booked-twice", "--at", at, "--serve-stale", "GET https://nope", "--store", store).split())
+    assert "note: stale GET https://nope (--serve-stale) did nothing: neither the recording nor this re-run has a call 'GET https://nope'; there are" in said
 
 
 def test_a_halted_fork_exits_with_one(store: Path):

@@ -13,7 +13,7 @@ from workbench.model import CallRecord, Change, Check, LedgerEntry, Receipt, Run
 from workbench.replay.effects.broker import Terms
 from workbench.replay.protocol import Answer
 from workbench.replay.receipts import CHECKS, Proof, attempts, checks, counts, divergences, stale_reads
-from workbench.replay.unmet import unmet
+from workbench.replay.unmet import unknown, unmet
 from workbench.replay.wishes import Wish
 from workbench.report import static
 from workbench.report.receipts import verdict
@@ -191,6 +191,19 @@ def test_names_that_something_has() -> None:
     assert unmet_by(live=("model:m-2",), change=Change(kind="model", value="m-2")) == []
     assert unmet_by(live=("model:m-2",), change=Change(kind="model", value={"name": "m-2"})) == []
     assert unmet_by(CallRecord(kind="model", name="renamed", answer="live"), live=("model:alias",)) == []
+
+
+def test_names_that_the_program_has_to_have() -> None:
+    """Of what the recording has not, the program has to have tools, nodes and calls; a model too, unless recorded ones have no names or a change gives one."""
+
+    def asked(parent: Run = NAMING, change: Change | None = None, **named: tuple[str, ...]) -> list[str]:
+        wish = Wish(parent, parent.steps[0], change or Change(), "g", named.pop("live", ()), "fork", 1.0, Terms(), **named)  # type: ignore[arg-type]  # names
+        return [one.name for one in unknown(wish)]
+
+    named: dict[str, tuple[str, ...]] = {"live": ("tool:pey", "tool:pay", "model:m-2"), "stale": ("http", "GET https://shop", "look"), "execute": ("*", "atc")}
+    assert asked(**named) == ["pey", "m-2", "look", "atc"]
+    assert asked(change=Change(kind="model", value="m-3"), live=("model:m-2",)) == []
+    assert asked(sketch(user("go"), model("paying")), live=("model:m-2",)) == []
 
 
 def test_tools_that_were_not_recorded() -> None:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -68,6 +69,31 @@ def test_a_sweep_of_an_untrusted_database(run: wb.RecordedRun, ledger: Path) -> 
     assert CliRunner().invoke(app, [*command, "--context", '{"user": "ada"}']).exit_code == 0
     assert len(run.bench.runs()) == 2  # the same fork: done before
     assert (run.bench.store.forks.stat().st_mode & 0o777, one.run.run_id) == (0o700, next(key for key in run.bench.store.run_ids() if "~" in key))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"live": ["tool:boook"]}, "live tool:boook (--live): neither the recording nor GRAPH has a tool 'boook'; did you mean book?"),
+        ({"live": ["tool:list_paymens"]}, "has a tool 'list_paymens'; did you mean list_payments?"),
+        ({"stale": ["boook"]}, "stale boook (--serve-stale): neither the recording nor GRAPH has a call 'boook'; did you mean book?"),
+        ({"execute": ["agnt"]}, "execute agnt (--execute): neither the recording nor GRAPH has a node 'agnt'; did you mean agent?"),
+    ],
+    ids=str,
+)
+def test_a_name_that_nothing_has(run: wb.RecordedRun, ledger: Path, asked: dict[str, Any], says: str) -> None:
+    """A misspelt name is refused with the nearest there is in the recording or the program, before anything runs, and leaves nothing."""
+    before, graph = ledger.read_text(), f"{AGENTS}:graph"
+    with pytest.raises(ForkError) as refused:
+        run.fork(0, graph=graph, trust=True, **asked)
+    assert says.replace("GRAPH", graph) in str(refused.value)
+    assert (ledger.read_text(), run.bench.store.run_ids(), [*run.bench.store.forks.iterdir()]) == (before, ["thread"], [])
+
+
+@pytest.mark.parametrize("asked", [{"live": ["tool:pay"]}, {"stale": ["list_payments"]}, {"execute": ["tools"]}, {"live": ["tool:in_a_node"]}], ids=str)
+def test_a_name_that_only_the_program_has(run: wb.RecordedRun, asked: dict[str, Any]) -> None:
+    """What the recorded run had no use for may be named: what the program keeps anywhere, and what its code makes as it runs."""
+    assert run.fork(0, graph=f"{AGENTS}:graph", trust=True, **asked).receipt.clean
 
 
 def test_an_approval_of_what_does_not_go_live(run: wb.RecordedRun, ledger: Path) -> None:

@@ -36,7 +36,7 @@ from workbench.replay.recording.cut import Cut
 from workbench.replay.recording.states import asks_for_state, held
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
-from workbench.replay.unmet import unmet
+from workbench.replay.unmet import unknown, unmet
 from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
@@ -98,6 +98,7 @@ def fork(
     wish = Wish(parent, step, change, graph, names, run_id, seconds, terms or Terms(), spans, tuple(execute), tuple(stale), isolation, watch, context)
     cut = located(databases, wish)
     request = request_of(wish, cut, Unfinished.beside(scratch).folder)  # before there is a folder: what can't be asked for leaves none
+    request = request.model_copy(update={"unknown": unknown(wish)})
     work = _begun(wish, scratch)
     with work.claimed():
         before = _prepared(wish, cut, request, work, databases)

@@ -202,9 +202,22 @@ class Request(Value):
     """Nodes whose code runs even where recorded writes could stand for them; "*" for all."""
     stale: tuple[str, ...] = ()
     """Tools, or kinds of calls, for which the nearest recording's answer is served where there is no recording."""
+    unknown: tuple[Unknown, ...] = ()
+    """Names that were asked for and that nothing in the recording has."""
     resumed: Resumed | None = None
     limits: tuple[int, int] | None = None
     """The recorded run ended at its recursion limit: what is left of it at the cut, and the whole."""
+
+
+class Unknown(Value):
+    """A name that a fork was asked for and that nothing in the recording has: the program may have it all the same."""
+
+    asked: str
+    """How it was asked for, such as `live tool:pey (--live)`."""
+    kind: Literal["tool", "model", "call", "node"]
+    name: str
+    known: tuple[str, ...] = ()
+    """What the recording has of that kind."""
 
 
 class Packed(Value):

@@ -1,15 +1,17 @@
-"""Names that a fork was asked for and that nothing has: told in the receipt, for a misspelt name changes nothing and would pass without a word.
+"""Names that a fork was asked for and that nothing has: a misspelt name changes nothing, and would pass without a word.
 
-They are noted and not refused: the agent's code may have tools and nodes that the recording never met, and a re-run alone shows them.
+What the recording has is known beforehand. What the program has is looked for once it is loaded (`workbench.replay.fence.named`), and a name that neither
+has is refused before anything runs. What only a re-run can show, such as a URL, is told in the receipt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from workbench.model import CallRecord, Interaction, Run
 from workbench.replay.nearest import instead
+from workbench.replay.protocol import Unknown
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.place import node_path
 from workbench.replay.wishes import Wish, calls_that_asked
@@ -25,24 +27,33 @@ def unmet(wish: Wish, run: Run | None = None, records: Sequence[CallRecord] = ()
     Without a fork, before one is made, what the recording has is all there is to go by.
     """
     said = "did nothing: neither the recording nor this re-run has" if run else "may do nothing: nothing in the recording is"
-    tools, models = (lambda: _tools(wish.parent, records)), (lambda: _models(wish, records))
-    unknown = "" if wish.parent.tools is not None else "; which tools were offered is not recorded"
-    for kind, known, more in (("tool", tools, unknown), ("model", models, "")):
-        names = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
-        yield from (f"{note}{more}" for note in _missed(names, known, f"live {kind}:{{}} (--live) {said}", kind))
-    yield from _missed([one for one in wish.stale if one not in {*KINDS, "store"}], lambda: _calls(wish, records), f"stale {{}} (--serve-stale) {said}", "call")
+    offered = "" if wish.parent.tools is not None else "; which tools were offered is not recorded"
+    for one in _missed(wish, run, records):
+        yield f"{one.asked} {said} a {one.kind} {one.name!r}{instead(one.name, one.known)}{offered if one.asked.startswith('live tool:') else ''}"
+
+
+def unknown(wish: Wish) -> tuple[Unknown, ...]:
+    """The names in `wish` that the recording has not, so that the program has to. What a model is called after a change of it, and a URL, is in neither."""
+    unnamed = wish.change.kind == "model" or any(one.model is None for one in wish.parent.of_kind("model"))
+    return tuple(one for one in _missed(wish, None, ()) if " " not in one.name and not (one.kind == "model" and unnamed))
+
+
+def _missed(wish: Wish, run: Run | None, records: Sequence[CallRecord]) -> Iterator[Unknown]:
+    for kind, known in (("tool", lambda: _tools(wish.parent, records)), ("model", lambda: _models(wish, records))):
+        named = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
+        yield from _not_in(known, named, f"live {kind}:{{}} (--live)", kind)
+    yield from _not_in(lambda: _calls(wish, records), [one for one in wish.stale if one not in {*KINDS, "store"}], "stale {} (--serve-stale)", "call")
     opened = {one.name for one in calls_that_asked(wish, record(wish.parent, wish.spans))} if wish.execute else set()
-    yield from _missed(
-        [one for one in wish.execute if one not in {EVERY, *opened}], lambda: _nodes(wish.parent, run, records), f"execute {{}} (--execute) {said}", "node"
-    )
+    named = [one for one in wish.execute if one not in {EVERY, *opened}]
+    yield from _not_in(lambda: _nodes(wish.parent, run, records), named, "execute {} (--execute)", "node")
 
 
-def _missed(names: Sequence[str], known: Callable[[], set[str]], asked: str, what: str) -> Iterator[str]:
-    """A note for each name that is not known. `known` is only called where something was named."""
+def _not_in(known: Callable[[], set[str]], names: Sequence[str], asked: str, kind: Any) -> Iterator[Unknown]:
+    """Those of the names that are not known. `known` is only called where something was named."""
     there = known() if names else set()
     for name in names:
         if name not in there:
-            yield f"{asked.format(name)} a {what} {name!r}{instead(name, sorted(there))}"
+            yield Unknown(asked=asked.format(name), kind=kind, name=name, known=tuple(sorted(there)))
 
 
 def _tools(parent: Run, records: Sequence[CallRecord]) -> set[str]:

@@ -129,6 +129,16 @@ def _is_data(channel: str) -> bool:
     return not channel.startswith(("__", "branch:", "start:"))
 
 
+def sources() -> Iterator[str]:
+    """The source of the modules of the graph's own package, and of those beside or below it."""
+    loaded = [(name, Path(file)) for name, module in list(sys.modules.items()) if isinstance(file := getattr(module, "__file__", None), str)]
+    around = {file.resolve().parent for name, file in loaded if name.partition(".")[0] in _packages}
+    for name, file in loaded:
+        if name.partition(".")[0] in _packages or around & {*file.resolve().parents}:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                yield file.read_text("utf-8")
+
+
 def data_types() -> frozenset[tuple[str, str]]:
     """What the graph's own package defines as data: pydantic models, dataclasses and enums, by module and name. States hold them without a schema's word."""
     return _data_types(tuple(name for name in sorted(sys.modules) if name.partition(".")[0] in _packages))

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.model import CallRecord, Cassette, Interaction, Json
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
-from workbench.replay.fence import fence, graphs, nodes, reload
+from workbench.replay.fence import fence, graphs, named, nodes, reload
 from workbench.replay.fence.alterations import Alterations
 from workbench.replay.fence.drive import Drive
 from workbench.replay.fence.injected import Crossing
@@ -51,6 +51,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         graph = graphs.load(request.graph)
         graphs.check(graph, request.nodes, request.graph)
         graphs.check_channels(graph, recorded_channels(graph, request), request.graph)
+        named.check(graph, request.unknown, request.graph)
         for one in request.contexts:
             rebuilt(graph.context_schema, one, str)
         fence.prove()
