@@ -217,9 +217,8 @@ class Nodes:
             return self.stand_in(
                 task, recorded, f"its calls' answers don't hold all that it wrote ({', '.join(sorted(lacks))}): its recorded writes were served"
             )
-        if recorded.role != OPAQUE:
-            self.course.leave(place)
-            self.notes.append(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
+        self.course.leave(place)
+        self.notes.append(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
         return None
 
     def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:
