@@ -97,8 +97,51 @@ def test_scribe() -> None:
     scribe = Scribe(pages, "fork", "p", "p", clock=lambda: 7)
     for name in ("get_price", "pay"):
         scribe.told(CallRecord(kind="tool", name=name, answer="served", arguments={"id": 1}), "[1]", 0)
+    scribe.flush()
     assert [(one.name, one.event, one.answered, one.at_ns) for one in pages.lines] == [("pay", "attempted", "served", 7)]
     scribe.told(CallRecord(kind="tool", name="pay", answer="served", arguments={"id": 1}), "[1]", 0, "read-only")
+    scribe.flush()
     assert len(pages.lines) == 1
     assert scribe.entry("tool", "get_price", {}, "[1]", 0).idempotency_key.startswith("wb-")
     assert scribe.entry("tool", "get_price", {}, "[1]", 0, "read-only").idempotency_key == ""
+
+
+def test_written_together(where: Location) -> None:
+    """What touched nothing is written down together: when there is much of it, when it has waited for a second, and at the end; in its order."""
+    now = [0]
+    with Store.open(where) as store:
+        scribe = Scribe(store, "fork", "p", "p", clock=lambda: now[0])
+
+        def pay(number: int) -> int:
+            scribe.told(CallRecord(kind="tool", name="pay", answer="served", arguments={"id": number}), "[1]", 0)
+            return len(store.entries())
+
+        assert [pay(number) for number in range(64)] == [0] * 63 + [64]
+        assert pay(64) == 64
+        now[0] = 1_100_000_000
+        assert pay(65) == 66
+        assert pay(66) == 66
+        scribe.flush()
+        assert [one.arguments["id"] for one in store.entries(run_id="fork")] == list(range(67))
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_completed_after_a_kill(written: int) -> None:
+    """Of what was told before a kill the ledger gets what it lacks, with its cause; what is done anew after that is attempted again."""
+    pages, told = Pages(), [CallRecord(kind="tool", name="pay", answer="served", arguments={"id": number}) for number in (1, 2, 1)]
+
+    def tell(scribe: Scribe) -> None:
+        scribe.causes.began()
+        for nth, one in enumerate(told):
+            scribe.told(one, "[1]", nth)
+
+    killed = Scribe(pages, "fork", "p", "p", causes=Causes.after(PARENT, again=()))
+    tell(killed)
+    killed.ledger.append_entries(killed._waiting[:written])
+    resumed = Scribe(pages, "fork", "p", "p", causes=Causes.after(PARENT, again=()))
+    with resumed.taken_up():
+        tell(resumed)
+    tell(resumed)
+    resumed.flush()
+    causes = ("first", "first", "retry", "resume", "resume", "retry")
+    assert [(one.key, one.cause) for one in pages.lines] == [(f"pay(id={number})", cause) for number, cause in zip((1, 2, 1) * 2, causes, strict=True)]

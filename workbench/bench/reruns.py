@@ -136,8 +136,7 @@ class Reruns:
         self._keep_states(scratch)
         store.save_runs([run], prefix=done.prefix)
         if not store.entries(run_id=run.run_id):  # a fork that was made elsewhere brings its lines along
-            for line in done.lines:
-                store.append_entry(line)
+            store.append_entries(done.lines)
         before = self.requests()
         effects = count_effects(self.run, run, (before, requests_of_fork(run, done.receipt.records, before)))
         store.save_receipt(done.receipt.model_copy(update={"effects": effects, "notes": (*done.receipt.notes, *notes)}))

@@ -22,7 +22,7 @@ from workbench.replay.budget import Meter
 from workbench.replay.changes import MODEL
 from workbench.replay.channel import ChannelError
 from workbench.replay.effects.broker import Broker, Outside, Terms
-from workbench.replay.effects.ledger import Pages
+from workbench.replay.effects.ledger import Pages, Scribe
 from workbench.replay.isolation import LEVELS
 from workbench.replay.process import parent as process
 from workbench.replay.process.parent import NotStartedError, ProcessError
@@ -217,16 +217,26 @@ def _heard(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, _meter(request)) as broker:
         told = read(work.told)
         told.asked, told.noted, told.began = partial(_answered, wish, cut, broker), scribe.told, scribe.causes.began
+        _catch_up(scribe, told)
         told.heard = wish.watch.heard if wish.watch else told.heard
-        if not scribe.ledger.entries(run_id=wish.run_id):  # a ledger in memory has not outlived the kill
-            for line in lines(work.told):
-                told.note(line)
-        answer = process.ask(request, work.folder, told.hear, lambda: broker.waited, wish.watch)
+        try:
+            answer = process.ask(request, work.folder, told.hear, lambda: broker.waited, wish.watch)
+        finally:
+            scribe.flush()
     if answer.ended == "stopped":
         answer = _stopped(answer, told, broker.meter.now(), wish)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
     return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+
+
+def _catch_up(scribe: Scribe, told: Told) -> None:
+    """Have the ledger hold what stands from before a kill: that may have come before the last lines were written, and a ledger in memory is gone with it."""
+    with scribe.taken_up():
+        for line in lines(told.path):
+            if "start" in line:
+                scribe.causes.began()
+            told.note(line)
 
 
 def _answered(wish: Wish, cut: Cut, broker: Broker, asked: Json) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
 
@@ -41,12 +41,29 @@ class Kept(Opened):
 
     def append_entry(self, entry: LedgerEntry) -> bool:
         """Add a line to the ledger of side effects; False, with nothing added, where it begins what has been begun before under the same key."""
+        return self._append([entry]) == 1
+
+    def append_entries(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add lines at once, in their order; one that begins what has been begun before is left out, as by `append_entry`."""
+        self._append(entries)
+
+    def _append(self, entries: Sequence[LedgerEntry]) -> int:
+        """How many lines were added."""
         payloads = Payloads()
-        row = {"run_id": entry.run_id, "event": entry.event, "key": digest(entry.key), "idempotency_key": entry.idempotency_key, "at_ns": entry.at_ns}
-        row["sha256"] = payloads.put(entry)
+        rows = [
+            {
+                "run_id": one.run_id,
+                "event": one.event,
+                "key": digest(one.key),
+                "idempotency_key": one.idempotency_key,
+                "at_ns": one.at_ns,
+                "sha256": payloads.put(one),
+            }
+            for one in entries
+        ]
         with self._writing() as connection:
             payloads.save(connection)
-            return insert(connection, LEDGER, [row]) == 1
+            return insert(connection, LEDGER, rows)
 
     def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
         """The lines of the ledger with this business key, idempotency key and fork, oldest first."""

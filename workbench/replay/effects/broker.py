@@ -135,9 +135,7 @@ class Terms:
     def scribe(self, run_id: str, parent: Run, again: Collection[int]) -> Scribe:
         """Who writes the lines of this fork. `again` are the parent's steps that are done again."""
         root = self.root_run_id or parent.run_id
-        causes = Causes.after(parent, again)
-        causes.resumed(self.ledger.entries(run_id=run_id))
-        return Scribe(self.ledger, run_id, parent.run_id, root, self.declared, causes)
+        return Scribe(self.ledger, run_id, parent.run_id, root, self.declared, Causes.after(parent, again))
 
 
 @dataclass
@@ -180,6 +178,7 @@ class Broker:
         names = {f"{wanted.kind}:{wanted.name}", f"{wanted.kind}:{wanted.made_as}"}
         if not names & set(self.live):
             raise Refused(f"{wanted.kind} {wanted.name} was not named as live")
+        self.scribe.flush()  # what was done before stands before
         entry = self.scribe.entry(wanted.kind, wanted.name, wanted.arguments, wanted.place, wanted.nth, wanted.declared)
         entry = entry.model_copy(update={"already": tuple(self._already(wanted, entry))})
         if (before := self._before(entry)) is not None:

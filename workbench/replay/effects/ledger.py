@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +18,8 @@ from workbench.analysis.effects import business_key, classify, classify_request,
 from workbench.model import CallRecord, Cause, EffectClass, Json, LedgerEntry, Run, digest
 
 KEY_DIGITS = 32
+WRITTEN_AT_ONCE = 64
+WRITTEN_AFTER_SECONDS = 1.0
 ATTEMPTED = frozenset(("tool", "http"))
 """The kinds of calls that may change the world: a tool's, and the requests that a plain node makes itself."""
 
@@ -25,6 +29,9 @@ class Ledger(Protocol):
 
     def append_entry(self, entry: LedgerEntry) -> bool:
         """Add a line; False, with nothing added, where it begins a live call whose idempotency key has been begun before."""
+
+    def append_entries(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add lines at once, but for those that `append_entry` would not add."""
 
     def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
         """The lines with these, oldest first."""
@@ -45,6 +52,11 @@ class Pages:
                 return False
             self.lines.append(entry)
             return True
+
+    def append_entries(self, entries: Sequence[LedgerEntry]) -> None:
+        """Add lines, as a store would."""
+        for entry in entries:
+            self.append_entry(entry)
 
     def entries(self, *, key: str | None = None, idempotency_key: str | None = None, run_id: str | None = None) -> list[LedgerEntry]:
         """The lines with these."""
@@ -94,7 +106,7 @@ class Causes:
 
     def resumed(self, lines: Iterable[LedgerEntry]) -> None:
         """These were attempted before the re-run was killed."""
-        self.last |= {one.key: (-1, -1) for one in lines}
+        self.last = {one.key: (-1, -1) for one in lines} | self.last
 
     def began(self) -> None:
         """The graph is started: the first time at the cut, then again, as the recorded run was resumed."""
@@ -117,7 +129,10 @@ class Causes:
 
 @dataclass
 class Scribe:
-    """Writes the lines of one re-run. `clock` gives nanoseconds since 1970."""
+    """Writes the lines of one re-run. `clock` gives nanoseconds since 1970.
+
+    What was not live touched nothing, and stands in what the re-run told as well: such lines are written together, those that a kill takes by whoever goes on.
+    """
 
     ledger: Ledger
     run_id: str
@@ -127,6 +142,19 @@ class Scribe:
     causes: Causes = field(default_factory=Causes)
     clock: Callable[[], int] = time.time_ns
     _causes: dict[str, Cause] = field(default_factory=dict)
+    _waiting: list[LedgerEntry] = field(default_factory=list)
+    _there: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Of each act and how it was answered, how many lines an earlier part of the re-run left."""
+
+    @contextmanager
+    def taken_up(self) -> Iterator[None]:
+        """Be told again what was told before a kill: what stands in the ledger already is not written once more."""
+        there = self.ledger.entries(run_id=self.run_id)
+        self._there = Counter((one.idempotency_key, one.answered) for one in there if one.event == "attempted")
+        yield
+        self._there.clear()
+        self._causes.clear()
+        self.causes.resumed(there)
 
     def told(self, record: CallRecord, place: str, nth: int, declared: EffectClass | None = None) -> None:
         """Add a line for a tool call or request that was answered otherwise than live; live ones have theirs from the broker."""
@@ -134,7 +162,22 @@ class Scribe:
         kind: Literal["tool", "http"] = "http" if record.kind == "http" else "tool"
         if record.kind == kind and record.answer != "live" and is_effect(record.name, self.declared.get(record.name, declared), kind):
             entry = self.entry(kind, record.name, record.arguments, place, nth, declared)
-            self.ledger.append_entry(entry.model_copy(update={"answered": record.answer, "says": record.says}))
+            self._write(entry.model_copy(update={"answered": record.answer, "says": record.says}))
+
+    def _write(self, entry: LedgerEntry) -> None:
+        same = entry.idempotency_key, entry.answered
+        if self._there[same]:
+            self._there[same] -= 1
+            return
+        self._waiting.append(entry)
+        if len(self._waiting) >= WRITTEN_AT_ONCE or entry.at_ns - self._waiting[0].at_ns > WRITTEN_AFTER_SECONDS * 1e9:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self.ledger.append_entries(waiting)
 
     def entry(
         self, kind: Literal["tool", "model", "http"], name: str, arguments: Json, place: str, nth: int, declared: EffectClass | None = None
