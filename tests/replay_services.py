@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict
 
 import httpx
 import requests
+from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
@@ -79,6 +83,55 @@ def visit(state: State) -> State:
     return {"said": httpx.get(f"{state['url']}/poll").text} if state["city"] == "Nara" else {"polled": httpx.get(f"{state['url']}/poll").text}
 
 
+CITIES = ("Kyoto", "Nara", "Osaka", "Uji")
+
+
+def guide(state: State) -> State:
+    """Four different questions from a pool of its own, in no order."""
+    with ThreadPoolExecutor(len(CITIES)) as pool:
+        return {"weather": " ".join(pool.map(lambda city: httpx.get(f"{state['url']}/{city}").json()["path"], CITIES))}
+
+
+def wait(state: State) -> State:
+    """The same question from four threads at once, each answered otherwise."""
+    heard: list[str] = []
+    threads = [threading.Thread(target=lambda: heard.append(requests.get(f"{state['url']}/together", timeout=9).json())) for _ in CITIES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"polled": ", ".join(sorted(heard))}
+
+
+def sum_up(state: State) -> State:
+    return {"said": f"{state['weather']} | {state['polled']}"}
+
+
+LEFT: list[threading.Thread] = []
+ENDED = threading.Event()
+
+
+@tool
+def forecast(city: str) -> str:
+    """How the weather will be."""
+    return f"rain in {city}"
+
+
+def leave(state: State) -> State:
+    """Leaves a thread behind that asks something once the node has ended."""
+    ENDED.clear()
+    late = os.environ["LATE"]
+    LEFT.append(threading.Thread(target=lambda: ENDED.wait(60) and late and httpx.get(f"{state['url']}/{late}")))
+    LEFT[-1].start()
+    return {"weather": forecast.invoke({"city": "Kyoto"})}
+
+
+def join(state: State) -> State:
+    ENDED.set()
+    LEFT.pop().join()
+    return {"said": httpx.get(f"{state['url']}/weather").text}
+
+
 def _chained(*nodes: Any) -> Any:
     builder = StateGraph(State)
     names = [node.__name__ for node in nodes]
@@ -99,3 +152,5 @@ def _fanned() -> Any:
 several = _chained(weather, booking, poll, tell)
 later = _chained(weather_later)
 beside = _fanned()
+in_threads = _chained(guide, wait, sum_up)
+outlived = _chained(leave, join)

@@ -28,9 +28,10 @@ GRAPHS = replay_services.__name__
 
 
 class Service(BaseHTTPRequestHandler):
-    """Answers what it is asked with its path, and polls with their number."""
+    """Answers what it is asked with its path, and polls with their number; what is asked together is only answered once all have asked."""
 
-    polls = itertools.count(1)
+    polls, together = itertools.count(1), itertools.count(1)
+    all_asked = threading.Barrier(len(replay_services.CITIES))
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
@@ -38,7 +39,10 @@ class Service(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.asked.append(path)
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        answer = json.dumps(f"poll {next(self.polls)}" if path == "/poll" else {"path": path}).encode()
+        if path == "/together":
+            self.all_asked.wait(60)
+        said = {"/poll": lambda: f"poll {next(self.polls)}", "/together": lambda: f"number {next(self.together)}"}.get(path, lambda: {"path": path})()
+        answer = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("x-kind", "service")
         self.send_header("content-type", "application/json")
@@ -282,3 +286,60 @@ def test_the_same_call_of_two_tasks(service: str, tmp_path: Path, city: str) -> 
         step = next(step.index for step in run.steps if wrote in step.changes)
         before, after = run.final_state(), run.fork(step, graph=f"{GRAPHS}:beside", http={"json": "other"}).final_state()
         assert {name: after[name] for name in ("polled", "said")} == {name: before[name] for name in ("polled", "said")} | {wrote: '"other"'}
+
+
+@pytest.fixture(scope="module")
+def pooled(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[wb.RecordedRun]:
+    """A run whose nodes call services from threads of their own."""
+    with recorded("in_threads", tmp_path_factory.mktemp("in_threads"), service) as found:
+        yield found
+
+
+def in_threads(run: wb.RecordedRun, node: str, **change: Any) -> wb.RecordedRun:
+    """A fork of it; nothing reaches the service, and no code halts."""
+    before = list(Service.asked)
+    fork = run.fork(at(run, node), graph=f"{GRAPHS}:in_threads", **change)
+    assert (Service.asked, fork.receipt.calls.halted, fork.receipt.calls.blocked) == (before, 0, 0)
+    return fork
+
+
+def test_calls_in_a_nodes_own_threads_are_the_nodes(pooled: wb.RecordedRun, service: str) -> None:
+    """What is asked in a pool or in threads that a node starts itself is listed as the node's own, whichever comes first."""
+    assert {one.name for one in pooled.exchanges(at(pooled, "guide"))} == {f"GET {service}/{city}" for city in replay_services.CITIES}
+    assert {(one.name, one.at_once) for one in pooled.exchanges(at(pooled, "wait"))} == {(f"GET {service}/together", True)}
+    assert len(pooled.exchanges(at(pooled, "wait"))) == len(replay_services.CITIES)
+
+
+def test_threads_are_answered_by_what_they_ask(pooled: wb.RecordedRun, service: str) -> None:
+    """Each of several threads gets the answer to its own question; answers to the same one, asked at once, are given in turn, which is said."""
+    fork = in_threads(pooled, "guide", execute=["guide", "wait", "sum_up"])
+    assert fork.final_state() == pooled.final_state()
+    assert [row for row in wb.compare(pooled, fork).comparison.rows if row.relation != "same"] == []
+    assert fork.receipt.notes == (f"4 answers were given in turn: http GET {service}/together",)
+    assert [one.says.partition(":")[0] for one in fork.receipt.records if one.kind == "http"] == [*[""] * 4, *["given in turn"] * 4]
+
+
+def test_another_answer_in_a_thread(pooled: wb.RecordedRun, service: str) -> None:
+    """One thread's call is changed by its name, one of the same calls by its number; the others get what they got."""
+    assert said(in_threads(pooled, "guide", http={"call": f"GET {service}/Nara", "json": {"path": "other"}}))[0] == "/Kyoto other /Osaka /Uji"
+    third = json.loads(pooled.exchanges(at(pooled, "wait"))[2].result["body"])
+    assert said(in_threads(pooled, "wait", http={"call": 2, "json": "other"}))[1] == ", ".join(sorted({*said(pooled)[1].split(", "), "other"} - {third}))
+
+
+def test_a_fault_in_a_thread(pooled: wb.RecordedRun, service: str) -> None:
+    """A thread meets a fault as its client would, and its node with it."""
+    fork = in_threads(pooled, "guide", fault={"kind": "timeout", "call": f"GET {service}/Nara"})
+    assert (fork.run.status, [step.error for step in fork.steps if step.error]) == ("error", ["ReadTimeout('no answer (injected by the fork)')"])
+
+
+@pytest.mark.parametrize("then", ["late", ""])
+def test_a_thread_that_outlives_its_node(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    """What a thread asks once its node has ended is served as the node's; what was not recorded halts, though nobody waits for the answer."""
+    monkeypatch.setenv("LATE", then)
+    with recorded("outlived", tmp_path, service) as run:
+        assert [one.name for one in run.exchanges(at(run, "leave"))] == ([f"GET {service}/late"] if then else [])
+        monkeypatch.setenv("LATE", "late")
+        before = list(Service.asked)
+        fork = run.fork(0, graph=f"{GRAPHS}:outlived")
+        halts = [one.name for one in fork.receipt.records if one.answer == "halted"]
+        assert (Service.asked, halts[:1]) == (before, [] if then else [f"GET {service}/late"])

@@ -701,6 +701,8 @@ class Interaction(Value):
     task_id: str | None = None
     call_id: str | None = None
     """The task that made the call or asked the person, and of a tool's call its own id: they tell the very same call of two branches apart."""
+    at_once: bool = False
+    """The same task asked the very same while this was under way, and was answered otherwise: which of the answers was whose is not recorded."""
     sources: dict[str, Literal["span", "checkpoint"]] = {}
     """Where what was asked and what was answered was taken from."""
 

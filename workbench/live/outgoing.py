@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from langchain_core.runnables import ensure_config
+from langchain_core.runnables import RunnableConfig
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
-from workbench.taps import vectors, wire
+from workbench.taps import threads, vectors, wire
 from workbench.taps.wire import Answered, Asked, text_of
 
 PLACE = {"langgraph_checkpoint_ns": "workbench.namespace", "langgraph_node": "workbench.node", "thread_id": "workbench.thread_id"}
@@ -27,25 +27,27 @@ SCOPE = "workbench.outgoing"
 
 
 class Outgoing:
-    """Writes each exchange made inside a LangGraph node as a span. `parent` gives the span of the node, where an instrumentor has one."""
+    """Writes each exchange made inside a LangGraph node, or in its threads, as a span. `parent` gives the node's own span by its config."""
 
-    def __init__(self, tracer: Tracer, parent: Callable[[], Span | None]) -> None:
+    def __init__(self, tracer: Tracer, parent: Callable[[RunnableConfig], Span | None]) -> None:
         self._tracer, self._parent = tracer, parent
 
     def begin(self) -> None:
         """Listen from now on."""
         wire.listen(self)
+        threads.begin()
         vectors.listen(self.embedded)
 
     @staticmethod
     def end() -> None:
         """Listen no more."""
         wire.listen(None)
+        threads.end()
         vectors.listen(None)
 
     def listens(self) -> bool:
         """Inside of nodes."""
-        return bool((ensure_config().get("metadata") or {}).get("langgraph_checkpoint_ns"))
+        return _node() is not None
 
     def answer(self, asked: Asked) -> None:
         """Nothing is answered: every request goes out."""
@@ -54,7 +56,7 @@ class Outgoing:
         """Write an exchange down."""
         if max(len(asked.body), len(answered.body)) > MOST_BYTES:
             return
-        with self._span(f"{asked.method} {urlsplit(asked.url).netloc}", "http") as span:
+        with self._span(f"{asked.method} {urlsplit(asked.url).netloc}", "http", asked.at_ns) as span:
             if span is None:
                 return
             span.set_attributes({"http.request.method": asked.method, "url.full": asked.url, "workbench.http.request.body": text_of(asked.body)})
@@ -88,17 +90,22 @@ class Outgoing:
                 span.set_attributes({"workbench.embedding.name": name, "workbench.embedding.texts": asked, "workbench.embedding.vectors": answered})
 
     @contextmanager
-    def _span(self, name: str, kind: str) -> Iterator[Span | None]:
+    def _span(self, name: str, kind: str, since_ns: int | None = None) -> Iterator[Span | None]:
         """A span below that of the node one is in; None outside of any."""
-        config = ensure_config()
-        metadata = config.get("metadata") or {}
-        if not metadata.get("langgraph_checkpoint_ns"):
+        config = _node()
+        if config is None:
             yield None
             return
-        parent = self._parent()
+        parent, metadata = self._parent(config), config["metadata"]
         context = trace.set_span_in_context(parent) if parent is not None else None
-        with self._tracer.start_as_current_span(name, context=context) as span:
+        with self._tracer.start_as_current_span(name, context=context, start_time=since_ns) as span:
             span.set_attributes({name: str(metadata[key]) for key, name in PLACE.items() if key in metadata})
             if kind == "EMBEDDING":
                 span.set_attribute("openinference.span.kind", kind)
             yield span
+
+
+def _node() -> RunnableConfig | None:
+    """The config of the node whose code, or whose thread, is running here; None outside of any."""
+    config = threads.around()
+    return config if config is not None and (config.get("metadata") or {}).get("langgraph_checkpoint_ns") else None

@@ -33,7 +33,7 @@ from langgraph.types import Command
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.trace import Span, SpanContext
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 
 from workbench.analysis.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
@@ -148,7 +148,7 @@ def _begin(graph: G, annotator: Annotator, store: str | os.PathLike[str], name: 
         except RecordError:
             exporter.shutdown()
             raise
-        outgoing = Outgoing(provider.get_tracer(SCOPE), _openinference().get_current_span)
+        outgoing = Outgoing(provider.get_tracer(SCOPE), annotator.span_around)
         recording = Recording(graph, annotator, exporter, instrumentor, outgoing)
         _open.append(recording)
         return recording
@@ -212,6 +212,7 @@ class Annotator(GraphCallbackHandler):
         self._started: OrderedDict[UUID, dict[str, Any]] = OrderedDict()
         self._failed: OrderedDict[str, Attempt] = OrderedDict()
         self._asked: OrderedDict[str, tuple[Json, int]] = OrderedDict()
+        self._ended: OrderedDict[UUID, SpanContext] = OrderedDict()
         self._late: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._threads: OrderedDict[UUID, str] = OrderedDict()
         self._contexts: OrderedDict[UUID, dict[str, str]] = OrderedDict()
@@ -331,9 +332,20 @@ class Annotator(GraphCallbackHandler):
         attributes = _recorded(known)
         if (span := _span_of(run_id)) is not None:
             span.set_attributes(attributes)
+            ended = span.get_span_context()
         elif ended is not None and attributes:
             _keep(self._late, (ended.trace_id, ended.span_id), attributes)
+        if ended is not None:
+            _keep(self._ended, run_id, ended)
         return place
+
+    def span_around(self, config: RunnableConfig) -> Span | None:
+        """The span of the call that a config is beside, which may have ended: a thread can outlive the node that started it. None where it was not heard of."""
+        run_id = getattr(config.get("callbacks"), "parent_run_id", None)
+        if run_id is None:
+            return None
+        ended = self._ended.get(run_id)
+        return _span_of(run_id) or (ended and NonRecordingSpan(ended))
 
     def late(self, span: ReadableSpan) -> Mapping[str, Any]:
         """What was learnt of a span after it ended, for the exporter: LangChain doesn't say which of two handlers hears first."""

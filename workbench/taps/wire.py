@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 HOOKS = {
@@ -31,12 +31,13 @@ _aside: contextvars.ContextVar[int] = contextvars.ContextVar("workbench_wire_asi
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: method in capitals, the whole URL, its body, and how many seconds its client waits for an answer (None: for ever)."""
+    """A request: method in capitals, the whole URL, its body, how many seconds its client waits for an answer (None: for ever), and when it was made."""
 
     method: str
     url: str
     body: bytes
     patience: float | None = None
+    at_ns: int = field(default_factory=time.time_ns, compare=False)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ def shift(by: int) -> None:
     _aside.set(max(0, _aside.get() + by))
 
 
+def is_aside() -> bool:
+    """Whether what is sent from here is none of the listener's business."""
+    return _aside.get() > 0
+
+
 def _patch(module: str, hooks: tuple[tuple[str, str], ...]) -> None:
     try:
         home: Any = __import__(module, fromlist=["_"])
@@ -107,7 +113,7 @@ def _patch(module: str, hooks: tuple[tuple[str, str], ...]) -> None:
 
 
 def _active() -> Listener | None:
-    return _listener if _listener is not None and not _aside.get() and _listener.listens() else None
+    return _listener if _listener is not None and not is_aside() and _listener.listens() else None
 
 
 # ---- how a body is written down

@@ -26,7 +26,7 @@ from workbench.replay.fence.services import Web, embedded, retriever_twin
 from workbench.replay.fence.tool_twins import tool_twin
 from workbench.replay.recording.cassette import canonical_messages
 from workbench.replay.recording.tape import Tape
-from workbench.taps import vectors, wire
+from workbench.taps import threads, vectors, wire
 
 TOOL_METHODS = ("run", "arun")
 MODEL_METHODS = ("generate", "agenerate", "stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3")
@@ -53,6 +53,7 @@ def put_up(new: Playback) -> None:
     except LookupError as error:
         raise FenceError(str(error)) from None
     vectors.listen(embedded)
+    threads.begin()
 
 
 def overridden() -> list[str]:

@@ -39,6 +39,7 @@ from workbench.replay.recording.place import graph_of, node_path
 from workbench.replay.recording.scrubbing import Scrubber
 from workbench.replay.recording.tape import Call, Unanswered
 from workbench.replay.recording.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
+from workbench.taps import threads
 
 HOOKS = ("run_with_retry", "arun_with_retry")
 PROBE = "workbench_probe"
@@ -47,8 +48,9 @@ ERROR, INTERRUPT = "__error__", "__interrupt__"
 
 
 def current_task() -> str | None:
-    """The id of the task whose code is running here; None outside of any, as in a thread that the agent started itself."""
-    return task_in(str((ensure_config().get("metadata") or {}).get("langgraph_checkpoint_ns") or ""))
+    """The id of the task whose code is running here, or started this thread; None outside of any."""
+    config = threads.around() or {}
+    return task_in(str((config.get("metadata") or {}).get("langgraph_checkpoint_ns") or ""))
 
 
 def task_in(namespace: str) -> str | None:
@@ -181,6 +183,7 @@ class Nodes:
 
         Where it failed, so do its recorded writes stand for what a task inside it reached for: it may have ended by going elsewhere, and written nothing.
         """
+        self._mixed.pop(task.id, None)  # a thread that outlives it asks too late for that
         inside = sorted(self._below.get(task.id, ())) if failed else []
         reached = [*(one for task_id in [task.id, *inside] for one in self.reached(task_id)), *self.unanswered.pop(task.id, ())]
         if not reached or recorded is None or recorded.role not in ((MIXED, CONTAINING) if failed else (MIXED,)):

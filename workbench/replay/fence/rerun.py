@@ -29,12 +29,12 @@ from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
-from workbench.replay.recording.tape import BY_PLACE, Divergence, Tape
+from workbench.replay.recording.tape import BY_PLACE, IN_TURN, Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
 from workbench.replay.told import listed
 
 STORE = "the graph's store holds what its module puts there and nothing else in a re-run: what runs had put there was not recorded"
-FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE)
+FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE, IN_TURN)
 """How the notes of an answer begin that was not given to the same call at the same place."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""

@@ -16,6 +16,7 @@ from workbench.replay.fence.playback import TWIN, Playback, playing, seen_here
 from workbench.replay.protocol import Fault
 from workbench.replay.recording.captured import http_arguments, http_name
 from workbench.replay.recording.tape import Call, Served
+from workbench.taps import threads
 from workbench.taps.wire import Answered, Asked, bytes_of, text_of
 
 RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")
@@ -23,7 +24,7 @@ RETRIEVER_HOOKS = ("_get_relevant_documents", "_aget_relevant_documents")
 
 def ask(kind: str, name: str, arguments: Json) -> Served:
     """The tape's answer to a call that is no step of the run."""
-    now, seen = playing(), seen_here(Call(kind, name, "", arguments), None, None)
+    now, seen = playing(), seen_here(Call(kind, name, "", arguments), threads.around(), None)
     served = now.served(seen)
     now.note(seen, served)
     return served
@@ -44,7 +45,7 @@ class Web:
     def answer(self, asked: Asked) -> Answered:
         """The recorded answer to a request."""
         now, arguments = playing(), http_arguments(asked.method, asked.url, text_of(asked.body))
-        seen = seen_here(Call("http", http_name(asked.method, asked.url), "", arguments), None, None)
+        seen = seen_here(Call("http", http_name(asked.method, asked.url), "", arguments), threads.around(), None)
         late, fault = now.altered.pause(seen.call), now.altered.fault(seen.call)
         if fault is not None:
             return _instead(now, seen, fault)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from workbench.model import Interaction, Json, Run, Span, Step
+from workbench.model import Interaction, Json, Run, Span, Step, digest
 from workbench.normalise.unrecorded import question_in
 from workbench.reading.documents import parse_json
 from workbench.replay.recording.place import node_path
@@ -69,6 +69,7 @@ class Captured:
 
     def exchanges(self, run: Run) -> Iterator[Interaction]:
         """HTTP exchanges and embeddings, in time order, each with the step in whose task it was made."""
+        made = []
         for span in sorted(self.spans.values(), key=lambda span: span.start_ns or 0):
             asked = _http(span) or _embedding(span)
             if asked is not None:
@@ -76,7 +77,24 @@ class Captured:
                 step = _step(run, namespace)
                 path = node_path(namespace, None) if step is None else node_path(step.namespace, step.node)
                 place = _begun(run, span) if step is None else step.index
-                yield asked.model_copy(update={"node_path": path, "step": place, "task_id": _task(namespace)})
+                made.append((span, asked.model_copy(update={"node_path": path, "step": place, "task_id": _task(namespace)})))
+        unsure = _at_once(made)
+        yield from (one.model_copy(update={"at_once": number in unsure}) for number, (_, one) in enumerate(made))
+
+
+def _at_once(made: Sequence[tuple[Span, Interaction]]) -> set[int]:
+    """Of calls in time order, the numbers of those that one task made while it waited for the answer to the same, and whose answers differ."""
+    waiting: dict[tuple[str, str | None, str], tuple[int, dict[int, str]]] = {}
+    every = []
+    for number, (span, one) in enumerate(made):
+        same = one.kind, one.task_id, digest(one.arguments)
+        until, answers = waiting.get(same, (0, {}))
+        if (span.start_ns or 0) >= until:
+            answers = {}
+            every.append(answers)
+        answers[number] = digest([one.error, {**one.result, "headers": None} if one.kind == "http" else one.result])  # headers tell the time
+        waiting[same] = max(until, span.end_ns or 0), answers
+    return {number for answers in every if len(set(answers.values())) > 1 for number in answers}
 
 
 def _http(span: Span) -> Interaction | None:

@@ -29,6 +29,8 @@ MAX_DIFFERENCES = 4
 SHOWN_CHARACTERS = 120
 BY_PLACE = "given by place"
 """How the note of an answer begins whose question was not recorded: it was given where it had been given then."""
+IN_TURN = "given in turn"
+"""How the note of an answer begins that may have been another's: they were given in the recorded order."""
 
 
 class Divergence(BaseException):  # it is how a re-run ends, and no Exception: an agent's error handling must not catch it
@@ -234,7 +236,8 @@ class Tape:
     def _told(notes: tuple[str, ...], one: Interaction, call: Call) -> tuple[str, ...]:
         if unworded(one):
             return (f"{BY_PLACE}: what was asked there was not recorded",)
-        return tuple(f"{note}: {'; '.join(differences(one.arguments, call.arguments))}" for note in notes)
+        told = tuple(f"{note}: {'; '.join(differences(one.arguments, call.arguments))}" for note in notes)
+        return (*told, f"{IN_TURN}: the same was asked at once and answered otherwise, and which answer was whose is not recorded") if one.at_once else told
 
     def _same(self, call: Call) -> list[int]:
         """The recordings of the same call. That a question was put without words, and one recorded whose words were lost, makes them no same one."""
