@@ -8,10 +8,12 @@ import socket
 from pathlib import Path
 from typing import Any, TypedDict
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
+
+from tests.replay_shapes import Scripted
 
 
 class State(TypedDict, total=False):
@@ -151,9 +153,9 @@ def guard(state: Talk) -> Any:
     return {"messages": [ToolMessage("refused: it was tried", name="charge", tool_call_id=asked["id"])]} if tried else CHARGES.invoke(state)
 
 
-def _talking(tools: Any) -> Any:
+def _talking(tools: Any, talks: Any = insist) -> Any:
     builder = StateGraph(Talk)
-    builder.add_node("insist", insist)
+    builder.add_node("insist", talks)
     builder.add_node("tools", tools)
     builder.add_edge(START, "insist")
     builder.add_conditional_edges("insist", tools_condition)
@@ -161,8 +163,32 @@ def _talking(tools: Any) -> Any:
     return builder.compile()
 
 
-CHARGES = ToolNode([charge], handle_tool_errors=True)
+class Insisting(Scripted):
+    """A model that asks for a charge twice."""
+
+    def _say(self, messages: list[BaseMessage]) -> AIMessage:
+        tried = [one for one in messages if isinstance(one, ToolMessage)]
+        return self._ask(tried) if len(tried) < ASKED else AIMessage("charged")
+
+    def _ask(self, tried: list[ToolMessage]) -> AIMessage:
+        return AIMessage("", tool_calls=[{"name": "charge", "args": {"amount": 7}, "id": f"call-{len(tried)}"}])
+
+
+class Looking(Insisting):
+    """A model that looks before it asks for a charge again."""
+
+    def _ask(self, tried: list[ToolMessage]) -> AIMessage:
+        looks = {"name": "find_charge", "args": {"amount": 7}, "id": "call-look"}
+        return AIMessage("", tool_calls=[looks]) if tried else super()._ask(tried)
+
+
+ASKED = 2
+CHARGES = ToolNode([charge, find_charge], handle_tool_errors=True)
 talking, talking_guarded = map(_talking, (CHARGES, guard))
+thinking, thinking_better, thinking_guarded = (
+    _talking(tools, lambda state, model=model: {"messages": [model.invoke([HumanMessage("charge 7"), *state["messages"]])]})  # type: ignore[misc]  # this one's model
+    for tools, model in ((CHARGES, Insisting()), (CHARGES, Looking()), (guard, Insisting()))
+)
 deciding, deciding_better = map(_deciding, (hasty, patient))
 recorded, with_key, looking, reworded, other, dying, lasting = map(_graph, (careless, keyed, careful, polite, strange, fragile, once))
 past_its_tool, doing_nothing = map(_graph, (sly, idle))

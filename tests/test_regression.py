@@ -26,8 +26,8 @@ from workbench.replay.trust import UntrustedError
 AGENTS = Path(regression_agents.__file__)
 
 
-def store_of(agent: Any, tmp_path: Path) -> Bench:
-    """A store with a run of this agent."""
+def store_of(agent: Any, tmp_path: Path, *, spans: bool = True) -> Bench:
+    """A store with a run of this agent; without spans it is known from its checkpoints alone."""
     database, recorder = tmp_path / "checkpoints.sqlite", Recorder()
     with contextlib.closing(sqlite3.connect(database, check_same_thread=False)) as connection:
         graph = agent.copy(update={"checkpointer": SqliteSaver(connection)})
@@ -36,7 +36,7 @@ def store_of(agent: Any, tmp_path: Path) -> Bench:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     found = wb.open(tmp_path / "store.db")
-    found.store.save_runs([read(recorder.spans, database).model_copy(update={"sources": (str(database),)})])
+    found.store.save_runs([read(recorder.spans if spans else [], database).model_copy(update={"sources": (str(database),)})])
     return found
 
 
@@ -103,6 +103,35 @@ def test_a_guard_in_place_of_the_tool(tmp_path: Path, ledger: Path) -> None:
     run = Case.read(path).check(graph=f"{AGENTS}:talking_guarded")
     assert [(one.outcome, one.answered) for one in effects_of(run)] == [("unknown", "served"), ("prevented", "uncalled")]
     assert run.outcome == "refused: it was tried"
+
+
+@pytest.mark.parametrize("spans", [True, False])
+def test_a_model_that_thinks_anew(tmp_path: Path, ledger: Path, *, spans: bool) -> None:
+    """A model that does otherwise at the fault is mended: its calls before that were made, live ones as well as served ones."""
+    bench = store_of(regression_agents.thinking, tmp_path, spans=spans)
+    _, path = bench.run(bench.store.run_ids()[0]).export_test(tmp_path / "cases", graph=f"{AGENTS}:thinking", trust=True)
+    bench.close()
+    case = Case.read(path)
+    with pytest.raises(AssertionError, match="it happens again"):
+        case.check()
+    with pytest.raises(AssertionError, match="it happens again"):
+        case.check(live=["model"])
+    with pytest.warns(UntestedWarning, match="left the recording at a tool find_charge"):
+        case.check(graph=f"{AGENTS}:thinking_better", live=["model"])
+
+
+def test_what_a_model_was_asked_is_not_known(tmp_path: Path, ledger: Path) -> None:
+    """A run known from checkpoints alone is a test too: its models' nodes stand as they were recorded, all else runs, and that is said."""
+    bench = store_of(regression_agents.thinking, tmp_path, spans=False)
+    _, path = bench.run(bench.store.run_ids()[0]).export_test(tmp_path / "cases", graph=f"{AGENTS}:thinking", trust=True)
+    bench.close()
+    with pytest.warns(UntestedWarning) as warned:
+        run = Case.read(path).check(graph=f"{AGENTS}:thinking_guarded")
+    assert [str(one.message).partition(", ")[0] for one in warned] == [
+        "the code of insist did not run",
+        "the agent left the recording at a model Insisting",
+    ]
+    assert [(one.outcome, one.answered) for one in effects_of(run)] == [("unknown", "served"), ("prevented", "uncalled")]
 
 
 def test_that_a_run_failed_is_a_fault_too(tmp_path: Path, ledger: Path):

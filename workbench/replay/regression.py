@@ -14,6 +14,7 @@ import json
 import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,12 +24,14 @@ from pydantic import ValidationError
 
 from workbench import detection
 from workbench.database import Location
-from workbench.model import Change, Finding, Run, Span, Value, canonical
+from workbench.model import CallRecord, Change, Finding, Interaction, Run, Span, Value, canonical
+from workbench.replay.changes import MODEL
 from workbench.replay.forking import Forked, ForkError, fork
 from workbench.replay.nearest import meant
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.cut import CutError
+from workbench.replay.recording.place import node_path
 
 MAX_THREAD_BYTES = 1 << 30
 TEMPLATE = '''"""The agent no longer does what it did in the recorded run {run}.
@@ -131,15 +134,17 @@ class Case(Value):
 
         UntestedWarning says what a case that passes could not look at: what comes after a call without a recording, and calls in other words.
         `live=["model"]` lets the chat models think anew inside the sandbox, for a fix in a prompt. Tools whose arguments changed are given the
-        answer recorded nearest to them. ForkError when it can't be run at all.
+        answer recorded nearest to them. All nodes' code runs, but for those whose models nobody knows what they were asked, as from checkpoints
+        alone: unless they are live, these stand as they were recorded. ForkError when it can't be run at all.
         """
-        done = self._rerun(graph or self.graph, live, seconds)
+        standing = [] if MODEL in live else self._unheard()
+        done = self._rerun(graph or self.graph, live, seconds, standing)
         if again := list(self._again_in(done.run)):
             hint = "" if live else "\n  models answered as recorded: for a fix in a prompt or in a model, say check(live=['model'])"
             raise AssertionError("it happens again:\n" + "\n".join(f"  {one}" for one in again) + hint)
         if unproven := self._unproven(done):
             raise AssertionError(f"this proves nothing: {unproven}")
-        for untested in _untested(done):
+        for untested in _untested(done, standing):
             warnings.warn(untested, UntestedWarning, stacklevel=2)
         return done.run
 
@@ -167,7 +172,15 @@ class Case(Value):
         if self.failed and _failed(run):
             yield f"it fails: {run.outcome}"
 
-    def _rerun(self, graph: str, live: Collection[str], seconds: float) -> Forked:
+    def _unheard(self) -> Sequence[str]:
+        """The nodes of a run without spans that seem to ask models: what these were asked was not recorded."""
+        if any(step.span_id for step in self.run.steps):
+            return []
+        steps = {one.step for one in record(self.run, self.spans).missing if one.kind == "model"}
+        return sorted({step.node for step in self.run.steps if step.index in steps and step.node})
+
+    def _rerun(self, graph: str, live: Collection[str], seconds: float, standing: Collection[str]) -> Forked:
+        every = {name for step in self.run.steps for name in node_path(step.namespace, step.node).split("/") if name}
         first = next(step for step in self.run.steps if step.checkpoint_id)
         tools = {step.tool_call.name for step in self.run.of_kind("tool") if step.tool_call}
         with tempfile.TemporaryDirectory(prefix="workbench-case-") as name:
@@ -185,7 +198,7 @@ class Case(Value):
                 seconds=seconds,
                 spans=self.spans,
                 stale=sorted(tools),
-                execute=("*",),  # what a node wrote then would hide that it was mended since
+                execute=sorted(every - set(standing)) if standing else ("*",),  # what a node wrote then would hide that it was mended since
             )
 
     @property
@@ -200,12 +213,24 @@ class Case(Value):
         if done.run.status == "ok":
             return None
         asked = {one.from_step for one in done.receipt.records if one.from_step is not None}
-        lacking = [one for one in record(self.run).interactions if one.step < self._fault and one.step not in asked]
+        live = Counter(_place(one) for one in done.receipt.records if one.answer == "live")
+        lacking = []
+        for one in record(self.run).interactions:
+            if one.step < self._fault and one.step not in asked:
+                lacking += [] if live[_place(one)] > 0 else [one]
+                live[_place(one)] -= 1
         return f"step {lacking[0].step} ({lacking[0].name})" if lacking else None
 
 
-def _untested(done: Forked) -> Iterator[str]:
+def _place(call: Interaction | CallRecord) -> tuple[str, str]:
+    """What kind of call is made where: one that went live is told from others by that alone."""
+    return call.kind, call.node_path
+
+
+def _untested(done: Forked, standing: Sequence[str]) -> Iterator[str]:
     """What a run that passes was not looked at for, a line each."""
+    if standing:
+        yield f"the code of {', '.join(standing)} did not run, since nobody recorded what its model was asked: it did what it did then (live=['model'] runs it)"
     halted = next((one for one in done.receipt.records if one.answer == "halted"), None)
     if halted is not None:
         asked = f"{halted.kind} {halted.name}"
