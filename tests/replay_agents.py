@@ -225,6 +225,11 @@ def die_once() -> None:
         ctypes.CDLL(None).kill(os.getpid(), signal.SIGKILL)
 
 
+def think(state: State) -> State:
+    """Thinks."""
+    return {"messages": [REMOTE.invoke(state["messages"])]}
+
+
 def ponder_twice(state: State) -> State:
     """Thinks, dies where it is to, and thinks again."""
     first = REMOTE.invoke(state["messages"])
@@ -353,6 +358,7 @@ wrapping = _in_turn(wrap)
 spending = _alone(confirmed)
 killed = _in_turn(first_payment, second_payment, look)
 killed_pondering = _in_turn(ponder_twice)
+killed_after_pondering = _in_turn(think, second_payment)
 killed_and_summed_up = _in_turn(first_payment, second_payment, look, sum_up)
 stubborn = _alone(retrying)
 hasty = _alone(patient)

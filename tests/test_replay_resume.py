@@ -93,6 +93,17 @@ def test_changed_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pyte
     assert "a voucher" in forked.run.steps[-1].changes["said"]
 
 
+def test_met_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that a live model met before the kill, and nothing after it, was met."""
+    monkeypatch.setenv("KILL", str(ledger))
+    recording = record(tmp_path, "killed_after_pondering", [])
+    monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+    with pytest.raises(ForkError, match="died"):
+        recording.fork(0, Change(kind="system", value="Be brief."), live=("model",))
+    forked = go_on(recording, tmp_path / "marker")
+    assert {one.name: one.verdict for one in forked.receipt.checks}["change met"] == "pass"
+
+
 @pytest.mark.parametrize(("most", "came_to"), [(45, ("recorded at 1.0", 3, 45)), (30, ("halted", 2, 30))])
 def test_spent_before_the_kill(ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, came_to: tuple[str, int, int]) -> None:
     """What a model took before the kill counts, also where its node is run again: the budget holds for the whole."""

@@ -37,7 +37,7 @@ from workbench.replay.recording.states import asks_for_state, held
 from workbench.replay.told import Told, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.unmet import unknown, unmet
-from workbench.replay.wishes import REPLACED, ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
+from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
 from workbench.source import Source, SourceError
 
 OWNERS_FILE = 0o600
@@ -260,7 +260,7 @@ def _stopped(answer: Answer, told: Told, outside: Spent, wish: Wish) -> Answer:
             "isolation": told.isolation or "stopped before it was shut in: no code of the agent ran",
             "sandboxed": told.sandboxed,
             "asked": answer.asked if told.isolation else None,
-            "applied": any(one.answer == "edited" for one in calls) or bool(thought and wish.change.kind not in REPLACED),
+            "applied": told.met or any(one.answer == "edited" for one in calls),
             "spent": told.meter.spent.model_copy(update={"steps": len(calls), "seconds": outside.seconds}),
             "notes": (*answer.notes, UNDER_WAY) if thought or MODEL in wish.live else answer.notes,
         }

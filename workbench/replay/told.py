@@ -37,6 +37,8 @@ class Told:
     isolation: str = ""
     """How it is shut in, as it told before it loaded anything; `sandboxed` is whether that is a sandbox."""
     sandboxed: bool = False
+    met: bool = False
+    """Whether it told that it met the change, besides what the records say."""
     meter: Meter = field(default_factory=Meter)
     """What its live model calls took that have ended, those too that were taken back since."""
 
@@ -80,6 +82,7 @@ class Told:
                 self.spans.append(Span.model_validate(said["span"]))
             if "start" in said:
                 self.starts.append(dict(said["start"]))
+            self.met |= "met" in said
             if "isolation" in said:
                 self.isolation, self.sandboxed = str(said["isolation"]), bool(said.get("sandboxed"))
         except (ValidationError, ValueError, TypeError, LookupError, AttributeError) as error:

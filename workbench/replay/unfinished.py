@@ -190,7 +190,7 @@ def _resumed(kept: Sequence[dict[str, Json]], part: int) -> Resumed:
         used=tuple(one.from_step for one in told.records if one.from_step is not None),
         answers=tuple(one for one in latest if one is not None),
         freed=any(one.answer in ("edited", "live") for one in told.records),
-        applied=sum(one.answer == "edited" for one in told.records),
+        applied=sum(one.answer == "edited" for one in told.records) + told.met,
         starts=len(told.starts),
         later=start.get("later"),
         restarts=start.get("restarts"),

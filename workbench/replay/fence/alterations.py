@@ -39,6 +39,8 @@ class Alterations:
     """The place in the cassette of the recording that a call would be served."""
     recordings: Sequence[Interaction] = ()
     """Those of the cassette."""
+    tell: Callable[[dict[str, Json]], None] = lambda _: None
+    """Is told that the change was met, where no record of a call says so."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def model(self, model: BaseChatModel, path: str) -> BaseChatModel:
@@ -125,6 +127,8 @@ class Alterations:
 
     def _note(self) -> None:
         with self._lock:
+            if not self.applied:
+                self.tell({"met": True})
             self.applied += 1
 
 

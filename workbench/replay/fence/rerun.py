@@ -78,7 +78,7 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         asked_otherwise=frozenset(request.asked_otherwise),
         other_context=others_of(request.contexts),
         parts=parts_of(graph),
-        altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions),
+        altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions, tell=line.tell),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
     )
