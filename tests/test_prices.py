@@ -44,11 +44,58 @@ def test_dated_versions_and_prefixes_are_seen_through(name: str):
 @pytest.mark.parametrize(("name", "known"), [
     ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
     ("anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet"),
+    ("bedrock/global.anthropic.claude-opus-4-6-v1", "claude-opus-4-6"),
+    ("us.amazon.nova-pro-v1:0", "nova-pro"),
     ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+    ("gemini-2.0-flash-001", "gemini-2.0-flash"),
 ])  # fmt: skip
 def test_a_clouds_spelling_has_the_models_price(name: str, known: str):
     """So has a cloud's, with region and revision."""
     assert price_of(name).model == known
+
+
+@pytest.mark.parametrize(("name", "input_usd", "output_usd"), [
+    ("gpt-5.4-mini-2026-03-17", 0.75, 4.5),
+    ("gpt-5.5-2026-04-23", 5.0, 30.0),
+    ("gpt-6-sol", 2.0, 10.0),
+    ("o1-2024-12-17", 15.0, 60.0),
+    ("claude-opus-4-7", 5.0, 25.0),
+    ("claude-opus-5-5", 4.0, 20.0),
+    ("claude-3-haiku-20240307", 0.25, 1.25),
+    ("gemini-3.1-pro-preview", 2.0, 12.0),
+    ("mistral-large-2512", 0.5, 1.5),
+    ("codestral-latest", 0.3, 0.9),
+    ("xai/grok-4.7", 2.0, 6.0),
+    ("amazon.nova-micro-v1:0", 0.035, 0.14),
+    ("command-r-08-2024", 0.15, 0.6),
+])  # fmt: skip
+def test_models_in_use_have_the_price_of_their_name(name: str, input_usd: float, output_usd: float):
+    """Of every provider, under a dated name as under its own."""
+    assert (price_of(name).input, price_of(name).output) == (input_usd, output_usd)
+
+
+def test_a_dated_version_that_costs_something_else_has_its_own_price():
+    """The name with its date is looked for first."""
+    assert price_of("gpt-4o-2024-05-13").input == 5.0
+    assert price_of("gpt-4o-2024-08-06").input == 2.5
+
+
+@pytest.mark.parametrize("name", [
+    "gpt-5.5-turbo", "gpt-5.40", "gpt-4-turbo-imaginary", "claude-opus-4-6-fast", "claude-opus-45", "gemini-3.5-flash-image", "mistral-large-2402", "grok-4.70",
+    "cohere.command-r-v1:0", "nova-pro-2",
+])  # fmt: skip
+def test_a_model_that_merely_begins_like_a_known_one_has_no_price(name: str):
+    """Nor has another version, which costs something else."""
+    assert price_of(name) is None
+
+
+@pytest.mark.parametrize("name", [
+    "deepseek-chat", "deepseek-v4-pro", "gpt-5.6-luna", "gpt-5.6-sol", "claude-haiku-5-5", "claude-sonnet-5-5", "gemini-3.8-flash", "mistral-large-latest",
+    "grok-4-fast",
+])  # fmt: skip
+def test_a_model_without_one_price_has_none(name: str):
+    """Whose price depends on the hour or the prompt, or changed under the same name: one figure would be wrong for many of its calls."""
+    assert price_of(name) is None
 
 
 @pytest.mark.parametrize("name", [None, "", "gpt-5-turbo-imaginary", "gpt-50", "llama-3", "my-gpt-5"])

@@ -16,10 +16,10 @@ from importlib.resources import files
 from workbench.model import NO_TOKENS, Run, Step, Tokens
 
 A_MILLION = 1_000_000
-VERSION = re.compile(r"(?:[-@]?(?:\d{8}|\d{4}-\d{2}-\d{2})|-latest|-v\d+(?::\d+)?)$")
-"""How a dated version ends: `-2025-08-07`, `-20250929`, `@20250929`, `-latest`, `-v1:0`."""
-PROVIDER = re.compile(r"^(?:.*/|(?:[a-z]{2,4}\.)?anthropic\.|models/)")
-"""What gateways and clouds put in front of a model's name."""
+VERSION = re.compile(r"(?:[-@]?(?:\d{8}|\d{4}-\d{2}-\d{2})|-latest|-\d{3}|-v\d+(?::\d+)?)$")
+"""How a dated version ends: `-2025-08-07`, `-20250929`, `@20250929`, `-latest`, `-001`, `-v1:0`."""
+PROVIDER = re.compile(r"^(?:.*/)?(?:(?:[a-z-]+\.)?(?:anthropic|amazon)\.)?")
+"""What gateways and clouds put in front of a model's name: `openai/`, `models/`, `us.anthropic.`, `bedrock/global.anthropic.`."""
 
 
 @dataclass(frozen=True)
