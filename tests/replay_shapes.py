@@ -340,6 +340,39 @@ def asks_twice(state: State) -> State:
     return {"said": f"{first} {interrupt('Two?')}"}
 
 
+class Pairs(TypedDict, total=False):
+    """State of tuples, which the schema names here and does not there."""
+
+    found: Annotated[list, operator.add]
+    named: Annotated[list[tuple[str, int]], operator.add]
+    said: str
+
+
+def tallies(state: Pairs) -> Pairs:
+    book.invoke({"city": "Kyoto"})
+    return {"found": [("Kyoto", 2)], "named": [("Kyoto", 2)]}
+
+
+def guesses(state: Pairs) -> Pairs:
+    really("guesses")
+    return {"found": [("Nara", 1)], "named": [("Nara", 1)]}
+
+
+def ranks(state: Pairs) -> Pairs:
+    """Needs tuples to be tuples: a list has no order beside one, and is no key."""
+    return {"said": ", ".join(name for name, _ in (*sorted(state["found"]), *sorted({*state["named"]})))}
+
+
+def _paired() -> Any:
+    builder = StateGraph(Pairs)
+    for node in (tallies, guesses, ranks):
+        builder.add_node(node.__name__, node)
+    for node in (tallies, guesses):
+        builder.add_edge(START, node.__name__)
+        builder.add_edge(node.__name__, "ranks")
+    return builder.compile()
+
+
 def in_threads(state: State) -> State:
     """Tools called from threads that know the context."""
     with ContextThreadPoolExecutor(3) as pool:
@@ -964,6 +997,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_of_two_nodes": lambda: Shape(chained(asks_beside, asks_twice), (ASKED, YES, Command(resume="no"), Command(resume="well"), YES)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "insisting": lambda: Shape(_insisting(), (ASKED, YES)),
+    "tuples": lambda: Shape(_paired(), ({"said": ""},)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }
 

@@ -118,6 +118,17 @@ def test_shape(name: str, tmp_path: Path, ledger: Path) -> None:
         assert [note for note in forked.receipt.notes if "moved" in note or "not made again" in note or "other values" in note] == []
 
 
+@pytest.mark.parametrize("node", ["tallies", "ranks"])
+def test_tuples_are_tuples_again(node: str, tmp_path: Path) -> None:
+    """Checkpoints keep tuples as lists: what is served beside what a node's code writes, and what the schema names, reaches the code as it did."""
+    with recorded("tuples", tmp_path) as run:
+        at = next(step.index for step in run.steps if step.node == node)
+        forked = run.fork(at, graph=graph_of("tuples"), execute=["ranks"])
+        assert (forked.run.status, [step.error for step in forked.steps if step.error]) == ("ok", [])
+        assert forked.final_state()["said"] == run.final_state()["said"]
+        assert [note.partition(",")[0] for note in forked.receipt.notes] == ["lists in found were taken for tuples"] * (node == "tallies")
+
+
 MIDST = {
     "agent_after_a_question": 7,
     "agents_beside_each_other": 8,

@@ -28,9 +28,10 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import Json, canonical
-from workbench.replay.fence import answers, breakpoints
+from workbench.replay.fence import answers, breakpoints, tuples
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
+from workbench.replay.fence.tuples import Tuples
 from workbench.replay.recording import numbering
 from workbench.replay.recording.course import Course
 from workbench.replay.recording.identities import Ids, renamed
@@ -78,6 +79,7 @@ class Nodes:
     reached: Callable[[str], list[str]]
     course: Course
     thread_id: str
+    tuples: Tuples
     execute: Collection[str] = ()
     path: Sequence[tuple[str, int]] = ()
     """Where the cut lies, while the graph runs on from it as a start did that was given an input (`Request.path`)."""
@@ -130,13 +132,14 @@ class Nodes:
         told, fails = self.asked.get(recorded.task_id, ()), self.crashes[recorded.task_id] > 0
         if not fails:
             self._note(task, recorded, why)
+        self.tuples.ran.discard(task.id)
         body = _Body(writes, [told[number] if number < len(told) else None for number in range(recorded.asked)], self.tasks.seen(recorded), fails=fails)
         return replace(task, proc=RunnableCallable(body.run, body.arun, name=task.name), retry_policy=(), cache_key=None)
 
     def _decoded(self, recorded: Task) -> list[tuple[int, str, Any]] | None:
         """What a task wrote; None where some value is of a type that the graph's schema does not name, so that its code has to make it."""
         before = len(self.lost)
-        found = [(idx, channel, self.value(kind, value)) for idx, channel, kind, value in self.tasks.writes(recorded)]
+        found = [(idx, channel, self.tuples.given(channel, self.value(kind, value))) for idx, channel, kind, value in self.tasks.writes(recorded)]
         return found if len(self.lost) == before else None
 
     def value(self, kind: str | None, value: bytes | None) -> Any:
@@ -161,6 +164,7 @@ class Nodes:
 
     def enter(self, task: PregelExecutableTask) -> None:
         """A task begins. A graph in it that keeps its state takes its input, as it did, where only the re-run goes on from a checkpoint."""
+        self.tuples.ran.add(task.id)
         if self.path and not self._holds_the_cut(task):
             task.config["configurable"][CONFIG_KEY_RESUMING] = False
 
@@ -309,6 +313,7 @@ def put_up(nodes: Nodes | None) -> None:
     global _nodes  # noqa: PLW0603  # process-global, as the fence is
     _nodes = nodes
     breakpoints.put_up()
+    tuples.put_up(nodes.tuples if nodes else None)
     for name, patched in zip(HOOKS, (_patched, _patched_later), strict=True):
         original = getattr(_runner, name, None)
         if original is None:

@@ -17,6 +17,7 @@ from workbench.model import Json, digest
 from workbench.replay.fence.alterations import edited_message
 from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.fence.graphs import GraphError, data_types, inner_graphs
+from workbench.replay.fence.tuples import Tuples
 from workbench.replay.fitting import MisfitError, fits, fitted, mentions
 from workbench.replay.nearest import instead
 from workbench.replay.protocol import MessageEdit, Request
@@ -37,7 +38,22 @@ def serializer_of(graph: Graph) -> JsonPlusSerializer:
     allowed: set[tuple[str, ...]] = {*data_types()}
     for one in (graph, *inner_graphs(graph).values()):
         allowed |= getattr(one, "_serde_allowlist", None) or set()
-    return JsonPlusSerializer(allowed_msgpack_modules=()).with_msgpack_allowlist(allowed)
+    return Serializer(Tuples.of(graph)).with_msgpack_allowlist(allowed)
+
+
+class Serializer(JsonPlusSerializer):
+    """LangGraph's own, which reads the states of checkpoints with the tuples that the graph's schema names."""
+
+    def __init__(self, tuples: Tuples) -> None:
+        super().__init__(allowed_msgpack_modules=())
+        self.tuples = tuples
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """A value, or a checkpoint."""
+        found = super().loads_typed(data)
+        if isinstance(found, dict) and {"channel_values", "channel_versions"} <= found.keys():
+            found["channel_values"] = {name: self.tuples.given(name, value) for name, value in found["channel_values"].items()}
+        return found
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from workbench.replay.fence.runner import Graph, runner
 from workbench.replay.fence.states import parts_of
 from workbench.replay.fence.stores import store_of
 from workbench.replay.fence.tripwire import Tripwire
+from workbench.replay.fence.tuples import Tuples
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
@@ -179,6 +180,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         reached=wire.of,
         course=Course(lost=freed or _goes_elsewhere(request, playback)),
         thread_id=request.run_id,
+        tuples=Tuples.of(graph),
         execute=request.execute,
         path=() if request.resumed else request.path,
         numbers=request.numbers,
@@ -198,7 +200,7 @@ def _answer(playback: Playback, ended: Any, says: str) -> Answer:
     elif ended == "failed":
         says = "\n  ".join([says, *(one for one in playback.notes if one == UNKNOWN)])
     left = [one.step for one in playback.tape.left if _expected(playback, one)]
-    notes = [*playback.notes, *(playback.nodes.notes if playback.nodes else ()), *_flagged(playback.journal.records)]
+    notes = [*playback.notes, *((*playback.nodes.notes, *playback.nodes.tuples.notes) if playback.nodes else ()), *_flagged(playback.journal.records)]
     if playback.edited is not None and not _edited(playback) and not playback.altered.applied:
         notes.append(f"the changed call, step {playback.edited}, was never made: the change had no effect")
     elif playback.altered.asked != Alteration() and not playback.altered.applied:
