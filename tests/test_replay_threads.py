@@ -239,6 +239,16 @@ def test_a_changed_state_is_not_known(tmp_path: Path, ledger: Path) -> None:
         assert "what update_state wrote then was not kept" in fork.receipt.outcome
 
 
+@pytest.mark.parametrize(("way", "channel"), [("steer", "messages"), ("retract", "messages")])
+def test_a_message_that_is_not_there(way: str, channel: str, tmp_path: Path, ledger: Path) -> None:
+    """A message that was replaced or removed by hand, and that a fork with more messages has none like, is not added to those: the fork halts there."""
+    does, name = WAYS[way]
+    with recorded(tmp_path, does, name) as run:
+        fork = run.fork(0, state={"messages": [("user", "uno")]}, live=["model"], stale=["note"], graph=graph_of(name))
+        assert fork.receipt.outcome.startswith(f"halted: what update_state replaced or removed then, in {channel}, stands nowhere in this re-run")
+        assert not fork.receipt.clean
+
+
 def test_what_cannot_be_done_again(tmp_path: Path, ledger: Path) -> None:
     """A fork that would have to leave out what was done to the thread after it is refused, with what that was."""
     with recorded(tmp_path, copy) as run:

@@ -23,7 +23,7 @@ from workbench.replay.fence.playback import Playback
 from workbench.replay.fence.runner import Runner
 from workbench.replay.protocol import Later, Request, Spot
 from workbench.replay.recording.aftermath import update_id
-from workbench.replay.recording.identities import renamed
+from workbench.replay.recording.identities import renamed, unmatched
 from workbench.replay.recording.tape import Call
 from workbench.replay.recording.tasks import Task
 
@@ -139,6 +139,8 @@ class Updates:
         writes = [(channel, nodes.value(kind, value)) for idx, channel, kind, value in nodes.tasks.writes(task) if idx >= 0]
 
         def write(configurable: dict[str, Any]) -> None:
+            if lost := unmatched(writes, seen, configurable[CONFIG_KEY_READ]):
+                raise LostError(f"what {UPDATE} replaced or removed then, in {', '.join(lost)}, stands nowhere in this re-run: other messages came before it")
             nodes.tasks.translated[configurable[CONFIG_KEY_TASK_ID]] = task.task_id.removeprefix(update_id(""))
             configurable[CONFIG_KEY_SEND](renamed(writes, seen, configurable[CONFIG_KEY_READ]) if seen else writes)
 

@@ -53,6 +53,20 @@ def renamed(writes: Sequence[tuple[str, Any]], recorded: Ids, now: Callable[[str
     return [(channel, _renamed(value, _mapping(recorded[channel], now(channel))) if channel in recorded else value) for channel, value in writes]
 
 
+def unmatched(writes: Sequence[tuple[str, Any]], recorded: Ids, now: Callable[[str], Any]) -> list[str]:
+    """The channels in which such writes mean a message, by its recorded id, that can't be told from others in this re-run."""
+    return [
+        channel for channel, value in writes if channel in recorded and _ids(value) & {*recorded[channel]} - _mapping(recorded[channel], now(channel)).keys()
+    ]
+
+
+def _ids(value: Any) -> set[str | None]:
+    """The ids of the messages in a value."""
+    if isinstance(value, list):
+        return set[str | None]().union(*map(_ids, value))
+    return {value.id} if isinstance(value, BaseMessage) and value.id else set()
+
+
 def _mapping(recorded: Sequence[str | None], now: Any) -> dict[str, str]:
     messages = [one for one in now if isinstance(one, BaseMessage)] if isinstance(now, list) else []
     if len(messages) != len(recorded):
