@@ -10,6 +10,8 @@ from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode
 
+from tests.replay_agents import die_once
+
 
 class State(TypedDict, total=False):
     """What was drawn, and what was made of it."""
@@ -27,6 +29,12 @@ def draw(state: State) -> State:
 def beside(state: State) -> State:
     """Sees the state of before, in the same step."""
     return {"aside": f"beside {state.get('drawn')} {os.environ.get('DRAWN', 'one')}"}
+
+
+def wait(state: State) -> State:
+    """Calls nothing, and dies where it is to."""
+    die_once()
+    return {"aside": "waited"}
 
 
 def tell(state: State) -> State:
@@ -55,4 +63,5 @@ def _built(*nodes: Any, drawing: Any = draw, aside: bool = True) -> Any:
 
 telling = _built(tell)
 inside = _built(tell, drawing=_built(tell, aside=False))
+dying = _built(wait, tell, aside=False)
 judging = _built(ask, ("tools", ToolNode([judge])))

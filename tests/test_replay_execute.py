@@ -12,6 +12,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 import workbench as wb
 from tests import replay_drifting
+from workbench.replay import ForkError
 
 
 @contextlib.contextmanager
@@ -68,3 +69,18 @@ def test_a_tool_that_reads_what_was_executed(tmp_path: Path, monkeypatch: pytest
         (judged,) = (one for one in fork.receipt.records if one.kind == "tool")
         assert judged.answer == "halted"
         assert "the run's state, of which drawn held another value then" in judged.says
+
+
+def test_killed_once_it_wrote_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A re-run that goes on after a kill knows that a node had written something else, and so serves nothing that was made of the old value."""
+    monkeypatch.setenv("KILL", str(tmp_path))  # it is there, so nothing is killed
+    with recorded(tmp_path, "dying") as run:
+        monkeypatch.setenv("DRAWN", "two")
+        monkeypatch.setenv("KILL", str(tmp_path / "marker"))
+        with pytest.raises(ForkError, match="died"):
+            executed(run, "dying")
+        (tmp_path / "marker").touch()
+        (killed,) = run.bench.unfinished()
+        fork = run.bench.resume(killed)
+        assert fork.final_state()["said"] == "drew two"
+        assert sum("draw wrote other values than recorded" in note for note in fork.receipt.notes) == 1

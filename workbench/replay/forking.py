@@ -34,7 +34,7 @@ from workbench.replay.recording.captured import Captured
 from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.cut import Cut
 from workbench.replay.recording.states import asks_for_state, held
-from workbench.replay.told import Told, lines, listed, read
+from workbench.replay.told import Told, flagged, lines, listed, read
 from workbench.replay.unfinished import Asked, ClaimedError, Unfinished
 from workbench.replay.unmet import unknown, unmet
 from workbench.replay.wishes import ForkError, Wish, checked, done_again, keep_aside, located, named, request_of
@@ -227,7 +227,8 @@ def _heard(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
         answer = _stopped(answer, told, broker.meter.now(), wish)
     if isinstance(terms.budget, Meter):
         terms.budget.add(answer.spent)
-    return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans)})
+    answer = answer.model_copy(update={"tasks": tuple((told.tasks | dict(answer.tasks)).items())})
+    return answer.model_copy(update={"records": told.every, "spans": tuple(told.spans), "notes": (*answer.notes, *flagged(told.records))})
 
 
 def _catch_up(scribe: Scribe, told: Told) -> None:

@@ -82,6 +82,18 @@ class Resumed(Value):
     given: str = "none"
     at: str | None = None
     """What the last start was given, and the checkpoint it started from: where the thread still stands there, it is given again."""
+    stopped: bool = False
+    """Whether the last start came to an end that was no failure: what came next in the recorded run is still to be done."""
+    paused: tuple[tuple[str, int, tuple[str, ...], str], ...] = ()
+    """The breakpoints that it stopped at (`workbench.replay.fence.breakpoints`)."""
+    updates: int = 0
+    """How many updates of the state were told since then."""
+    stops: int | None = None
+    """How many of the recorded run's cut-offs were still to come at the last start."""
+    off_course: bool = False
+    """Whether a node wrote something else than recorded."""
+    notes: tuple[str, ...] = ()
+    """What there was to say."""
     root: Span | None = None
     """The span of the last start, where it has no end yet."""
     spent: Spent = Spent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from workbench.model import NO_TOKENS, CallRecord, Json, Span, Spent, Tokens
 from workbench.replay.budget import Meter
 from workbench.replay.channel import ASK, ChannelError
 from workbench.replay.recording.given import Read, complete
+from workbench.replay.recording.tape import BY_PLACE, IN_TURN
 
 
 @dataclass
@@ -32,6 +33,12 @@ class Told:
     blocked: list[CallRecord] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     starts: list[dict[str, Json]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What there was to say so far."""
+    off_course: bool = False
+    """Whether a node wrote something else than recorded."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Its tasks, by id, with the recorded ones that they repeat."""
     messages: dict[str, Read] = field(default_factory=dict)
     """Those that models were given, by their numbers: each is told of once."""
     isolation: str = ""
@@ -80,13 +87,25 @@ class Told:
                 self.starts.clear()
             if "span" in said:
                 self.spans.append(Span.model_validate(said["span"]))
-            if "start" in said:
-                self.starts.append(dict(said["start"]))
-            self.met |= "met" in said
+            self._go_through(said)
             if "isolation" in said:
                 self.isolation, self.sandboxed = str(said["isolation"]), bool(said.get("sandboxed"))
         except (ValidationError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ChannelError(f"the re-run's process told something that makes no sense: {error}") from error
+
+    def _go_through(self, said: dict[str, Json]) -> None:
+        """Take in how far the graph is, and what there is to say of it."""
+        if "start" in said:
+            self.starts.append(dict(said["start"]))
+            self.notes += map(str, self.starts[-1].get("notes", ()))
+        if "stopped" in said and self.starts:
+            self.starts[-1]["stopped"] = dict(said["stopped"])
+        if "task" in said:
+            self.tasks |= [said["task"]]
+        if "note" in said:
+            self.notes.append(str(said["note"]))
+        self.off_course |= "off_course" in said
+        self.met |= "met" in said
 
     def _complete(self, said: dict[str, Json]) -> None:
         """Put in what a model was given."""
@@ -136,6 +155,16 @@ def read(path: Path) -> Told:
 
 
 NAMED = 5
+FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE, IN_TURN)
+"""How the notes of an answer begin that was not given to the same call at the same place."""
+
+
+def flagged(records: Sequence[CallRecord]) -> Iterator[str]:
+    """A line for each way in which calls were served otherwise than as recorded."""
+    for flag in FLAGS:
+        found = [record for record in records if any(part.startswith(flag) for part in record.says.split("; "))]
+        if found:
+            yield f"{len(found)} answers were {flag}: {listed(f'{one.kind} {one.name}' for one in found)}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -183,7 +183,9 @@ def _resumed(kept: Sequence[dict[str, Json]], part: int) -> Resumed:
     ended = root is not None and any(span.span_id == root.span_id for span in told.spans)
     people = [number for number, line in enumerate(kept) if line.get("record", {}).get("kind") == "human"]
     starts = [number for number, line in enumerate(kept) if "start" in line]
-    latest = [told_of["record"]["from_step"] for number, told_of in enumerate(kept) if number in people and (not starts or number > starts[-2:][0])]
+    stopped = start.get("stopped") or {}
+    since = starts[-1 if stopped else -2 :][0] if starts else -1
+    latest = [told_of["record"]["from_step"] for number, told_of in enumerate(kept) if number in people and number > since]
     return Resumed(
         part=part,
         records=len(told.records),
@@ -197,6 +199,12 @@ def _resumed(kept: Sequence[dict[str, Json]], part: int) -> Resumed:
         ends=tuple(start.get("ends", ())),
         given=start.get("given", "none"),
         at=start.get("at"),
+        stopped=bool(stopped) and not stopped["failed"],
+        paused=tuple(map(tuple, stopped.get("paused", ()))),
+        updates=sum(line.get("record", {}).get("kind") == "update" for line in kept[starts[-1] if starts else 0 :]),
+        stops=start.get("stops"),
+        off_course=told.off_course,
+        notes=tuple(told.notes),
         root=None if ended else root,
         spent=told.meter.spent.model_copy(update={"steps": len(told.records)}),
     )

@@ -39,13 +39,14 @@ class Drive:
         self.context: Any = None
         self.schema = graph.context_schema
         self.gone = request.resumed
-        self.started = max(0, self.gone.starts - 1) if self.gone else int(request.idle)
+        self.saying: list[str] = []
+        self.started = max(0, self.gone.starts - (not self.gone.stopped)) if self.gone else int(request.idle)
+        self.paused: list[Pause] = []
         if self.gone is not None:
             self._take_up(self.gone)
         self._in_stretch()
         self.crashes = [one for one in request.crashes if one.start >= self.started]
         self.limit = request.limits[0] if request.limits else None
-        self.paused: list[Pause] = []
 
     def through(self) -> tuple[str, str]:
         """Run to the end. Returns how it ended and what there is to say about it."""
@@ -67,9 +68,13 @@ class Drive:
         for _ in range(len(self.later) - (len(self.later) if gone.later is None else gone.later)):
             self.taken = self.later.popleft()
         self.restarts = self.restarts if gone.restarts is None else gone.restarts
-        for stood_at in self.places.updated_since(gone.at or self.request.cut[1]):
-            self.restarts = self.later.popleft().restarts
+        self.paused = [Pause(namespace, step, frozenset(nodes), thread_id) for namespace, step, nodes, thread_id in gone.paused]
+        for number, stood_at in enumerate(self.places.updated_since(gone.at or self.request.cut[1])):
+            done = self.later.popleft()
+            self.restarts, self.paused = done.restarts, []
             self.places.ends.append(stood_at)
+            if number >= gone.updates:
+                self.updates.tell(done)
 
     def _in_stretch(self) -> None:
         """Let recorded tasks and people's answers be those of the stretch that is being done again."""
@@ -94,12 +99,12 @@ class Drive:
         gone = self.gone
         if gone is None or not gone.starts:
             return self._next("") if self.request.idle else None
-        if gone.given in ("input", "back") and self._at() == gone.at:
+        if not gone.stopped and gone.given in ("input", "back") and self._at() == gone.at:
             return self._begun(self.taken)
         if self.running.state().interrupts:
             self.playback.tape.give_back(gone.answers)
             return self._next("")
-        return None
+        return self._next("") if gone.stopped else None
 
     def _given_context(self) -> Any:
         """What this start is given as its context."""
@@ -121,8 +126,10 @@ class Drive:
         kind = "resume" if isinstance(given, Command) else "input" if given is not None else "none" if self.at is None else "back"
         self.context = self._given_context()
         several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
-        about: dict[str, Json] = {"later": len(self.later), "restarts": self.restarts, "ends": self.places.ends}
-        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), **about)
+        about: dict[str, Json] = {"later": len(self.later), "restarts": self.restarts, "ends": self.places.ends, "stops": self.playback.tape.stops}
+        self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), notes=self.saying, **about)
+        self.playback.notes.keep(self.saying)
+        self.saying = []
         try:
             self.held = self.running.invoke(given, self.limit, self.context, self.at)
             self.playback.settle()
@@ -139,8 +146,8 @@ class Drive:
         if self.playback.nodes is not None:
             self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
         self.at = None
-        self.playback.journal.stop(failed, raised)
         self.paused = [one for one in breakpoints.heard() if one.thread_id == self.request.run_id]
+        self.playback.journal.stop(failed, raised, [[one.namespace, one.step, sorted(one.nodes), one.thread_id] for one in self.paused])
         self.limit = limits[1] if limits else None
         return failed
 
@@ -192,7 +199,7 @@ class Drive:
         """What a start is given that begins a stretch, and where it is made. LostError where there is no such place."""
         self.at = self.places.of(done.spot)
         if done.spot is not None:
-            self.playback.notes.append(BACK)
+            self.saying.append(BACK)
         return None if done.kind == "back" else input_of(self.serializer, done)
 
     def _halt(self, why: str) -> None:
@@ -206,7 +213,7 @@ class Drive:
             return False
         self.playback.tape.restart(before=min((one.recorded_step for those in beyond for one in those or () if one.recorded_step is not None), default=None))
         if not self.playback.on_course:
-            self.playback.notes.append(f"it went on past the breakpoint {self._where()}, as the recorded run did, though what stood before it was changed")
+            self.saying.append(f"it went on past the breakpoint {self._where()}, as the recorded run did, though what stood before it was changed")
         return True
 
     def _where(self) -> str:

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +61,28 @@ def place(metadata: dict[str, Json]) -> tuple[str, str | None, str]:
     return namespace, metadata.get("langgraph_node"), own_path(namespace, metadata.get("langgraph_path") or ())
 
 
+class Notes(list[str]):
+    """What there is to say of a re-run, told as soon as it is said: a kill can't hide it."""
+
+    def __init__(self, tell: Callable[[dict[str, Json]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def append(self, note: str) -> None:
+        """Say something."""
+        super().append(note)
+        self._tell({"note": note})
+
+    def extend(self, notes: Iterable[str]) -> None:
+        """Say several things."""
+        for one in notes:
+            self.append(one)
+
+    def keep(self, notes: Iterable[str]) -> None:
+        """Take in what was told elsewhere."""
+        super().extend(notes)
+
+
 @dataclass
 class Journal:
     """Collects the calls of one re-run, from any thread. `clock` gives nanoseconds since 1970."""
@@ -109,14 +131,14 @@ class Journal:
         }
         self._root = Span(trace_id=trace_id, span_id=self._id(f"root {self._starts}", 16), name=name, start_ns=self.clock(), attributes=attributes, scope=SCOPE)
 
-    def stop(self, error: str = "", kind: str = "") -> None:
-        """The graph ended or stopped, perhaps with an error, of this type."""
+    def stop(self, error: str = "", kind: str = "", paused: Sequence[Json] = ()) -> None:
+        """The graph ended or stopped, perhaps with an error, of this type, or at these breakpoints."""
         if self._root is not None:
             attributes = {"exception.type": kind, "exception.message": error.removeprefix(f"{kind}: ")}
             events = (SpanEvent(name="exception", attributes=attributes),) if error else ()
             ended = {"end_ns": self.clock(), "status": "error" if error else "ok", "status_message": error, "events": events}
             self.spans.append(self._root.model_copy(update=ended))
-            self.tell({"span": self.spans[-1].model_dump(mode="json")})
+            self.tell({"span": self.spans[-1].model_dump(mode="json"), "stopped": {"failed": error, "paused": list(paused)}})
 
     def _id(self, of: str, digits: int) -> str:
         return hashlib.sha256(f"{self.run_id}/{of}".encode()).hexdigest()[:digits]

@@ -101,7 +101,7 @@ class Updates:
             raise
         except Exception as error:
             raise LostError(f"what update_state put into the state then can't be put there now: {type(error).__name__}: {error}") from error
-        self._tell(done)
+        self.tell(done)
 
     def _write(self, done: Later, at: str | None) -> None:
         nodes = self.nodes
@@ -146,7 +146,7 @@ class Updates:
 
         return write
 
-    def _tell(self, done: Later) -> None:
+    def tell(self, done: Later) -> None:
         """Write down that it was put in, and that it is doubtful where something before it is not as recorded."""
         doubtful = not self.playback.on_course
         self.playback.tape.leave_out([] if done.step is None else [done.step])

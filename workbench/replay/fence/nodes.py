@@ -120,7 +120,10 @@ class Nodes:
             self._below.setdefault(part.rpartition(":")[2], set()).add(task.id)
         if (place := self._place(task)) is not None:
             self.course.begin(place, task.path, step)
-        return self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
+        known = self.tasks.of(task.id, namespace, step, task_path_str(task.path), task.name)
+        if known is not None and task.id in self.tasks.translated:
+            self.journal.tell({"task": [task.id, self.tasks.translated[task.id]]})
+        return known
 
     def stand_in(self, task: PregelExecutableTask, recorded: Task | None, why: str = "") -> PregelExecutableTask | None:
         """The task with the recorded writes as its body; None where it has to run."""
@@ -225,7 +228,9 @@ class Nodes:
                 task, recorded, f"its calls' answers don't hold all that it wrote ({', '.join(sorted(lacks))}): its recorded writes were served"
             )
         self.course.leave(place)
-        self.notes.append(f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served")
+        self.journal.tell({"off_course": task.name})
+        if (note := f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served") not in self.notes:
+            self.notes.append(note)
         return None
 
     def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:

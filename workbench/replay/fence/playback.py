@@ -21,7 +21,7 @@ from langchain_core.runnables import ensure_config
 from workbench.model import Json
 from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.fence.alterations import Alterations, model_name
-from workbench.replay.fence.journal import Journal, Seen, place, step_of
+from workbench.replay.fence.journal import Journal, Notes, Seen, place, step_of
 from workbench.replay.fence.nodes import Nodes, current_task, task_in
 from workbench.replay.fence.reach import Reach
 from workbench.replay.recording.history import History
@@ -64,7 +64,7 @@ class Playback:
     meter: Meter = field(default_factory=Meter)
     divergence: Divergence | None = None
     cut_off: tuple[Seen, CutOff] | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=lambda: Notes(lambda _: None))
     nodes: Nodes | None = None
     history: History = field(default_factory=History)
 

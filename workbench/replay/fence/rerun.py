@@ -6,18 +6,18 @@ import contextlib
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.model import CallRecord, Cassette, Interaction, Json
+from workbench.model import Cassette, Interaction, Json
 from workbench.replay.budget import Meter
 from workbench.replay.channel import Line
 from workbench.replay.fence import fence, graphs, named, nodes, reload
 from workbench.replay.fence.alterations import Alterations
 from workbench.replay.fence.drive import Drive
 from workbench.replay.fence.injected import Crossing
-from workbench.replay.fence.journal import Journal
+from workbench.replay.fence.journal import Journal, Notes
 from workbench.replay.fence.nodes import Nodes
 from workbench.replay.fence.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
 from workbench.replay.fence.playback import FenceError, Playback
@@ -30,13 +30,10 @@ from workbench.replay.fence.tuples import Tuples
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
-from workbench.replay.recording.tape import BY_PLACE, IN_TURN, Divergence, Tape
+from workbench.replay.recording.tape import Divergence, Tape
 from workbench.replay.recording.tasks import Tasks
-from workbench.replay.told import listed
 
 STORE = "the graph's store holds what its module puts there and nothing else in a re-run: what runs had put there was not recorded"
-FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE, IN_TURN)
-"""How the notes of an answer begin that was not given to the same call at the same place."""
 STEPS = ("tool", "human", "retrieval", "model")
 """The kinds of calls that are steps, so that each should be made again."""
 ASYNC_ONLY = re.compile(
@@ -82,14 +79,15 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         altered=Alterations(alteration, expects=tape.expects, recordings=request.cassette.interactions, tell=line.tell),
         reach=Reach(line, frozenset(request.outside), alteration.settings, Crossing.of(graph)),
         meter=Meter(request.budget, spent=gone.spent),
+        notes=Notes(line.tell),
     )
     playback.altered.applied = gone.applied
     _go_on(playback, gone)
     fence.put_up(playback)
-    playback.notes.extend(_said_before(graph, request))
+    playback.notes.extend(one for one in _said_before(graph, request) if one not in gone.notes)
     with decoding() as lost:
         if request.recorded:
-            playback.nodes = _nodes(request, playback, graph, lost, wire, freed=gone.freed)
+            playback.nodes = _nodes(request, playback, graph, lost, wire, lost_course=gone.freed or gone.off_course)
             nodes.put_up(playback.nodes)
         ended, says, state = _through(playback, request, graph)
     if lost:
@@ -117,8 +115,9 @@ def _go_on(playback: Playback, gone: Resumed) -> None:
     """Leave out what an earlier part of this re-run has done."""
     playback.journal.go_on(gone.root, gone.starts)
     playback.tape.leave_out(gone.used)
-    for _ in range(max(0, gone.starts - 1)):
-        playback.tape.restart()
+    if gone.stops is not None:
+        playback.tape.go_on(gone.stops)
+    playback.notes.keep(gone.notes)
     if gone.freed:
         playback.tape.free()
 
@@ -168,7 +167,7 @@ def questions_of(cassette: Cassette) -> dict[str, list[Json]]:
     return found
 
 
-def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, freed: bool) -> Nodes:
+def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, lost_course: bool) -> Nodes:
     """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
     wire.whose = nodes.current_task
     return Nodes(
@@ -178,7 +177,8 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         lost=lost,
         scrubber=playback.tape.scrubber,
         reached=wire.of,
-        course=Course(lost=freed or _goes_elsewhere(request, playback)),
+        notes=playback.notes,
+        course=Course(lost=lost_course or _goes_elsewhere(request, playback)),
         thread_id=request.run_id,
         tuples=Tuples.of(graph),
         execute=request.execute,
@@ -200,7 +200,7 @@ def _answer(playback: Playback, ended: Any, says: str) -> Answer:
     elif ended == "failed":
         says = "\n  ".join([says, *(one for one in playback.notes if one == UNKNOWN)])
     left = [one.step for one in playback.tape.left if _expected(playback, one)]
-    notes = [*playback.notes, *((*playback.nodes.notes, *playback.nodes.tuples.notes) if playback.nodes else ()), *_flagged(playback.journal.records)]
+    notes = [*playback.notes, *(playback.nodes.tuples.notes if playback.nodes else ())]
     if playback.edited is not None and not _edited(playback) and not playback.altered.applied:
         notes.append(f"the changed call, step {playback.edited}, was never made: the change had no effect")
     elif playback.altered.asked != Alteration() and not playback.altered.applied:
@@ -221,11 +221,3 @@ def _expected(playback: Playback, one: Interaction) -> bool:
 def _goes_live(playback: Playback, one: Interaction) -> bool:
     """Whether calls like this recorded one are made anew."""
     return (one.kind == "model" and playback.models_live) or playback.reach.takes(one.kind, one.name)
-
-
-def _flagged(records: Sequence[CallRecord]) -> Iterator[str]:
-    """A line for each way in which calls were served otherwise than as recorded."""
-    for flag in FLAGS:
-        flagged = [record for record in records if any(part.startswith(flag) for part in record.says.split("; "))]
-        if flagged:
-            yield f"{len(flagged)} answers were {flag}: {listed(f'{one.kind} {one.name}' for one in flagged)}"

@@ -166,6 +166,17 @@ class Tape:
             for _ in range(passed):
                 self._stops.popleft()
 
+    @property
+    def stops(self) -> int:
+        """How many stops are still to come."""
+        return len(self._stops)
+
+    def go_on(self, stops: int) -> None:
+        """An earlier part of this re-run had so many stops still to come."""
+        with self._lock:
+            while len(self._stops) > stops:
+                self._stops.popleft()
+
     def free(self) -> None:
         """Something was changed or went live, so the re-run need no longer stop where the recording did."""
         with self._lock:
