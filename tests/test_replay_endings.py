@@ -131,12 +131,15 @@ def ends(status: Status, ended: Ended, says: str = "", **fields: Any) -> str:
 
 
 def test_same_end() -> None:
-    """An unchanged replay has to end as the recorded run did, a failure with an error of its type; a changed one, or a run without an end, is not judged."""
+    """An unchanged replay has to end as the recorded run did, a failure with an error of its type; of a changed one a failure alone is judged."""
     assert (ends("ok", "done"), ends("ok", "interrupted"), ends("ok", "failed", "KeyError: 1")) == ("pass", "fail", "fail")
     assert (ends("interrupted", "interrupted"), ends("interrupted", "done"), ends("interrupted", "failed", "KeyError: 1")) == ("pass", "fail", "fail")
     assert (ends("error", "failed", "ValueError: no"), ends("error", "failed", "KeyError: 1"), ends("error", "done")) == ("pass", "fail", "fail")
     assert (ends("interrupted", "failed", "ValueError: no", beside=True), ends("interrupted", "failed", "KeyError: 1", beside=True)) == ("pass", "fail")
     assert {ends("running", "done"), ends("ok", "done", kind="fault"), ends("ok", "halted")} == {"not applicable"}
+    assert {ends("ok", "failed", "KeyError: 1", kind="fault"), ends("interrupted", "failed", "KeyError: 1", kind="state")} == {"fail"}
+    assert {ends(status, "failed", "KeyError: 1", kind="fault") for status in ("error", "running")} == {"not applicable"}
+    assert ends("interrupted", "failed", "ValueError: no", kind="fault", beside=True) == "not applicable"
 
 
 def test_error_type() -> None:

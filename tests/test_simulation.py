@@ -246,6 +246,14 @@ def test_a_model_that_fails_is_told(recorded: RecordedRun):
     assert fork.receipt.outcome == "failed: the model failed: IndexError: list index out of range"
 
 
+def test_a_model_that_fails_later_is_told(recorded: RecordedRun):
+    """Where the model answers first and fails then, the simulation failed where the recorded run did not: its receipt is not clean, as a fork's is not."""
+    fork = recorded.simulate(1, Scripted(answers=[call("book_flight", BOOK, "c1")]))
+    assert fork.receipt.outcome == "failed: the model failed: IndexError: list index out of range"
+    (failed,) = (one for one in fork.receipt.checks if one.verdict == "fail")
+    assert (failed.name, failed.says) == ("same end", "it failed, where the recorded run did not: the model failed: IndexError: list index out of range")
+
+
 def test_answers_nobody_asked_for_are_told_as_words():
     """A tool message without its call, which providers refuse, becomes a person's message; one without an id answers the open call."""
     asking = Message(role="assistant", tool_calls=(ToolCall(name="look_up", arguments={}),))

@@ -257,10 +257,10 @@ def _same(proof: Proof) -> Verdict:
 
 
 def _end(proof: Proof) -> Verdict:
-    """It ended as the recorded run did, and where that failed, with an error of the same type."""
+    """It ended as the recorded run did, and where that failed, with an error of the same type. A change may lead to another end, but to no failure."""
     ended, recorded = proof.answer.ended, ENDS.get(proof.parent.status)
     if _may_differ(proof):
-        return None, "something was changed or live, so another end is no surprise"
+        return failed_anew(proof.parent, ended, proof.answer.says) or (None, "something was changed or live, so another end is no surprise")
     if recorded is None or ended not in ENDS.values():
         return None, "the recorded run was cut off and has no end" if recorded is None else f"it was {ended} before its end"
     errors = _last_errors(proof.parent)
@@ -269,6 +269,14 @@ def _end(proof: Proof) -> Verdict:
     if ended == "failed" and recorded == "interrupted":  # of branches beside each other one asks and one fails: a run that has both is told as waiting
         return kind in errors, told
     return ended == recorded and (kind is None or not any(errors) or kind in errors), told
+
+
+def failed_anew(parent: Run, ended: str, says: str) -> Verdict | None:
+    """That a re-run failed where the recorded run did not; None where it did not fail, or that failed too, or was cut off and has no end."""
+    recorded = ENDS.get(parent.status)
+    if ended != "failed" or recorded in (None, "failed") or error_type(says) in _last_errors(parent):
+        return None
+    return False, f"it failed, where the recorded run {'waited for a person' if recorded == 'interrupted' else 'did not'}: {says.partition(chr(10))[0]}"
 
 
 def _last_errors(run: Run) -> list[str | None]:
@@ -393,7 +401,7 @@ HOW_IT_FAILS: Mapping[str, str] = {
     "nothing blocked": "something reached for the network, a program or a file, and what followed hung on it",
     "change met": "no call was made that the change applies to",
     "same steps": "an unchanged replay makes other steps than the recording",
-    "same end": "an unchanged replay ends otherwise than the recording: done, waiting for a person, or failed with that error",
+    "same end": "it failed where the recorded run did not, or an unchanged replay ends otherwise than that: done, waiting for a person, or failed so",
     "state reloads": "the state reloaded from scratch is not the one in memory",
     "served in place": "a recorded answer was served at another node, or twice",
     "no stale reads": "a read was served as recorded after something live or edited may have changed it",

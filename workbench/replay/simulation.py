@@ -24,6 +24,7 @@ from workbench.replay.conversation import Opening, chat_messages, offered, openi
 from workbench.replay.fence import alterations
 from workbench.replay.fence.answers import recorded_messages
 from workbench.replay.forking import Forked, ForkError
+from workbench.replay.receipts import failed_anew
 from workbench.replay.recording.cassette import canonical_messages, edited, record
 from workbench.replay.recording.scrubbing import configured
 from workbench.replay.recording.tape import LEAVE_OUT, Call, Divergence, Miss, Tape
@@ -252,12 +253,12 @@ def _receipt(parent: Run, run: Run, loop: _Loop, prefix: int, notes: tuple[str, 
         isolation=ISOLATION,
         prefix_sha256=digest([one.model_dump(mode="json") for one in run.steps[:prefix]]),
         notes=notes,
-        checks=tuple(_checks(loop, counts)),
+        checks=tuple(_checks(loop, counts, parent)),
     )
 
 
-def _checks(loop: _Loop, counts: CallCounts) -> Iterator[Check]:
-    """What a simulation can be held to: every call was answered, the change met one, and the model thought at all."""
+def _checks(loop: _Loop, counts: CallCounts, parent: Run) -> Iterator[Check]:
+    """What a simulation can be held to: every call was answered, the change met one, the model thought at all, and nothing failed that had not."""
     halted = ", ".join(dict.fromkeys(f"{one.kind} {one.name}" for one in loop.records if one.answer == "halted"))
     yield Check(name="nothing halted", verdict="fail" if halted else "pass", says=f"{counts.halted} halted: {halted}" if halted else "every call was answered")
     if loop.edited is not None:
@@ -267,3 +268,7 @@ def _checks(loop: _Loop, counts: CallCounts) -> Iterator[Check]:
     dumb = loop.ended == "failed" and not counts.live
     says = f"the model that was to think anew never answered: {loop.says}" if dumb else f"{counts.live} live model calls were answered"
     yield Check(name="model answered", verdict="fail" if dumb else "pass", says=says)
+    failed = failed_anew(parent, loop.ended, loop.says)
+    yield Check(
+        name="same end", verdict="fail" if failed else "not applicable", says=failed[1] if failed else "the model thought anew, so another end is no surprise"
+    )
