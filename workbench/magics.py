@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from workbench.live.recorder import recorded_calls
 from workbench.redaction import counts_told
 from workbench.report import static
 from workbench.report.quantities import plural
+from workbench.taps.threads import in_a_loop
 
 STORE = "workbench.db"
 AWAITS = "%%record runs no cell that awaits. Record the graph itself: with wb.record(graph, STORE) as graph: await graph.ainvoke(…)"
@@ -64,7 +64,7 @@ class WorkbenchMagics(Magics):
         workbench.db. The result has `run` and `bench`: `_.run.view()`.
         """
         shell: Any = self.shell
-        if _in_a_loop() and shell.should_run_async(cell, transformed_cell=shell.transform_cell(cell)):
+        if in_a_loop() and shell.should_run_async(cell, transformed_cell=shell.transform_cell(cell)):
             raise UsageError(AWAITS)
         given = _given("%%record", ["agent"], line)
         bench = self._bench(given.pop("store", ""))
@@ -90,15 +90,6 @@ class WorkbenchMagics(Magics):
         if not store and isinstance(held, wb.Bench):
             return held
         return wb.open(store or os.environ.get("WORKBENCH_STORE") or STORE)
-
-
-def _in_a_loop() -> bool:
-    """Whether an event loop runs already, as in a notebook's kernel: a second one can't run inside it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _given(magic: str, options: Iterable[str], line: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ put back in LangChain's place, it would make the agent act otherwise where someb
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -27,6 +28,15 @@ _patches: list[tuple[type, str, Any, Any]] = []
 def around() -> RunnableConfig | None:
     """The config of the runnable whose code is running here, or started this thread; None outside of any. It is not ours to change."""
     return var_child_runnable_config.get() or _inherited.get()
+
+
+def in_a_loop() -> bool:
+    """Whether an event loop runs in this thread, as in a notebook's kernel: nothing may wait here, and a second loop can't run inside it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def begin() -> None:

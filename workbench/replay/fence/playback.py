@@ -6,7 +6,6 @@ nothing is answered any more, and a divergence that somebody's thread swallowed 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -26,6 +25,7 @@ from workbench.replay.fence.nodes import Nodes, current_task, task_in
 from workbench.replay.fence.reach import Reach
 from workbench.replay.recording.history import History
 from workbench.replay.recording.tape import Call, CutOff, Divergence, Served, Tape, Unanswered
+from workbench.taps.threads import in_a_loop
 
 TWIN = "_workbench_twin"
 """Marks a copy of a tool or model that is made for one call."""
@@ -104,7 +104,7 @@ class Playback:
 
     def let_begin(self, step: int) -> None:
         """Wait until the calls have begun that had when this one failed or stopped: LangGraph gives up those that still wait for a thread."""
-        if step in self.beside and threading.current_thread() is not threading.main_thread() and not _in_a_loop():
+        if step in self.beside and threading.current_thread() is not threading.main_thread() and not in_a_loop():
             self.tape.await_taken(self.beside[step], BEGIN_SECONDS)
 
     def repeats(self, namespace: str) -> str | None:
@@ -181,14 +181,6 @@ class Playback:
         if answer == "edited":
             self.free(seen)
         self.journal.note(seen, answer, from_step=step, says="; ".join(served.notes), output=output, error=error)
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 _playing: Playback | None = None
