@@ -9,7 +9,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from tests import replay_services
+from tests.serving import Service, serving
 from workbench.cli import app
 from workbench.replay import ForkError
 
@@ -27,44 +27,26 @@ CONFIG: Any = {"configurable": {"thread_id": "thread"}}
 GRAPHS = replay_services.__name__
 
 
-class Service(BaseHTTPRequestHandler):
+class Polled(Service):
     """Answers what it is asked with its path, and polls with their number; what is asked together is only answered once all have asked."""
 
     polls, together = itertools.count(1), itertools.count(1)
     all_asked = threading.Barrier(len(replay_services.CITIES))
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
-        """Answer."""
-        path = self.path.partition("?")[0]
+    def answer(self, path: str, body: str) -> tuple[int, Any]:
+        """What it says, and that it was asked."""
         self.asked.append(path)
-        self.rfile.read(int(self.headers.get("content-length") or 0))
         if path == "/together":
             self.all_asked.wait(60)
-        said = {"/poll": lambda: f"poll {next(self.polls)}", "/together": lambda: f"number {next(self.together)}"}.get(path, lambda: {"path": path})()
-        answer = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("x-kind", "service")
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_POST = do_GET  # noqa: N815  # http.server looks for it
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        return 200, {"/poll": lambda: f"poll {next(self.polls)}", "/together": lambda: f"number {next(self.together)}"}.get(path, lambda: {"path": path})()
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """Its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Polled) as url:
+        yield url
 
 
 async def drive(name: str, folder: Path, url: str) -> None:
@@ -103,9 +85,9 @@ def at(run: wb.RecordedRun, node: str) -> int:
 
 def forked(run: wb.RecordedRun, node: str, **change: Any) -> wb.RecordedRun:
     """A fork with one HTTP call changed: nothing reaches the service, whatever came of it."""
-    before = list(Service.asked)
+    before = list(Polled.asked)
     fork = run.fork(at(run, node), graph=f"{GRAPHS}:several", **change)
-    assert Service.asked == before
+    assert Polled.asked == before
     return fork
 
 
@@ -297,9 +279,9 @@ def pooled(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[w
 
 def in_threads(run: wb.RecordedRun, node: str, **change: Any) -> wb.RecordedRun:
     """A fork of it; nothing reaches the service, and no code halts."""
-    before = list(Service.asked)
+    before = list(Polled.asked)
     fork = run.fork(at(run, node), graph=f"{GRAPHS}:in_threads", **change)
-    assert (Service.asked, fork.receipt.calls.halted, fork.receipt.calls.blocked) == (before, 0, 0)
+    assert (Polled.asked, fork.receipt.calls.halted, fork.receipt.calls.blocked) == (before, 0, 0)
     return fork
 
 
@@ -339,7 +321,7 @@ def test_a_thread_that_outlives_its_node(service: str, tmp_path: Path, monkeypat
     with recorded("outlived", tmp_path, service) as run:
         assert [one.name for one in run.exchanges(at(run, "leave"))] == ([f"GET {service}/late"] if then else [])
         monkeypatch.setenv("LATE", "late")
-        before = list(Service.asked)
+        before = list(Polled.asked)
         fork = run.fork(0, graph=f"{GRAPHS}:outlived")
         halts = [one.name for one in fork.receipt.records if one.answer == "halted"]
-        assert (Service.asked, halts[:1]) == (before, [] if then else [f"GET {service}/late"])
+        assert (Polled.asked, halts[:1]) == (before, [] if then else [f"GET {service}/late"])

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sqlite3
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import workbench as wb
 from tests import replay_shapes
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
+from tests.serving import Service, serving
 from workbench.model import PASSED_ON, Change, Span, Step
 from workbench.replay.recording.nesting import inside_tools
 from workbench.replay.wishes import ForkError, checked
@@ -29,35 +27,20 @@ REACHING = {"opaque_after_a_call": 1, "questions_after_a_call": 3, "leaving_a_su
 """Shapes whose code reaches for something that nobody recorded, and how often: it is refused, counted, and their recorded writes are served."""
 
 
-class Service(BaseHTTPRequestHandler):
+class Noted(Service):
     """A service that plain nodes call. What it is asked goes into the ledger."""
 
-    def do_GET(self) -> None:
-        """Answer with what was asked."""
-        really(f"{self.command} {self.path.partition('?')[0]}")
-        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-        answer = json.dumps({"path": self.path.partition("?")[0], "got": body}).encode()
-        self.send_response(404 if "missing" in self.path else 200)
-        self.send_header("x-kind", "service")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_POST = do_GET  # noqa: N815  # http.server looks for it
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def answer(self, path: str, body: str) -> tuple[int, Any]:
+        """What was asked."""
+        really(f"{self.command} {path}")
+        return 404 if "missing" in path else 200, {"path": path, "got": body}
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """Its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Noted) as url:
+        yield url
 
 
 async def drive(shape: Shape, folder: Path) -> None:
