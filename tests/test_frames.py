@@ -50,6 +50,13 @@ def test_what_was_not_recorded_is_null() -> None:
     assert row["total_tokens"] is row["cost_usd"] is row["started"] is row["duration_ms"] is None
 
 
+def test_a_cost_that_leaves_calls_out_says_of_how_many() -> None:
+    """Beside the recorded dollars stand the model calls they leave out; one that failed is none of them, since no provider charges for it."""
+    run = sketch(model(cost_usd=0.25), model(), model(), model(status="error", error="overloaded"))
+    row = frames.runs_frame([run]).row(0, named=True)
+    assert (row["cost_usd"], row["cost_unrecorded_calls"]) == (0.25, 2)
+
+
 def test_severities_sort_by_gravity() -> None:
     """Findings sorted by severity have errors last, warnings before them."""
     three = [FINDING.model_copy(update={"severity": severity}) for severity in ("error", "info", "warning")]

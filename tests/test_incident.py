@@ -72,6 +72,18 @@ def test_it_counts_what_is_affected_and_what_was_found() -> None:
     assert (told.cost.tokens, told.cost.priced_runs, told.cost.repeated_acts) == (2000, 10, 10)
 
 
+def test_a_cost_that_leaves_model_calls_out_says_so() -> None:
+    """The last call of each run has no cost: the sum is told without them, and what they cost is among what can't be told."""
+    told = incident(*deployed())
+    assert told.cost.unrecorded_calls == 10
+    assert "$0.2000 without 10 model calls, not recorded" in static.incident_text(told)
+    assert "what 10 model calls of the affected runs cost: not recorded" in told.unknown
+    whole = incident([sketch(user("Hi"), ASK, run_id="paid", status="error")], [])
+    assert whole.cost.unrecorded_calls == 0
+    assert "without" not in static.incident_text(whole)
+    assert not any("model call" in said for said in whole.unknown)
+
+
 def test_it_says_after_which_version_it_began() -> None:
     """The version with more affected runs from then on is named with both counts; an interval that holds 0 makes it a mere perhaps."""
     onset = incident(*deployed()).onset

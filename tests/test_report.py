@@ -291,6 +291,15 @@ def test_what_was_not_recorded_is_never_zero() -> None:
     assert "$0" not in text
 
 
+def test_a_cost_that_leaves_calls_out_is_a_least_one() -> None:
+    """In a table of runs it stands with a sign, which is explained below; where every call has its cost, neither does."""
+    partly, whole = (words(html(store_report([run], [], []))) for run in (RUN, sketch(user("Hi"), ASK, run_id="r-2")))
+    assert "≥ $0.0200" in partly
+    assert "≥: without model calls whose cost was not recorded" in partly
+    assert "$0.0100" in whole
+    assert "≥" not in whole
+
+
 def test_no_finding_is_no_all_clear() -> None:
     """A report without findings says that this proves nothing, and what was not evaluated."""
     text = words(html(run_report(RUN, [], [NotEvaluated(detector="confidence-drift", run_id="r-1", why="2 confidences recorded, 8 are needed")])))

@@ -168,6 +168,16 @@ def test_what_is_left_out_of_an_outcome_shows() -> None:
     assert [sent[name][1] for name in ("start_us", "took_ms", "tokens", "cost")] == [None, None, None, None]
 
 
+def test_a_cost_that_leaves_model_calls_out_is_sent_with_them() -> None:
+    """How many of how many, of those runs alone that have a cost: where none was recorded at all, the dash says it."""
+    whole, partly, nothing = overview(1), overview(2)._replace(model_calls=5, cost_unrecorded_calls=3), overview(3)
+    assert nothing.cost_usd is None
+    assert nothing.cost_unrecorded_calls == 2
+    view = RunList([whole, partly, nothing], {}, below=BELOW, static=Static(str, str))
+    (sent,) = columns(view._rows)
+    assert sent["partly"] == {str(view.run_ids.index(partly.run_id)): [3, 5]}
+
+
 def test_the_browser_side_is_small() -> None:
     """ESM and CSS together are at most 60 kB."""
     assert len(f"{RunList._esm}{RunList._css}".encode()) <= 60_000

@@ -43,6 +43,7 @@ RUNS: Schema = {
     "invocations": pl.Int64,  # how often it was started or resumed
     "total_tokens": pl.Int64,
     "cost_usd": pl.Float64,
+    "cost_unrecorded_calls": pl.Int64,  # model calls that cost_usd leaves out, those that failed aside
     "conversation_id": pl.String,
     "forked_from": pl.String,
     "forked_at_step": pl.Int64,

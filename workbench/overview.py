@@ -12,7 +12,7 @@ from workbench.analysis.calls import token_count
 from workbench.analysis.effects import attempted
 from workbench.model import Json, Run, Severity, Step, canonical
 
-VERSION = 2
+VERSION = 3
 """Goes up whenever something is counted otherwise: what a store keeps from before is then made anew."""
 LARGEST = (1 << 63) - 1
 """The largest number a database's column takes; hostile token counts add up to more."""
@@ -39,6 +39,8 @@ class Overview(NamedTuple):
     invocations: int
     total_tokens: int | None
     cost_usd: float | None
+    cost_unrecorded_calls: int | None
+    """The model calls that `cost_usd` leaves out (`Run.uncosted_calls`); None for a run that could not be counted anew."""
     conversation_id: str | None
     forked_from: str | None
     forked_at_step: int | None
@@ -86,6 +88,7 @@ def overview_of(run: Run) -> Overview:
         invocations=len({step.invocation for step in run.steps}),
         total_tokens=None if tokens is None else min(tokens, LARGEST),
         cost_usd=run.cost_usd,
+        cost_unrecorded_calls=run.uncosted_calls,
         conversation_id=run.conversation_id,
         forked_from=run.forked_from,
         forked_at_step=run.forked_at_step,

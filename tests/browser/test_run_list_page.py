@@ -11,9 +11,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Screenshot, Show
 from tests.browser.page import WidgetPage
-from tests.browser.populations import hostile_list, overview, run_list
+from tests.browser.populations import BELOW, hostile_list, overview, run_list
 from tests.browser.runs import PAYLOADS
+from workbench.widgets import RunList
 from workbench.widgets.excerpt import visible
+from workbench.widgets.opening import Static
 
 
 def chosen(page: Page) -> str:
@@ -106,6 +108,18 @@ def test_columns_sort_both_ways_and_back(show: Show) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Home")
     assert column(page, "run") == before
+
+
+def test_a_cost_that_leaves_calls_out_is_a_least_one(show: Show) -> None:
+    """It stands with a sign, and the cell says how many model calls it is without; a whole cost and a missing one stand as they are."""
+    runs = [overview(1), overview(2)._replace(cost_usd=0.0041, model_calls=5, cost_unrecorded_calls=3), overview(3)]
+    page = show(RunList(runs, {}, below=BELOW, static=Static(str, str)), width=560).page
+    said = dict(zip(column(page, "run"), column(page, "cost"), strict=True))
+    assert [said[one.run_id] for one in runs] == [f"${runs[0].cost_usd:.2g}", "≥ $0.0041", "–"]
+    titles = {page.locator(".ws-row .rl-cost").nth(row).get_attribute("title") for row in range(3)}
+    assert titles == {None, "not recorded", "without 3 of 5 model calls, whose cost was not recorded"}
+    cell = page.locator(".ws-row .rl-cost", has_text="≥")
+    assert cell.evaluate("(cell) => cell.scrollWidth <= cell.clientWidth")
 
 
 def test_runs_group_by_what_was_found(show: Show, screenshot: Screenshot) -> None:

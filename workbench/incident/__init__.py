@@ -121,6 +121,8 @@ def _unknown(incident: Incident, lacks: Iterable[Sequence[NotEvaluated]], forks:
         yield f"whether a deploy began it: only one version is recorded ({incident.versions[0].version})"
     if incident.cost.priced_runs < hit:
         yield f"what {hit - incident.cost.priced_runs:,} of {hit:,} affected runs cost: not recorded"
+    if left_out := incident.cost.unrecorded_calls:
+        yield f"what {left_out:,} model call{'s' if left_out > 1 else ''} of the affected runs cost: not recorded"
     yield from _definition(incident)
     yield from _lacking(hit, lacks)
     yield (

@@ -165,13 +165,14 @@ def _sums(versions: Iterable[VersionCount]) -> list[tuple[int, int]]:
 def cost_of(every: Iterable[Looked]) -> Cost:
     """What the affected runs cost. Where several findings of a run tell of waste, the largest counts: they may tell of the same work."""
     hit = [one for one in every if one.affected]
-    priced = [one.overview.cost_usd for one in hit if one.overview.cost_usd is not None]
+    priced = [(one.overview.cost_usd, one.overview.cost_unrecorded_calls or 0) for one in hit if one.overview.cost_usd is not None]
     tokens = [one.overview.total_tokens for one in hit if one.overview.total_tokens is not None]
     usd, burned = (_wasted(hit, names) for names in (WASTED_USD, WASTED_TOKENS))
     acts = [most for one in hit if (most := max((_repeated(it) for it in one.findings), default=0))]
     return Cost(
-        usd=sum(priced) if priced else None,
+        usd=sum(usd for usd, _ in priced) if priced else None,
         priced_runs=len(priced),
+        unrecorded_calls=sum(left_out for _, left_out in priced),
         tokens=sum(tokens) if tokens else None,
         wasted_usd=usd,
         wasted_tokens=None if burned is None else round(burned),

@@ -139,6 +139,8 @@ class Cost(Value):
 
     usd: float | None = None
     priced_runs: int = 0
+    unrecorded_calls: int = 0
+    """Model calls of the priced runs that `usd` leaves out."""
     tokens: int | None = None
     wasted_usd: float | None = None
     wasted_tokens: int | None = None

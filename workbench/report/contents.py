@@ -20,7 +20,7 @@ from workbench.report.claims import ORDER, findings_section, shown
 from workbench.report.document import Block, Code, Facts, Link, Mark, Paragraph, Phrase, Plot, Row, Section, Table
 from workbench.report.forks import ENDED_TONES, alignment_section, attempts, effect_says, effects_blocks, findings_words, sides
 from workbench.report.incidents import tally, title_of
-from workbench.report.quantities import DASH, count, duration, line, moment, money, plural, spent_by
+from workbench.report.quantities import DASH, at_least, count, duration, line, moment, plural, spent_by
 from workbench.report.reach import examples_of, incident_sections
 from workbench.report.readiness import audit_sections
 from workbench.report.receipts import receipt_section
@@ -45,6 +45,7 @@ class Listed(Value):
     effects: int
     tokens: int | None
     cost_usd: float | None
+    cost_unrecorded_calls: int | None = None
     forked_from: str | None
     forked_at_step: int | None
 
@@ -381,7 +382,9 @@ def _runs_table(report: Report, shown_in_full: Collection[str] | None = None) ->
     rows = tuple(_runs_row(one, sorted(found.get(one.run_id, []), key=lambda it: ORDER[it.severity]), linked) for one in ranked[:MAX_RUNS])
     left_out = len(ranked) - len(rows)
     columns = ("status", "run", "agent", "started", "took", "steps", "effects", "tokens", "cost", "findings", "outcome")
-    caption = f"{plural(left_out, 'more run')}: `workbench runs` lists all." if left_out else ""
+    more = f"{plural(left_out, 'more run')}: `workbench runs` lists all." if left_out else ""
+    partly = any(one.cost_usd is not None and one.cost_unrecorded_calls for one in ranked[:MAX_RUNS])
+    caption = " ".join(filter(None, (more, "≥: without model calls whose cost was not recorded." if partly else "")))
     return Table(columns, rows, frozenset({"took", "steps", "effects", "tokens", "cost"}), caption)
 
 
@@ -400,7 +403,7 @@ def _runs_row(one: Listed, findings: list[Finding], linked: Collection[str]) -> 
             (count(one.steps),),
             (count(one.effects),),
             (count(one.tokens),),
-            (money(one.cost_usd),),
+            (at_least(one.cost_usd, one.cost_unrecorded_calls),),
             marks or (DASH,),
             (line(one.outcome, 160),),
         ),

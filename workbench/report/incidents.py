@@ -86,8 +86,9 @@ def counts(one: Counted) -> str:
 def cost_words(cost: Cost, runs: int) -> str:
     """What the affected runs cost, and what of it was spent in vain, each as far as recorded."""
     partly = f" (recorded in {cost.priced_runs:,} of {runs:,} runs)" if cost.usd is not None and cost.priced_runs < runs else ""
+    without = f" without {plural(cost.unrecorded_calls, 'model call')}, not recorded" if cost.unrecorded_calls else ""
     spent = [
-        "cost not recorded" if cost.usd is None else f"{money(cost.usd)}{partly}",
+        "cost not recorded" if cost.usd is None else f"{money(cost.usd)}{without}{partly}",
         "tokens not recorded" if cost.tokens is None else plural(cost.tokens, "token"),
     ]
     waste = [money(cost.wasted_usd)] if cost.wasted_usd is not None else []

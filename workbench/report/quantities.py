@@ -25,6 +25,11 @@ def money(usd: float | None) -> str:
     return DASH if usd is None else f"${usd:,.2f}" if abs(usd) >= 1 or usd == 0 else f"${usd:.4f}"
 
 
+def at_least(usd: float | None, left_out: int | None) -> str:
+    """Recorded dollars for a column: `≥ $0.0031` where the sum leaves model calls out."""
+    return f"≥ {money(usd)}" if usd is not None and left_out else money(usd)
+
+
 def spent_by(run: Run) -> str:
     """Tokens and recorded dollars of a run in a phrase, with the model calls whose cost is missing from a sum."""
     return f"{_tokens_said(token_count(run.tokens))}, {cost_of(run)}"

@@ -22,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LISTED: Schema = {
     name: RUNS[name] for name in ("run_id", "agent", "status", "outcome", "started", "duration_ms", "steps", "effects", "total_tokens", "cost_usd")
 }
-LISTED |= {name: RUNS[name] for name in ("forked_from", "forked_at_step")}
+LISTED |= {name: RUNS[name] for name in ("cost_unrecorded_calls", "forked_from", "forked_at_step")}
 ANSWERS: Schema = {
     "capability": pl.String,
     "item": pl.String,

@@ -99,6 +99,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE source RENAME COLUMN sha256 TO fingerprint",),
     # Who reviewed a finding; none for what was said before this was kept, and in another's share bundle.
     ("ALTER TABLE review ADD COLUMN by TEXT",),
+    # How many model calls a run's cost leaves out.
+    ("ALTER TABLE run ADD COLUMN cost_unrecorded_calls INTEGER",),
 )
 VERSION = len(MIGRATIONS)
 

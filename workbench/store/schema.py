@@ -145,6 +145,7 @@ class RunRow(SQLModel, table=True):
     invocations: int | None
     total_tokens: int | None = Field(sa_type=BigInteger)
     cost_usd: float | None
+    cost_unrecorded_calls: int | None
     conversation_id: str | None
     forked_at_step: int | None
     sources: str | None

@@ -24,7 +24,7 @@ const COLUMNS = ["ids", "agent", "status", "start", "took_ms", "steps", "tokens"
 // A run is a row, a number. `count` is how many there are, `ids.length` how many of them are here.
 class Runs {
   constructor(table) {
-    Object.assign(this, table, { rowOf: new Map(), literals: [], forked_from: [], most: { took_ms: 0, tokens: 0, cost: 0 }, days: new Set() });
+    Object.assign(this, table, { rowOf: new Map(), literals: [], forked_from: [], partly: [], most: { took_ms: 0, tokens: 0, cost: 0 }, days: new Set() });
     for (const name of COLUMNS) this[name] = [];
   }
 
@@ -38,7 +38,7 @@ class Runs {
     let last = this.base_us;
     columns.start = columns.start_us.map((delta) => (delta === null ? NaN : (last += delta)));
     for (const name of COLUMNS) for (const value of columns[name]) this[name].push(value);
-    for (const name of ["literals", "forked_from"]) for (const [offset, text] of Object.entries(columns[name])) this[name][first + Number(offset)] = text;
+    for (const name of ["literals", "forked_from", "partly"]) for (const [offset, told] of Object.entries(columns[name])) this[name][first + Number(offset)] = told;
     for (const name of Object.keys(this.most)) this.most[name] = columns[name].reduce((top, value) => (value > top ? value : top), this.most[name]);
     for (const us of columns.start) if (!Number.isNaN(us)) this.days.add(Math.floor(us / 8.64e10));
     for (let row = first; row < this.ids.length; row++) this.rowOf.set(this.ids[row], row);
@@ -350,17 +350,25 @@ class RunListView extends FilteredList {
       this.measure("took", duration((runs.took_ms[row] ?? NaN) * 1000), runs.took_ms[row], runs.most.took_ms),
       cell("steps", null, number(runs.steps[row])),
       this.measure("tokens", compact(runs.tokens[row]), runs.tokens[row], runs.most.tokens),
-      this.measure("cost", runs.cost[row] === null ? "–" : money(runs.cost[row]), runs.cost[row], runs.most.cost),
+      this.drawCost(row),
       this.drawFindings(row),
       cell("says", runs.says[row], bdi(runs.says[row])),
     ];
   }
 
+  // A sum that leaves model calls out is what the run cost at least.
+  drawCost(row) {
+    const { runs } = this;
+    const [usd, partly] = [runs.cost[row], runs.partly[row]];
+    const without = partly && `without ${number(partly[0])} of ${plural(partly[1], "model call")}, whose cost was not recorded`;
+    return this.measure("cost", usd === null ? "–" : `${partly ? "≥ " : ""}${money(usd)}`, usd, runs.most.cost, without);
+  }
+
   // A number over a bar as long as its share of the largest.
-  measure(name, text, value, most) {
+  measure(name, text, value, most, title = null) {
     const bar = make("span", "rl-bar", { "aria-hidden": "true" });
     bar.style.width = `${value === null || !most ? 0 : (value / most) * 100}%`;
-    return make("span", `rl-${name} rl-measure`, { title: value === null ? "not recorded" : null }, bar, make("span", "rl-number", text));
+    return make("span", `rl-${name} rl-measure`, { title: value === null ? "not recorded" : title }, bar, make("span", "rl-number", text));
   }
 
   drawFindings(row) {

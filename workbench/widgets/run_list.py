@@ -139,6 +139,9 @@ class Rows:
             "steps": [one.steps for one in runs],
             "tokens": [one.total_tokens for one in runs],
             "cost": [None if one.cost_usd is None else float(f"{one.cost_usd:.6g}") for one in runs],
+            "partly": {
+                row: [left_out, one.model_calls] for row, one in enumerate(runs) if one.cost_usd is not None and (left_out := one.cost_unrecorded_calls)
+            },
             "cluster": self._cluster_of[start:end],
             "findings": [len(self._found.get(one.run_id, ())) for one in runs],
             "worst": "".join(self._worst(one) for one in runs),
