@@ -149,6 +149,24 @@ def test_a_rejected_call_is_none(tmp_path: Path, ledger: Path) -> None:
         assert 'book(city="Kyoto"): 1 → 0: 0 attempted, 1 refused by a person' in str(compared)
 
 
+@pytest.mark.parametrize("spans", [True, False], ids=["spans", "checkpoints"])
+def test_what_was_rejected_has_no_answer(tmp_path: Path, ledger: Path, *, spans: bool) -> None:
+    """A call that was rejected was never made: where a fork's person approves it, nothing is there to serve, and the words of the rejection are none."""
+    with recorded("human_rejects", tmp_path) as told, contextlib.closing(wb.open(tmp_path / "plain.db")) as plain:
+        plain.ingest(tmp_path / "checkpoints.sqlite")
+        run = told if spans else plain.run("thread")
+        asked = next(step.index for step in run.steps if step.kind == "human" and step.tool_call)
+        change: dict[str, Any] = {"answer": {"decisions": [{"type": "approve"}] * 2}, "live": ["model"], "graph": graph_of("human_rejects"), "trust": True}
+        forked = run.fork(asked, **change)
+        assert forked.receipt.outcome.startswith('halted: no recording of tool book({"city":"Nara"})')
+        assert [one.status for one in forked.steps if one.kind == "tool" and one.tool_call and one.tool_call.arguments == {"city": "Nara"}] != ["interrupted"]
+        assert not any("too far" in str(one.result) for one in forked.steps)
+        assert [one.how for one in run.foresee(asked, **change).forecast.steps if one.kind == "tool" and one.step == run.steps[asked + 1].index] == ["executed"]
+        rejected = run.fork(asked, **(change | {"answer": {"decisions": [{"type": "reject", "message": "no"}] * 2}}))
+        said = [str(one.result).rpartition(": ")[2] for one in rejected.steps if one.kind == "tool"]
+        assert said == ["no"] * 2
+
+
 @pytest.mark.parametrize("name", ["question_of_a_tool_beside", "subgraph_that_keeps", "functional_talk"])
 def test_fork_of_a_fork(name: str, tmp_path: Path, ledger: Path) -> None:
     """An unchanged replay of an unchanged replay makes the recorded steps once more, each in the start in which it was made."""
@@ -198,6 +216,16 @@ def test_fork_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
         ("Scripted", "tools/model", "halted"),
     ]
     assert "$[2].content: recorded" in forked.receipt.records[1].says
+
+
+def test_fault_inside_a_tool(tmp_path: Path, ledger: Path) -> None:
+    """A call inside a tool whose code runs meets the fault that is meant for it, once."""
+    with recorded("agent_as_a_tool", tmp_path) as run:
+        inner = next(step.index for step in run.steps if step.name == "book")
+        forked = run.fork(inner, fault={"kind": "error", "message": "ConnectionError: gone"}, graph=graph_of("agent_as_a_tool"))
+        met = [(one.name, one.answer, one.says) for one in forked.receipt.records][:1]
+        assert met == [("book", "edited", "injected: error")]
+        assert [(one.status, one.error) for one in forked.steps if one.name == "book"] == [("error", "ConnectionError: gone")]
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     shared = (number for number, (one, other) in enumerate(zip(steps, parent.steps, strict=False)) if one is not other)
     prefix = next(shared, min(len(steps), len(parent.steps)))
     numbered = tuple(one if one.index == number else one.model_copy(update={"index": number}) for number, one in enumerate(steps))
-    whole = _whole(answer)
+    whole = _whole(answer, parent)
     within = {one.index for one in parent.steps if one.task_id in whole and one.kind != "human"}
     return Assembled(_with_arguments(numbered), prefix, frozenset(held) | within)
 
@@ -202,7 +202,7 @@ def _stood(own: Sequence[Own], passed_on: Collection[str | None]) -> Iterator[Ow
 def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answer, spans: Iterable[Span]) -> dict[int, int | str]:
     """The parent's steps that were made inside of what was served as a whole, and so not made again: each with the tool's step or the node's task."""
     served = {one.from_step: one.kind for one in answer.records if one.from_step is not None and one.answer == "served"}
-    whole = _whole(answer)
+    whole = _whole(answer, parent)
     inner, made = inside_tools(parent, spans), Counter((one.task, one.step.kind, one.step.name) for one in own)
     found: dict[int, int | str] = {}
     for step in parent.steps:
@@ -219,8 +219,12 @@ def _held(own: Sequence[Own], parent: Run, again: Collection[int], answer: Answe
     return found
 
 
-def _whole(answer: Answer) -> frozenset[str]:
-    """The recorded tasks whose writes were served as a whole. One that stopped to ask has no step of its own beside the question."""
+def _whole(answer: Answer, parent: Run) -> frozenset[str]:
+    """The recorded tasks whose writes were served as a whole. One that stopped to ask has no step of its own beside the question.
+
+    Up to that question alone they stood for one whose code then ran, since it was given another answer.
+    """
+    ran = {parent.step(one.from_step).task_id for one in answer.records if (one.kind, one.answer) == ("human", "edited") and one.from_step is not None}
     recorded, found = dict(answer.tasks), set[str]()
     for span in answer.spans:
         number = span.attributes.get(ID_ATTRIBUTE)
@@ -228,7 +232,7 @@ def _whole(answer: Answer) -> frozenset[str]:
         if record is not None and (record.kind, record.answer) == ("node", "served"):
             task = task_of(json.loads(str(span.attributes["metadata"])).get("langgraph_checkpoint_ns")) or ""
             found.add(recorded.get(task, task))
-    return frozenset(found)
+    return frozenset(found - ran)
 
 
 def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run) -> Iterator[Own]:

@@ -17,6 +17,7 @@ from workbench.replay.effects.ledger import class_of
 from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
 from workbench.replay.protocol import Request
+from workbench.replay.recording.asking import uncalled
 from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.tasks import uses_of
 from workbench.replay.unmet import unmet
@@ -136,6 +137,7 @@ class _Foresight:
         self.exchange = fault.name if fault is not None and fault.call_kind == "http" else None
         self.on = wish.change.kind not in ("state", "message", "system", "model", "tools") and not others_of(wish.contexts)
         self.ended = False
+        self.uncalled = uncalled(wish.parent)
         self.updates = {one.step for one in request.later if one.kind == "update"}
 
     def expected(self, again: Sequence[Step]) -> Iterator[Expected]:
@@ -168,7 +170,7 @@ class _Foresight:
         if step.kind == "tool" and f"tool:{step.tool_call.name if step.tool_call else step.name}" in self.wish.live:
             self.on = False
             return "asks", ""
-        if step.kind == "node" or (step.index in self.missing and self.missing[step.index].by_node):
+        if step.kind == "node" or step.index in self.uncalled or (step.index in self.missing and self.missing[step.index].by_node):
             return self._node(step)
         if step.kind == "human" and step.status == "ok" and PASSED_ON in step.notes:
             return "served", "the question from inside, passed on with its answer"

@@ -22,6 +22,8 @@ from workbench.replay.recording.tape import Call
 
 NAMES = ("model_name", "model")
 """The fields in which chat models keep their name."""
+INSTEAD = "timeout", "error", "empty", "answer"
+"""The faults that a call meets instead of its answer."""
 FAULTS = {"timeout": "TimeoutError: no answer (injected by the fork)", "error": "RuntimeError: failed (injected by the fork)"}
 
 
@@ -94,18 +96,24 @@ class Alterations:
 
     def fault(self, call: Call) -> Fault | None:
         """The fault that a call meets instead of its answer."""
-        return self._struck(call, "timeout", "error", "empty", "answer")
+        return self._struck(call, *INSTEAD)
+
+    def meets(self, call: Call) -> bool:
+        """Whether a call would meet the fault. To ask leaves it in place."""
+        return self._due(call, *INSTEAD) is not None
 
     def _struck(self, call: Call, *kinds: str) -> Fault | None:
-        fault = self.asked.fault
-        if fault is None or fault.kind not in kinds or fault.call_kind != call.kind:
-            return None
-        here = self._asks_again(fault, call) if fault.call_kind == "http" else self._is_first(fault, call)
         with self._lock:
-            if not here or (self.applied >= fault.times and fault.kind != "answer"):
-                return None
-            self.applied += 1
+            fault = self._due(call, *kinds)
+            self.applied += fault is not None
         return fault
+
+    def _due(self, call: Call, *kinds: str) -> Fault | None:
+        """The fault, where it is of these kinds and this call is to meet it, and no other has met it as often as it is to be met."""
+        fault = self.asked.fault
+        if fault is None or fault.kind not in kinds or fault.call_kind != call.kind or (self.applied >= fault.times and fault.kind != "answer"):
+            return None
+        return fault if (self._asks_again(fault, call) if fault.call_kind == "http" else self._is_first(fault, call)) else None
 
     def _is_first(self, fault: Fault, call: Call) -> bool:
         """Whether a call is the recorded one, by its node and arguments, or for a model by its node; the first to meet the fault is that of its very step."""

@@ -95,7 +95,7 @@ class _Body:
 def _opened(seen: Seen) -> Served | None:
     """The recording of a call whose code is to run; None for any other."""
     now = playing()
-    if not now.opened or now.altered.fault(seen.call) is not None or now.reach.takes("tool", seen.call.name):
+    if not now.opened or now.altered.meets(seen.call) or now.reach.takes("tool", seen.call.name):
         return None
     return now.one_of(now.opened, seen)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured
-from workbench.replay.recording.asking import asked_in_calls, undetermined
+from workbench.replay.recording.asking import asked_in_calls, uncalled, undetermined
 from workbench.replay.recording.captured import Captured
 from workbench.replay.recording.handovers import handed_over
 from workbench.replay.recording.place import node_path
@@ -24,8 +24,10 @@ def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | N
     """
     captured, asking = Captured(spans), asked_in_calls(run)
     interactions, missing = list(captured.exchanges(run)), []
-    unsure = undetermined(run)
+    unsure, never = undetermined(run), uncalled(run)
     for step in run.steps:
+        if step.index in never:
+            continue
         taken = UNSURE if step.index in unsure else _interaction(run, step, captured, asking)
         if isinstance(taken, Interaction):
             interactions.append(taken)
