@@ -167,6 +167,19 @@ def test_what_was_rejected_has_no_answer(tmp_path: Path, ledger: Path, *, spans:
         assert said == ["no"] * 2
 
 
+@pytest.mark.parametrize("spans", [True, False], ids=["spans", "checkpoints"])
+def test_what_was_edited_is_another_call(tmp_path: Path, ledger: Path, *, spans: bool) -> None:
+    """A call that a person edited was made as edited: where a fork's person approves the model's own, nothing is there to serve."""
+    with recorded("human_edits", tmp_path) as told, contextlib.closing(wb.open(tmp_path / "plain.db")) as plain:
+        plain.ingest(tmp_path / "checkpoints.sqlite")
+        run = told if spans else plain.run("thread")
+        assert [one.tool_call.arguments for one in run.steps if one.kind == "tool" and one.tool_call] == [{"city": "Uji"}]
+        asked = next(step.index for step in run.steps if step.kind == "human" and step.tool_call)
+        forked = run.fork(asked, answer={"decisions": [{"type": "approve"}]}, graph=graph_of("human_edits"), trust=True)
+        assert forked.receipt.outcome.startswith('halted: no recording of tool book({"city":"Kyoto"})')
+        assert run.fork(asked, graph=graph_of("human_edits"), trust=True).receipt.clean
+
+
 @pytest.mark.parametrize("name", ["question_of_a_tool_beside", "subgraph_that_keeps", "functional_talk"])
 def test_fork_of_a_fork(name: str, tmp_path: Path, ledger: Path) -> None:
     """An unchanged replay of an unchanged replay makes the recorded steps once more, each in the start in which it was made."""

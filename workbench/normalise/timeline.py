@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 from workbench.model import HANDOFF, PASSED_ON, Json, Step, ToolCall
 from workbench.normalise.forest import Forest
@@ -54,11 +55,8 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     apart = _numbered_apart(steps)
     found: list[Step] = []
     for step in steps:
-        if step.kind == "model" and step.output is not None:
-            open_calls.extend(step.output.tool_calls)
-            known.update(call.call_id for call in step.output.tool_calls)
-        elif step.changes:
-            open_calls = _changed(open_calls, step)
+        open_calls = _asked_for(open_calls, step)
+        known.update(call.call_id for call in (step.output.tool_calls if step.kind == "model" and step.output is not None else ()))
         if step.kind != "tool" or step.tool_call is None:
             found.append(step)
             continue
@@ -80,11 +78,53 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     return found
 
 
+def _asked_for(open_calls: list[ToolCall], step: Step) -> list[ToolCall]:
+    """The calls asked for after a step."""
+    if step.kind == "model" and step.output is not None:
+        return [*open_calls, *step.output.tool_calls]
+    changed = _changed(open_calls, step) if step.changes else open_calls
+    return _edited(changed, step) if step.kind == "human" and step.tool_call is not None else changed
+
+
 def _changed(open_calls: list[ToolCall], step: Step) -> list[ToolCall]:
     """The calls asked for, as a step that is no model's has changed them in the state: a person, or what stands between model and tools."""
     told = [message for raw in messages_in(list(step.changes.values())) if raw.get("tool_calls") and (message := message_of(raw))]
     now = {call.call_id: call for message in told for call in message.tool_calls if call.call_id}
     return [call.model_copy(update={"arguments": now[call.call_id].arguments}) if call.call_id in now else call for call in open_calls]
+
+
+def _edited(open_calls: Sequence[ToolCall], step: Step) -> list[ToolCall]:
+    """The calls asked for, as a person edited them: LangChain's middleware leaves a call in the model's words, and makes it in the person's."""
+    found, decided = list(open_calls), set[int]()
+    for asked, decision in _decisions(step):
+        at = next((number for number, one in enumerate(open_calls) if number not in decided and _is_asked(one, asked)), None)
+        if at is not None:
+            decided.add(at)
+            action = decision.get("edited_action") if decision.get("type") == "edit" else None
+            found[at] = found[at].model_copy(update={"arguments": action["args"], "raw": None}) if _is_action(action) else found[at]
+    return found
+
+
+def _decisions(step: Step) -> list[tuple[dict[str, Json], dict[str, Json]]]:
+    """What a person was asked to decide about and what they decided: of several calls at once, or of the call that a tool is about to make."""
+    question, answer = ((step.tool_call and step.tool_call.arguments) or {}).get("question"), step.result
+    if not isinstance(question, dict) or not isinstance(answer, dict):
+        return []
+    asked, decided = question.get("action_requests", [question]), answer.get("decisions", [answer])
+    both = zip(asked, decided, strict=False) if isinstance(asked, list) and isinstance(decided, list) else ()
+    return [(one, decision) for one, decision in both if _is_action(one) and isinstance(decision, dict)]
+
+
+def _is_action(value: Json) -> TypeGuard[dict[str, Json]]:
+    """Whether a value is a call in the words of LangChain's middleware."""
+    return isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("args"), dict)
+
+
+def _is_asked(call: ToolCall, asked: dict[str, Json]) -> bool:
+    """Whether it was this call that a person was asked about."""
+    if call.call_id is not None and asked.get("tool_call_id") is not None:
+        return bool(call.call_id == asked["tool_call_id"])
+    return call.name == asked["name"] and call.arguments in (None, asked["args"])
 
 
 def with_results(steps: Sequence[Step]) -> list[Step]:
