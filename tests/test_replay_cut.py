@@ -71,7 +71,8 @@ def test_stale_answers(database: Path, tmp_path: Path) -> None:
 
 def test_configurable(database: Path) -> None:
     """What the run was configured with is known again, without LangGraph's own keys and the run id."""
-    assert cut.locate([database], "t", step(asking(database))).configurable == {"user": "ada"}
+    found = cut.locate([database], "t", step(asking(database)))
+    assert found.noted(found.at) == {"user": "ada"}
 
 
 def test_nowhere(database: Path) -> None:

@@ -41,7 +41,7 @@ from workbench.live.outgoing import SCOPE, Outgoing
 from workbench.live.tap import listening
 from workbench.model import Json
 from workbench.reading.messages import message_of, tool_names
-from workbench.taps import contexts, starts, wire
+from workbench.taps import configs, contexts, starts, wire
 from workbench.taps.starts import Graph
 
 if TYPE_CHECKING:
@@ -215,15 +215,18 @@ class Annotator(GraphCallbackHandler):
         self._ended: OrderedDict[UUID, SpanContext] = OrderedDict()
         self._late: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._threads: OrderedDict[UUID, str] = OrderedDict()
-        self._contexts: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+        self._begun: OrderedDict[UUID, dict[str, str]] = OrderedDict()
 
     def started(self, graph: Graph, config: RunnableConfig | None, context: Any) -> RunnableConfig | None:
         """Remember what a graph is started with, which its callbacks aren't told. The id that its run is given, if it has none, tells whose it is."""
-        if context is None and graph.context_schema is None:
+        found = configs.written(graph, config)
+        if context is not None or graph.context_schema is not None:
+            found |= contexts.written(context)
+        if not found:
             return config
         given: RunnableConfig = config or {}
         run_id = given.get("run_id") or uuid4()
-        _keep(self._contexts, run_id, contexts.written(context))
+        _keep(self._begun, run_id, found)
         return {**given, "run_id": run_id}
 
     # ---- starts: there may be no span yet
@@ -247,7 +250,7 @@ class Annotator(GraphCallbackHandler):
     def on_chain_start(self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Remember that a node begins, or that a thread is resumed with a person's answer."""
         metadata = kwargs.get("metadata") or {}
-        found: dict[str, Any] = dict(self._contexts.pop(run_id, {}))
+        found: dict[str, Any] = dict(self._begun.pop(run_id, {}))
         if parent_run_id is None and isinstance(thread := metadata.get(THREAD), str):
             _keep(self._threads, run_id, thread)
             if isinstance(inputs, Command) and inputs.resume is not None:

@@ -110,6 +110,19 @@ class Context(Value):
     """Those of them that were recorded with another value; None where nothing was recorded that they could be held against."""
 
 
+class Start(Value):
+    """What one start of a recorded run was configured with, as far as that is known."""
+
+    configurable: Mapping[str, Json] = {}
+    metadata: Mapping[str, Json] = {}
+    tags: tuple[str, ...] | None = None
+    """None where they were not recorded."""
+    limit: int | None = None
+    """Its recursion limit; None where that is not known: the graph's own holds."""
+    lost: Mapping[str, Mapping[str, str]] = {}
+    """The types of what could not be written down, by part and name."""
+
+
 class Spot(Value):
     """A root checkpoint that the thread went back to. Where it was made after the cut, a re-run makes one of its own, `back` before the end of a stretch."""
 
@@ -192,8 +205,10 @@ class Request(Value):
     """What calling a tool does, by its name, where the user's project declares that."""
     nodes: tuple[str, ...] = ()
     """Nodes of the root graph that the recording names."""
-    configurable: dict[str, Json]
-    """What the run was configured with, such as a user's id."""
+    starts: tuple[Start, ...] = ()
+    """How each start of the recorded run from the cut on was configured; the last holds for those after it."""
+    begun: Mapping[str, int] = {}
+    """By the namespaces of the cut, the super-step from which the first of them counts against its recursion limit."""
     contexts: tuple[Context, ...] = ()
     """What each start of the recorded run from the cut on was given as its context, as far as that was recorded; the last holds for those after it."""
     later: tuple[Later, ...] = ()
@@ -217,8 +232,6 @@ class Request(Value):
     unknown: tuple[Unknown, ...] = ()
     """Names that were asked for and that nothing in the recording has."""
     resumed: Resumed | None = None
-    limits: tuple[int, int] | None = None
-    """The recorded run ended at its recursion limit: what is left of it at the cut, and the whole."""
 
 
 class Unknown(Value):

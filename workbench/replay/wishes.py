@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,17 +23,17 @@ from workbench.replay.protocol import Context, Later, Request
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.aftermath import Aftermath, update_id
 from workbench.replay.recording.cassette import asked_of, record
+from workbench.replay.recording.configs import starts_of
 from workbench.replay.recording.contexts import contexts_of, others_of, with_given
 from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, beside_failed, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
-from workbench.replay.recording.starts import crashes_of, given_input, resumes_of, stops_of
+from workbench.replay.recording.starts import begun_at, crashes_of, given_input, resumes_of, stops_of
 from workbench.replay.recording.tasks import set_aside, uses_of
 from workbench.replay.shapes import ChangeError
 
 REPLACED = ("tool_result", "answer", "fault", "http")
 """The changes that take the place of a recorded answer."""
-RECURSION_LIMIT = re.compile(r"Recursion limit of (\d{1,6}) reached")
 
 
 class ForkError(ValueError):
@@ -64,7 +63,11 @@ class Wish:
     @cached_property
     def contexts(self) -> tuple[Context, ...]:
         """What each start from the step on is given as its context."""
-        return with_given(contexts_of(self.parent, self.spans, self.step.invocation), self.context)
+        return self.contexts_from(self.step.invocation)
+
+    def contexts_from(self, first: int) -> tuple[Context, ...]:
+        """The same from another start on."""
+        return with_given(contexts_of(self.parent, self.spans, first), self.context)
 
 
 def named(graph: object) -> str:
@@ -215,15 +218,15 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         declared=wish.terms.declared,
         isolation=wish.isolation,
         nodes=tuple(sorted({str(one.node) for one in parent.steps if one.node and one.namespace == ""})),
-        configurable=dict(cut.configurable),
-        contexts=wish.contexts,
+        starts=starts_of(parent, wish.spans, cut, first),
+        begun=dict(begun_at(parent, cut, first)),
+        contexts=wish.contexts_from(first),
         later=tuple(_later(parent, cut, aftermath, restarts)),
         idle=aftermath.idle(),
         restarts=restarts[0],
         crashes=tuple(crashes_of(parent, again, first)),
         stops=tuple(one for one in stops_of(parent) if one in again),
         waits=tuple(sorted(cutting.waits_before(cut, aftermath.newest))) if parent.status in ("interrupted", "running") else (),
-        limits=_limits(wish, cut),
         recorded=str(folder / "outside" / "recorded.sqlite"),
         execute=wish.execute,
         stale=wish.stale,
@@ -270,14 +273,3 @@ def _before(wish: Wish, cassette: Cassette, again: Collection[int]) -> Iterator[
     if wish.change.kind != "state" and not others_of(wish.contexts):
         ended = {one.step for one in cassette.interactions if one.kind in ("model", "tool") and not one.interrupted}
         yield from sorted(one for one in again if one in ended and one < wish.step.index)
-
-
-def _limits(wish: Wish, cut: Cut) -> tuple[int, int] | None:
-    """The recursion limit that the run ended at, as its error tells: what was left of it at the cut, and the whole. None where it met none."""
-    met = next((found for one in wish.parent.steps if (found := RECURSION_LIMIT.search(one.error or ""))), None)
-    start = next((one for one in wish.parent.steps if one.invocation == wish.step.invocation and one.checkpoint_id and not one.namespace), None)
-    if met is None or start is None:
-        return None
-    passed, from_input = cut.super_steps(str(start.checkpoint_id))
-    whole = int(met[1])
-    return max(1, whole - passed - from_input), whole

@@ -21,10 +21,14 @@ def written(context: Any) -> dict[str, str]:
     if parts is None:
         value, lost = _jsonable(context)
         return {VALUE: json.dumps(value)} | ({LOST: json.dumps({"": lost})} if lost else {})
-    found = {name: _jsonable(value) for name, value in parts.items()}
-    types = {name: lost for name, (_, lost) in found.items() if lost}
-    kept = {name: value for name, (value, lost) in found.items() if not lost}
+    kept, types = kept_and_lost(parts)
     return {VALUE: json.dumps(kept)} | ({LOST: json.dumps(types)} if types else {})
+
+
+def kept_and_lost(parts: Mapping[str, Any]) -> tuple[dict[str, Json], dict[str, str]]:
+    """Values by name as JSON, and of those that JSON has no form for the types."""
+    found = {name: _jsonable(value) for name, value in parts.items()}
+    return {name: value for name, (value, lost) in found.items() if not lost}, {name: lost for name, (_, lost) in found.items() if lost}
 
 
 def parts_of(context: Any) -> dict[str, Any] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Interrupt
 
 from workbench.model import Json
@@ -17,10 +18,13 @@ from workbench.replay.fence.later import LostError, Places, Updates, input_of
 from workbench.replay.fence.overlay import serializer_of
 from workbench.replay.fence.playback import Playback, plain
 from workbench.replay.fence.runner import Graph, Runner
-from workbench.replay.protocol import Later, Request, Resumed
+from workbench.replay.fence.supersteps import counted_from
+from workbench.replay.protocol import Later, Request, Resumed, Start
+from workbench.replay.recording.configs import configured
 from workbench.replay.recording.contexts import rebuilt
 from workbench.replay.recording.tape import Call, CutOff, Divergence, Served
 
+T = TypeVar("T")
 STOP, NOTHING = object(), object()
 BACK = "the thread was started again from an earlier checkpoint, as it was recorded: what had been done since then is on a branch that was left"
 
@@ -37,7 +41,7 @@ class Drive:
         self.restarts = request.restarts
         self.held: Any = None
         self.context: Any = None
-        self.schema = graph.context_schema
+        self.schema, self.tags = graph.context_schema, frozenset((graph.config or {}).get("tags") or ())
         self.gone = request.resumed
         self.saying: list[str] = []
         self.started = max(0, self.gone.starts - (not self.gone.stopped)) if self.gone else int(request.idle)
@@ -46,7 +50,6 @@ class Drive:
             self._take_up(self.gone)
         self._in_stretch()
         self.crashes = [one for one in request.crashes if one.start >= self.started]
-        self.limit = request.limits[0] if request.limits else None
 
     def through(self) -> tuple[str, str]:
         """Run to the end. Returns how it ended and what there is to say about it."""
@@ -108,10 +111,18 @@ class Drive:
 
     def _given_context(self) -> Any:
         """What this start is given as its context."""
-        given = self.request.contexts
-        context = given[min(self.started, len(given) - 1)] if given else None
-        self.started += 1
+        context = self._now(self.request.contexts)
         return None if context is None else rebuilt(self.schema, context, self.playback.lacks)
+
+    def _configured(self) -> RunnableConfig:
+        """How this start is configured."""
+        start = self._now(self.request.starts) or Start()
+        config = configured(start, self.tags, self.playback.lacks)
+        return config if start.limit is None else {**config, "recursion_limit": start.limit}
+
+    def _now(self, given: Sequence[T]) -> T | None:
+        """What this start is given; the last holds for those after it."""
+        return given[min(self.started, len(given) - 1)] if given else None
 
     def _at(self) -> str | None:
         found = self.running.state().config["configurable"].get("checkpoint_id")
@@ -119,19 +130,21 @@ class Drive:
 
     def _invoke(self, given: Any) -> str:
         """Run once. Returns the agent's own error, if it ended with one; a divergence is kept by what plays."""
-        failed, raised, limits, self.held = "", "", self.request.limits, None
+        failed, raised, self.held = "", "", None
         breakpoints.heard()
         if self.playback.nodes is not None:
             self.playback.nodes.failures.clear()
         kind = "resume" if isinstance(given, Command) else "input" if given is not None else "none" if self.at is None else "back"
-        self.context = self._given_context()
+        self.context, config, begun = self._given_context(), self._configured(), {} if self.started else self.request.begun
+        self.started += 1
         several = given.resume if isinstance(given, Command) and isinstance(given.resume, dict) else None
         about: dict[str, Json] = {"later": len(self.later), "restarts": self.restarts, "ends": self.places.ends, "stops": self.playback.tape.stops}
         self.playback.journal.start(self.name, plain(several), given=kind, at=self._at(), notes=self.saying, **about)
         self.playback.notes.keep(self.saying)
         self.saying = []
         try:
-            self.held = self.running.invoke(given, self.limit, self.context, self.at)
+            with counted_from(begun):
+                self.held = self.running.invoke(given, config, self.context, self.at)
             self.playback.settle()
         except CutOff as stop:
             self.playback.cut_off = None
@@ -141,14 +154,11 @@ class Drive:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the agent raises is how its run ended
             raised = type(error).__name__
             failed = f"{raised}: {error}"
-        if limits:  # the error counts from where the graph was started, the limit is that of the run
-            failed = failed.replace(f"limit of {self.limit} reached", f"limit of {limits[1]} reached")
         if self.playback.nodes is not None:
             self.playback.nodes.path = ()  # what it is started with from here on is what the recorded run was
         self.at = None
         self.paused = [one for one in breakpoints.heard() if one.thread_id == self.request.run_id]
         self.playback.journal.stop(failed, raised, [[one.namespace, one.step, sorted(one.nodes), one.thread_id] for one in self.paused])
-        self.limit = limits[1] if limits else None
         return failed
 
     def _next(self, failed: str) -> Any:

@@ -28,7 +28,7 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import Json, canonical
-from workbench.replay.fence import answers, breakpoints, tuples
+from workbench.replay.fence import answers, breakpoints, supersteps, tuples
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
 from workbench.replay.fence.tuples import Tuples
@@ -319,6 +319,7 @@ def put_up(nodes: Nodes | None) -> None:
     _nodes = nodes
     breakpoints.put_up()
     tuples.put_up(nodes.tuples if nodes else None)
+    supersteps.put_up()
     for name, patched in zip(HOOKS, (_patched, _patched_later), strict=True):
         original = getattr(_runner, name, None)
         if original is None:

@@ -18,6 +18,7 @@ from workbench.replay.fence.alterations import Alterations
 from workbench.replay.fence.drive import Drive
 from workbench.replay.fence.injected import Crossing
 from workbench.replay.fence.journal import Journal, Notes
+from workbench.replay.fence.lookups import unrecorded
 from workbench.replay.fence.nodes import Nodes
 from workbench.replay.fence.overlay import decoding, overlay, recorded_channels, replace_message, serializer_of
 from workbench.replay.fence.playback import FenceError, Playback
@@ -28,6 +29,7 @@ from workbench.replay.fence.stores import store_of
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.fence.tuples import Tuples
 from workbench.replay.protocol import Alteration, Answer, Request, Resumed
+from workbench.replay.recording.configs import redacted_in
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
 from workbench.replay.recording.tape import Divergence, Tape
@@ -100,6 +102,8 @@ def _said_before(graph: Graph, request: Request) -> Iterator[str]:
     """What there is to say of a re-run before it begins."""
     if store_of(graph) is not None:
         yield STORE
+    yield from redacted_in(request.starts)
+    yield from unrecorded(request.starts, graphs.sources())
     if graph.context_schema is not None and not request.contexts:
         yield UNKNOWN
     by_hand = dict.fromkeys(name for one in request.contexts for name in one.by_hand or ())

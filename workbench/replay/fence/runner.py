@@ -37,10 +37,10 @@ class Runner(Protocol):
 
     config: RunnableConfig
 
-    def invoke(self, given: Any, limit: int | None, context: Any, at: str | None = None) -> Any:
-        """Run until the graph ends or stops, for so many super-steps at most, from where the thread stands or from one of its checkpoints.
+    def invoke(self, given: Any, config: RunnableConfig, context: Any, at: str | None = None) -> Any:
+        """Run until the graph ends or stops, configured so, from where the thread stands or from one of its checkpoints.
 
-        Returns the state as it stands in memory.
+        Returns the state as it stands in memory. What is done next to the thread is configured so, too.
         """
 
     def update(self, writers: Writers, at: str | None) -> None:
@@ -59,7 +59,7 @@ class Runner(Protocol):
 @contextmanager
 def runner(graph: Graph, request: Request, *, loops: bool) -> Iterator[Runner]:
     """The graph pointed at scratch: no other checkpointer, store or cache. `loops`: it has to run in an event loop."""
-    config: RunnableConfig = {"configurable": {**request.configurable, "thread_id": request.run_id}}
+    config: RunnableConfig = {"configurable": {**(request.starts[0].configurable if request.starts else {}), "thread_id": request.run_id}}
     graph = graph.copy(update={"store": store_of(graph), "cache": None, "interrupt_before_nodes": _breakpoints(graph, request.waits)})
     wait_for_no_checkpoint()
     if loops:
@@ -113,8 +113,9 @@ class _Direct:
     def __init__(self, graph: Graph, saver: SqliteSaver, config: RunnableConfig) -> None:
         self.graph, self.saver, self.config = graph.copy(update={"checkpointer": saver}), saver, config
 
-    def invoke(self, given: Any, limit: int | None, context: Any, at: str | None = None) -> Any:
-        return self.graph.invoke(given, _limited(_placed(self.config, at), limit), context=context, durability="sync")
+    def invoke(self, given: Any, config: RunnableConfig, context: Any, at: str | None = None) -> Any:
+        self.config = _threaded(config, self.config)
+        return self.graph.invoke(given, _placed(self.config, at), context=context, durability="sync")
 
     def update(self, writers: Writers, at: str | None) -> None:
         _writing(self.graph, writers).bulk_update_state(_placed(self.config, at), _updates(writers))
@@ -135,8 +136,9 @@ class _Looped:
         self.graph, self.saver, self.config = graph.copy(update={"checkpointer": saver}), saver, config
         self.loop = loop
 
-    def invoke(self, given: Any, limit: int | None, context: Any, at: str | None = None) -> Any:
-        return self.loop.run(self.graph.ainvoke(given, _limited(_placed(self.config, at), limit), context=context, durability="sync"))
+    def invoke(self, given: Any, config: RunnableConfig, context: Any, at: str | None = None) -> Any:
+        self.config = _threaded(config, self.config)
+        return self.loop.run(self.graph.ainvoke(given, _placed(self.config, at), context=context, durability="sync"))
 
     def update(self, writers: Writers, at: str | None) -> None:
         self.loop.run(_writing(self.graph, writers).abulk_update_state(_placed(self.config, at), _updates(writers)))
@@ -152,8 +154,9 @@ class _Looped:
         return self.loop.run(self.graph.aget_state(self.config))
 
 
-def _limited(config: RunnableConfig, limit: int | None) -> RunnableConfig:
-    return config if limit is None else {**config, "recursion_limit": limit}
+def _threaded(config: RunnableConfig, before: RunnableConfig) -> RunnableConfig:
+    """A config on the thread of the one before."""
+    return {**config, "configurable": {**config.get("configurable", {}), "thread_id": before["configurable"]["thread_id"]}}
 
 
 def _placed(config: RunnableConfig, at: str | None) -> RunnableConfig:

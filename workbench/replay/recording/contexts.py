@@ -14,10 +14,10 @@ from typing import Any, NotRequired, Required, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from workbench.model import Json, Run, Span, canonical
-from workbench.normalise.forest import climb, without_circles
 from workbench.replay.fitting import MisfitError, fitted, type_name
 from workbench.replay.nearest import meant
 from workbench.replay.protocol import Context
+from workbench.replay.recording.starts import spans_of_starts
 from workbench.taps.contexts import LOST, VALUE, parts_of
 
 HIDDEN = "[redacted "
@@ -33,33 +33,20 @@ class ContextError(ValueError):
 
 
 def contexts_of(run: Run, spans: Iterable[Span], first: int) -> tuple[Context, ...]:
-    """What a run was started with, start by start from its `first` on. Of a start that nothing tells of, what the one before it was given.
-
-    A fork's steps have no spans: of the `spans` of the run it was made of, the graph's own are its starts in turn.
-    """
-    known = {(span.trace_id, span.span_id): span for span in spans}
-    if not any(VALUE in span.attributes for span in known.values()):
-        return ()
-    parents = without_circles({key: (key[0], span.parent_span_id or "") for key, span in known.items()})
-
-    def start(key: tuple[str, str]) -> Span | None:
-        """The outermost span around one that tells of a context."""
-        return next((known[one] for one in reversed((key, *climb(parents, key))) if one in known and VALUE in known[one].attributes), None)
-
-    found = {step.invocation: span for step in reversed(run.steps) if (span := start((step.trace_id or "", step.span_id or "")))}
-    inherited = sorted((span for key, span in known.items() if start(key) is span), key=lambda span: span.start_ns or 0) if run.forked_from else ()
-    told = {number: _read(span) for number, span in (found or dict(enumerate(inherited))).items()}
+    """What a run was started with, start by start from its `first` on. Of a start that nothing tells of, what the one before it was given."""
+    told = {number: _read(span) for number, span in spans_of_starts(run, spans, VALUE).items()}
     last = max((step.invocation for step in run.steps), default=first)
     given = (next((told[one] for one in range(number, -1, -1) if one in told), None) for number in range(first, last + 1))
     return tuple(one for one in given if one is not None)
 
 
 def _read(span: Span) -> Context:
-    value, lost = (_loaded(span.attributes.get(name)) for name in (VALUE, LOST))
+    value, lost = (loaded(span.attributes.get(name)) for name in (VALUE, LOST))
     return Context(value=value, lost={str(name): str(kind) for name, kind in lost.items()} if isinstance(lost, dict) else {})
 
 
-def _loaded(text: Json) -> Json:
+def loaded(text: Json) -> Json:
+    """An attribute's JSON; None for what is none."""
     try:
         return json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -100,10 +87,10 @@ def others_of(contexts: Iterable[Context]) -> tuple[str, ...]:
 
 
 class Absent:
-    """Stands for a part of a context that was not recorded. Whoever asks anything of it halts; `halt` raises."""
+    """Stands for what a start was given and was not recorded. Whoever asks anything of it halts; `halt` raises."""
 
-    def __init__(self, name: str, kind: str, halt: Callable[[str], Any]) -> None:
-        self.__dict__.update({"_says": f"what the run's context held{f' as {name!r}' if name else ''}, a {kind}, can't be written down", "_halt": halt})
+    def __init__(self, name: str, kind: str, halt: Callable[[str], Any], whose: str = "the run's context") -> None:
+        self.__dict__.update({"_says": f"what {whose} held{f' as {name!r}' if name else ''}, a {kind}, can't be written down", "_halt": halt})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -59,14 +59,8 @@ class Cut:
     levels: tuple[Place, ...]
     kept: frozenset[Place]
     finished: Mapping[Place, Tasks]
-    configurable: Mapping[str, Json]
     rows: Mapping[Place, CheckpointRow] = field(repr=False, compare=False)
     """All checkpoints of the thread without their states; read once, since SQLite reads through the states to get at them."""
-
-    def super_steps(self, first: str) -> tuple[int, bool]:
-        """How many super-steps lie between a root checkpoint and the cut, and whether the former holds an input."""
-        steps = [_metadata(self.rows.get(("", one))) for one in (first, self.levels[0][1])]
-        return steps[1].get("step", 0) - steps[0].get("step", 0), steps[0].get("source") == "input"
 
     @property
     def path(self) -> tuple[tuple[str, int], ...]:
@@ -87,6 +81,10 @@ class Cut:
         """What made a checkpoint: an input, the loop, an update or a fork."""
         return str(_metadata(self.rows.get(place)).get("source") or "")
 
+    def noted(self, place: Place) -> dict[str, Json]:
+        """What LangGraph noted in a checkpoint of how the start that made it was configured, in its configurable or its metadata."""
+        return {name: value for name, value in _metadata(self.rows.get(place)).items() if name not in OURS and not name.startswith(("langgraph_", "__", "ls_"))}
+
     def super_step(self, place: Place) -> int:
         """The number of the super-step that made a checkpoint."""
         return int(_metadata(self.rows.get(place)).get("step") or 0)
@@ -104,10 +102,16 @@ class Cut:
         """The root checkpoint that a step of the recorded run started from."""
         return self.root_at((step.namespace or "", step.checkpoint_id or ""))
 
-    def after_input(self, root: str) -> bool:
-        """Whether a root checkpoint holds an input, or is the first after one."""
-        row = self.rows.get(("", root))
-        return "input" in (_metadata(one).get("source") for one in (row, self.rows.get(("", row.parent or "")) if row else None))
+    def in_force(self, step: Step, namespace: str) -> str | None:
+        """The checkpoint of a graph around a step of the recorded run, or of its own graph, that it started from."""
+        place = (step.namespace or "", step.checkpoint_id or "")
+        row = self.rows.get(place)
+        return place[1] or None if place[0] == namespace else parents_of(row).get(namespace) if row else None
+
+    def input_of(self, place: Place) -> Place | None:
+        """The checkpoint that holds the input that a graph was given just before a place, or there; None where it went on without."""
+        row = self.rows.get(place)
+        return next((one for one in (place, (place[0], row.parent or "" if row else "")) if self.source(one) == "input"), None)
 
     @property
     def at(self) -> Place:
@@ -155,7 +159,7 @@ def _plan(tables: Tables, database: Location, thread_id: str, place: Place) -> C
     chains[""] |= _gone_back_to(rows, levels[0][1])
     finished = {level: _beside(_finished(tables, thread_id, level), level[0], place[0]) for level in levels[:-1]}
     kept = frozenset(one for one, above in parents.items() if _keeps(one, above, dict(levels), chains, finished))
-    return Cut(database, thread_id, levels, kept, finished, _configurable(rows.get(levels[0])), rows)
+    return Cut(database, thread_id, levels, kept, finished, rows)
 
 
 def _rows(tables: Tables, thread_id: str) -> dict[Place, CheckpointRow]:
@@ -238,11 +242,6 @@ def _ran_in(below: str, task_id: str, path: str) -> bool:
     """Whether a subgraph of that name ran in a task. One that keeps its state is known by the node alone, which the task's path spells out."""
     _, colon, task = below.rpartition(":")
     return task == task_id if colon else node_of_path(path) == below
-
-
-def _configurable(row: CheckpointRow | None) -> dict[str, Json]:
-    """What the run was configured with, as LangGraph noted it in a checkpoint's metadata."""
-    return {key: value for key, value in _metadata(row).items() if key not in OURS and not key.startswith(("langgraph_", "__", "ls_"))}
 
 
 def _metadata(row: CheckpointRow | None) -> dict[str, Json]:
