@@ -64,7 +64,7 @@ def fork(
     execute: Annotated[
         list[str] | None,
         typer.Option(
-            "--execute", help="A node whose code runs where its recorded writes would stand for it, or a tool that is given another answer; * for all nodes."
+            "--execute", help="A node whose code runs where its recorded writes would stand for it, or a tool that reads something else now; * for all nodes."
         ),
     ] = None,
     serve_stale: Annotated[list[str] | None, typer.Option("--serve-stale", help="A tool (or model, http) to serve the nearest recording's answer.")] = None,

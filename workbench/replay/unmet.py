@@ -14,7 +14,7 @@ from workbench.replay.nearest import instead
 from workbench.replay.protocol import Unknown
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.place import node_path
-from workbench.replay.wishes import Wish, calls_that_asked
+from workbench.replay.wishes import Wish
 
 KINDS = frozenset(get_args(Interaction.model_fields["kind"].annotation))
 """The kinds of calls, each of which names all calls of it."""
@@ -43,8 +43,8 @@ def _missed(wish: Wish, run: Run | None, records: Sequence[CallRecord]) -> Itera
         named = [one.removeprefix(f"{kind}:") for one in wish.live if one.startswith(f"{kind}:")]
         yield from _not_in(known, named, f"live {kind}:{{}} (--live)", kind)
     yield from _not_in(lambda: _calls(wish, records), [one for one in wish.stale if one not in {*KINDS, "store"}], "stale {} (--serve-stale)", "call")
-    opened = {one.name for one in calls_that_asked(wish, record(wish.parent, wish.spans))} if wish.execute else set()
-    named = [one for one in wish.execute if one not in {EVERY, *opened}]
+    tools = _tools(wish.parent, records) if wish.execute else set()
+    named = [one for one in wish.execute if one not in {EVERY, *tools}]
     yield from _not_in(lambda: _nodes(wish.parent, run, records), named, "execute {} (--execute)", "node")
 
 

@@ -34,6 +34,7 @@ def _names(graph: Pregel[Any, Any, Any, Any], kind: str) -> Iterator[str]:
     if kind == "node":
         for one in (graph, *inner_graphs(graph).values()):
             yield from one.nodes
+        yield from (str(one.name) for one in _alive(BaseTool))
     elif kind == "model":
         yield from map(model_name, _alive(BaseChatModel))
     else:

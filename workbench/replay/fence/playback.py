@@ -17,7 +17,7 @@ from typing import Any, Literal
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import ensure_config
 
-from workbench.model import Json
+from workbench.model import EffectClass, Json
 from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.fence.alterations import Alterations, model_name
 from workbench.replay.fence.journal import Journal, Notes, Seen, place, step_of
@@ -55,6 +55,12 @@ class Playback:
     """Of the tool calls that failed or stopped, the calls that had begun beside them by then."""
     asked_otherwise: frozenset[int] = frozenset()
     """The tool calls that were given the person's answer which is another now."""
+    execute: frozenset[str] = frozenset()
+    """The tools whose code runs where what it reads is otherwise now, among nodes that run in any case."""
+    declared: Mapping[str, EffectClass] = field(default_factory=dict)
+    """What calling a tool does, as far as the user's project declares it."""
+    sandboxed: bool = False
+    """Whether the process is shut in by the kernel, not only guarded."""
     other_context: tuple[str, ...] = ()
     """The fields of the run's context that are others than recorded."""
     parts: Mapping[str, bool] = field(default_factory=dict)

@@ -44,7 +44,7 @@ ASYNC_ONLY = re.compile(
 """How LangChain and LangGraph say that a graph has parts that only run asynchronously."""
 
 
-def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
+def rerun(request: Request, line: Line, wire: Tripwire, *, sandboxed: bool) -> Answer:
     """Do what a request asks, and tell on the line what is done. The process must be shut in before, and watched by this tripwire."""
     try:
         fence.prove()
@@ -75,6 +75,9 @@ def rerun(request: Request, line: Line, wire: Tripwire) -> Answer:
         edited=request.edited,
         opened=frozenset(request.opened),
         beside=request.beside,
+        execute=frozenset(request.execute),
+        declared=request.declared,
+        sandboxed=sandboxed,
         asked_otherwise=frozenset(request.asked_otherwise),
         other_context=others_of(request.contexts),
         parts=parts_of(graph),

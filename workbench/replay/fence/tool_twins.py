@@ -17,6 +17,7 @@ from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, interrupt
 
+from workbench.analysis.effects import ACTING, classify
 from workbench.model import Interaction, Json
 from workbench.replay.fence import answers, nodes
 from workbench.replay.fence.alterations import raised
@@ -46,7 +47,7 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
 
     def run(*args: Any, **kwargs: Any) -> Any:
         pause(playing().altered.pause(seen.call))
-        if (opened := _opened(seen)) is None:
+        if (opened := _opened(tool, seen, given)) is None:
             return _answered_tool(tool, seen, tool_call_id, given)
         with _body(seen, opened) as body:
             body.came = tool._run(*args, **_configured(tool._run, kwargs))  # noqa: SLF001  # this is the body
@@ -54,7 +55,7 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
 
     async def arun(*args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(playing().altered.pause(seen.call))
-        if (opened := _opened(seen)) is None:
+        if (opened := _opened(tool, seen, given)) is None:
             return _answered_tool(tool, seen, tool_call_id, given)
         with _body(seen, opened) as body:
             body.came = await tool._arun(*args, **_configured(tool._arun, kwargs))  # noqa: SLF001  # this is the body
@@ -85,6 +86,10 @@ def _note_unfit(seen: Seen, error: Exception) -> None:
 # ---- tools whose code runs, since something inside them was changed
 
 
+RAN_ANEW = "it reads what is otherwise now"
+"""The note of a call whose code ran for that."""
+
+
 @dataclass
 class _Body:
     """What a tool's code came to."""
@@ -92,12 +97,42 @@ class _Body:
     came: Any = None
 
 
-def _opened(seen: Seen) -> Served | None:
+def _opened(tool: BaseTool, seen: Seen, given: Any) -> Served | None:
     """The recording of a call whose code is to run; None for any other."""
     now = playing()
-    if not now.opened or now.altered.meets(seen.call) or now.reach.takes("tool", seen.call.name):
+    if now.altered.meets(seen.call) or now.reach.takes("tool", seen.call.name):
         return None
-    return now.one_of(now.opened, seen)
+    return now.one_of(now.opened, seen) or _run_anew(now, tool, seen, given)
+
+
+def _run_anew(now: Playback, tool: BaseTool, seen: Seen, given: Any) -> Served | None:
+    """The recording of a call that would not be served, for its code reads something else now, and whose code may run instead; None for any other.
+
+    That is a tool which was named for it, and in a sandbox one that hands over to another agent: like a node it says where the graph goes on and with what
+    of the state, and like a node's code it can do nothing there that outlasts it.
+    """
+    place = None if now.on_course else now.tape.expects(seen.call)
+    if place is None or {tool.name, "tool"} & now.tape.stale:
+        return None
+    recorded = now.tape.cassette.interactions[place]
+    does = now.declared.get(tool.name) or seen.declared or classify(tool.name)
+    hands_over = now.sandboxed and _hands_over(recorded) and does not in ACTING
+    if recorded.step == now.edited or recorded.interrupted or recorded.questions or not (hands_over or tool.name in now.execute):
+        return None
+    reads = [one for one in (_context(now, tool), read_otherwise(now, tool, given, recorded.step)) if one]
+    found = now.one_of({recorded.step}, seen) if reads else None
+    if found is None:
+        return None
+    now.opened |= {recorded.step}
+    why = "as asked for" if tool.name in now.execute else "it hands over to another agent, and nothing that it does there lasts"
+    now.notes.append(f"{seen.call} ran its code in the sandbox, in place of what it returned then, for it reads {' and '.join(reads)}; {why}")
+    return replace(found, notes=(*found.notes, RAN_ANEW))
+
+
+def _hands_over(recorded: Interaction) -> bool:
+    """Whether a call came to a Command that says where the graph goes on."""
+    command = unwrapped(recorded.result)
+    return command is not recorded.result and bool(command.get("goto"))
 
 
 @contextmanager
@@ -111,6 +146,9 @@ def _body(seen: Seen, served: Served) -> Iterator[_Body]:
     except BaseException as error:
         if isinstance(error, GraphBubbleUp) and served.interaction.questions:
             now.tape.give_back([served.interaction.step])
+        if isinstance(error, Exception) and not isinstance(error, GraphBubbleUp) and RAN_ANEW in served.notes:
+            why = f"its code ran in the sandbox, since it reads what is otherwise now, and failed there: {type(error).__name__}: {error}"
+            raise now.halt(seen, Divergence(f"{seen.call}: {why}: {'; '.join(_instead(now, seen.call.name, served))}")) from error
         now.note(seen, ran, error=error)
         raise
     now.note(seen, ran, output=_output(body.came, served.interaction.model_copy(update={"result": None})))
@@ -179,18 +217,21 @@ def _as_then(now: Playback, tool: BaseTool, seen: Seen, served: Served, given: A
         return served
     why = f"its code reads {' and '.join(reads)}"
     if not {seen.call.name, "tool"} & now.tape.stale:
-        instead = "; ".join(_instead(now, tool, served))
+        instead = "; ".join(_instead(now, tool.name, served))
         raise now.halt(seen, Divergence(f"{seen.call}: {why}, so what it returned then is not served now: {instead}"))
     return replace(served, notes=(*served.notes, f"stale: {why}"))
 
 
-def _instead(now: Playback, tool: BaseTool, served: Served) -> Iterator[str]:
+def _instead(now: Playback, name: str, served: Served) -> Iterator[str]:
     """What can be done about a recorded answer that is not served. A tool that asks a person in its body can't go live."""
     asks = served.interaction.step in now.asked_otherwise
+    runs = f"run its code in the sandbox, where it {'is given this answer' if asks else 'reads that'} (execute={[name]}, --execute {name})"
     if asks:
-        yield f"run its code in the sandbox, where it is given this answer (execute={[tool.name]}, --execute {tool.name})"
+        yield runs
     yield f"put a result in its place ({f'at step {served.interaction.step}, ' if asks else ''}tool_result=…, --tool-result)"
-    yield f"serve it as stale (stale={[tool.name]}, --serve-stale {tool.name})" + ("" if asks else f", or call it for real (tool:{tool.name})")
+    if not asks and RAN_ANEW not in served.notes:
+        yield runs
+    yield f"serve it as stale (stale={[name]}, --serve-stale {name})" + ("" if asks else f", or call it for real (tool:{name})")
 
 
 def _answer(now: Playback, served: Served) -> str:
@@ -248,5 +289,5 @@ def _stop(question: Json) -> None:
 
 def _output(result: Any, interaction: Interaction) -> Json:
     """What the span shows as the result: the recorded one, or what took its place."""
-    shown = unwrapped(interaction.result if interaction.result is not None else result)
+    shown = unwrapped(interaction.result if interaction.result is not None else answers.described(result))
     return shown if isinstance(shown, str | int | float | bool | list | dict) or shown is None else str(getattr(shown, "content", shown))

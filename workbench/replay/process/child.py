@@ -32,7 +32,7 @@ def main(request_path: str, answer_path: str, memory_bytes: str = str(sandbox.ME
 
     from workbench.replay.fence.rerun import rerun  # noqa: PLC0415  # langgraph and the user's graph are loaded only inside the sandbox
 
-    answer = rerun(request, line, wire)
+    answer = rerun(request, line, wire, sandboxed=isolation.sandboxed)
     told = answer.model_copy(update={"records": (), "spans": (), "isolation": str(isolation), "sandboxed": isolation.sandboxed})
     text = json.dumps(told.model_dump(mode="json"), ensure_ascii=False)
     Path(answer_path).write_text(text, "utf-8", "replace")  # an agent may say half a surrogate pair, which UTF-8 can't hold
