@@ -126,6 +126,13 @@ def test_a_budget_is_a_line() -> None:
     assert (figure.layout.yaxis.ticktext, figure.data[0].x, figure.layout.shapes[0].x0) == (("a", "b"), (0.1, 0.4), 0.3)
 
 
+def test_costs_by_run_say_what_they_leave_out() -> None:
+    """Model calls whose cost was not recorded are in no bar: the title counts those of the runs that have one."""
+    partly = sketch(model(cost_usd=0.1), model(), model(), run_id="a")
+    assert charts.cost_by_run(runs_frame([partly, sketch(model(), run_id="b")])).layout.title.text == "US dollars by run, without 2 model calls"
+    assert charts.cost_by_run(runs_frame([sketch(model(cost_usd=0.1))])).layout.title.text == "US dollars by run"
+
+
 def test_without_costs_tokens_are_compared() -> None:
     """By run and by model, tokens stand in where no cost was recorded, and the title says so; what was not recorded has no bar."""
     run = sketch(model(tokens=7, model="small"), model(tokens=9, model="large"), model(model="silent"), run_id="a")

@@ -158,6 +158,14 @@ def test_shown_in_every_way(tmp_path: Path):
     assert [section.title for section in report.sections if section.title.startswith("Side by side")] == ["Side by side", "Side by side: run 3, more"]
 
 
+def test_a_cost_that_leaves_calls_out_is_not_held_against_a_whole_one():
+    """Frame and JSON tell beside each run's cost how many model calls it leaves out."""
+    found = wb.compare(sketch(model("a", cost_usd=0.5), run_id="whole"), sketch(model("a", cost_usd=0.2), model("b"), run_id="partly"))
+    assert found.summary().select("cost_usd", "cost_unrecorded_calls").rows() == [(0.5, 0), (0.2, 1)]
+    told = found.to_json()
+    assert [run["cost_unrecorded_calls"] for run in (told["reference"], *told["runs"])] == [0, 1]
+
+
 def test_one_run_is_no_comparison():
     """A single run is refused."""
     with pytest.raises(ValueError, match="at least two runs"):

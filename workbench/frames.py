@@ -103,6 +103,7 @@ COMPARED: Schema = {
     "effects": pl.Int64,
     "total_tokens": pl.Int64,
     "cost_usd": pl.Float64,
+    "cost_unrecorded_calls": pl.Int64,  # model calls that cost_usd leaves out, those that failed aside
     "findings_gone": pl.List(pl.String),  # detectors that found in the reference what is not found here
     "findings_new": pl.List(pl.String),
 }
@@ -225,7 +226,7 @@ def _compared_row(run: Run) -> tuple[Json, ...]:
 
 
 def _spent_row(run: Run) -> tuple[Json, ...]:
-    return token_count(run.tokens), run.cost_usd
+    return token_count(run.tokens), run.cost_usd, run.uncosted_calls
 
 
 def _comparison_row(comparison: Comparison) -> tuple[Json, ...]:

@@ -61,13 +61,17 @@ def _names(counted: pl.DataFrame, by: str) -> list[tuple[str | None, str]]:
 
 
 def cost_by_run(runs: pl.DataFrame, budget_usd: float | None = None) -> go.Figure:
-    """What each run cost (`overviews_frame`), the dearest at the top, in US dollars, or in tokens where no cost was recorded; with the budget's line."""
+    """What each run cost (`overviews_frame`), the dearest at the top, in US dollars, or in tokens where no cost was recorded; with the budget's line.
+
+    The title counts the model calls that the bars leave out, since their cost was not recorded.
+    """
     priced = runs["cost_usd"].drop_nulls().len() > 0
     column, unit = ("cost_usd", "US dollars") if priced else ("total_tokens", "tokens")
-    figure = new_figure(f"{unit} by run", unit, "")
     ranked = runs.filter(pl.col(column).is_not_null()).sort([column, "run_id"], descending=[True, False])
-    if ranked.height > MAX_ROWS:
-        figure.update_layout(title_text=f"{unit} by run: the first {MAX_ROWS} of {ranked.height:,}")
+    shown = f": the first {MAX_ROWS} of {ranked.height:,}" if ranked.height > MAX_ROWS else ""
+    left_out = int(ranked["cost_unrecorded_calls"].head(MAX_ROWS).sum()) if priced else 0
+    without = f", without {left_out:,} model call{'s' if left_out > 1 else ''}" if left_out else ""
+    figure = new_figure(f"{unit} by run{shown}{without}", unit, "")
     rows = ranked.head(MAX_ROWS).reverse()
     add_bars(figure, rows[column].to_list(), unit, ACCENT)
     if priced and budget_usd is not None:

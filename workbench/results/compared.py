@@ -209,6 +209,7 @@ def _run_json(run: Run) -> dict[str, Json]:
         "steps": len(run.steps),
         "tokens": token_count(run.tokens),
         "cost_usd": run.cost_usd,
+        "cost_unrecorded_calls": run.uncosted_calls,
     }
 
 
