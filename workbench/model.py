@@ -117,7 +117,12 @@ def _blank(kind: type[Value]) -> dict[str, Json]:
     return {name: None if field.is_required() else field.default for name, field in kind.model_fields.items()}
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode
+def as_json(value: Any) -> Json:
+    """What JSON has no form for, as `json` takes it in its `default`: a set as a list, the same for equal sets, anything else as its text."""
+    return sorted(value, key=canonical) if isinstance(value, set | frozenset) else str(value)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode
 
 
 def canonical(value: Json) -> str:
@@ -689,6 +694,9 @@ class Interaction(Value):
     node_path: str
     arguments: Json
     result: Json
+    returned: dict[str, Json] = {}
+    """What came back with its types (`workbench.reading.kinds`), under `value`; under `lost` the type of what could not be
+    written down; `text` where it is `result` and that a text. Empty where nobody wrote any of this down."""
     error: str | None = None
     message: Json = None
     """The message the answer became in the state, all its fields. Served as it stands, so that it is identical."""

@@ -6,7 +6,7 @@ imports modules and calls what the file names. Here a constructor becomes its ar
 
 - a LangChain message is its fields, with `type` ("ai", "human", "tool", …);
 - what LangGraph itself defines (Send, Command, Interrupt, …) is its fields, with `$type`;
-- an id, date, path, enum, pydantic model or dataclass is the value it would have been made of.
+- an id, date, path, enum, pydantic model or dataclass is the value it would have been made of, a set the sorted list of what it holds.
 
 Size, depth and count are bounded: what lies beyond is `UndecodedError`, which says why in words fit to be shown.
 """
@@ -24,7 +24,7 @@ from typing import NamedTuple, cast
 import msgspec
 import ormsgpack
 
-from workbench.model import Json
+from workbench.model import Json, canonical
 
 MAX_VALUE_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 100
@@ -47,6 +47,8 @@ MESSAGE_TYPES = {
 STANDARD = frozenset(("datetime", "uuid", "decimal", "collections", "ipaddress", "pathlib", "zoneinfo", "enum", "fractions", "numbers"))
 """Modules of the standard library whose objects LangGraph itself writes."""
 HARMLESS = frozenset({"builtins.set", "builtins.frozenset", "builtins.complex", "builtins.bytearray", "re.compile", "http.HTTPStatus", "http.HTTPMethod"})
+SETS = frozenset(("set", "frozenset"))
+"""What has no order: in another process, equal ones are written in another."""
 LITERALS = frozenset(("null", "bytes", "bytearray"))
 """Types that stand as they are, so that they are rewritten to themselves."""
 ATOMS = frozenset((int, bool, type(None)))
@@ -202,6 +204,8 @@ class _Reader:
             return {**arguments, "type": MESSAGE_TYPES.get(name) or arguments.get("type") or name}
         if module.startswith("langgraph."):
             return {"$type": name, **_named(name, arguments)}
+        if module == "builtins" and name in SETS and isinstance(arguments, list):
+            return sorted(arguments, key=canonical)
         if (module, name) == ("uuid", "UUID") and isinstance(arguments, str) and len(arguments) == 32:  # noqa: PLR2004 - hex digits
             return "-".join((arguments[:8], arguments[8:12], arguments[12:16], arguments[16:20], arguments[20:]))
         return arguments

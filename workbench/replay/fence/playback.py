@@ -17,7 +17,7 @@ from typing import Any, Literal
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import ensure_config
 
-from workbench.model import EffectClass, Json
+from workbench.model import EffectClass, Json, as_json
 from workbench.replay.budget import Meter, OverBudgetError
 from workbench.replay.fence.alterations import Alterations, model_name
 from workbench.replay.fence.journal import Journal, Notes, Seen, place, step_of
@@ -230,7 +230,7 @@ def seen_here(call: Call, config: Any, metadata: Any, **fields: Any) -> Seen:
 
 def plain(value: Any) -> Json:
     """A value as JSON holds it; what JSON has no form for is its text."""
-    return json.loads(json.dumps(value, default=str)) if value else None
+    return json.loads(json.dumps(value, default=as_json)) if value else None
 
 
 def pause(seconds: float) -> None:

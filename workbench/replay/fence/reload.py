@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.pregel import Pregel
 
+from workbench.model import digest
+from workbench.reading.kinds import of_packed
 from workbench.replay.fence.overlay import serializer_of
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -42,5 +43,4 @@ def _reloaded(graph: Graph, database: str, config: RunnableConfig) -> dict[str, 
 
 
 def _digest(graph: Graph, values: dict[str, Any]) -> str:
-    kind, content = serializer_of(graph).dumps_typed(values)
-    return hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()
+    return digest(of_packed(serializer_of(graph).dumps_typed(values)[1]))
