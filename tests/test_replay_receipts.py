@@ -58,6 +58,7 @@ FAILING = {
     "nothing blocked": proof(records=(call(answer="blocked"),)),
     "change met": proof(change="fault", applied=False),
     "same steps": proof(run=OTHER),
+    "same state": proof(strayed=("draw",)),
     "same end": proof(ended="interrupted"),
     "state reloads": proof(state=("s", "t")),
     "served in place": proof(records=(call(from_step=1, says="moved from other"),)),

@@ -90,8 +90,8 @@ class Resumed(Value):
     """How many updates of the state were told since then."""
     stops: int | None = None
     """How many of the recorded run's cut-offs were still to come at the last start."""
-    off_course: bool = False
-    """Whether a node wrote something else than recorded."""
+    strayed: tuple[str, ...] = ()
+    """The nodes that wrote something else than recorded, and took those after them off course."""
     notes: tuple[str, ...] = ()
     """What there was to say."""
     root: Span | None = None
@@ -285,4 +285,6 @@ class Answer(Value):
     """The recorded steps whose answers nobody asked for."""
     opened: tuple[int, ...] = ()
     """The tool calls whose code ran, since something inside them was changed."""
+    strayed: tuple[str, ...] = ()
+    """The nodes that wrote other values than recorded although nothing had been changed before them, where what they write now stands."""
     notes: tuple[str, ...] = ()

@@ -256,6 +256,13 @@ def _same(proof: Proof) -> Verdict:
     return not others, f"{others} of {len(rows)} steps are not as recorded"
 
 
+def _same_state(proof: Proof) -> Verdict:
+    if _may_differ(proof):
+        return None, "something was changed or live, so another state is no surprise"
+    names = ", ".join(dict.fromkeys(proof.answer.strayed))
+    return not names, f"other values than recorded were written by {names}" if names else "every node wrote what it wrote in the recording"
+
+
 def _end(proof: Proof) -> Verdict:
     """It ended as the recorded run did, and where that failed, with an error of the same type. A change may lead to another end, but to no failure."""
     ended, recorded = proof.answer.ended, ENDS.get(proof.parent.status)
@@ -381,6 +388,7 @@ CHECKS: Mapping[str, Callable[[Proof], Verdict]] = {
     "nothing blocked": _blocked,
     "change met": _change,
     "same steps": _same,
+    "same state": _same_state,
     "same end": _end,
     "state reloads": _state,
     "served in place": _in_place,
@@ -401,6 +409,7 @@ HOW_IT_FAILS: Mapping[str, str] = {
     "nothing blocked": "something reached for the network, a program or a file, and what followed hung on it",
     "change met": "no call was made that the change applies to",
     "same steps": "an unchanged replay makes other steps than the recording",
+    "same state": "in an unchanged replay a node puts other values into the state than the recording did",
     "same end": "it failed where the recorded run did not, or an unchanged replay ends otherwise than that: done, waiting for a person, or failed so",
     "state reloads": "the state reloaded from scratch is not the one in memory",
     "served in place": "a recorded answer was served at another node, or twice",

@@ -35,8 +35,8 @@ class Told:
     starts: list[dict[str, Json]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What there was to say so far."""
-    off_course: bool = False
-    """Whether a node wrote something else than recorded."""
+    strayed: list[str] = field(default_factory=list)
+    """The nodes that wrote something else than recorded."""
     tasks: dict[str, str] = field(default_factory=dict)
     """Its tasks, by id, with the recorded ones that they repeat."""
     messages: dict[str, Read] = field(default_factory=dict)
@@ -104,7 +104,8 @@ class Told:
             self.tasks |= [said["task"]]
         if "note" in said:
             self.notes.append(str(said["note"]))
-        self.off_course |= "off_course" in said
+        if "strayed" in said:
+            self.strayed.append(str(said["strayed"]))
         self.met |= "met" in said
 
     def _complete(self, said: dict[str, Json]) -> None:

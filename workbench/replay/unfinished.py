@@ -203,7 +203,7 @@ def _resumed(kept: Sequence[dict[str, Json]], part: int) -> Resumed:
         paused=tuple(map(tuple, stopped.get("paused", ()))),
         updates=sum(line.get("record", {}).get("kind") == "update" for line in kept[starts[-1] if starts else 0 :]),
         stops=start.get("stops"),
-        off_course=told.off_course,
+        strayed=tuple(told.strayed),
         notes=tuple(told.notes),
         root=None if ended else root,
         spent=told.meter.spent.model_copy(update={"steps": len(told.records)}),

@@ -28,6 +28,8 @@ from langgraph.pregel._algo import task_path_str
 from langgraph.types import PregelExecutableTask, interrupt
 
 from workbench.model import Json, canonical
+from workbench.reading import kinds
+from workbench.reading.serde import MESSAGES, UndecodedError
 from workbench.replay.fence import answers, breakpoints, supersteps, tuples
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
@@ -46,6 +48,8 @@ HOOKS = ("run_with_retry", "arun_with_retry")
 PROBE = "workbench_probe"
 SEND, READ, CHECKPOINT_NS, RETURN = "__pregel_send", "__pregel_read", "checkpoint_ns", "__return__"
 ERROR, INTERRUPT = "__error__", "__interrupt__"
+TELLING = {RETURN: "what it returned", "__end__": "what it returned", "__previous__": "what it keeps", "__pregel_tasks": "what it sends"}
+"""Channels of LangGraph's own that hold what a task has to say, in words."""
 
 
 def current_task() -> str | None:
@@ -94,6 +98,8 @@ class Nodes:
     """Of the questions that tasks stopped to ask, by their ids, the recorded task that asked it: the innermost, which stops first."""
     crashes: Counter[str] = field(default_factory=Counter)
     """How often recorded tasks failed, each to be started again, and have not failed here yet."""
+    strayed: list[str] = field(default_factory=list)
+    """The nodes that wrote other values than recorded, where those that they write now stand."""
     failures: set[str] = field(default_factory=set)
     """The recorded tasks that those repeat which failed since the graph was last started."""
     _mixed: dict[str | None, tuple[Task, str | None]] = field(default_factory=dict)
@@ -144,6 +150,11 @@ class Nodes:
         before = len(self.lost)
         found = [(idx, channel, self.tuples.given(channel, self.value(kind, value))) for idx, channel, kind, value in self.tasks.writes(recorded)]
         return found if len(self.lost) == before else None
+
+    def wrote(self, task_id: str) -> Iterator[Any]:
+        """The values that the recorded task of this id wrote; none for a task that is not done again."""
+        with contextlib.suppress(LookupError):
+            yield from (self.value(kind, value) for idx, _, kind, value in self.tasks.writes(self.tasks.one(task_id)) if idx >= 0)
 
     def value(self, kind: str | None, value: bytes | None) -> Any:
         """A recorded value. What is of a type that the graph's schema does not name is plain data, and `lost` says so."""
@@ -211,40 +222,58 @@ class Nodes:
         self.journal.node_failed(task.name, _namespace(task), error)
 
     def compare(self, task: PregelExecutableTask, recorded: Task | None) -> PregelExecutableTask | None:
-        """After a task's code ran: whether it wrote what it wrote in the recording, since otherwise nodes after it see another state.
+        """After a task's code ran: its recorded writes, where it wrote anything else. Its code ran for the sake of the calls in it.
 
-        Where it left out channels that it had written, its tools had returned more than was captured of them: the recorded writes are served.
+        Where its code is what was asked for, or what it wrote can't be made again, what it writes now stands, and nodes after it see another state.
         """
         place = self._place(task)
         if recorded is None or not self.course.holds(place):
             return None
-        stored = [one for one in self.tasks.writes(recorded) if one[0] >= 0 and _tells(one[1])]
-        written = [one for one in task.writes if _tells(one[0])]
-        if not stored or self._same(written, stored):
+        stored = [one for one in self.tasks.writes(recorded) if one[0] >= 0]
+        others = sorted(self._others(task.writes, stored)) if stored else []
+        if not others:
             return None
-        lacks = {one[1] for one in stored} - {channel for channel, _ in written}
-        if lacks and recorded.role == MIXED:
-            return self.stand_in(
-                task, recorded, f"its calls' answers don't hold all that it wrote ({', '.join(sorted(lacks))}): its recorded writes were served"
-            )
+        self.tuples.learn(task.writes)
+        told = f"{task.name} wrote other values than recorded"
+        if recorded.role != OPAQUE and (served := self.stand_in(task, replace(recorded, asked=0), f"{told} ({', '.join(others)})")):
+            served_instead = f"{told} ({', '.join(others)}): its recorded writes were served (execute={[task.name]} lets those of its code stand)"
+            self.notes += [] if served_instead in self.notes else [served_instead]
+            return served
         self.course.leave(place)
-        self.journal.tell({"off_course": task.name})
-        if (note := f"{task.name} wrote other values than recorded: the nodes after it ran, in the sandbox, instead of being served") not in self.notes:
+        self.strayed.append(task.name)
+        self.journal.tell({"strayed": task.name})
+        if (note := f"{told}: the nodes after it ran, in the sandbox, instead of being served") not in self.notes:
             self.notes.append(note)
         return None
 
-    def _same(self, written: list[tuple[str, Any]], stored: list[Stored]) -> bool:
-        """Whether the same values went to the same channels. In which order channels were written to says nothing: edges stand in a set."""
-        written, stored = sorted(written, key=lambda one: one[0]), sorted(stored, key=lambda one: one[1])
-        if [channel for channel, _ in written] != [one[1] for one in stored]:
-            return False
-        return all(self._equal(value, one) for (_, value), one in zip(written, stored, strict=True))
+    def _others(self, writes: Sequence[tuple[str, Any]], stored: Sequence[Stored]) -> Iterator[str]:
+        """The channels to which other values went. In which order they were written to says nothing: edges stand in a set."""
+        now: dict[str, list[Any]] = {}
+        then: dict[str, list[Stored]] = {}
+        for channel, value in writes:
+            now.setdefault(channel, []).append(value)
+        for one in stored:
+            then.setdefault(one[1], []).append(one)
+        for channel in filter(_tells, now.keys() | then.keys()):
+            values, before = now.get(channel, []), then.get(channel, [])
+            if len(values) != len(before) or not all(map(self._equal, values, before)):
+                yield _known_as(channel)
 
     def _equal(self, value: Any, stored: Stored) -> bool:
-        if self.serializer.dumps_typed(value) == (stored[2], stored[3]):
+        packed = self.serializer.dumps_typed(value)
+        if packed == (stored[2], stored[3]):
             return True
-        now, then = canonical(_jsonable(value)), canonical(_jsonable(self.value(stored[2], stored[3])))
+        try:
+            now, then = (canonical(_without_ids(self._told(*one))) for one in (packed, (stored[2], stored[3])))
+        except UndecodedError:
+            return False
         return now == then or bool(self.scrubber.plain(now) == self.scrubber.plain(then))  # but for what differs from run to run: ids, and times of now
+
+    def _told(self, kind: str | None, packed: bytes | None) -> Json:
+        """A write with the types in it."""
+        if kind != "msgpack":
+            kind, packed = self.serializer.dumps_typed([self.value(kind, packed)])
+        return kinds.of_packed(packed or b"")
 
 
 def _namespace(task: PregelExecutableTask) -> str:
@@ -259,20 +288,24 @@ def _stands(task: PregelExecutableTask) -> tuple[str, str, int]:
 
 
 def _tells(channel: str) -> bool:
-    """Whether a channel holds what a node has to say: LangGraph's own don't."""
-    return channel == RETURN or not channel.startswith("__")
+    """Whether a channel holds what a node has to say, or where it sends what: LangGraph's own else don't."""
+    return channel in TELLING or not channel.startswith("__")
 
 
-def _jsonable(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", exclude={"id"})
-    if isinstance(value, dict):
-        return {str(key): _jsonable(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(one) for one in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_jsonable(one) for one in value), key=canonical)
-    return value
+def _known_as(channel: str) -> str:
+    return TELLING.get(channel, channel)
+
+
+def _without_ids(told: Json) -> Json:
+    """A value without the ids of the messages in it, which LangGraph gives anew in each run."""
+    if isinstance(told, list):
+        return [_without_ids(one) for one in told]
+    if not isinstance(told, dict):
+        return told
+    parts = told.get(kinds.OF)
+    if kinds.MADE in told and isinstance(parts, list) and str(parts[0]).startswith(MESSAGES) and isinstance(parts[2], dict):
+        return [*parts[:2], {name: _without_ids(one) for name, one in parts[2].items() if name != "id"}]
+    return {name: _without_ids(one) for name, one in told.items()}
 
 
 class _Body:

@@ -92,7 +92,7 @@ def rerun(request: Request, line: Line, wire: Tripwire, *, sandboxed: bool) -> A
     playback.notes.extend(one for one in _said_before(graph, request) if one not in gone.notes)
     with decoding() as lost:
         if request.recorded:
-            playback.nodes = _nodes(request, playback, graph, lost, wire, lost_course=gone.freed or gone.off_course)
+            playback.nodes = _nodes(request, playback, graph, lost, wire, gone=gone)
             nodes.put_up(playback.nodes)
         ended, says, state = _through(playback, request, graph)
     if lost:
@@ -174,7 +174,7 @@ def questions_of(cassette: Cassette) -> dict[str, list[Json]]:
     return found
 
 
-def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, lost_course: bool) -> Nodes:
+def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], wire: Tripwire, *, gone: Resumed) -> Nodes:
     """What stands for the nodes that can't be looked into. On a state that was changed they see what they did not see."""
     wire.whose = nodes.current_task
     return Nodes(
@@ -185,8 +185,9 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         scrubber=playback.tape.scrubber,
         reached=wire.of,
         notes=playback.notes,
-        course=Course(lost=lost_course or _goes_elsewhere(request, playback)),
+        course=Course(lost=gone.freed or bool(gone.strayed) or _goes_elsewhere(request, playback)),
         thread_id=request.run_id,
+        strayed=list(gone.strayed),
         tuples=Tuples.of(graph),
         execute=request.execute,
         path=() if request.resumed else request.path,

@@ -135,11 +135,16 @@ class Tuples:
         shape = self.shapes.get(channel, NOTHING)
         return shape.given(value) if shape.has_tuples() else value
 
+    def learn(self, writes: Iterable[tuple[str, Any]]) -> None:
+        """Learn from what code wrote."""
+        for name, value in writes:
+            if _holds_state(name):
+                self.shapes.setdefault(name, Shape()).learn(value)
+
     def fit(self, channels: Mapping[str, Any], tasks: Iterable[Any]) -> None:
         """Learn from what code wrote in a super-step, and let what stands in the channels and what is served beside it be alike."""
         wrote = [(name, value) for task in tasks if getattr(task, "id", None) in self.ran for name, value in task.writes if _holds_state(name)]
-        for name, value in wrote:
-            self.shapes.setdefault(name, Shape()).learn(value)
+        self.learn(wrote)
         for task in tasks:
             if getattr(task, "id", None) not in self.ran and isinstance(task.writes, deque):
                 writes = [(name, self._alike(name, value)) for name, value in task.writes]
