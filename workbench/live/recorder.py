@@ -5,7 +5,7 @@
 
 The spans are made by OpenInference's LangChain instrumentor. What no convention carries is added to them, as attributes under `workbench.`, which
 `conventions/workbench.toml` lists and reads back: the tools offered, confidence and its source, reasoning, arguments by name, idempotency keys,
-approvals, retries with reason and delay. Needs the optional extra `record`.
+approvals, retries with reason and delay, what calls returned with its types. Needs the optional extra `record`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
+from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
@@ -38,8 +39,9 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 from workbench.analysis.effects import idempotency_key
 from workbench.live.exporter import StoreExporter
 from workbench.live.outgoing import SCOPE, Outgoing
+from workbench.live.returned import written
 from workbench.live.tap import listening
-from workbench.model import Json
+from workbench.model import Json, as_json
 from workbench.reading.messages import message_of, tool_names
 from workbench.taps import configs, contexts, starts, wire
 from workbench.taps.starts import Graph
@@ -247,6 +249,10 @@ class Annotator(GraphCallbackHandler):
         found = {"workbench.tool.arguments": None if arguments is None else _json(arguments), "workbench.tool.idempotency_key": idempotency_key(arguments)}
         self._start(run_id, parent_run_id, kwargs, found)
 
+    def on_retriever_start(self, serialized: dict[str, Any], query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """Remember that a retriever begins."""
+        self._start(run_id, parent_run_id, kwargs, {})
+
     def on_chain_start(self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Remember that a node begins, or that a thread is resumed with a person's answer."""
         metadata = kwargs.get("metadata") or {}
@@ -279,9 +285,13 @@ class Annotator(GraphCallbackHandler):
         self._write(run_id, found)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Write the arguments and the idempotency key."""
+        """Write the arguments, the idempotency key, and what was returned."""
         wire.shift(-1)
-        self._write(run_id)
+        self._write(run_id, written(output))
+
+    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
+        """Write the documents, of which the instrumentor leaves out the ids."""
+        self._write(run_id, written(documents))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Write what was remembered; a node that went well is no retry next time."""
@@ -304,6 +314,10 @@ class Annotator(GraphCallbackHandler):
         self.on_chain_error(error, run_id=run_id, parent_run_id=parent_run_id, **kwargs)
 
     on_llm_error = on_tool_error
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """The same for a retriever."""
+        self.on_chain_error(error, run_id=run_id, parent_run_id=parent_run_id, **kwargs)
 
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
         """Remember what a thread asks a person, and when."""
@@ -382,7 +396,7 @@ def _is_attempt(kwargs: Mapping[str, Any]) -> bool:
 
 
 def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=as_json)
 
 
 def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:

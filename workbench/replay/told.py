@@ -14,7 +14,7 @@ from workbench.model import NO_TOKENS, CallRecord, Json, Span, Spent, Tokens
 from workbench.replay.budget import Meter
 from workbench.replay.channel import ASK, ChannelError
 from workbench.replay.recording.given import Read, complete
-from workbench.replay.recording.tape import BY_PLACE, IN_TURN
+from workbench.replay.recording.tape import BY_PLACE, IN_TURN, UNTYPED
 
 
 @dataclass
@@ -156,7 +156,7 @@ def read(path: Path) -> Told:
 
 
 NAMED = 5
-FLAGS = ("moved", "repeated", "scrubbed", "stale", BY_PLACE, IN_TURN)
+FLAGS = ("moved", "repeated", "scrubbed", "stale", UNTYPED, BY_PLACE, IN_TURN)
 """How the notes of an answer begin that was not given to the same call at the same place."""
 
 

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import inspect
 import json
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict, messages_from_dict
 from langchain_core.tools import BaseTool
 from langgraph.types import Command, Send
 
 from workbench.model import Interaction, Json, Message
+from workbench.reading.kinds import is_json
 from workbench.reading.messages import messages_of
+from workbench.replay.fitting import MisfitError, fitted, mentions
 from workbench.replay.recording.captured import COMMAND
 
+UNTOLD = object()
+"""Stands for what is not known with its types."""
 STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
 RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)
 
@@ -50,8 +56,11 @@ def ai_message(interaction: Interaction) -> AIMessage:
     return AIMessage(content=answer.content, tool_calls=calls, invalid_tool_calls=invalid)
 
 
-def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | None) -> Any:
-    """What the tool returned: its message as it stood in the state when the call came from a model, else the value. Raises what it raised."""
+def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | None, returned: Any = UNTOLD) -> Any:
+    """What the tool returned: its message as it stood in the state when the call came from a model, else the value. Raises what it raised.
+
+    `returned` is what is known of it with its types: the message or the value.
+    """
     message = interaction.message
     failed_message = message is not None and message.get("status") == "error"
     if interaction.error is not None and not (failed_message and tool_call_id):
@@ -62,13 +71,15 @@ def tool_result(interaction: Interaction, tool: BaseTool, tool_call_id: str | No
             name=message.get("name"),
             tool_call_id=tool_call_id,
             status=message.get("status") or "success",
-            artifact=message.get("artifact"),
+            artifact=returned.artifact if isinstance(returned, ToolMessage) else message.get("artifact"),
             additional_kwargs=message.get("additional_kwargs") or {},
         )
         return paired(answer, tool)
     if isinstance(interaction.result, dict) and interaction.result.keys() == {COMMAND}:
         return command_of(interaction.result[COMMAND], interaction.call_id, tool_call_id)
-    return paired(as_returned(interaction.result, tool), tool)
+    if isinstance(returned, ToolMessage):
+        return paired(returned.model_copy(update={"tool_call_id": tool_call_id}) if tool_call_id else returned.content, tool)
+    return paired(as_returned(interaction.result, tool) if returned is UNTOLD else returned, tool)
 
 
 def described(result: Any) -> Json:
@@ -117,16 +128,31 @@ def _target(recorded: Json) -> Any:
 
 
 def as_returned(value: Json, tool: BaseTool) -> Any:
-    """A result as this tool would return it: JSON text where the tool is declared to return text."""
-    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) and _returns_text(tool) else value
+    """A result as this tool would return it, by what it is declared to return: text as text, a number as a number, JSON as what can be made of it."""
+    declared = _declared(tool)
+    if declared is str:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    with contextlib.suppress(MisfitError):
+        return value if declared is None else fitted(declared, json.loads(value) if isinstance(value, str) and is_json(value) else value, tool.name)
+    return value
 
 
-def _returns_text(tool: BaseTool) -> bool:
+def is_told(value: Json, tool: BaseTool) -> bool:
+    """Whether it is known what a tool returned whose span tells this: a text that is no JSON is nothing else, of any other the tool has to say what it is."""
+    return (isinstance(value, str) and not is_json(value)) or _declared(tool) is not None
+
+
+def _declared(tool: BaseTool) -> Any:
+    """The type that a tool is declared to return; None where it declares none, or one that leaves open whether it is text, or that JSON can't tell."""
     function = getattr(tool, "func", None) or getattr(tool, "coroutine", None) or type(tool)._run  # noqa: SLF001  # what a tool's class declares
     try:
-        return get_type_hints(inspect.unwrap(function)).get("return") is str
+        hint = get_type_hints(inspect.unwrap(function)).get("return", Any)
     except (NameError, TypeError):
-        return False  # an annotation that can't be resolved declares nothing we could go by
+        return None  # an annotation that can't be resolved declares nothing we could go by
+    if tool.response_format == "content_and_artifact":
+        hint = next(iter(get_args(hint)), Any)
+    either = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    return None if (len(either) > 1 and str in either) or {Any, object} & {*either} or mentions(hint, bytes) or mentions(hint, BaseMessage) else hint
 
 
 def paired(value: Any, tool: BaseTool) -> Any:

@@ -215,7 +215,7 @@ def _answer(playback: Playback, ended: Any, says: str) -> Answer:
         notes.append("no call was made that the change applies to: it had no effect")
     journal, tasks = playback.journal, tuple(playback.nodes.tasks.translated.items()) if playback.nodes else ()
     told = {"records": tuple(journal.records), "spans": tuple(journal.spans), "tasks": tasks, "notes": tuple(notes)}
-    told |= {"left": tuple(left), "opened": tuple(playback.opened)}
+    told |= {"left": tuple(left), "opened": tuple(playback.opened), "strayed": tuple(playback.nodes.strayed) if playback.nodes else ()}
     return Answer(ended=ended, says=says, spent=playback.meter.now(), **told)
 
 

@@ -10,7 +10,8 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from workbench.model import Interaction, Json
-from workbench.replay.fence import answers
+from workbench.replay.fence import answers, wholes
+from workbench.replay.fence.answers import UNTOLD
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, playing, seen_here
 from workbench.replay.protocol import Fault
@@ -108,7 +109,8 @@ def _found(seen: Seen) -> list[Document]:
     now = playing()
     served = now.served(seen)
     try:
-        found = documents(served.interaction)
+        told = wholes.returned(now, seen, served.interaction)
+        found = told if told is not UNTOLD else [wholes.document(now, served.interaction, one) for one in documents(served.interaction)]
     except Exception as error:
         if served.interaction.error is None:
             raise now.fault(str(seen.call), error) from error

@@ -19,8 +19,9 @@ from langgraph.types import Command, interrupt
 
 from workbench.analysis.effects import ACTING, classify
 from workbench.model import Interaction, Json
-from workbench.replay.fence import answers, nodes
+from workbench.replay.fence import answers, nodes, wholes
 from workbench.replay.fence.alterations import raised
+from workbench.replay.fence.answers import UNTOLD
 from workbench.replay.fence.injected import reads_context
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, pause, playing, seen_here
@@ -29,7 +30,7 @@ from workbench.replay.fence.states import read_otherwise
 from workbench.replay.recording.captured import unwrapped
 from workbench.replay.recording.identities import aligned
 from workbench.replay.recording.numbering import calling
-from workbench.replay.recording.tape import Call, Divergence, Served
+from workbench.replay.recording.tape import UNTYPED, Call, Divergence, Served
 
 
 def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
@@ -191,10 +192,12 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
     now = playing()
     _heard(now, seen, recorded)
     served = _as_then(now, tool, seen, recorded, given)
+    if lacking := wholes.untold(now, tool, served.interaction, tool_call_id):
+        served = replace(served, notes=(*served.notes, f"{UNTYPED}: {lacking}"))
     if served.interaction.interrupted:
         _stop_again(now, seen, served)
     try:
-        result = _in_state(answers.tool_result(served.interaction, tool, tool_call_id))
+        result = _in_state(_result(now, tool, seen, tool_call_id, served))
     except Exception as error:
         if served.interaction.error is None:
             raise now.fault(str(seen.call), error) from error
@@ -204,6 +207,13 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
     raised = served.interaction.error
     now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
     return result
+
+
+def _result(now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None, served: Served) -> Any:
+    """What the tool returned, with its types."""
+    one = served.interaction
+    kept = (wholes.message(now, one) if one.message is not None else None) or UNTOLD
+    return answers.tool_result(one, tool, tool_call_id, wholes.returned(now, seen, one) if kept is UNTOLD and not one.error else kept)
 
 
 def _as_then(now: Playback, tool: BaseTool, seen: Seen, served: Served, given: Any) -> Served:

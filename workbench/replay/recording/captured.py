@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from workbench.model import Interaction, Json, Run, Span, Step, digest
 from workbench.normalise.unrecorded import question_in
+from workbench.reading import kinds
 from workbench.reading.documents import parse_json
 from workbench.replay.recording.place import node_path
 from workbench.semconv import read
@@ -46,6 +49,7 @@ class Captured:
             node_path=path,
             arguments={"query": asked},
             result=step.result,
+            returned=self.returned(step),
             error=step.error,
             step=step.index,
             task_id=step.task_id,
@@ -56,6 +60,15 @@ class Captured:
         """What a tool's call stopped to ask, as its span tells it: of several calls of one task, the checkpoint keeps the question of one. None without."""
         span = self.spans.get((step.trace_id or "", step.span_id or ""))
         return question_in(span) if span else None
+
+    def returned(self, step: Step) -> dict[str, Json]:
+        """What a call returned with its types, as our own recorder wrote it down."""
+        span = self.spans.get((step.trace_id or "", step.span_id or ""))
+        value, lost = (span.attributes.get(name) if span else None for name in (kinds.VALUE, kinds.LOST))
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError, RecursionError):
+                return {"value": json.loads(value)}
+        return {"lost": lost} if isinstance(lost, str) else {"text": True} if span and kinds.TEXT in span.attributes else {}
 
     def command(self, step: Step) -> Json:
         """The Command that a tool returned, as its span tells it: what it wrote to the state beside its message, and where it went. None without."""

@@ -96,6 +96,7 @@ def _tool_interaction(run: Run, step: Step, captured: Captured, questions: Seque
         node_path=node_path(step.namespace, step.node),
         arguments=call.raw if call.arguments is None else call.arguments,
         result=command or step.result,
+        returned={} if command else captured.returned(step),
         error=step.error,
         message=message,
         step=step.index,
@@ -109,10 +110,10 @@ def _tool_interaction(run: Run, step: Step, captured: Captured, questions: Seque
         question = captured.question(step)
         if question is None and later is None:
             return "it stopped to ask a person, and the question was not captured"
-        return taken.model_copy(update={"interrupted": True, "result": asked_of(later) if question is None and later else question})
+        return taken.model_copy(update={"interrupted": True, "returned": {}, "result": asked_of(later) if question is None and later else question})
     if step.status == "running":
         return "it never came back"
-    if taken.result is None and taken.error is None and taken.message is None:
+    if taken.result is None and taken.error is None and taken.message is None and not taken.returned:
         return "the result was not captured"
     return taken
 

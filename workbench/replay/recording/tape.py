@@ -33,6 +33,10 @@ IN_TURN = "given in turn"
 """How the note of an answer begins that may have been another's: they were given in the recorded order."""
 
 
+UNTYPED = "untyped"
+"""How the note of an answer begins of which a span's text is known alone, and that may be text or what it says."""
+
+
 class Divergence(BaseException):  # it is how a re-run ends, and no Exception: an agent's error handling must not catch it
     """A re-run asked for something that has no recording. The message names the cassette, the call, the nearest recordings and what differs."""
 
