@@ -321,6 +321,10 @@ class Reading(Value):
     raw_arguments: str | None = None
     """What a tool was given, as recorded: where `arguments` is None it may be the lone value of an argument whose name was lost."""
     result: Json = None
+    unreturned: bool = False
+    """Nothing stands where its instrumentor writes a result: the call gave nothing back, or wasn't made."""
+    unaware: bool = False
+    """Its own status says nothing of what failed below it: its instrumentor, or the framework, passes no failure on to the spans around."""
     tokens: Tokens = NO_TOKENS
     cost_usd: float | None = None
     error: str | None = None

@@ -55,6 +55,7 @@ class Forest:
         self.nodes = {key: Node(key, span, readings[key]) for key, span in ordered}
         self._parents = without_circles({key: (key[0], node.span.parent_span_id or "") for key, node in self.nodes.items()})
         self._parents |= self._adopted()
+        self.nodes |= {node.key: _waiting(node) for node in self.nodes.values() if node.reading.unreturned and self._stopped_at(node)}
         self.children: dict[Key, list[Node]] = defaultdict(list)
         for node in self.nodes.values():
             if (parent := self.parent(node)) is not None:
@@ -65,6 +66,19 @@ class Forest:
         models = [node for node in self.nodes.values() if node.reading.kind == "model" and node.reading.tokens.input is not None]
         orphans = [node for node in models if node.span.parent_span_id and self._parents[node.key] not in self.nodes]
         return {orphan.key: around.key for orphan in orphans for around in models if around is not orphan and _is_around(around, orphan)}
+
+    def _stopped_at(self, node: Node) -> bool:
+        """Whether a call that gave nothing back is where its agent stopped to ask a person: nothing failed around it, and no model was called after it."""
+        given = node.reading.arguments is not None or node.reading.raw_arguments is not None
+        around = list(self.above(node))
+        agent = next((above for above in around if above.reading.kind == "agent"), None)
+        inside = around if agent is None else around[: around.index(agent) + 1]
+        if not given or node.span.end_ns is None or any(one.failed for one in (node, *inside)):
+            return False
+        return not any(self._is_in(agent, one) for one in self.nodes.values() if begun_after(one, node) and one.reading.kind == "model")
+
+    def _is_in(self, agent: Node | None, node: Node) -> bool:
+        return agent is None or any(above.key == agent.key for above in self.above(node))
 
     def parent(self, node: Node) -> Node | None:
         """The span above, None at the top or where it was not recorded. A circle has its top where it was closed."""
@@ -272,6 +286,15 @@ def without_circles(parents: dict[Key, Key]) -> dict[Key, Key]:
 def slug(name: str) -> str:
     """A name in lower case, its words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def begun_after(other: Node, node: Node) -> bool:
+    """Whether a span of the same trace began once this one had ended."""
+    return other.span.trace_id == node.span.trace_id and (other.span.start_ns or 0) >= (node.span.end_ns or 0)
+
+
+def _waiting(node: Node) -> Node:
+    return node._replace(reading=node.reading.model_copy(update={"interrupted": True}))
 
 
 def _within(inner: Span, outer: Span) -> bool:

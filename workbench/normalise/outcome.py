@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.model import Status, Step
-from workbench.normalise.forest import Forest
+from workbench.normalise.forest import CALLS, Forest, Node, begun_after
 from workbench.normalise.ledger import ERROR, Ledger, Task
 from workbench.normalise.traced import status_of
 from workbench.reading.tasks import TASKS
 
 BRANCH = ("branch:to:", "start:")
+MAY_END = CALLS | {"agent", "node"}
+"""Kinds of spans whose failure may be a run's; not that of a tool whose result the model was told."""
 
 
 def status(forest: Forest, ledger: Ledger, steps: Sequence[Step]) -> Status:
@@ -63,6 +65,18 @@ def _trace_status(forest: Forest, ledger: Ledger, steps: Sequence[Step]) -> Stat
     stopped = not ledger.checkpoints and any(step.status == "interrupted" for step in steps[-1:])
     if asks or stopped:
         return "interrupted"
-    ends: set[Status] = {status_of(node) for node in forest.tops if node.span.trace_id == last}
+    ends: set[Status] = {_end_of(node, forest) for node in forest.tops if node.span.trace_id == last}
     worst_first: tuple[Status, ...] = ("running", "error", "interrupted")
     return next((one for one in worst_first if one in ends), "ok")
+
+
+def _end_of(top: Node, forest: Forest) -> Status:
+    """How a topmost span ended; where it knows of no failure below it, by whether anything went on after the last of those."""
+    status = status_of(top)
+    if status != "ok" or not top.reading.unaware:
+        return status
+    trace = [node for node in forest.nodes.values() if node.span.trace_id == top.span.trace_id]
+    fatal = [node for node in forest.below(top) if node.failed and node.reading.kind in MAY_END and node.reading.result is None]
+    last = max(fatal, key=lambda node: node.span.end_ns or 0, default=None)
+    went_on = last is None or any(begun_after(node, last) for node in trace if node.reading.kind in MAY_END)
+    return "ok" if went_on else "error"

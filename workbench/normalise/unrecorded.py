@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 
-from workbench.model import Json, Span, Step, ToolCall
-from workbench.normalise.forest import CALLS, Forest, Node
+from workbench.model import Json, Reading, Span, Step, ToolCall
+from workbench.normalise.forest import CALLS, Forest, Node, begun_after
 from workbench.normalise.joining import Place
 from workbench.normalise.ledger import depth_of
 from workbench.normalise.traced import QUESTION, status_of, where
@@ -66,11 +66,16 @@ def _may_fail_itself(node: Node, forest: Forest) -> bool:
 
 
 def _passes_on(node: Node, forest: Forest) -> bool:
-    """Whether a failure came from below: something there failed with the same words, or nothing was begun after it failed or paused."""
+    """Whether a failure came from below: something there failed with the same words, or nothing was begun after it failed or paused.
+
+    A span that is told of no failure below it has failed itself.
+    """
     below = [one for one in forest.below(node) if one.reading.kind != "plumbing"]
     failed = [one for one in below if one.failed or _paused(one)]
     if any(_same_words(one.reading.error, node.reading.error) for one in failed):
         return True
+    if node.reading.unaware:
+        return False
     begun = max((one.span.start_ns for one in below if one.reading.kind in CALLS and one.span.start_ns is not None), default=0)
     return any(one.span.end_ns is None or one.span.end_ns >= begun for one in failed)
 
@@ -90,6 +95,9 @@ def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
     """The question a span stopped to ask, and whether a later span of the same task or call went past it."""
     later = next((other for other in forest.nodes.values() if _goes_past(other, node)), None)
     question, question_id = _asked(node)
+    decided = given.get(question_id or "", resumed_with(forest, later)) if later else None
+    if node.reading.unreturned:
+        later, decided = _decided(node, later, forest)
     fields = where(node, Place(task_of(node.reading.namespace), None, None, node.reading.node))
     fields |= {"started_ns": node.span.end_ns or node.span.start_ns, "ended_ns": later.span.start_ns if later else None}
     if node.reading.kind in CALLS:
@@ -101,9 +109,29 @@ def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
         node=node.reading.node,
         status="ok" if later else "interrupted",
         tool_call=ToolCall(name=node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: question}),
-        result=given.get(question_id or "", resumed_with(forest, later)) if later else None,
+        result=decided,
         **fields,
     )
+
+
+def _decided(node: Node, made: Node | None, forest: Forest) -> tuple[Node | None, Json]:
+    """Where it went on after a call that gave nothing back, and what a person must have said.
+
+    Yes where the call was made later; no where it was not, and yet a model was told of an answer.
+    """
+    if made is not None:
+        return made, {"approved": True}
+    agent = next((above.reading.agent for above in forest.above(node) if above.reading.kind == "agent"), None)
+    later = (other for other in forest.nodes.values() if begun_after(other, node) and other.reading.kind == "model")
+    went_on = next((other for other in later if agent in (None, *(above.reading.agent for above in forest.above(other)))), None)
+    return went_on, {"approved": False} if went_on is not None and _is_told(went_on, node) else None
+
+
+def _is_told(model: Node, node: Node) -> bool:
+    """Whether a model call was given an answer to a call with the same arguments."""
+    calls = (call for message in model.reading.messages for call in message.tool_calls)
+    same = {call.call_id for call in calls if call.name == node.reading.tool_name and call.arguments == node.reading.arguments}
+    return any(message.role == "tool" and message.tool_call_id in same for message in model.reading.messages)
 
 
 def _asks_nothing(node: Node) -> bool:
@@ -118,7 +146,13 @@ def _goes_past(other: Node, paused: Node) -> bool:
         return task == task_of(other.reading.namespace)
     if paused.reading.call_id:
         return paused.reading.call_id == other.reading.call_id
+    if paused.reading.unreturned:
+        return _same_call(paused.reading, other.reading)
     return other.span.name == paused.span.name and other.span.trace_id != paused.span.trace_id
+
+
+def _same_call(one: Reading, other: Reading) -> bool:
+    return one.kind == other.kind and (one.tool_name, one.arguments, one.raw_arguments) == (other.tool_name, other.arguments, other.raw_arguments)
 
 
 def _asked(node: Node) -> tuple[Json, str | None]:

@@ -7,7 +7,7 @@ A source is an attribute and the decoders it goes through, first to last:
     "event:gen_ai.input.messages"                   an attribute of the first event that has it
     "event gen_ai.choice:message"                   an attribute of the last event of that name
     "events:gen_ai."                                all events whose names start so, each as its attributes and `event.name`
-    "@name", "@scope"                               the span's own name, its instrumentation scope
+    "@name", "@scope", "@attributes"                the span's own name, its instrumentation scope, its attributes as one object
     "metadata -> json -> get langgraph_node"        decoded, step by step; `DECODERS` and `WITH_ARGUMENT` list them
 """
 
@@ -250,6 +250,11 @@ def _before(suffix: str) -> Callable[[Json], Json]:
     return lambda value: value[: -len(suffix)].strip() or None if isinstance(value, str) and value.endswith(suffix) else None
 
 
+def _lacks(key: str) -> Callable[[Json], Json]:
+    """The name of a key that an object hasn't, or has without a value; None where there is one."""
+    return lambda value: key if isinstance(value, dict) and value.get(key) is None else None
+
+
 def _get(path: str) -> Callable[[Json], Json]:
     """The value at a dotted path of keys and list indexes."""
     parts = path.split(".")
@@ -283,10 +288,10 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "said by role": _said_by_role,
     "whole call": _whole_call,
 }
-"""Decoders by name, beside `get PATH`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
+"""Decoders by name, beside `get PATH`, `lacks KEY`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
 
 
-WITH_ARGUMENT = {"get": _get, "after": _after, "before": _before}
+WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before}
 
 
 @cache
@@ -298,7 +303,7 @@ def source_of(text: str) -> Source:
     name, _, argument = step.partition(" ")
     decode = WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else DECODERS.get(step)
     if decode is None:
-        raise ValueError(f"no decoder {step!r}; there are: get PATH, after PREFIX, before SUFFIX, {', '.join(DECODERS)}")
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, {', '.join(DECODERS)}")
     return Source(text, source_of(before), decode)
 
 
@@ -307,6 +312,8 @@ def _origin(text: str) -> Callable[[Span], Json]:
         return lambda span: span.name
     if text == "@scope":
         return lambda span: span.scope
+    if text == "@attributes":
+        return lambda span: span.attributes
     if text.startswith("event:"):
         key = text.removeprefix("event:")
         return lambda span: next((event.attributes[key] for event in span.events if key in event.attributes), None)
