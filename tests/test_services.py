@@ -39,6 +39,7 @@ def otlp(spans: Sequence[Span]) -> str:
     lines = []
     for span in spans:
         fields = {"traceId": span.trace_id, "spanId": span.span_id, "name": span.name, "startTimeUnixNano": span.start_ns, "endTimeUnixNano": span.end_ns}
+        fields |= {"parentSpanId": span.parent_span_id} if span.parent_span_id else {}
         pairs = {"attributes": span.attributes, "links": [{"traceId": one} for one in span.links]}
         lines.append(json.dumps({"resourceSpans": [{"resource": {"attributes": span.resource}, "scopeSpans": [{"spans": [fields | pairs]}]}]}))
     return "\n".join(lines)
@@ -110,6 +111,38 @@ def test_a_case_of_one_service_holds_nothing_of_the_other(tmp_path: Path) -> Non
         there = wb.open(tmp_path / f"{run_id}.db")
         there.ingest(bundle)
         assert traces(there.store.runs()) == {run_id: own}
+
+
+def test_sessions_that_were_hung_in_anothers_trace_are_runs_of_their_own(tmp_path: Path) -> None:
+    """What began after its parent had ended, in another session, is no part of that run, in whatever order it came; a session's own traces stay its run."""
+
+    def below(number: int, parent: int | None, session: str | None, *, at: int, lasts: int = 2) -> Span:
+        span = call(1, at=at, conversation=session, name=f"call {number}")
+        ids = {"span_id": f"{number:016x}", "parent_span_id": f"{parent:016x}" if parent else None}
+        return span.model_copy(update=ids | {"end_ns": T0 + (at + lasts) * SECOND})
+
+    spans = [
+        below(1, None, "boss", at=0, lasts=4),
+        below(2, 1, "inner", at=1),
+        below(3, 1, "boss", at=5),
+        below(4, 1, "guest", at=6, lasts=4),
+        below(5, 4, None, at=7),
+        below(6, 1, "guest", at=11),
+        below(7, 1, "other", at=12),
+    ]
+    own, guest, other = normalise(spans, [])
+    assert (own.run_id, guest.run_id, other.run_id) == ("boss", "guest~00000000", "other~00000000")
+    assert [run.conversation_id for run in (own, guest, other)] == ["boss", "guest", "other"]
+    assert [run.span_count for run in (own, guest, other)] == [3, 3, 1]
+    assert "sessions guest, other" in str(own.notes)
+    assert ["of another session" in str(run.notes) and "root span" not in str(run.notes) for run in (guest, other)] == [True, True]
+
+    (tmp_path / "late.jsonl").write_text(otlp([*spans[3:], call(2, conversation="other")]), "utf-8")
+    (tmp_path / "first.jsonl").write_text(otlp(spans[:3]), "utf-8")
+    with Store.open(tmp_path / "w.db") as store:
+        for name in ("late", "first"):
+            collection.ingest(store, [tmp_path / f"{name}.jsonl"])
+        assert set(store.run_ids()) == {"boss", "guest~00000000", "other~00000000", "other"}
 
 
 def test_a_link_without_a_trace_is_left_out_and_said() -> None:

@@ -505,7 +505,8 @@ def _derived(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
 def _read(store: Store, touched: Added, reader: Reader) -> Iterator[Run]:
     for group in store.groups(touched.traces, touched.threads):
         runs = _runs_of(group, reader)
-        touched.absorbed |= ({span.trace_id for span in group.spans} | _apart_before(group.spans, runs)) - {run.run_id for run in runs}
+        before = {span.trace_id for span in group.spans} | _apart_before(group.spans, runs) | _alone_before(store, runs)
+        touched.absorbed |= before - {run.run_id for run in runs}
         yield from runs
     for conversation, path in store.conversations(touched.conversations):
         yield from_conversation(conversation).model_copy(update={"sources": (path,)})
@@ -517,6 +518,12 @@ def _apart_before(spans: Sequence[Span], runs: Sequence[Run]) -> set[str]:
     """The ids that runs of services may have had while these were not known to belong together, or to another one first."""
     services = named_services(spans)
     return {f"{run.conversation_id}~{name}" for run in runs for name in services} if len(services) > 1 else set()
+
+
+def _alone_before(store: Store, runs: Sequence[Run]) -> set[str]:
+    """The ids of runs of sessions while nothing was known of the other in whose trace they hang; one with traces of its own keeps its run."""
+    hung = {run.conversation_id for run in runs[1:] if run.conversation_id and run.conversation_id != runs[0].conversation_id}
+    return {session for session in hung if not any(store.groups((), [session]))}
 
 
 def _runs_of(group: Group, reader: Reader) -> Sequence[Run]:

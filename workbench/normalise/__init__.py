@@ -1,7 +1,7 @@
 """Turns what collectors yield into runs: spans and checkpoints of one execution joined, in steps one can stop at.
 
-lineage ┬ spans ─ forest ─ joining ─ traced ┬ written, unrecorded ─ timeline, outcome ─ Run
-        └ checkpoints ─ ledger ─────────────┘
+strays ─ lineage ┬ spans ─ forest ─ joining ─ traced ┬ written, unrecorded ─ timeline, outcome ─ Run
+                 └ checkpoints ─ ledger ─────────────┘
 """
 
 from workbench.normalise.assembly import normalise

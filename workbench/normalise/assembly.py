@@ -78,7 +78,14 @@ def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading]
         summed_tokens=summed_tokens(forest, steps),
         tools=_tools(found),
         schemas=_schemas(found),
-        notes=(*_notes(lineage, ledger, number), *_unkept(ledger), *_branches(ledger, steps), *_shared_id(lineage, readings), *_rootless(forest)),
+        notes=(
+            *_notes(lineage, ledger, number),
+            *_unkept(ledger),
+            *_branches(ledger, steps),
+            *_shared_id(lineage, readings),
+            *_hung(lineage),
+            *_rootless(forest),
+        ),
         metadata=_metadata(ledger, forest),
     )
 
@@ -194,6 +201,17 @@ def _shared_id(lineage: Lineage, readings: Readings) -> Iterable[str]:
         yield f"traces of {others} have this conversation's id too and share nothing else with these of {lineage.service}: each is a run of its own"
     elif not lineage.checkpoints and (count := unlike(lineage.spans, readings)) > 1:
         yield f"joined by the conversation's id alone: {count} groups of traces with no service, agent or name of a root in common; they may be unrelated"
+
+
+def _hung(lineage: Lineage) -> Iterable[str]:
+    """What is said of the spans of several sessions in one trace."""
+    if lineage.host:
+        yield f"hung in trace {lineage.host} of another session, below what had ended before it began: a run of its own"
+    elif lineage.guests:
+        count = len(lineage.guests)
+        shown = ", ".join(lineage.guests[:STRANGERS_SHOWN]) + (", …" if count > STRANGERS_SHOWN else "")
+        others = f"session {shown}, which is a run" if count == 1 else f"sessions {shown}, each of which is a run"
+        yield f"in this trace, below what had ended before they began, hang spans of {others} of its own"
 
 
 def _rootless(forest: Forest) -> Iterable[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from workbench.model import Checkpoint, Span
 from workbench.normalise.services import Part, Readings, parts_of
+from workbench.normalise.strays import strays_among
 from workbench.reading.tasks import task_of
 
 SUFFIX_DIGITS = 8
@@ -17,7 +18,8 @@ SUFFIX_DIGITS = 8
 class Lineage:
     """Checkpoints that descend from one root, and the spans of the same execution. `root` is None for spans alone.
 
-    `service` is the one whose traces these are, where those of `strangers` share the conversation's id and nothing else.
+    `service` is the one whose traces these are, where those of `strangers` share the conversation's id and nothing else. `host` is the trace that spans of
+    another session were hung in, `guests` the sessions whose spans were hung in the trace of these.
     """
 
     root: str | None
@@ -25,11 +27,13 @@ class Lineage:
     spans: list[Span] = field(default_factory=list)
     service: str | None = None
     strangers: tuple[str, ...] = ()
+    host: str | None = None
+    guests: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
-        """What is added to the conversation's id where it isn't the first of several: of its root's id the beginning, or else its service."""
-        return (self.root or "").replace("-", "")[:SUFFIX_DIGITS] or self.service or ""
+        """What is added to the conversation's id where it isn't the first of several: of its root's or its trace's id the beginning, or else its service."""
+        return (self.root or self.host or "").replace("-", "")[:SUFFIX_DIGITS] or self.service or ""
 
     @property
     def began_ns(self) -> int:
@@ -45,8 +49,16 @@ class Lineage:
 def split(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], readings: Readings) -> list[Lineage]:
     """The lineages, oldest first, each with the traces whose tasks it knows; traces that name no task go to the nearest in time.
 
-    After them those of services that share nothing with these but the conversation's id.
+    After them those of services that share nothing with these but the conversation's id, and those of other sessions that were hung in these traces.
     """
+    own, strays = strays_among(spans, readings)
+    hung = [Lineage(None, spans=below, host=trace) for (trace, _), below in strays.items()]
+    found = _split(own, checkpoints, readings)
+    found[0].guests = tuple(dict.fromkeys(session for _, session in strays))
+    return [*found, *hung]
+
+
+def _split(spans: Sequence[Span], checkpoints: Sequence[Checkpoint], readings: Readings) -> list[Lineage]:
     parts = parts_of(spans, readings)
     found = _lineages(checkpoints)
     if not found:
