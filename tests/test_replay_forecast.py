@@ -58,6 +58,15 @@ def test_the_fork_does_what_was_foreseen(recording: Recording, tmp_path: Path, c
     assert told.level == done.receipt.isolation_asked
 
 
+def test_what_reads_the_state_is_foreseen(recording: Recording) -> None:
+    """After a change, a tool is served where it is asked for alike, unless its code reads what differs: which that is, is not known beforehand."""
+    says = {one.says for one in forecast(recording, 0, Change(kind="state", value={"budget": 1}), "model").steps if one.kind == "tool"}
+    assert says == {
+        "where it is asked for again in the same words; any other call halts, and so does one whose code reads state, store or context that differs"
+    }
+    assert {one.says for one in forecast(recording, 0).steps if one.kind == "tool"} == {""}
+
+
 def test_tools_are_told_with_their_class(recording: Recording) -> None:
     """A tool that acts is told as blocked with its class, a guess as a guess; declared to read only, or named as live, it is not."""
     told = forecast(recording, 0)

@@ -38,6 +38,8 @@ def test_what_was_said_is_handed_on(tmp_path: Path, ledger: Path) -> None:
     """Unchanged, a hand-over is served; after a change its code runs in the sandbox, and the receipt says so."""
     with recorded(tmp_path, "handing") as run:
         assert run.final_state()["said"] == "go & handed over"
+        (foreseen,) = (one for one in run.foresee(0, live=["model"], **OTHER).forecast.steps if one.name == "transfer_to_second")
+        assert foreseen.says.endswith("it hands over, and where what it passes on differs, its code runs, in the sandbox")
         unchanged = fork(run, "handing")
         assert (unchanged.receipt.clean, unchanged.receipt.notes) == (True, ())
         changed = fork(run, "handing", **OTHER)
@@ -54,6 +56,8 @@ def test_what_was_said_is_handed_on(tmp_path: Path, ledger: Path) -> None:
 def test_a_hand_over_that_acts(tmp_path: Path, ledger: Path) -> None:
     """One that by its name or declaration acts halts, and offers the line that lets its code run."""
     with recorded(tmp_path, "acting") as run:
+        (foreseen,) = (one for one in run.foresee(0, live=["model"], **OTHER).forecast.steps if one.name == "book_and_go")
+        assert foreseen.says.endswith("where what it passes on differs, it halts")
         halted = fork(run, "acting", **OTHER)
         assert halted.receipt.calls.halted == 1
         assert "run its code in the sandbox, where it reads that (execute=['book_and_go'], --execute book_and_go)" in halted.receipt.outcome

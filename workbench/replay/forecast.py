@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from workbench.analysis.effects import ACTING
 from workbench.database import Location
 from workbench.model import PASSED_ON, Cassette, Change, EffectClass, Level, Run, Step, Value
 from workbench.replay.changes import MODEL
@@ -18,6 +19,7 @@ from workbench.replay.isolation import lacks, settings_of
 from workbench.replay.isolation.risk import risk_of
 from workbench.replay.protocol import Request
 from workbench.replay.recording.asking import uncalled
+from workbench.replay.recording.captured import hands_over_to
 from workbench.replay.recording.contexts import others_of
 from workbench.replay.recording.tasks import uses_of
 from workbench.replay.unmet import unmet
@@ -102,13 +104,18 @@ def foresee(wish: Wish, databases: Sequence[Location]) -> Forecast:
         risk=risk,
         level=level,
         lacks=lacks(level, settings),
-        notes=(*unmet(wish), *_of_context(wish)),
+        notes=(*unmet(wish), *_of_context(wish), *_of_the_end(request)),
     )
 
 
 def _of_context(wish: Wish) -> Iterator[str]:
     if others := others_of(wish.contexts):
         yield f"of the context, {', '.join(others)} was recorded with another value: a tool whose code reads it is not served what it returned then, and halts"
+
+
+def _of_the_end(request: Request) -> Iterator[str]:
+    if request.waits:
+        yield f"it stops at the breakpoint before {', '.join(request.waits)}, past which the recorded run did not go"
 
 
 def tools_of(run: Run, declared: Mapping[str, EffectClass], live: Sequence[str] = (), again: Sequence[int] = ()) -> Iterator[Reachable]:
@@ -139,6 +146,7 @@ class _Foresight:
         self.ended = False
         self.uncalled = uncalled(wish.parent)
         self.updates = {one.step for one in request.later if one.kind == "update"}
+        self.handing = {one.step: one for one in cassette.interactions if one.kind == "tool" and hands_over_to(one.result)}
 
     def expected(self, again: Sequence[Step]) -> Iterator[Expected]:
         """How each step would be answered."""
@@ -178,7 +186,17 @@ class _Foresight:
             if not self.on and step.index in self.unworded:
                 return "stops", "what was asked was not recorded, so the answer is carried over to no question"
             return self._served(step, "stops") if step.tool_call else ("stands", "what the user said, as recorded")
-        return self._served(step, "halts")
+        how, says = self._served(step, "halts")
+        return how, self._reading(step) if how == "served" and step.kind == "tool" and not self.on else says
+
+    def _reading(self, step: Step) -> str:
+        """What comes of a tool's call whose code reads the state: what it reads is not known before the code is loaded, that it hands over is."""
+        same = "where it is asked for again in the same words; any other call halts"
+        if (recorded := self.handing.get(step.index)) is None:
+            return f"{same}, and so does one whose code reads state, store or context that differs"
+        acts = class_of(recorded.name, self.wish.terms.declared.get(recorded.name) or step.declared)[0] in ACTING
+        runs = recorded.name in self.wish.execute or not acts
+        return f"{same}; it hands over, and where what it passes on differs, " + ("its code runs, in the sandbox" if runs else "it halts")
 
     def _live(self, step: Step) -> bool:
         """Whether calls of this name are to be made for real, or to think anew."""

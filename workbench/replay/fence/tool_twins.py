@@ -27,7 +27,7 @@ from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, pause, playing, seen_here
 from workbench.replay.fence.reach import declared
 from workbench.replay.fence.states import read_otherwise
-from workbench.replay.recording.captured import unwrapped
+from workbench.replay.recording.captured import hands_over_to, unwrapped
 from workbench.replay.recording.identities import aligned
 from workbench.replay.recording.numbering import calling
 from workbench.replay.recording.tape import UNTYPED, Call, Divergence, Served
@@ -117,7 +117,7 @@ def _run_anew(now: Playback, tool: BaseTool, seen: Seen, given: Any) -> Served |
         return None
     recorded = now.tape.cassette.interactions[place]
     does = now.declared.get(tool.name) or seen.declared or classify(tool.name)
-    hands_over = now.sandboxed and _hands_over(recorded) and does not in ACTING
+    hands_over = now.sandboxed and hands_over_to(recorded.result) and does not in ACTING
     if recorded.step == now.edited or recorded.interrupted or recorded.questions or not (hands_over or tool.name in now.execute):
         return None
     reads = [one for one in (_context(now, tool), read_otherwise(now, tool, given, recorded.step)) if one]
@@ -128,12 +128,6 @@ def _run_anew(now: Playback, tool: BaseTool, seen: Seen, given: Any) -> Served |
     why = "as asked for" if tool.name in now.execute else "it hands over to another agent, and nothing that it does there lasts"
     now.notes.append(f"{seen.call} ran its code in the sandbox, in place of what it returned then, for it reads {' and '.join(reads)}; {why}")
     return replace(found, notes=(*found.notes, RAN_ANEW))
-
-
-def _hands_over(recorded: Interaction) -> bool:
-    """Whether a call came to a Command that says where the graph goes on."""
-    command = unwrapped(recorded.result)
-    return command is not recorded.result and bool(command.get("goto"))
 
 
 @contextmanager

@@ -28,6 +28,13 @@ def unwrapped(result: Json) -> Json:
     return result[COMMAND] if isinstance(result, dict) and result.keys() == {COMMAND} else result
 
 
+def hands_over_to(result: Json) -> list[Json]:
+    """Where the graph goes on by a tool's recorded result, if that is a Command which says so; else empty."""
+    command = unwrapped(result)
+    goto = command.get("goto") if command is not result else None
+    return goto if isinstance(goto, list) else [goto] if goto else []
+
+
 class Captured:
     """The spans of a run that hold such calls."""
 
