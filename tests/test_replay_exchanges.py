@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import itertools
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from typer.testing import CliRunner
 
 import workbench as wb
 from tests import replay_services
+from tests.recording_agents import read_back, recording, recording_later
 from tests.serving import Service, serving
 from workbench.cli import app
 from workbench.replay import ForkError
@@ -51,25 +49,21 @@ def service() -> Iterator[str]:
 
 async def drive(name: str, folder: Path, url: str) -> None:
     """Run an agent for real, recorded."""
-    graph, path = getattr(replay_services, name), folder / "checkpoints.sqlite"
+    graph = getattr(replay_services, name)
     if name == "later":
-        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
-            with wb.record(graph.copy(update={"checkpointer": saver}), folder / "bench.db") as recorded:
-                await recorded.ainvoke({"url": url}, CONFIG)
-        return
-    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-        saved = graph.copy(update={"checkpointer": SqliteSaver(connection)})
-        with wb.record(saved, folder / "bench.db") as recorded:
-            recorded.invoke({"url": url}, CONFIG)
+        async with recording_later(graph, folder) as running:
+            await running.ainvoke({"url": url}, CONFIG)
+    else:
+        with recording(graph, folder) as running:
+            running.invoke({"url": url}, CONFIG)
 
 
 @contextlib.contextmanager
 def recorded(name: str, folder: Path, url: str) -> Iterator[wb.RecordedRun]:
     """The recorded run of an agent."""
     asyncio.run(drive(name, folder, url))
-    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
-        bench.ingest(folder / "checkpoints.sqlite")
-        yield bench.run("thread")
+    with read_back(folder) as run:
+        yield run
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ import ormsgpack
 import pytest
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
 
 import workbench as wb
 from tests import replay_injected
+from tests.recording_agents import read_back, recording_later
 from workbench.model import Tokens
 from workbench.replay.effects.approvals import Question
 from workbench.replay.fence.injected import CantCrossError, Crossing, looked_up_in
@@ -44,10 +43,9 @@ CALLS = {
 
 async def drive(name: str, folder: Path) -> None:
     config: Any = {"configurable": {"thread_id": "thread", "user": "ada"}}
-    async with AsyncSqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
-        given = {"checkpointer": saver, **({"store": InMemoryStore()} if name == "unshelved" else {})}
-        with wb.record(getattr(replay_injected, name).copy(update=given), folder / "bench.db") as graph:
-            await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))], "city": "Kyoto"}, config)
+    given = {"store": InMemoryStore()} if name == "unshelved" else {}
+    async with recording_later(getattr(replay_injected, name), folder, **given) as graph:
+        await graph.ainvoke({"messages": [("user", json.dumps(CALLS[name]))], "city": "Kyoto"}, config)
 
 
 @pytest.fixture(scope="module", params=["crossing", "staying"])
@@ -57,9 +55,8 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER", str(folder / "ledger.txt"))
         asyncio.run(drive(request.param, folder))
-    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
-        bench.ingest(folder / "checkpoints.sqlite")
-        yield bench.run("thread")
+    with read_back(folder) as run:
+        yield run
 
 
 def at(run: wb.RecordedRun, name: str) -> int:

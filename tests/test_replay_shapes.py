@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 import workbench as wb
 from tests import replay_shapes
+from tests.recording_agents import read_back, recording, recording_later
 from tests.replay_agents import really
 from tests.replay_shapes import SHAPES, Shape
 from tests.serving import Service, serving
@@ -45,25 +43,20 @@ def service() -> Iterator[str]:
 
 async def drive(shape: Shape, folder: Path) -> None:
     """Run a shape for real, recorded as a user would."""
-    path = folder / "checkpoints.sqlite"
     if shape.way.startswith("a"):
-        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
-            with wb.record(shape.graph.copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
-                await shape.record(graph, CONFIG)
+        async with recording_later(shape.graph, folder) as graph:
+            await shape.record(graph, CONFIG)
     else:
-        with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-            saver = SqliteSaver(connection)
-            with wb.record(shape.graph.copy(update={"checkpointer": saver}), folder / "bench.db") as graph:
-                await shape.record(graph, CONFIG)
+        with recording(shape.graph, folder) as graph:
+            await shape.record(graph, CONFIG)
 
 
 @contextlib.contextmanager
 def recorded(name: str, folder: Path) -> Iterator[wb.RecordedRun]:
     """The recorded run of a shape."""
     asyncio.run(drive(SHAPES[name](), folder))
-    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
-        bench.ingest(folder / "checkpoints.sqlite")
-        yield bench.run("thread")
+    with read_back(folder) as run:
+        yield run
 
 
 def said_to_a_question(step: Step) -> bool:
@@ -306,9 +299,7 @@ def test_what_ended_before_the_step(at: int, change: dict[str, Any], live_calls:
     """
     asyncio.run(drive(SHAPES["functional_hold"](), tmp_path))
     names = ["tool:book", "model"]
-    with contextlib.closing(wb.open(tmp_path / "bench.db")) as bench:
-        bench.ingest(tmp_path / "checkpoints.sqlite")
-        run = bench.run("thread")
+    with read_back(tmp_path) as run:
         before, foreseen = ledger.read_text(), run.foresee(at, live=names, **change)
         receipt = run.fork(at, graph=graph_of("functional_hold"), live=names, approve=["book"], **change).receipt
     assert [(one.step, one.how) for one in foreseen.forecast.steps if one.step < at] == [(one, "served") for one in range(at)]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import RemoveMessage, ToolMessage
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Command
 
 import workbench as wb
 from tests import replay_threads
+from tests.recording_agents import read_back, recording, recording_later
 from workbench.replay.fence.later import DOUBTFUL
 from workbench.replay.forking import ForkError
 
@@ -27,14 +25,10 @@ Doing = Callable[[Any], None]
 @contextlib.contextmanager
 def recorded(folder: Path, does: Doing, name: str = "chat", *, spans: bool = True) -> Iterator[wb.RecordedRun]:
     """The recorded run of what somebody does with a graph."""
-    path, graph = folder / "checkpoints.sqlite", getattr(replay_threads, name)
-    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-        saved = graph.copy(update={"checkpointer": SqliteSaver(connection)})
-        with wb.record(saved, folder / "bench.db") if spans else contextlib.nullcontext(saved) as running:
-            does(running)
-    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
-        bench.ingest(path)
-        yield bench.run("thread")
+    with recording(getattr(replay_threads, name), folder, spans=spans) as running:
+        does(running)
+    with read_back(folder) as run:
+        yield run
 
 
 def graph_of(name: str = "chat") -> str:
@@ -162,20 +156,16 @@ def test_unchanged_asynchronously(tmp_path: Path, ledger: Path) -> None:
     """What was put into the state is put in again where the graph runs asynchronously alone, too."""
 
     async def record() -> None:
-        async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as saver:
-            graph = replay_threads.chat_later.copy(update={"checkpointer": saver})
-            with wb.record(graph, tmp_path / "bench.db") as running:
-                await running.ainvoke({"messages": [("user", "one")]}, THREAD)
-                first = await running.aget_state(THREAD)
-                await running.aupdate_state(THREAD, {"messages": [("user", "be brief")]})
-                await running.ainvoke({"messages": [("user", "two")]}, THREAD)
-                await running.aupdate_state(first.config, {"messages": [("user", "be long")]})
-                await running.ainvoke({"messages": [("user", "three")]}, THREAD)
+        async with recording_later(replay_threads.chat_later, tmp_path) as running:
+            await running.ainvoke({"messages": [("user", "one")]}, THREAD)
+            first = await running.aget_state(THREAD)
+            await running.aupdate_state(THREAD, {"messages": [("user", "be brief")]})
+            await running.ainvoke({"messages": [("user", "two")]}, THREAD)
+            await running.aupdate_state(first.config, {"messages": [("user", "be long")]})
+            await running.ainvoke({"messages": [("user", "three")]}, THREAD)
 
     asyncio.run(record())
-    with contextlib.closing(wb.open(tmp_path / "bench.db")) as bench:
-        bench.ingest(tmp_path / "checkpoints.sqlite")
-        run = bench.run("thread")
+    with read_back(tmp_path) as run:
         fork = run.fork(0, graph=graph_of("chat_later"))
         assert fork.receipt.clean, str(fork.receipt)
         assert words(fork) == words(run) == ["one", "noted one", "one & noted one", "be long", "three", "noted three", words(run)[-1]]
