@@ -290,7 +290,7 @@ def test_fork_in_an_unknown_call(beside: wb.RecordedRun) -> None:
 
 @pytest.mark.parametrize(
     ("at", "change", "live_calls", "failing"),
-    [(2, {"answer": "no"}, 0, set()), (1, {"message": {"index": 0, "content": "Otherwise."}}, 1, {"nothing blocked", "model answered"})],
+    [(2, {"answer": "no"}, 0, set()), (1, {"message": {"index": 0, "content": "Otherwise."}}, 1, {"nothing blocked", "model answered", "same end"})],
 )
 def test_what_ended_before_the_step(at: int, change: dict[str, Any], live_calls: int, failing: set[str], tmp_path: Path, ledger: Path) -> None:
     """What a task did that had ended before the fork's step is served though its name is live, as is foretold; a model after it thinks anew.

@@ -61,7 +61,7 @@ def called_threads() -> Iterator[dict[str, Called]]:
     """Note the threads that LangGraph graphs are called with inside, each with the outermost graph that has a checkpointer."""
     noted: dict[str, Called] = {}
 
-    def note(graph: Graph, config: RunnableConfig | None, _: Any) -> RunnableConfig | None:
+    def note(graph: Graph, config: RunnableConfig | None, *_: Any) -> RunnableConfig | None:
         thread = _thread_of(config) or _thread_of(graph.config)
         if thread and (thread not in noted or noted[thread].saver is None):
             saver = graph.checkpointer if isinstance(graph.checkpointer, BaseCheckpointSaver) else None

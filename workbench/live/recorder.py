@@ -217,11 +217,13 @@ class Annotator(GraphCallbackHandler):
         self._ended: OrderedDict[UUID, SpanContext] = OrderedDict()
         self._late: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
         self._threads: OrderedDict[UUID, str] = OrderedDict()
-        self._begun: OrderedDict[UUID, dict[str, str]] = OrderedDict()
+        self._begun: OrderedDict[UUID, dict[str, Any]] = OrderedDict()
 
-    def started(self, graph: Graph, config: RunnableConfig | None, context: Any) -> RunnableConfig | None:
+    def started(self, graph: Graph, config: RunnableConfig | None, context: Any, loops: bool) -> RunnableConfig | None:
         """Remember what a graph is started with, which its callbacks aren't told. The id that its run is given, if it has none, tells whose it is."""
-        found = configs.written(graph, config)
+        found: dict[str, Any] = dict(configs.written(graph, config))
+        if found:
+            found[starts.LOOPS] = loops
         if context is not None or graph.context_schema is not None:
             found |= contexts.written(context)
         if not found:

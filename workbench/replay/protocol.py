@@ -209,6 +209,8 @@ class Request(Value):
     """How each start of the recorded run from the cut on was configured; the last holds for those after it."""
     begun: Mapping[str, int] = {}
     """By the namespaces of the cut, the super-step from which the first of them counts against its recursion limit."""
+    loops: bool | None = None
+    """Whether the recorded run was started in an event loop; None where that was not recorded."""
     contexts: tuple[Context, ...] = ()
     """What each start of the recorded run from the cut on was given as its context, as far as that was recorded; the last holds for those after it."""
     later: tuple[Later, ...] = ()

@@ -28,7 +28,7 @@ from workbench.replay.recording.contexts import contexts_of, others_of, with_giv
 from workbench.replay.recording.cut import Cut, CutError
 from workbench.replay.recording.nesting import around, beside_failed, inside_tools, maybe_around, numbers_of
 from workbench.replay.recording.scrubbing import configured
-from workbench.replay.recording.starts import begun_at, crashes_of, given_input, resumes_of, stops_of
+from workbench.replay.recording.starts import begun_at, crashes_of, given_input, looped, resumes_of, stops_of
 from workbench.replay.recording.tasks import set_aside, uses_of
 from workbench.replay.shapes import ChangeError
 
@@ -221,6 +221,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         starts=starts_of(parent, wish.spans, cut, first),
         begun=dict(begun_at(parent, cut, first)),
         contexts=wish.contexts_from(first),
+        loops=looped(wish.spans),
         later=tuple(_later(parent, cut, aftermath, restarts)),
         idle=aftermath.idle(),
         restarts=restarts[0],

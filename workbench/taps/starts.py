@@ -14,20 +14,22 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 
 Graph = Pregel[Any, Any, Any, Any]
-Listener = Callable[[Graph, RunnableConfig | None, Any], RunnableConfig | None]
-"""Hears of a start: the graph, its config and its context. Returns the config to start it with."""
+Listener = Callable[[Graph, RunnableConfig | None, Any, bool], RunnableConfig | None]
+"""Hears of a start: the graph, its config, its context, and whether it runs in an event loop. Returns the config to start it with."""
 
-METHODS = ("stream", "astream")
+LOOPS = "workbench.start.loops"
+"""The attribute that tells whether a run was started in an event loop: a tool, a model or a node may do there what it refuses elsewhere."""
+METHODS = {"stream": False, "astream": True}
 _listeners: list[Listener] = []
 
 
 def listen(listener: Listener) -> None:
     """Let this listener hear of each start from now on, beside those that do."""
     _listeners.append(listener)
-    for name in METHODS:
+    for name, loops in METHODS.items():
         original = getattr(Pregel, name)
         if not hasattr(original, "workbench"):
-            setattr(Pregel, name, _heard(original))
+            setattr(Pregel, name, _heard(original, loops=loops))
 
 
 def forget(listener: Listener) -> None:
@@ -46,11 +48,11 @@ def hearing(listener: Listener) -> Iterator[None]:
         forget(listener)
 
 
-def _heard(original: Callable[..., Any]) -> Callable[..., Any]:
+def _heard(original: Callable[..., Any], *, loops: bool) -> Callable[..., Any]:
     @wraps(original)
     def started(graph: Graph, given: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         for listener in tuple(_listeners):
-            config = listener(graph, config, options.get("context"))
+            config = listener(graph, config, options.get("context"), loops)
         return original(graph, given, config, **options)
 
     started.workbench = original  # type: ignore[attr-defined]  # marks it as patched

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -15,12 +16,15 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
 HOOKS_DEEP = 4
 """How many functions deep the methods that a node was made around are looked for."""
+REFUSED_LATER = ("awrap_model_call", "awrap_tool_call")
+"""The methods of LangChain's middleware that refuse in an event loop where their class only says how it is done directly."""
 _packages: set[str] = set()
 """The packages that graphs were loaded from, in this process."""
 
@@ -154,9 +158,27 @@ def _is_own_data(kind: object, module: str) -> bool:
     return isinstance(kind, type) and kind.__module__ == module and (issubclass(kind, BaseModel | Enum) or is_dataclass(kind))
 
 
-def needs_loop(graph: Pregel[Any, Any, Any, Any]) -> bool:
-    """Whether some node can only run asynchronously."""
-    return any(_only_async(node.bound) for one in (graph, *inner_graphs(graph).values()) for node in one.nodes.values())
+def needs_loop(graph: Pregel[Any, Any, Any, Any], *, recorded: bool | None) -> bool:
+    """Whether the graph is to run in an event loop: where its nodes can be run in one way alone, so; else as the recorded run did.
+
+    Where that is not known (None), the tools tell: one that only runs asynchronously was given to an agent that does.
+    """
+    bounds = [node.bound for one in (graph, *inner_graphs(graph).values()) for node in one.nodes.values()]
+    if any(map(_only_async, bounds)):
+        return True
+    if any(map(_only_sync, bounds)):
+        return False
+    tools = (tool for bound in bounds for tool in getattr(bound, "tools_by_name", {}).values())
+    return any(map(only_async_tool, tools)) if recorded is None else recorded
+
+
+def only_async_tool(tool: BaseTool) -> bool:
+    """Whether a tool can only be called asynchronously: it has a coroutine alone, or a class of its own that says so."""
+    if getattr(tool, "coroutine", None) is not None:
+        return getattr(tool, "func", None) is None
+    later = type(tool)._arun is not BaseTool._arun and not hasattr(tool, "coroutine")  # noqa: SLF001  # what a tool's class declares
+    code = getattr(inspect.unwrap(type(tool)._run), "__code__", None)  # noqa: SLF001  # as above
+    return later and NotImplementedError.__name__ in getattr(code, "co_names", ())
 
 
 def inner_graphs(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Pregel[Any, Any, Any, Any]]:
@@ -174,6 +196,11 @@ def _only_async(bound: Any) -> bool:
     return any(map(_async_alone, (*_hooks(function), *_hooks(getattr(bound, "_wrap_tool_call", None)))))
 
 
+def _only_sync(bound: Any) -> bool:
+    hooks = (hook for one in (getattr(bound, "afunc", None), getattr(bound, "_awrap_tool_call", None)) for hook in _hooks(one))
+    return any(hook.__name__ in REFUSED_LATER and _alone(hook, hook.__name__.removeprefix("a"), hook.__name__) for hook in hooks)
+
+
 def _hooks(function: Any, depth: int = HOOKS_DEEP) -> Iterator[MethodType]:
     """The methods of other objects that a function was made around, as `create_agent` makes its nodes around those of its middleware."""
     for cell in getattr(function, "__closure__", None) or ():
@@ -187,6 +214,10 @@ def _hooks(function: Any, depth: int = HOOKS_DEEP) -> Iterator[MethodType]:
 
 def _async_alone(hook: MethodType) -> bool:
     """Whether a class says how this is done asynchronously and not how otherwise: what LangChain's own class does otherwise is refuse."""
-    plain, later = hook.__name__, f"a{hook.__name__}"
-    nearest: Mapping[str, Any] = next((vars(kind) for kind in type(hook.__self__).__mro__ if plain in vars(kind) or later in vars(kind)), {})
-    return later in nearest and plain not in nearest
+    return _alone(hook, f"a{hook.__name__}", hook.__name__)
+
+
+def _alone(hook: MethodType, name: str, other: str) -> bool:
+    """Whether the class that says how one of these is done says it of this alone."""
+    nearest: Mapping[str, Any] = next((vars(kind) for kind in type(hook.__self__).__mro__ if name in vars(kind) or other in vars(kind)), {})
+    return name in nearest and other not in nearest

@@ -138,7 +138,7 @@ def _through(playback: Playback, request: Request, graph: Graph) -> tuple[str, s
 
     Returns how it ended, what there is to say about it, and the hashes of its last state in memory and reloaded.
     """
-    loops = graphs.needs_loop(graph)
+    loops = graphs.needs_loop(graph, recorded=request.loops)
     mark = _last_write(request)
     ended = _driven(playback, request, graph, loops=loops)
     if loops or playback.journal.records or not ASYNC_ONLY.match(ended[1]):

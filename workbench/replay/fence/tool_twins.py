@@ -22,6 +22,7 @@ from workbench.model import Interaction, Json
 from workbench.replay.fence import answers, nodes, wholes
 from workbench.replay.fence.alterations import raised
 from workbench.replay.fence.answers import UNTOLD
+from workbench.replay.fence.graphs import only_async_tool
 from workbench.replay.fence.injected import reads_context
 from workbench.replay.fence.journal import Seen
 from workbench.replay.fence.playback import TWIN, Playback, pause, playing, seen_here
@@ -31,6 +32,8 @@ from workbench.replay.recording.captured import hands_over_to, unwrapped
 from workbench.replay.recording.identities import aligned
 from workbench.replay.recording.numbering import calling
 from workbench.replay.recording.tape import UNTYPED, Call, Divergence, Served
+
+ONLY_ASYNC = "its code only runs in an event loop, and this graph was run without one"
 
 
 def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
@@ -50,6 +53,8 @@ def tool_twin(tool: BaseTool, bound: dict[str, Any]) -> BaseTool:
         pause(playing().altered.pause(seen.call))
         if (opened := _opened(tool, seen, given)) is None:
             return _answered_tool(tool, seen, tool_call_id, given)
+        if only_async_tool(tool):
+            raise playing().halt(seen, Divergence(f"{seen.call}: {ONLY_ASYNC}"))
         with _body(seen, opened) as body:
             body.came = tool._run(*args, **_configured(tool._run, kwargs))  # noqa: SLF001  # this is the body
         return body.came

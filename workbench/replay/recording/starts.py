@@ -11,6 +11,13 @@ from workbench.normalise.forest import climb, without_circles
 from workbench.reading.threads import Place
 from workbench.replay.protocol import Crash
 from workbench.replay.recording.cut import Cut
+from workbench.taps.starts import LOOPS
+
+
+def looped(spans: Iterable[Span]) -> bool | None:
+    """Whether some start of a run was made in an event loop; None where nothing tells."""
+    told = [bool(span.attributes[LOOPS]) for span in spans if LOOPS in span.attributes]
+    return any(told) if told else None
 
 
 def stops_of(parent: Run) -> Iterator[int]:
