@@ -87,6 +87,20 @@ def test_a_result_in_place_of_the_question(tmp_path: Path, ledger: Path) -> None
         assert (fork.receipt.clean, fork.receipt.calls.answered, fork.outcome) == (True, 1, "put, not to Bob")
 
 
+@pytest.mark.parametrize(("asked", "came"), [({"tool_result": "put"}, "put"), ({"fault": "empty"}, "")], ids=["result", "fault"])
+@pytest.mark.parametrize(("name", "others"), [("wiring", "not to Bob"), ("noting", "noted Bob")])
+def test_a_change_of_a_call_that_asked(name: str, others: str, asked: dict[str, Any], came: str, tmp_path: Path, ledger: Path) -> None:
+    """From checkpoints alone a change of a call that asked a person is met by that call, and by no other, though its answer is served with its node."""
+    answered = APART if name == "wiring" else (lambda state: Command(resume={one.id: "yes" for one in state.interrupts}),)
+    with recorded(tmp_path, name, BOTH, *answered, spans=False) as run:
+        before = ledger.read_text()
+        at = next(one.index for one in run.steps if one.kind == "tool" and one.tool_call and one.tool_call.arguments == {"to": "Ann"})
+        assert [one.step for one in run.foresee(at, live=["model"], **asked).forecast.of("edited")] == [at]
+        fork = run.fork(at, live=["model"], graph=graph_of(name), trust=True, **asked)
+        assert [one.says for one in fork.receipt.checks if one.name == "change met"] == ["the change was met"]
+        assert (fork.receipt.clean, fork.outcome, ledger.read_text()) == (True, f"{came}, {others}", before)
+
+
 def test_a_tool_that_asks_twice(tmp_path: Path, ledger: Path) -> None:
     """Each question of a tool's body has its own answer, and each attempt is made again."""
     with recorded(tmp_path, "wiring_surely", ANN, Command(resume="ok"), Command(resume="sure")) as run:

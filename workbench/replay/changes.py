@@ -124,9 +124,9 @@ def altered(parent: Run, step: Step, change: Change, cassette: Cassette, spans: 
 
 
 def calls_met(parent: Run, step: Step, change: Change) -> frozenset[int]:
-    """The model steps whose calls have to be made for this change to meet them: nothing of it can be seen where the writes of their nodes are served."""
-    if change.kind == "fault":
-        return frozenset([step.index] if step.kind == MODEL else [])
+    """The steps whose calls have to be made for this change to meet them: nothing of it can be seen where the writes of their nodes are served."""
+    if change.kind in ("fault", "tool_result"):
+        return frozenset([step.index] if step.kind in (MODEL, "tool") else [])
     if change.kind not in ("system", "model", "tools"):
         return frozenset()
     path = node_path(step.namespace, step.node) if step.kind == MODEL else None
