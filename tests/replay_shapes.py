@@ -846,15 +846,27 @@ def concludes(state: State) -> State:
 
 def _insisting() -> Any:
     """An agent that goes on until it has booked, and then a subgraph that asks a person."""
+    builder = _booking()
+    builder.add_node("review", chained(approves, concludes))
+    builder.add_conditional_edges("think", tools_condition, {"tools": "tools", END: "review"})
+    return builder.compile()
+
+
+def _insisting_inside() -> Any:
+    """The same agent in a graph of its own, without what comes after it."""
+    builder = _booking()
+    builder.add_conditional_edges("think", tools_condition)
+    return chained(builder.compile())
+
+
+def _booking() -> StateGraph[State]:
     builder = StateGraph(State)
     brain = Insistent().bind_tools([book])
     builder.add_node("think", lambda state: {"messages": [brain.invoke(state["messages"])]})
     builder.add_node("tools", ToolNode([book], handle_tool_errors=True))
-    builder.add_node("review", chained(approves, concludes))
     builder.add_edge(START, "think")
-    builder.add_conditional_edges("think", tools_condition, {"tools": "tools", END: "review"})
     builder.add_edge("tools", "think")
-    return builder.compile()
+    return builder
 
 
 def calls_an_agent(state: State) -> State:
@@ -997,6 +1009,7 @@ SHAPES: dict[str, Callable[[], Shape]] = {
     "questions_of_two_nodes": lambda: Shape(chained(asks_beside, asks_twice), (ASKED, YES, Command(resume="no"), Command(resume="well"), YES)),
     "question_inside": lambda: Shape(chained(created([KYOTO], [NARA], middleware=[HumanInTheLoopMiddleware({"book": True})]), note), (ASKED, *[APPROVED] * 2)),
     "insisting": lambda: Shape(_insisting(), (ASKED, YES)),
+    "insisting_inside": lambda: Shape(_insisting_inside(), (ASKED,)),
     "tuples": lambda: Shape(_paired(), ({"said": ""},)),
     "several_inputs": lambda: Shape(looping([KYOTO]), (ASKED, {"messages": [("user", "and now Nara")]})),
 }

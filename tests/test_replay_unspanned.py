@@ -78,6 +78,14 @@ def test_a_model_step_of_plain_checkpoints_is_changed(insisting: wb.RecordedRun,
     assert (fork.receipt.clean, fork.receipt.calls.live > 0, fork.outcome) == (True, True, insisting.outcome)
 
 
+def test_a_model_inside_a_subgraph_stands_where_it_was(tmp_path: Path) -> None:
+    """A live answer of a model in an agent of the graph stands behind what that agent did before it; a model named in the fork alone is no other."""
+    with recorded("insisting_inside", tmp_path) as run:
+        for step in [step.index for step in run.steps if step.kind == "model"]:
+            fork = run.fork(step, graph=graph_of("insisting_inside"), trust=True, live=["model"], system="Be brief.")
+            assert (fork.steps[step].kind, fork.steps[step].notes, differing(run, fork)) == ("model", ("live",), [])
+
+
 @pytest.mark.parametrize("live", ["model", "model:Insistent"])
 def test_a_model_of_plain_checkpoints_thinks_anew_where_nothing_changes(insisting: wb.RecordedRun, live: str) -> None:
     """Named as live, it is asked at each of its steps, and where a node keeps its words alone: what was written then is not served in its place."""

@@ -140,7 +140,10 @@ def _matched(left: Sequence[Step], right: Sequence[Step], key: Callable[[Step], 
 
 
 def _changed(left: Step, right: Step, ignore: frozenset[Ignored]) -> Aligned:
-    return Aligned(relation="changed", left=left.index, right=right.index, differs=differences(left, right, ignore), aspects=aspects(left, right, ignore))
+    differs = differences(left, right, ignore)
+    if not differs and "model" in (left.kind, right.kind) and None in (left.model, right.model):  # it goes by its node where nobody told its name
+        return Aligned(relation="same", left=left.index, right=right.index)
+    return Aligned(relation="changed", left=left.index, right=right.index, differs=differs, aspects=aspects(left, right, ignore))
 
 
 def differences(left: Step, right: Step, ignore: frozenset[Ignored] = frozenset()) -> tuple[str, ...]:

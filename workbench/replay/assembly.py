@@ -296,7 +296,7 @@ def _in_recorded_order(own: list[Own], parent: Run, standing: Sequence[Step], qu
     """
     first, *rest = list(_super_steps(own)) or [[]]
     placed: list[tuple[float, Step | Own]] = [(float(one.index), one) for one in standing]
-    placed += _placed(first, parent, questions)
+    placed += _placed(first, parent, questions, standing)
     ordered = [one for _, one in sorted(placed, key=lambda pair: pair[0])]
     for together in rest:
         ordered += [one for _, one in sorted(_placed(together, parent, questions), key=lambda pair: pair[0])]
@@ -324,8 +324,12 @@ def _root_task(step: Step) -> str | None:
     return step.namespace.partition("|")[0].rpartition(":")[2] if step.namespace else step.task_id
 
 
-def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> list[tuple[float, Own]]:
-    """Each step with the index of the recorded one it stands for; what has none stays before or behind its neighbours in the same branch."""
+def _placed(together: list[Own], parent: Run, questions: Mapping[str, str], standing: Sequence[Step] = ()) -> list[tuple[float, Own]]:
+    """Each step with the index of the recorded one it stands for; what has none stays before or behind its neighbours in the same branch.
+
+    It stays behind what stands in its own subgraph, too: that led to the cut.
+    """
+    behind: dict[str | None, float] = {one.namespace: one.index for one in standing if one.namespace}
     recorded = _places(together, parent)
     branches: dict[str | None, list[Own]] = {}
     for one in together:
@@ -335,7 +339,7 @@ def _placed(together: list[Own], parent: Run, questions: Mapping[str, str]) -> l
         known = [_recorded_index(one, recorded, questions) for one in members]
         last = min((index for index in known if index is not None), default=len(parent.steps)) - 0.5
         for one, index in zip(members, known, strict=True):
-            last = last if index is None else max(last, float(index))
+            last = max(last, behind.get(one.step.namespace, last) if index is None else float(index))
             found.append((last if index is None else float(index), replace(one, place=index)))
     return found
 
@@ -355,4 +359,6 @@ def _recorded_index(one: Own, recorded: Mapping[Key, deque[int]], questions: Map
         return one.origin
     asked = _question(one.step)
     left = recorded.get((one.task, one.step.kind, one.step.name, questions.get(asked, asked)))
+    if not left and one.step.kind == "model":  # its name may be what was changed, and checkpoints alone may not know it
+        left = next((places for (task, kind, *_), places in recorded.items() if (task, kind) == (one.task, "model") and places), None)
     return left.popleft() if left else None
