@@ -672,6 +672,21 @@ def test_a_call_and_its_preparation_are_one_though_the_span_above_them_was_lost(
         assert [step.name for step in run.of_kind("model")] == ["m-1"]
 
 
+def test_what_only_gets_a_call_ready_is_no_call_where_that_call_failed() -> None:
+    """Neither asked nor answered, then failed: one failed call. A silent call to fall back on, or one beside a call that was not asked there either, counts."""
+    asked = {"llm.model_name": "m-1", "llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "Hi"}
+    silent = {"llm.model_name": "m-1"}
+    top = span(1, "AGENT", parent=None, took=9)
+    failed = span(4, "LLM", "chat", parent=3, at=4, status="error", status_message="rate limited", attributes=asked)
+    around = span(3, "LLM", "chat", parent=1, at=3, took=3, attributes=silent)
+    ready = span(2, "LLM", "prepare", parent=1, at=1, attributes=silent)
+    assert [step.status for step in only([top, ready, around, failed]).steps] == ["error"]
+    fallback = span(2, "LLM", "chat small", parent=1, at=7, attributes=silent)
+    assert [step.status for step in only([top, around, failed, fallback]).steps] == ["error", "ok"]
+    untold = span(4, "LLM", "chat", parent=3, at=4, status="error", status_message="rate limited", attributes=silent)
+    assert [step.status for step in only([top, ready, around, untold]).steps] == ["ok", "error"]
+
+
 def test_a_log_about_a_call_belongs_to_the_call_whatever_span_it_was_written_in() -> None:
     """A tool's arguments, logged in the span around it under the call's id, are those of that call and of no other."""
     own = {"span.type": "tool", "openinference.span.kind": "TOOL"}

@@ -158,11 +158,20 @@ class Forest:
         return any(below.reading.kind == "model" for below in self.below(node)) or (told_by.startswith(BY_EVIDENCE) and self._models_known)
 
     def _prepares(self, node: Node) -> bool:
-        """Whether a span only gets a call ready: it tells nothing of an answer, under another name than those beside it that do."""
-        names = self._answering.get(node.span.scope)
-        if not names or node.span.name in names or _answered(node) or node.failed:
+        """Whether a span only gets a call ready: it tells nothing of an answer, under another name than those beside it that do.
+
+        Beside one that failed it tells nothing of a question either, and was over before; a call that was fallen back on comes after.
+        """
+        if not node.span.parent_span_id or _answered(node) or node.failed:
             return False
-        return bool(node.span.parent_span_id) and any(beside.span.name in names for beside in self._models_below[self._parents[node.key]])
+        answering, failing = self._answering.get(node.span.scope, frozenset()), self._failing.get(node.span.scope, frozenset())
+        if node.span.name in answering | failing:
+            return False
+        beside = self._models_below[self._parents[node.key]]
+        if any(one.span.name in answering for one in beside):
+            return True
+        asks_nothing = not node.reading.messages and node.span.end_ns is not None
+        return asks_nothing and any(one.span.name in failing and (one.span.start_ns or 0) >= (node.span.end_ns or 0) for one in beside)
 
     @cached_property
     def _models_below(self) -> dict[Key, list[Node]]:
@@ -179,6 +188,15 @@ class Forest:
         found: dict[str | None, set[str]] = defaultdict(set)
         for node in self.nodes.values():
             if node.reading.kind == "model" and _answered(node):
+                found[node.span.scope].add(node.span.name)
+        return {scope: frozenset(names) for scope, names in found.items()}
+
+    @cached_property
+    def _failing(self) -> dict[str | None, frozenset[str]]:
+        """The names of the model spans that failed and tell what they were asked, by the instrumentor that made them."""
+        found: dict[str | None, set[str]] = defaultdict(set)
+        for node in self.nodes.values():
+            if node.reading.kind == "model" and node.failed and node.reading.messages:
                 found[node.span.scope].add(node.span.name)
         return {scope: frozenset(names) for scope, names in found.items()}
 
