@@ -172,13 +172,15 @@ SHAPES = (
             "shpss_",
             "dop_v1_",
             "nrak-",
-            "pypi-ageiy",
+            "pypi-age",
             "lin_api_",
             "ntn_",
             "lsv2_",
+            "pcsk_",
+            "nvapi-",
             "age-secret-key-1",
         ),
-        pattern=r"\b(?:(?:xai-|tvly-|pplx-|r8_|whsec_|hvs\.|shp(?:at|ss)_|dop_v1_|NRAK-|lin_api_|ntn_)[\w-]{20,}|pypi-AgEIcHlwaS[\w-]{20,}"
+        pattern=r"\b(?:(?:xai-|tvly-|pplx-|r8_|whsec_|hvs\.|shp(?:at|ss)_|dop_v1_|NRAK-|lin_api_|ntn_|pcsk_|nvapi-)[\w-]{20,}|pypi-AgE(?:IcHlwaS|NdGVzdC5)[\w-]{20,}"
         r"|lsv2_(?:pt|sk)_[\w-]{20,}|AGE-SECRET-KEY-1[A-Z0-9]{40,})",
     ),
     _secret("eyj", pattern=r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
@@ -187,6 +189,12 @@ SHAPES = (
     _secret("://", pattern=r"""(?<=://)[^\s/:@"'<>\\]{0,128}:[^\s/@"'<>\\]{1,256}(?=@)"""),
     _secret("://", pattern=r"""\b(?!https?:)[a-z][a-z0-9+]{1,30}://(?P<value>[^\s/:@"'<>\\]{0,128}:(?!\d{1,5}/)[^\s@"'<>\\]{1,256})(?=@)"""),
     _secret("curl ", pattern=r"""\bcurl\b[^\n]{0,400}?\s(?:-u|--user)(?:\s{1,4}|=)["']?(?P<value>[^\s:"']{1,128}:[^\s"']{1,256})"""),
+    _secret(":aa", pattern=r"(?<!\d)\d{8,10}:AA[\w-]{33}(?![\w-])"),  # a Telegram bot's
+    _secret(
+        "mysql",
+        pattern=r"""\bmysql(?:dump|admin|import|show|check|binlog)?(?=\s[^\n;|&]{0,400}?(?<=\s)(?:-u(?!ser\b)|--user\b))[^\n;|&]{0,400}?\s-p["']?"""
+        r"""(?P<value>(?!\d+:\d|(?:rint|rune|assword|ort|rotocol)\b)[^\s"';|&-][^\s"';|&]{0,255})""",
+    ),
     _secret("sig=", "signature=", pattern=r"""(?i:[?&](?:sig|signature|x-(?:amz|goog)-signature)=)(?P<value>[^&\s"'<>\\]{16,})"""),
     Shape("card", (), CARD, is_card, (b"0" * 13,), digits_of),
     Shape("card", (), CARD, is_card, (b"0000.0000.0000.0",), digits_of),

@@ -60,12 +60,15 @@ _OPENING = re.compile(rb"""[bru]?(\\*)(["'`])""")
 _QUOTE = re.compile(rb"""(\\*)(["'`\n])""")
 _SCHEME = re.compile(rb"(?:basic|bearer|token|digest|apikey|negotiate)[ ]{1,4}", re.IGNORECASE)
 _BARE = re.compile(rb"""[^\s"'`<>&;,(){}\[\]\\|]{1,1024}""")
+_IN_PROSE = re.compile(rb"""(?:(?!&&|&(?:[a-z]{2,5}|\#\w{1,6});)[&;,](?![\w.-]{1,64}[ \t]{0,8}[:=])[^\s"'`<>&;,(){}\[\]\\|]{1,1024}){1,16}""")
+"""What goes on after a `&`, `;` or `,` of a value in prose: not the next field, nor what HTML writes for a character."""
 _LINE = re.compile(rb"""[^\s"'`\\]{1,1024}""")
 _COOKIES = re.compile(rb"""[^\s;"'=\\]{1,128}=[^"'\r\n\\]{1,1024}""")
 _ELEMENT = re.compile(rb"[^<>]{1,1024}(?=</)")
 _DOTTED = re.compile(rb"\$?[a-z_]+(?:(?:\.|->|::)[A-Za-z_]+)+|\$[a-z_]+")
 _NUMBER = re.compile(rb"-?[0-9]{1,32}(?:\.[0-9]{1,32})?(?=[\s,}\]]|\Z)")
 _ENDS = b"}]"
+_OPENS = (b"(", b"[", b"{")
 _SCHEMA = re.compile(rb"""["'](?:type|description|anyOf|\$ref)\\*["']\s*:""")
 _BRACKETS = re.compile(rb"""[\[\]{}]""")
 _WORDS = frozenset(
@@ -184,7 +187,8 @@ def _value(text: bytes, between: re.Match[bytes], name: str) -> Named | None:
     if between["quote"]:
         return _unquoted_json(text, start, between["quote"])
     if between["sign"] in (b":", b"=", b"=>", b":=") or between["argument"]:
-        return _bare(text, opening.end() if opening else start, name, assigned=between["sign"] != b":")
+        prose = between["sign"] == b":" or (between["sign"] == b"=" and between[0] != b"=")
+        return _bare(text, opening.end() if opening else start, name, assigned=between["sign"] != b":", prose=prose)
     return None
 
 
@@ -216,17 +220,32 @@ def _closing(text: bytes, opening: re.Match[bytes]) -> int | None:
     return None
 
 
-def _bare(text: bytes, start: int, name: str, *, assigned: bool) -> Named | None:
-    """A value without quotes. What is a word of a sentence, a type or the name of a variable is none."""
+def _bare(text: bytes, start: int, name: str, *, assigned: bool, prose: bool) -> Named | None:
+    """A value without quotes. What is a word of a sentence, a type or the name of a variable is none.
+
+    In prose it may hold what parts fields where a machine reads them.
+    """
     if scheme := _SCHEME.match(text, start):
         start, assigned = scheme.end(), True
     found = (_COOKIES if "ookie" in name else _LINE if _is_variable(text, start, name) else _BARE).match(text, start)
-    if found is None or text[found.end() : found.end() + 1] in (b"(", b"[", b"{"):
+    if found is None or text[found.end() : found.end() + 1] in _OPENS:
         return None
-    value = found[0].rstrip(b".:!?,;" if assigned is False else b".,")
-    if not value or value.lower() in _WORDS or _DOTTED.fullmatch(value) or _names_one(value):
+    value = _of_sentence(found[0], assigned=assigned)
+    if not value or _names_what(value):
         return None
+    if prose and not is_plural(name) and (further := _IN_PROSE.match(text, found.end())) and text[further.end() : further.end() + 1] not in _OPENS:
+        value = _of_sentence(found[0] + further[0], assigned=assigned)
     return Named(start, start + len(value)) if assigned or _stands_alone(text, start + len(value), value) else None
+
+
+def _of_sentence(value: bytes, *, assigned: bool) -> bytes:
+    """A value without the stops of the sentence it ends."""
+    return value.rstrip(b".," if assigned else b".:!?,;")
+
+
+def _names_what(value: bytes) -> bool:
+    """Whether a value is a word of a sentence, a type or the name of a variable."""
+    return value.lower() in _WORDS or _DOTTED.fullmatch(value) is not None or _names_one(value)
 
 
 def _is_variable(text: bytes, start: int, name: str) -> bool:
@@ -240,5 +259,5 @@ def _names_one(value: bytes) -> bool:
 
 
 def _stands_alone(text: bytes, end: int, value: bytes) -> bool:
-    """Whether what follows a colon is a value rather than the beginning of a sentence: it has a digit, or is all of the line."""
-    return (len(value) >= LEAST_BARE and re.search(rb"\d", value) is not None) or text[end : end + 1] in (b"", b"\n", b"\r")
+    """Whether what follows a colon is a value rather than the beginning of a sentence: it has a digit or `&` in it, or is all of the line."""
+    return (len(value) >= LEAST_BARE and re.search(rb"[0-9]|\w&\w", value) is not None) or text[end : end + 1] in (b"", b"\n", b"\r")
