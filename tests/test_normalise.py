@@ -193,6 +193,28 @@ def test_a_question_waits_and_is_no_error(tmp_path: Path) -> None:
     assert run.steps[0].tool_call.arguments == {"question": "go on?"}
 
 
+def breaks(_: Chat) -> Chat:
+    """Raises."""
+    raise ValueError("broken")
+
+
+def test_an_error_beside_a_question_ends_the_run(tmp_path: Path) -> None:
+    """The graph raised, whoever else was asked at the same time; the question waits. Once the failed task was done again, only the question is left."""
+    edges = [(START, "ask"), (START, "breaks")]
+    (run,) = run_graph(tmp_path / "a.sqlite", {"ask": ask, "breaks": breaks}, edges, {"notes": []})
+    assert shape(run) == [("human", "approval", "interrupted"), ("node", "breaks", "error")]
+    assert run.status == "error"
+    failures = iter((ValueError("broken"), None))
+
+    def breaks_once(_: Chat) -> Chat:
+        if failure := next(failures):
+            raise failure
+        return {"notes": ["done"]}
+
+    (mended,) = run_graph(tmp_path / "b.sqlite", {"ask": ask, "breaks": breaks_once}, edges, {"notes": []}, None)
+    assert mended.status == "interrupted"
+
+
 def test_the_second_question_of_a_task_waits_after_the_first_is_answered(tmp_path: Path) -> None:
     """Of two questions in one task the first has its answer, the second waits in the next invocation."""
     (run,) = run_graph(tmp_path / "a.sqlite", {"ask": ask}, [(START, "ask")], {"notes": []}, Command(resume="yes"))

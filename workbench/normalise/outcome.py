@@ -33,11 +33,11 @@ def _thread_status(ledger: Ledger, steps: Sequence[Step]) -> Status | None:
     if head is None:
         return "running" if ledger.checkpoints else None
     tasks = ledger.tasks_at(head)
-    mine = {task.task_id for task in tasks}
-    if any(step.kind == "human" and step.status == "interrupted" and step.task_id in mine for step in steps):
+    waiting_for_people = {step.task_id for step in steps if step.kind == "human" and step.status == "interrupted"}
+    if any(task.wrote(ERROR) and not task.outputs and task.task_id not in waiting_for_people for task in tasks):
+        return "error"  # the graph raised, whoever else was asked at the same time
+    if any(task.task_id in waiting_for_people for task in tasks):
         return "interrupted"
-    if any(task.wrote(ERROR) and not task.outputs for task in tasks):
-        return "error"
     waiting = _waiting(ledger)
     if waiting and head.source == "update" and not tasks:
         return "interrupted"  # someone edited the state and left it there
