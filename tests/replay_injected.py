@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.channels import UntrackedValue
@@ -183,16 +183,23 @@ def fetch(state: State, runtime: Runtime) -> State:
     return {"city": f"{state['city']} or {found.value['city'] if found else 'nowhere'}"}
 
 
-def _shelved() -> Any:
+def remind(state: State, runtime: Runtime) -> State:
+    """Tells the model what is in the store."""
+    found = runtime.store.get(("cities",), "Ada")
+    known = HumanMessage(f"Ada lives in {found.value['city'] if found else 'no place'}.")
+    return {"messages": [MODEL.invoke([*state["messages"], known])]}
+
+
+def _shelved(reads: Any = fetch) -> Any:
     builder = StateGraph(State)
     builder.add_node("put", put)
-    builder.add_node("fetch", fetch)
+    builder.add_node("fetch", reads)
     builder.add_edge(START, "put")
     builder.add_edge("put", "fetch")
     return builder.compile(store=InMemoryStore())
 
 
-shelved = _shelved()
+shelved, remembering = _shelved(), _shelved(remind)
 unshelved = _graph(free, [keep, afford])
 crossing = _graph(free, [visa, tell, quiet, move, chart, table])
 staying = _graph(prepare, [keep, recall, lend, sure], store=InMemoryStore())

@@ -35,6 +35,7 @@ CALLS = {
         ["table", {"city": "Otsu"}],
     ],
     "shelved": [],
+    "remembering": [],
     "unshelved": [["keep", {"city": "Nara"}], ["afford", {"item": "tea"}]],
     "reading": [[name, {"item": "tea"}] for name in ("afford", "rank", "weigh", "name_it")],
     "staying": [[name, {"city": "Nara"}] for name in ("keep", "recall", "lend", "sure")],
@@ -191,6 +192,17 @@ def test_looking_for_what_runs_had_put_into_the_store(recorded: wb.RecordedRun, 
     why = "the graph's store was asked for something, and what runs had put there was not recorded"
     assert (why in changed.receipt.outcome, "stale=['store']" in changed.receipt.outcome) == (True, True)
     assert (f"stale: {why}" in stale.receipt.notes, stale.final_state()["city"]) == (True, "Uji or nowhere")
+
+
+@pytest.mark.parametrize("recorded", ["remembering"], indirect=True)
+def test_what_a_model_was_told_of_the_store(recorded: wb.RecordedRun, ledger: Path) -> None:
+    """On the recorded course a node that looks into the store stands as it was, where its model would be told something else; off it, it halts."""
+    at = next(step.index for step in recorded.steps if step.kind == "model")
+    graph = f"{replay_injected.__name__}:remembering"
+    unchanged, changed = recorded.fork(at, graph=graph), recorded.fork(at, state={"city": "Uji"}, graph=graph)
+    assert (unchanged.receipt.clean, changed.receipt.clean) == (True, False)
+    assert ["after the graph's store had been asked for what was not recorded" in one.says for one in unchanged.receipt.records if one.kind == "node"] == [True]
+    assert "the graph's store was asked for something" in changed.receipt.outcome
 
 
 @pytest.mark.parametrize("recorded", ["unshelved"], indirect=True)

@@ -244,13 +244,18 @@ def _with_held(own: Sequence[Own], held: Mapping[int, int | str], parent: Run) -
         keys = {one.task} if one.node else {one.origin} if one.task in nodes else {one.origin, one.task}
         below = [parent.step(step) for step, stands in left.items() if stands in keys]
         left = {step: stands for step, stands in left.items() if stands not in keys}
-        if not (below and one.node and one.step.kind == "node" and (one.task, "node") not in kinds):
+        if not (below and one.node and one.step.kind == "node" and (one.task, "node") not in kinds) and not _retold(one, below):
             yield one
         for step in below:
             by_result = held[step.index] == one.origin
             note = f"made inside {one.step.name if by_result else step.node}, whose recorded {'result' if by_result else 'writes'} stood for it"
             kept = step.model_copy(update={"notes": (*step.notes, "served", note)})
             yield Own(kept, None, step.task_id, held=step.index)
+
+
+def _retold(one: Own, below: Iterable[Step]) -> bool:
+    """Whether a step is a model's answer that only the task's recorded writes tell of, and the recording knows the call: that stands there."""
+    return one.record is None and one.step.kind == "model" and one.step.span_id is None and any(step.kind == "model" and step.span_id for step in below)
 
 
 # ---- what was asked

@@ -72,6 +72,8 @@ class Playback:
     cut_off: tuple[Seen, CutOff] | None = None
     notes: Notes = field(default_factory=lambda: Notes(lambda _: None))
     nodes: Nodes | None = None
+    unsure: dict[str, str] = field(default_factory=dict)
+    """The tasks whose code, on the recorded course, has looked for something that was not recorded, and where."""
     history: History = field(default_factory=History)
 
     def served(self, seen: Seen) -> Served:
@@ -102,10 +104,13 @@ class Playback:
         return found
 
     def _leave_to_node(self, seen: Seen, divergence: Divergence) -> None:
-        """Give a call up that nobody recorded, in favour of what its node wrote, which somebody did."""
+        """Give a call up that nobody recorded, in favour of what its node wrote, which somebody did. So where it may hang on what the store then held."""
         task = current_task()
-        if self.nodes is not None and task and seen.call.kind in BY_NODE and self.nodes.can_stand_in(task) and not self.tape.knows(seen.call):
-            self.nodes.unanswered.setdefault(task, []).append(str(seen.call))
+        if self.nodes is None or not task or seen.call.kind == "human" or not self.nodes.can_stand_in(task):
+            return
+        if task in self.unsure or (seen.call.kind in BY_NODE and not self.tape.knows(seen.call)):
+            about = f"{seen.call}, after the graph's {self.unsure[task]} had been asked for what was not recorded" if task in self.unsure else str(seen.call)
+            self.nodes.unanswered.setdefault(task, []).append(about)
             raise Unanswered(str(divergence)) from None
 
     def let_begin(self, step: int) -> None:
@@ -168,6 +173,8 @@ class Playback:
 
     def has_in_part(self, what: str) -> None:
         """Code looks for something of which a re-run has a part alone. On the recorded course that changes nothing unseen; off it, it has to be asked for."""
+        if self.on_course and (task := current_task()):
+            self.unsure[task] = what
         why = f"the graph's {what} was asked for something, and what runs had put there was not recorded"
         if not self.on_course and what not in self.tape.stale:
             self.lacks(f"{why}: take what it holds in this re-run for that (stale={[what]}, --serve-stale {what}), or change what leads to it", what)
