@@ -8,7 +8,7 @@ import random
 import threading
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -35,6 +35,13 @@ class Price:
 
     amount: Decimal
     grade: Grade = Grade.LOW
+
+
+class Point(NamedTuple):
+    """What LangGraph writes down by its name, and the schema does not name."""
+
+    x: int
+    label: str
 
 
 def union(left: set[Any] | None, right: set[Any]) -> set[Any]:
@@ -161,6 +168,10 @@ def used(state: State) -> State:
     return {"said": ",".join(sorted(state["tags"]))}
 
 
+def pointed(state: State) -> State:
+    return {"kept": [Point(1, "here")]}
+
+
 def retrieved(state: State) -> State:
     return {"kept": Shelf().invoke("tea")}
 
@@ -178,5 +189,15 @@ def _built(*nodes: Any) -> Any:
 
 rating, rating_after, counting, picturing = _built(rates), _built(changed, rates), _built(counted), _built(pictured)
 picturing_after, drawing, tagging = _built(changed, pictured), _built(drawn, told), _built(tagged, used)
-locking = _built(changed, locked)
+
+
+def _sending() -> Any:
+    builder = StateGraph(State)
+    builder.add_node(part)
+    builder.add_conditional_edges(START, sent, ["part"])
+    return builder.compile()
+
+
+sending = _sending()
+locking, pointing = _built(changed, locked), _built(pointed)
 citing, citing_after = _built(retrieved, cited), _built(changed, retrieved, cited)

@@ -82,6 +82,12 @@ def test_loaded_exception() -> None:
     assert str(raised) == "NH 1 has 0 seats"
 
 
+def test_an_exception_that_shows_its_argument_as_code_writes_it() -> None:
+    """Its argument is what was written so, and the error is told in the same words again."""
+    raised = exception("KeyError: 'Atlantis'")
+    assert (raised.args, str(raised), exception("KeyError: no literal").args) == (("Atlantis",), "'Atlantis'", ("no literal",))
+
+
 def test_look_alike_exception() -> None:
     """An error of a class that is not loaded is a look-alike of the same name; nothing is imported for it."""
     assert "xmlrpc.client" not in sys.modules

@@ -163,12 +163,20 @@ def paired(value: Any, tool: BaseTool) -> Any:
 def exception(text: str) -> Exception:
     """The exception that a recorded error tells of, from `TimeoutError: no answer` or `TimeoutError('no answer')`."""
     found = RAISED.match(text)
-    if found is None or (found["message"] is None and found["arguments"] is None and not found["type"].endswith(("Error", "Exception", "Timeout"))):
+    if found is None or not names_type(text):
         return RuntimeError(text)
     arguments = (found["message"],) if found["message"] is not None else _literals(found["arguments"])
     raised = _unconstructed(_known_class(found["type"]) or _look_alike(found["type"].rpartition(".")[2]), arguments)
     raised.args = arguments
+    if isinstance(raised, KeyError) and found["message"] is not None:  # which shows its argument as code writes it
+        raised.args = _literals(found["message"])
     return raised
+
+
+def names_type(text: str) -> bool:
+    """Whether a recorded error names the type of what was raised."""
+    found = RAISED.match(text)
+    return found is not None and (found["message"] is not None or found["arguments"] is not None or found["type"].endswith(("Error", "Exception", "Timeout")))
 
 
 @cache

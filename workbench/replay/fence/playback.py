@@ -187,7 +187,7 @@ class Playback:
         around = Seen(call=Call("fence", what, "", None), namespace="", node=None, thread_id=None, started_ns=self.journal.clock())
         return self.halt(around, divergence)
 
-    def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | None = None) -> None:
+    def note(self, seen: Seen, served: Served, *, output: Json = None, error: BaseException | str | None = None) -> None:
         """Write down a served call."""
         step = served.interaction.step
         answer: Literal["edited", "served"] = "edited" if step == self.edited and self.altered.asked.fault is None else "served"

@@ -14,7 +14,7 @@ from langgraph.pregel import Pregel
 
 from workbench.model import digest
 from workbench.reading.kinds import of_packed
-from workbench.replay.fence.overlay import serializer_of
+from workbench.replay.fence.overlay import decoding, serializer_of
 
 Graph = Pregel[Any, Any, Any, Any]
 UNSAVED = ("UntrackedValue", "EphemeralValue")
@@ -26,12 +26,17 @@ def compared(graph: Graph, database: str, config: RunnableConfig, held: Any) -> 
     if not isinstance(held, Mapping):
         return None
     names = sorted(name for name in held if name in graph.channels and type(graph.channels[name]).__name__ not in UNSAVED)
-    memory = _digest(graph, {name: held[name] for name in names})
+    values = {name: held[name] for name in names}
+    memory = _digest(graph, values)
     try:
-        values = _reloaded(graph, database, config)
+        with decoding() as lost:
+            reloaded = _reloaded(graph, database, config)
     except sqlite3.Error as error:
         return memory, f"can't be reloaded: {error}"
-    return memory, _digest(graph, {name: values.get(name) for name in names})
+    if lost:  # it is this reading that leaves them plain data, and not the agent's own
+        serializer = serializer_of(graph)
+        memory = _digest(graph, serializer.loads_typed(serializer.dumps_typed(values)))
+    return memory, _digest(graph, {name: reloaded.get(name) for name in names})
 
 
 def _reloaded(graph: Graph, database: str, config: RunnableConfig) -> dict[str, Any]:

@@ -203,8 +203,9 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
         now.note(seen, served, error=error)
         now.let_begin(served.interaction.step)
         raise
-    raised = served.interaction.error
-    now.note(seen, served, output=_output(result, served.interaction), error=None if raised is None else answers.exception(raised))
+    told = served.interaction.error
+    error = answers.exception(told) if told is not None and answers.names_type(told) else told
+    now.note(seen, served, output=_output(result, served.interaction), error=error)
     return result
 
 
