@@ -19,7 +19,7 @@ from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 from langgraph.types import Send
 
-from tests.replay_agents import Attentive
+from tests.replay_agents import Attentive, Remote
 
 
 class Grade(enum.Enum):
@@ -112,6 +112,7 @@ class Shelf(BaseRetriever):
 
 
 model: Runnable[Any, AIMessage] = Attentive()
+remote: Runnable[Any, AIMessage] = Remote()
 
 
 def shown(value: Any) -> str:
@@ -145,6 +146,12 @@ def drawn(state: State) -> State:
     """Differs by chance from run to run, beside what a model says."""
     said = model.invoke([HumanMessage("draw")]).text
     return {"said": f"{said} {random.getrandbits(64)}"}
+
+
+def metered(state: State) -> State:
+    """Looks at what a model's answer took."""
+    took = remote.invoke([HumanMessage("how much")]).usage_metadata
+    return {"said": took and took["total_tokens"]}
 
 
 def told(state: State) -> State:
@@ -199,5 +206,5 @@ def _sending() -> Any:
 
 
 sending = _sending()
-locking, pointing = _built(changed, locked), _built(pointed)
+locking, pointing, metering_after = _built(changed, locked), _built(pointed), _built(changed, metered)
 citing, citing_after = _built(retrieved, cited), _built(changed, retrieved, cited)

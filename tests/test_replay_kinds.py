@@ -81,9 +81,9 @@ def test_what_is_executed_and_writes_otherwise_fails_a_check(tmp_path: Path) -> 
         assert note == "drawn wrote other values than recorded (said): its recorded writes were served (execute=['drawn'] lets those of its code stand)"
 
 
-@pytest.mark.parametrize("name", ["rating_after", "picturing_after", "citing_after"])
+@pytest.mark.parametrize("name", ["rating_after", "picturing_after", "citing_after", "metering_after"])
 def test_off_the_recorded_course_values_come_back_as_what_they_were(name: str, tmp_path: Path) -> None:
-    """After a change the code runs on what the calls returned: numbers, dates, tuples, types of its own, an artifact, documents with their ids."""
+    """After a change the code runs on numbers, dates, tuples, types of its own, an artifact, documents with their ids, a model's answer with what it took."""
     with recorded(tmp_path, name) as run:
         fork = forked(run, name, tool_result="13")
         assert ([*failing(fork), *fork.receipt.notes], fork.final_state()) == ([], run.final_state() | ({"kept": "13"} if "citing" not in name else {}))

@@ -703,7 +703,7 @@ class Interaction(Value):
     written down; `text` where it is `result` and that a text. Empty where nobody wrote any of this down."""
     error: str | None = None
     message: Json = None
-    """The message the answer became in the state, all its fields. Served as it stands, so that it is identical."""
+    """The message the answer became in the state, all its fields, or as a model's span tells them. Served as it stands, so that it is identical."""
     interrupted: bool = False
     """The call stopped to ask a person; `result` is the question."""
     questions: tuple[Json, ...] = ()

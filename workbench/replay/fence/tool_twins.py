@@ -204,8 +204,8 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
         now.let_begin(served.interaction.step)
         raise
     told = served.interaction.error
-    error = answers.exception(told) if told is not None and answers.names_type(told) else told
-    now.note(seen, served, output=_output(result, served.interaction), error=error)
+    raised = answers.exception(told) if told is not None and answers.names_type(told) else told
+    now.note(seen, served, output=_output(result, served.interaction), error=raised)
     return result
 
 

@@ -10,6 +10,7 @@ from workbench.model import Interaction, Json, Run, Span, Step, digest
 from workbench.normalise.unrecorded import question_in
 from workbench.reading import kinds
 from workbench.reading.documents import parse_json
+from workbench.reading.serde import UndecodedError, decode_json
 from workbench.replay.recording.place import node_path
 from workbench.semconv import read
 
@@ -19,6 +20,8 @@ STATUS = ("http.response.status_code", "http.status_code")
 REQUEST_BODY = ("workbench.http.request.body", "http.request.body.text", "http.request.body.content", "http.request.body")
 RESPONSE_BODY = ("workbench.http.response.body", "http.response.body.text", "http.response.body.content", "http.response.body")
 RESPONSE_HEADERS = "workbench.http.response.headers"
+GENERATIONS = '{"generations"'
+"""How what LangChain's own tracer keeps of a model's answer begins."""
 COMMAND, COMMAND_FIELDS = "$command", frozenset(("graph", "update", "resume", "goto"))
 EMBEDDED, VECTORS, EMBEDDING = "workbench.embedding.texts", "workbench.embedding.vectors", "workbench.embedding.name"
 
@@ -76,6 +79,17 @@ class Captured:
             with contextlib.suppress(ValueError, RecursionError):
                 return {"value": json.loads(value)}
         return {"lost": lost} if isinstance(lost, str) else {"text": True} if span and kinds.TEXT in span.attributes else {}
+
+    def said(self, step: Step) -> Json:
+        """The message that a model answered with all its fields, such as what it took, where its span holds LangChain's own account of it. None without."""
+        span = self.spans.get((step.trace_id or "", step.span_id or ""))
+        text = span.attributes.get("output.value") if span else None
+        if not isinstance(text, str) or not text.startswith(GENERATIONS):
+            return None
+        with contextlib.suppress(UndecodedError, LookupError, TypeError):
+            message = decode_json(text).value["generations"][0][0]["message"]
+            return message if isinstance(message, dict) and "content" in message else None
+        return None
 
     def command(self, step: Step) -> Json:
         """The Command that a tool returned, as its span tells it: what it wrote to the state beside its message, and where it went. None without."""

@@ -48,7 +48,7 @@ def record(run: Run, spans: Iterable[Span] = (), *, scrub: Mapping[str, str] | N
 def _interaction(run: Run, step: Step, captured: Captured, asking: Mapping[int, tuple[Step, ...]]) -> Interaction | str | None:
     """A step's interaction, the reason why there is none, or None for a step that is no call."""
     if step.kind == "model":
-        return _model_interaction(run, step)
+        return _model_interaction(run, step, captured)
     if step.kind == "tool":
         return _tool_interaction(run, step, captured, asking.get(step.index, ()))
     if step.kind == "retrieval":
@@ -64,13 +64,14 @@ def _sources(step: Step, message: Json) -> dict[str, Literal["span", "checkpoint
     return {"asked": told, "answered": "checkpoint" if message is not None else told}
 
 
-def _model_interaction(run: Run, step: Step) -> Interaction | str:
+def _model_interaction(run: Run, step: Step, captured: Captured) -> Interaction | str:
     if not step.messages:
         return "what the model was given was not captured"
     if step.output is None and not step.error:
         return "the model's answer was not captured"
     answer = step.output.model_dump(mode="json", exclude_defaults=True) if step.output else None
-    message = message_in_state(run, step)
+    message, said = message_in_state(run, step), captured.said(step)
+    whole = said if message is None and step.output and said and _is_answer(said, step.output) else message
     return Interaction(
         kind="model",
         name=step.model or step.name,
@@ -78,7 +79,7 @@ def _model_interaction(run: Run, step: Step) -> Interaction | str:
         arguments=canonical_messages(step.messages),
         result=answer,
         error=step.error,
-        message=message,
+        message=whole,
         step=step.index,
         task_id=step.task_id,
         sources=_sources(step, message),
