@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -17,16 +16,17 @@ from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import SecretStr
 
 import workbench as wb
 from tests import replay_kinds
+from tests.recording_agents import read_back, recording
 from workbench.live import recorder
 from workbench.live.returned import written
 from workbench.reading import kinds
 from workbench.reading.serde import UndecodedError
 from workbench.replay.fence.answers import as_returned, is_told
+from workbench.store import Store
 
 CONFIG: Any = {"configurable": {"thread_id": "thread"}}
 
@@ -34,15 +34,11 @@ CONFIG: Any = {"configurable": {"thread_id": "thread"}}
 @contextlib.contextmanager
 def recorded(folder: Path, name: str) -> Iterator[wb.RecordedRun]:
     """The recorded run of a graph."""
-    path = folder / "checkpoints.sqlite"
     folder.mkdir(exist_ok=True)
-    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-        saved = getattr(replay_kinds, name).copy(update={"checkpointer": SqliteSaver(connection)})
-        with wb.record(saved, folder / "bench.db") as running:
-            running.invoke({"asked": "this"}, CONFIG)
-    with contextlib.closing(wb.open(folder / "bench.db")) as bench:
-        bench.ingest(path)
-        yield bench.run("thread")
+    with recording(getattr(replay_kinds, name), folder) as running:
+        running.invoke({"asked": "this"}, CONFIG)
+    with read_back(folder) as run:
+        yield run
 
 
 def forked(run: wb.RecordedRun, name: str, **change: Any) -> wb.RecordedRun:
@@ -167,3 +163,14 @@ def test_what_was_told_by_nobody_is_refused(told: Any) -> None:
     with contextlib.suppress(UndecodedError):
         made = kinds.made(told, lambda packed: SERIALIZER.loads_typed(("msgpack", packed)))
         assert type(made) in {int, list, type(None)}
+
+
+def test_what_the_instrumentor_hides_is_written_down_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor beside its spans."""
+    monkeypatch.setenv("OPENINFERENCE_HIDE_OUTPUTS", "true")
+    with wb.record(replay_kinds.citing, tmp_path / "bench.db") as running:
+        running.invoke({"asked": "this"}, CONFIG)
+    with Store.open(tmp_path / "bench.db") as store:
+        spans = [span for group in store.groups([], ["thread"]) for span in group.spans]
+    assert any(span.attributes.get("openinference.span.kind") == "RETRIEVER" for span in spans)
+    assert not [name for span in spans for name in span.attributes if name in kinds.RETURNED]

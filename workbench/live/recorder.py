@@ -42,6 +42,7 @@ from workbench.live.outgoing import SCOPE, Outgoing
 from workbench.live.returned import written
 from workbench.live.tap import listening
 from workbench.model import Json, as_json
+from workbench.reading import kinds
 from workbench.reading.messages import message_of, tool_names
 from workbench.taps import configs, contexts, starts, wire
 from workbench.taps.starts import Graph
@@ -63,7 +64,7 @@ _annotating: ContextVar[Annotator | None] = ContextVar("workbench_annotator", de
 register_configure_hook(_annotating, inheritable=True)
 
 RETRY_TAG = "retry:attempt:"
-PLACE, CONTEXT = "place", "context"
+PLACE, CONTEXT, HIDDEN = "place", "context", "hidden"
 NODE_NAMESPACE, NODE_NAME, THREAD = "langgraph_checkpoint_ns", "langgraph_node", "thread_id"
 
 
@@ -271,10 +272,10 @@ class Annotator(GraphCallbackHandler):
         if before is not None:
             found |= {"workbench.retry.attempt": before.number + 1, "workbench.retry.reason": before.reason}
             found["workbench.retry.delay_ms"] = max(0.0, (self._now_ns() - before.ended_ns) / 1e6)
-        known = {**found, PLACE: place if _is_attempt(kwargs) else None}
+        known = {**found, PLACE: place if _is_attempt(kwargs) else None, HIDDEN: False}
         if (span := _span_of(run_id)) is not None:  # the instrumentor heard first, and will be first at the end, too
             span.set_attributes(_recorded(found))
-            known[CONTEXT] = span.get_span_context()
+            known |= {CONTEXT: span.get_span_context(), HIDDEN: _hides(span)}
         _keep(self._started, run_id, known)
 
     # ---- ends: the span may have ended
@@ -348,8 +349,11 @@ class Annotator(GraphCallbackHandler):
         known = {**self._started.pop(run_id, {}), **(found or {})}
         place: str | None = known.pop(PLACE, None)
         ended: SpanContext | None = known.pop(CONTEXT, None)
+        hidden, span = known.pop(HIDDEN, False), _span_of(run_id)
+        if hidden or _hides(span):
+            known = {name: value for name, value in known.items() if name not in kinds.RETURNED}
         attributes = _recorded(known)
-        if (span := _span_of(run_id)) is not None:
+        if span is not None:
             span.set_attributes(attributes)
             ended = span.get_span_context()
         elif ended is not None and attributes:
@@ -377,6 +381,12 @@ def _span_of(run_id: UUID) -> Span | None:
     instrumentor = _openinference().LangChainInstrumentor()
     span: Span | None = instrumentor.get_span(run_id) if instrumentor.is_instrumented_by_opentelemetry else None
     return span
+
+
+def _hides(span: Span | None) -> bool:
+    """Whether the instrumentor was told to keep to itself what calls return."""
+    config = getattr(span, "_self_config", None)
+    return bool(getattr(config, "hide_outputs", False) or getattr(config, "hide_retrieval_documents", False))
 
 
 def _recorded(known: Mapping[str, Any]) -> dict[str, Any]:

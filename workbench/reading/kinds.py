@@ -17,7 +17,7 @@ from workbench.model import Json, canonical
 from workbench.reading.rewriting import pack
 from workbench.reading.serde import MAX_DEPTH, MAX_VALUE_BYTES, Extension, UndecodedError, unpack
 
-VALUE, LOST, TEXT = "workbench.returned.value", "workbench.returned.lost", "workbench.returned.text"
+RETURNED = VALUE, LOST, TEXT = "workbench.returned.value", "workbench.returned.lost", "workbench.returned.text"
 """The attributes by which a recorder tells what a call returned, the type of what it could not write down, or that it is the text in the span."""
 TUPLE, BYTES, FLOAT, OBJECT, KEYS, MADE, OF = "$tuple", "$bytes", "$float", "$object", "$keys", "$made", "$of"
 MARKS = frozenset((TUPLE, BYTES, FLOAT, OBJECT, MADE))
