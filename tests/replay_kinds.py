@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import Send
 
@@ -196,6 +197,18 @@ def _built(*nodes: Any) -> Any:
 
 rating, rating_after, counting, picturing = _built(rates), _built(changed, rates), _built(counted), _built(pictured)
 picturing_after, drawing, tagging = _built(changed, pictured), _built(drawn, told), _built(tagged, used)
+
+
+@task
+def think(asked: str) -> str:
+    """Differs by chance, as what it is called by does."""
+    return f"{model.invoke([HumanMessage(asked)]).text} {random.getrandbits(64)}"
+
+
+@entrypoint()
+def flowing(state: State, *, previous: Any = None) -> dict[str, Any]:
+    said = think(state["asked"]).result()
+    return {"said": model.invoke([HumanMessage(f"about {said}")]).text, "drawn": random.getrandbits(64)}
 
 
 def _sending() -> Any:

@@ -49,7 +49,7 @@ def failing(fork: wb.RecordedRun) -> list[str]:
     return [f"{one.name}: {one.says}" for one in fork.receipt.checks if one.verdict == "fail"]
 
 
-UNCHANGED = ("rating", "counting", "picturing", "drawing", "tagging", "citing", "pointing", "sending")
+UNCHANGED = ("rating", "counting", "picturing", "drawing", "tagging", "citing", "pointing", "sending", "flowing")
 
 
 @pytest.mark.parametrize("name", UNCHANGED)
