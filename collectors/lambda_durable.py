@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.model import Json, Record, Status
+from workbench.model import FAILED_BEFORE, Json, Record, Status
 from workbench.plugins import Example
 from workbench.reading.exchanges import opened
 from workbench.reading.histories import Failure, Fields, History, Operation, Where, moment, read_histories, text_of
@@ -90,7 +90,7 @@ class _Reader:
         if sort == "Step" and event.get("SubType") != POLLING:
             operation.attempts = operation.attempts or 1
         if "NextAttemptDelaySeconds" in (given.get("RetryDetails") or {}):
-            operation.notes.append(f"failed before: {_failure(given, 'failed')}")
+            operation.notes.append(f"{FAILED_BEFORE}{_failure(given, 'failed')}")
             operation.end(at, "running")
             return
         failure = _failure(given, "timed out" if what == "TimedOut" else "failed") if OPERATION[what] == "error" else None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workbench.model import Json, Record, Skip, Status
+from workbench.model import FAILED_BEFORE, Json, Record, Skip, Status
 from workbench.plugins import Example
 from workbench.reading.documents import json_documents
 from workbench.reading.exchanges import opened
@@ -133,7 +133,7 @@ class _Reader:
         self.last_failure()
         for operation, messages in self.retried.values():
             operation.attempts = (operation.attempts or 1) + len(messages)
-            operation.notes += [f"failed before: {message}" for message in dict.fromkeys(messages)]
+            operation.notes += [f"{FAILED_BEFORE}{message}" for message in dict.fromkeys(messages)]
         try:
             self.end()
         except UNUSABLE as error:

@@ -1,8 +1,8 @@
 """Temporal event histories in JSON, as `temporal workflow show --output json`, the web interface and the API give them.
 
-One history is an object with `events`, or the bare list of them. Activities, timers, child workflows, signals and updates become steps; a retried
-activity is one step with its attempts, since failed attempts have no events of their own. Payloads are decoded where their encoding is JSON or
-text; any other (encrypted, binary) stays closed and is counted. An activity whose payloads have the shape of a model call becomes one, and the
+One history is an object with `events`, or the bare list of them. Activities, timers, child workflows, Nexus operations, signals and updates become
+steps; a retried activity is one step with its attempts, since failed attempts have no events of their own. Payloads are decoded where their encoding is
+JSON or text; any other (encrypted, binary) stays closed and is counted. An activity whose payloads have the shape of a model call becomes one, and the
 tools that the model asked for become tool calls: those that ran as activities, and those that ran inside the workflow.
 """
 
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from workbench.model import HANDOFF, RAN_AGENT, Json, Message, Record, Skip, ToolCall
+from workbench.model import CONTINUED_AS, FAILED_BEFORE, HANDOFF, RAN_AGENT, Json, Message, Record, Skip, ToolCall
 from workbench.plugins import Example
 from workbench.reading.documents import parse_json
 from workbench.reading.exchanges import opened
@@ -119,12 +119,12 @@ class _Reader:
     def continued(self, given: Fields, _: str, at: int | None) -> None:
         self.history.end(at, "ok")
         self.history.notes.append(f"continued as new, as run {pick(given, 'newExecutionRunId')}")
-        self.history.metadata["continued_as"] = pick(given, "newExecutionRunId")
+        self.history.metadata[CONTINUED_AS] = pick(given, "newExecutionRunId")
 
     def blame(self, failure: Json) -> None:
         """Mark the operation that a failed workflow names as the cause."""
         for _ in range(10):
-            info = pick(failure, "activityFailureInfo", "childWorkflowExecutionFailureInfo")
+            info = pick(failure, "activityFailureInfo", "childWorkflowExecutionFailureInfo", "nexusOperationExecutionFailureInfo")
             cause = self.by_event.get(str(pick(info, "scheduledEventId", "initiatedEventId")))
             if cause is not None and cause.status == "error":
                 cause.recovered = False
@@ -141,11 +141,16 @@ class _Reader:
         self.scheduled(given, event_id, at)
         self.by_event[event_id].notes.append(f"{CHILD}{pick(given, 'workflowId')}")
 
+    def nexus_scheduled(self, given: Fields, event_id: str, at: int | None) -> None:
+        operation = Operation(text_of(pick(given, "operation")) or "operation", started_ns=at, asked=self.payloads(pick(given, "input")))
+        operation.notes.append(f"Nexus operation of {pick(given, 'service')} at {pick(given, 'endpoint')}")
+        self.by_event[event_id] = self.history.add(operation)
+
     def attempt_started(self, given: Fields, _: str, at: int | None) -> None:
         operation = self.of(given)
         operation.attempts = _number(pick(given, "attempt")) or 1
         if (last := pick(given, "lastFailure")) is not None:
-            operation.notes.append(f"failed before: {self.failure(last)}")
+            operation.notes.append(f"{FAILED_BEFORE}{self.failure(last)}")
         if at is not None and operation.started_ns is None:
             operation.started_ns = at
 
@@ -193,9 +198,9 @@ class _Reader:
     # -- values
 
     def payloads(self, value: Json) -> Json:
-        """The payloads of a message: the only one as it is, several as a list, none as None."""
-        held = pick(value, "payloads")
-        items = held if isinstance(held, list) else value if isinstance(value, list) else []
+        """The payloads of a message: the only one as it is, several as a list, none as None. A Nexus operation has one, and no list around it."""
+        held = pick(value, "payloads") or ([value] if isinstance(pick(value, "metadata"), dict) else value)
+        items = held if isinstance(held, list) else []
         opened_ones = [self.payload(item) for item in items]
         return opened_ones[0] if len(opened_ones) == 1 else opened_ones or None
 
@@ -253,6 +258,11 @@ HANDLERS: dict[str, Callable[[_Reader, Fields, str, int | None], None]] = {
     "CHILD_WORKFLOW_EXECUTION_TIMED_OUT": _Reader.ran_out,
     "CHILD_WORKFLOW_EXECUTION_CANCELED": _Reader.given_up,
     "CHILD_WORKFLOW_EXECUTION_TERMINATED": _Reader.given_up,
+    "NEXUS_OPERATION_SCHEDULED": _Reader.nexus_scheduled,
+    "NEXUS_OPERATION_COMPLETED": _Reader.done,
+    "NEXUS_OPERATION_FAILED": _Reader.went_wrong,
+    "NEXUS_OPERATION_TIMED_OUT": _Reader.ran_out,
+    "NEXUS_OPERATION_CANCELED": _Reader.given_up,
 }
 
 

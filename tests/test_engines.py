@@ -108,8 +108,28 @@ def test_a_failed_workflow_names_the_activity_that_failed_it(tmp_path: Path):
             {"where": "search", "message": "Timeout: timed out (start-to-close)", "recovered": True},
             {"where": "pay", "message": "PaymentError: card declined", "recovered": False},
         ],
-        [{"tool": "search", "attempts": 2}, {"tool": "pay", "attempts": 3}],
+        [{"tool": "search", "attempts": 2, "reasons": ["503"]}, {"tool": "pay", "attempts": 3}],
     ]
+
+
+def test_a_nexus_operation_is_a_step(tmp_path: Path):
+    """With what it was given and gave back, which are one payload each; one that failed is what a failed workflow names as the cause."""
+    nexus = {"endpoint": "billing", "service": "invoices", "operation": "issue", "input": payload({"n": 1})["payloads"][0]}
+    failure = {"message": "nexus operation failed", "nexusOperationExecutionFailureInfo": {"scheduledEventId": "4"}, "cause": {"message": "no such account"}}
+    events = [
+        temporal(1, "WORKFLOW_EXECUTION_STARTED", originalExecutionRunId="r-1", workflowType={"name": "Order"}),
+        temporal(2, "NEXUS_OPERATION_SCHEDULED", **nexus),
+        temporal(3, "NEXUS_OPERATION_COMPLETED", scheduledEventId="2", result=payload({"invoice": 7})["payloads"][0]),
+        temporal(4, "NEXUS_OPERATION_SCHEDULED", **nexus),
+        temporal(5, "NEXUS_OPERATION_FAILED", scheduledEventId="4", failure=failure),
+        temporal(6, "WORKFLOW_EXECUTION_FAILED", failure=failure),
+    ]
+    run = only(tmp_path, {"events": events}, "temporal")
+    assert [(step.name, step.status, step.tool_call and step.tool_call.arguments, step.result) for step in run.steps] == [
+        ("issue", "ok", {"n": 1}, {"invoice": 7}),
+        ("issue", "error", {"n": 1}, None),
+    ]
+    assert told(run, "errors") == [{"where": "issue", "message": "no such account", "recovered": False}]
 
 
 def test_a_workflow_that_fails_by_itself_is_one_error(tmp_path: Path):
@@ -130,6 +150,7 @@ def test_an_older_history_of_events_with_other_spellings_is_read(tmp_path: Path)
     run = only(tmp_path, {"history": {"events": events}}, "temporal")
     assert [(step.name, step.status, step.tool_call and step.tool_call.arguments) for step in run.steps] == [("pay", "ok", {"amount": 5})]
     assert (run.status, run.started_ns, run.notes) == ("ok", 1_772_355_600_123_456_789, ("continued as new, as run r-2",))
+    assert run.outcome == "continued as r-2"
 
 
 def test_signals_answer_what_waited_and_messages_are_a_persons_word(tmp_path: Path):
@@ -463,7 +484,11 @@ def test_tables_in_files_of_their_own_are_read_together(tmp_path: Path):
     with Store.open(tmp_path / "store.db") as store:
         ingest(store, [tmp_path / f"{table}.json" for table in ("sys_journal_events", "sys_journal", "sys_invocation")])
         (run,) = store.runs()
-    assert told(run, "status", "retries", "approvals") == ["ok", [{"tool": "book", "attempts": 2}], [{"tool": "approval", "decision": {"approved": True}}]]
+    assert told(run, "status", "retries", "approvals") == [
+        "ok",
+        [{"tool": "book", "attempts": 2, "reasons": ["try later"]}],
+        [{"tool": "approval", "decision": {"approved": True}}],
+    ]
 
 
 def test_a_handler_that_failed_outside_of_any_command_is_retried_itself(tmp_path: Path):
@@ -479,7 +504,7 @@ def test_a_handler_that_failed_outside_of_any_command_is_retried_itself(tmp_path
     run = only(tmp_path, tables, "restate")
     assert told(run, "status", "retries", "errors") == [
         "error",
-        [{"tool": "Agent/run", "attempts": 3}],
+        [{"tool": "Agent/run", "attempts": 3, "reasons": ["oops"]}],
         [{"where": "Agent/run", "message": "[500] no seats", "recovered": False}],
     ]
 
@@ -522,7 +547,7 @@ def test_a_journal_of_restate_1_7_names_what_it_called(tmp_path: Path):
     }
     run = only(tmp_path, tables, "restate")
     assert [(step.name, step.result) for step in run.steps] == [("Tools/k/getWeather", "sunny"), ("ship_order", "shipped")]
-    assert told(run, "retries") == [{"tool": "ship_order", "attempts": 2}]
+    assert told(run, "retries") == [{"tool": "ship_order", "attempts": 2, "reasons": ["warehouse unreachable"]}]
 
 
 def test_the_attempts_of_an_inngest_step_are_one_step(tmp_path: Path):
@@ -852,7 +877,9 @@ def test_real_lambda_histories_are_read():
     kinds = [note for step in run.steps for note in step.notes]
     assert (kinds.count("MapIteration"), kinds.count("ParallelBranch"), kinds.count("timer"), sum(step.attempts == 1 for step in run.steps)) == (5, 3, 1, 9)
     (failed,) = (one for one in collectors()["lambda-durable"].collect(Source(folder / "steps-with-retry.history.json")) if isinstance(one, Run))
-    assert told(failed, "status", "retries") == ["error", [{"tool": "step", "attempts": 6}]]
+    status, (retry,) = told(failed, "status", "retries")
+    assert (status, retry["attempts"], len(retry["reasons"])) == ("error", 6, 5)
+    assert retry["reasons"][3] == "Error: Random failure"
 
 
 def test_a_real_dbos_database_is_read():

@@ -48,6 +48,10 @@ RAN_AGENT = "ran an agent"
 """The note of a tool call that was another agent's work."""
 ASKED_AGAIN = "the model was asked to try again"
 """The note of a failed tool call after which the framework sent the model back with the error."""
+FAILED_BEFORE = "failed before: "
+"""How the note begins of a step that an engine tried again, where it recorded why."""
+CONTINUED_AS = "continued_as"
+"""Metadata: the run that an execution which continued as new went on as."""
 COUNTED = "tokens:"
 """How the mark of an answer begins that is known by the tokens counted, where nobody recorded what the provider called it."""
 STRUCTURED = "structured_response"
@@ -545,7 +549,7 @@ class Run(Value):
             return (
                 (result if isinstance(result, str) else canonical(result) if result is not None else self._last_words)
                 or self._last_said
-                or "ended without an answer"
+                or (f"continued as {self.metadata[CONTINUED_AS]}" if self.metadata.get(CONTINUED_AS) else "ended without an answer")
             )
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status

@@ -13,7 +13,7 @@ from workbench.backtest.backtest import Backtest
 from workbench.cohorts.calibration import Calibration
 from workbench.cohorts.paths import Paths
 from workbench.figures import Record, figures_of, review_of
-from workbench.model import HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
+from workbench.model import FAILED_BEFORE, HANDOFF, PASSED_ON, RAN_AGENT, Finding, Json, Receipt, Run, Step
 from workbench.prices import estimate_run, unpriced_calls
 from workbench.verdict.verdict import Verdict
 
@@ -130,6 +130,8 @@ def _retried(chain: Chain, attempts_made: int) -> dict[str, Json]:
     if len(chain) > 1:
         waits = [waited_s(before, after) for before, after in pairwise(chain)]
         told |= {"reasons": [step.error for step in chain[:-1]], "waited_s": [None if wait is None else round(wait, 3) for wait in waits]}
+    elif reasons := [note.removeprefix(FAILED_BEFORE) for note in chain[0].notes if note.startswith(FAILED_BEFORE)]:
+        told["reasons"] = reasons  # of an engine's attempts those it recorded: Temporal the last alone
     return told
 
 
