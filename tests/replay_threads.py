@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Any, TypedDict
 
+from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -31,6 +32,10 @@ class Noting(BaseChatModel):
     def _llm_type(self) -> str:
         return "noting"
 
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Calls the tool that it knows of."""
+        return self
+
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         said = max(number for number, one in enumerate(messages) if isinstance(one, HumanMessage))
         if said == len(messages) - 1 and messages[said].content != "nothing":
@@ -47,6 +52,20 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
+@tool("note")
+def note_strictly(text: str) -> str:
+    """Note something, but not this."""
+    really(f"note {text}")
+    if text == "one":
+        raise KeyError(text)
+    return f"noted {text}"
+
+
+def told(error: Exception) -> str:
+    """What is made of a tool's failure."""
+    return f"{error!r}, {error}"
+
+
 def think(state: State) -> dict[str, Any]:
     """Ask the model."""
     return {"messages": [Noting().invoke(state["messages"])], "seen": [f"{len(state['messages'])}"]}
@@ -57,11 +76,11 @@ async def think_later(state: State) -> dict[str, Any]:
     return {"messages": [await Noting().ainvoke(state["messages"])], "seen": [f"{len(state['messages'])}"]}
 
 
-def built(node: Any) -> Any:
-    """The graph with this node for the model."""
+def built(node: Any, tools: Any = None) -> Any:
+    """The graph with this node for the model, and this one for the tools."""
     builder = StateGraph(State)
     builder.add_node("think", node)
-    builder.add_node("tools", ToolNode([note]))
+    builder.add_node("tools", tools or ToolNode([note]))
     builder.add_edge(START, "think")
     builder.add_conditional_edges("think", tools_condition)
     builder.add_edge("tools", "think")
@@ -70,6 +89,9 @@ def built(node: Any) -> Any:
 
 chat = built(think).compile()
 chat_later = built(think_later).compile()
+strict = built(think, ToolNode([note_strictly])).compile()
+lenient = built(think, ToolNode([note_strictly], handle_tool_errors=told)).compile()
+sent = create_agent(Noting(), [note_strictly])
 careful = built(think).compile(interrupt_before=["tools"])
 
 

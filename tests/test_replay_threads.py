@@ -103,9 +103,22 @@ def steer(graph: Any) -> None:
 def stand_in(graph: Any) -> None:
     """Answer in a tool's place, while the graph waits before it."""
     say(graph, "one")
+    stand_in_now(graph)
+
+
+def stand_in_now(graph: Any) -> None:
+    """Answer the call that waits, and go on."""
     call = graph.get_state(THREAD).values["messages"][-1].tool_calls[0]["id"]
     graph.update_state(THREAD, {"messages": [ToolMessage("noted by hand", tool_call_id=call, name="note")]}, as_node="tools")
     graph.invoke(None, THREAD)
+
+
+def repair(graph: Any) -> None:
+    """Answer in the place of a tool that failed, and go on."""
+    with pytest.raises(KeyError):
+        say(graph, "one")
+    stand_in_now(graph)
+    say(graph, "two")
 
 
 def try_the_tool_again(graph: Any) -> None:
@@ -135,6 +148,9 @@ WAYS: dict[str, tuple[Doing, str]] = {
     "rewrite": (rewrite, "chat"),
     "steer": (steer, "careful"),
     "stand in": (stand_in, "careful"),
+    "repair": (repair, "strict"),
+    "repair what was sent": (repair, "sent"),
+    "fail": (lambda graph: say(graph, "one"), "lenient"),
 }
 
 
@@ -150,6 +166,29 @@ def test_unchanged(way: str, spans: bool, tmp_path: Path, ledger: Path) -> None:
             assert fork.receipt.clean, str(fork.receipt)
             assert words(fork) == words(run)
         assert ledger.read_text() == before
+
+
+@pytest.mark.parametrize("spans", [True, False], ids=["spans", "checkpoints"])
+@pytest.mark.parametrize("way", ["stand in", "repair", "repair what was sent"])
+def test_an_answer_in_a_tools_place_is_no_tools(way: str, spans: bool, tmp_path: Path, ledger: Path) -> None:
+    """What a person put in for a tool is an update of the state; the tool's own call stands as it ended, if it was made at all."""
+    does, name = WAYS[way]
+    with recorded(tmp_path, does, name, spans=spans) as run:
+        by_hand = [step for step in run.steps if "by hand" in str(step.changes) and "tool_call_id" in str(step.changes)]
+        assert [step.name for step in by_hand] == ["update_state"]
+        calls = [] if way == "stand in" else [None, "noted two"] if spans or way == "repair what was sent" else ["noted two"]
+        assert [step.result for step in run.run.of_kind("tool")] == calls
+
+
+@pytest.mark.parametrize(("name", "spans"), [("strict", True), ("sent", True), ("sent", False)])
+def test_a_repair_of_what_did_not_fail(name: str, spans: bool, tmp_path: Path, ledger: Path) -> None:
+    """In a fork whose tool did not fail nobody answers in its place; what was said later is said there too."""
+    with recorded(tmp_path, repair, name, spans=spans) as run:
+        at = next(step.index for step in run.run.of_kind("tool"))
+        fork = run.fork(at, tool_result="noted ONE", live=["model"], graph=graph_of(name), trust=True)
+        assert words(fork) == ["one", "noted ONE", "one & noted ONE", "two", "noted two", words(fork)[-1]]
+        assert fork.receipt.clean, str(fork.receipt)
+        assert any("was left out: it was put in for a task that failed then" in note for note in fork.receipt.notes)
 
 
 def test_unchanged_asynchronously(tmp_path: Path, ledger: Path) -> None:

@@ -58,7 +58,7 @@ def normalise(
 def _run(lineage: Lineage, number: int, readings: dict[tuple[str, str], Reading], before: Sequence[dict[str, Json]]) -> Run:
     forest, ledger = Forest(lineage.spans, readings), Ledger(lineage.checkpoints)
     approvals = approvals_of(forest)
-    steps = numbered(with_delegated(with_untraced(_steps(forest, ledger, approvals, before), forest, denied(approvals)), forest))
+    steps = numbered(with_delegated(with_untraced(_steps(forest, ledger, approvals, before), forest, denied(approvals) | ledger.answered_by_hand), forest))
     found = [node.reading for node in forest.nodes.values()]
     thread = next((one.thread_id for one in ledger.checkpoints), None) or _first(reading.conversation_id for reading in found)
     run_id = thread or next(node.span.trace_id for node in forest.nodes.values())

@@ -12,7 +12,7 @@ from functools import cached_property
 from workbench.model import Checkpoint, Json, Step, Write
 from workbench.normalise.recorded import messages_in
 from workbench.reading import serde
-from workbench.reading.tasks import INPUT, NULL_TASK, START, TASKS, index_of_path
+from workbench.reading.tasks import INPUT, NULL_TASK, START, TASKS, UPDATE, index_of_path
 
 INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
 SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))
@@ -82,7 +82,7 @@ class Ledger:
         self._by_key = {(one.namespace, one.checkpoint_id): one for one in checkpoints}
         self.checkpoints = sorted(self._by_key.values(), key=lambda one: (one.created_ns or 0, one.namespace, one.step or 0, one.checkpoint_id))
         self.tasks = [task for checkpoint in self.checkpoints for task in _tasks(checkpoint)]
-        self.by_id = {task.task_id: task for task in self.tasks if task.task_id}
+        self.by_id = {task.task_id: task for task in sorted(self.tasks, key=lambda task: task.node != UPDATE) if task.task_id}  # a node's own, where it has any
         self._in_namespace: dict[str, list[Checkpoint]] = defaultdict(list)
         for checkpoint in self.checkpoints:
             self._in_namespace[checkpoint.namespace].append(checkpoint)
@@ -91,6 +91,14 @@ class Ledger:
     def roots(self) -> list[Checkpoint]:
         """The checkpoints of the root graph, oldest first."""
         return self._in_namespace.get("", [])
+
+    @cached_property
+    def answered_by_hand(self) -> frozenset[str]:
+        """The ids of the calls whose answers people put into the state, and no node: whether they were made, the answers don't tell."""
+        answered: dict[bool, set[str]] = {True: set(), False: set()}
+        for task in self.tasks:
+            answered[task.node == UPDATE].update(str(raw["tool_call_id"]) for raw in task.messages if raw.get("tool_call_id"))
+        return frozenset(answered[True] - answered[False])
 
     @property
     def head(self) -> Checkpoint | None:
@@ -202,15 +210,20 @@ def depth_of(namespace: str) -> int:
 
 
 def _tasks(checkpoint: Checkpoint) -> Iterator[Task]:
-    """The tasks in the order of their paths, those that stopped last: the others finished before the graph did stop."""
+    """The tasks in the order of their paths, those that stopped last: the others finished before the graph did stop. After them what people put in."""
     grouped: dict[tuple[str, str | None], list[Write]] = defaultdict(list)
     for write in checkpoint.writes:
         if write.task_id != NULL_TASK:
-            grouped[write.task_id, write.node if not write.task_id else None].append(write)
+            grouped[write.task_id, _apart(write)].append(write)
     tasks = [
         Task(task_id or None, next((write.node for write in writes if write.node), None), checkpoint, tuple(writes)) for (task_id, _), writes in grouped.items()
     ]
-    yield from sorted(tasks, key=lambda task: task.wrote(INTERRUPT) or task.wrote(ERROR))
+    yield from sorted(tasks, key=lambda task: (task.node == UPDATE, task.wrote(INTERRUPT) or task.wrote(ERROR)))
+
+
+def _apart(write: Write) -> str | None:
+    """What tells writes under one task's id apart: those of `update_state`, which may finish a node's task under its id, are not the node's own."""
+    return UPDATE if write.node == UPDATE else write.node if not write.task_id else None
 
 
 def is_start(task: Task) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 from workbench.model import HANDOFF, PASSED_ON, Json, Step, ToolCall
+from workbench.normalise.branches import UPDATED
 from workbench.normalise.forest import Forest
 from workbench.normalise.ledger import ERROR, Ledger
 from workbench.normalise.recorded import messages_in
 from workbench.normalise.traced import TRANSFER
 from workbench.reading.messages import message_of
+from workbench.reading.tasks import UPDATE
 
 LONE_CALLS = frozenset(("model", "tool", "retrieval", "embedding"))
 
@@ -34,10 +36,10 @@ def numbered(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def with_changes(steps: Sequence[Step], ledger: Ledger) -> list[Step]:
     """The steps with what each task wrote to the state, on the task's last step."""
-    last = {step.task_id or f"{step.node} {step.checkpoint_id}": number for number, step in enumerate(steps) if step.checkpoint_id}
+    last = {(step.task_id or f"{step.node} {step.checkpoint_id}", step.name == UPDATED): at for at, step in enumerate(steps) if step.checkpoint_id}
     changed = list(steps)
     for task in ledger.tasks:
-        number = last.get(task.task_id or f"{task.node} {task.checkpoint.checkpoint_id}")
+        number = last.get((task.task_id or f"{task.node} {task.checkpoint.checkpoint_id}", task.node == UPDATE))
         if number is not None and task.changes:
             changed[number] = changed[number].model_copy(update={"changes": task.changes})
     return changed
@@ -216,7 +218,8 @@ def with_invocations(steps: Sequence[Step], forest: Forest, ledger: Ledger) -> l
     """
     starts = sorted([*_traces(forest), *_inputs(ledger)])
     last_trace = max(_traces(forest), default=0)
-    retried = {task.task_id for task in ledger.tasks if task.wrote(ERROR) and task.outputs}
+    failed = [task for task in ledger.tasks if task.wrote(ERROR)]
+    again = frozenset([(task.task_id, "error") for task in failed if task.outputs] + [(task.task_id, UPDATED) for task in failed])
     found: list[Step] = []
     count, used, fresh = 0, 0, True
     for step in steps:
@@ -226,15 +229,18 @@ def with_invocations(steps: Sequence[Step], forest: Forest, ledger: Ledger) -> l
             count, fresh = (count, True) if fresh else (count + 1, True)
         found.append(step if step.invocation == count else step.model_copy(update={"invocation": count}))
         fresh = fresh and step.name == "user"
-        if at > last_trace and not fresh and _ends_invocation(step, retried, found):
+        if at > last_trace and not fresh and _ends_invocation(step, again, found):
             count, fresh = count + 1, True
     return found
 
 
-def _ends_invocation(step: Step, retried: set[str | None], found: Sequence[Step]) -> bool:
-    """Whether the graph stopped at a step and was started again, as only checkpoints tell."""
-    if step.status == "error":
-        return step.task_id in retried
+def _ends_invocation(step: Step, again: Collection[tuple[str | None, str]], found: Sequence[Step]) -> bool:
+    """Whether the graph stopped at a step and was started again, as only checkpoints tell.
+
+    `again` are the tasks that failed and then came to their end: those that were retried, and those that `update_state` finished in their place.
+    """
+    if step.status == "error" or step.name == UPDATED:
+        return (step.task_id, "error" if step.status == "error" else UPDATED) in again
     if step.kind != "human" or step.status != "ok" or step.tool_call is None or PASSED_ON in step.notes:
         return False
     before = found[-2] if len(found) > 1 else step

@@ -29,7 +29,8 @@ Asked = tuple[ToolCall, Step]
 def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] = frozenset()) -> list[Step]:
     """The steps, with a tool step for each call that a model asked for and whose answer a later model call was given.
 
-    Only where no tool is traced at all: an instrumentor that traces tools traces all of them. Those that a person `denied` were not made.
+    Only where no tool is traced at all: an instrumentor that traces tools traces all of them. Those that a person `denied`, or answered by hand, were not
+    made.
     """
     if any(step.kind == "tool" for step in steps):
         return list(steps)

@@ -16,7 +16,7 @@ from workbench.normalise.traced import QUESTION, decision_of, status_of, where
 from workbench.normalise.unrecorded import answers_by_id, questions_of, resumed_with
 from workbench.reading import serde
 from workbench.reading.messages import message_of, tool_call_of
-from workbench.reading.tasks import BY_UPDATE, INPUT, TASKS, UPDATE
+from workbench.reading.tasks import INPUT, TASKS, UPDATE
 
 UNNAMED = "task"
 TOOLS = "tools"
@@ -51,7 +51,7 @@ class Recorded:
             for question in map(_interrupt_id, task.of(INTERRUPT)):
                 self._asked_at[question] = max(self._asked_at.get(question, 0), task.checkpoint.created_ns or 0)
         for number, task in self._finished():
-            found[number] = self._of_input(task) if is_start(task) else self._of_task(task)
+            found[number] = self._of_input(task) if is_start(task) else self._of_update(task) if task.node == UPDATE else self._of_task(task)
         rest = [step for steps in self.by_task.values() for step in steps]
         written = [step for number in sorted(found) for step in found[number]]
         return list(self._updates()) + written + self._handed_over + rest + self.loose
@@ -78,6 +78,13 @@ class Recorded:
         if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
             steps.append(self._node(task, spans))
         return steps
+
+    def _of_update(self, task: Task) -> list[Step]:
+        """What a person put into the state: whatever it says is no model's word and no tool's result."""
+        self._fresh(task)
+        spans = self.forest.by_task.get(task.task_id or "", [])  # of the attempt whose task it finished
+        step = self._plain(task, "node", UPDATED, ())
+        return [step.model_copy(update={"started_ns": max((one.span.end_ns or 0 for one in spans), default=0) or step.started_ns})]
 
     def _standing(self, task: Task) -> Standing:
         """What stands on the branch of the thread that a task is on; a new one begins with what stood where it left."""
@@ -297,7 +304,7 @@ class Recorded:
 
     def _node(self, task: Task, spans: Sequence[Node]) -> Step:
         own = [node for node in spans if not (task.outputs and node.failed)]  # of a task that came to its end, the attempts that failed are others
-        step = self._plain(task, "node", UPDATED if task.node == UPDATE else task.node or UNNAMED, own)
+        step = self._plain(task, "node", task.node or UNNAMED, own)
         if not own:
             return step.model_copy(update={"started_ns": spans[-1].span.end_ns}) if spans else step
         last = own[-1]
@@ -323,7 +330,7 @@ class Recorded:
 
 def _kept_of_update(task: Task) -> bool:
     """Whether these are writes of `update_state`, perhaps in the place of a node's, or may be."""
-    return task.node == UPDATE or not task.task_id or any(write.task_path.startswith(BY_UPDATE) for write in task.writes)
+    return task.node == UPDATE or not task.task_id
 
 
 def _sent_to(asking: Task, call_id: str | None) -> str | None:

@@ -237,7 +237,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
 def _told_by(one: Later, parent: Run) -> int | None:
     """The step that tells of an update."""
     ids = {task.removeprefix(update_id("")) for task in one.tasks}
-    told = (step for step in parent.steps if (step.task_id in ids if ids else (step.name, step.checkpoint_id) == (UPDATED, one.parent)))
+    told = (step for step in parent.steps if step.name == UPDATED and (step.task_id in ids if ids else step.checkpoint_id == one.parent))
     return next((step.index for step in told), None) if one.kind == "update" else None
 
 

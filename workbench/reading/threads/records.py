@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from workbench.model import LAST_SAID, Checkpoint, Json, Skip, Write
 from workbench.reading import serde
-from workbench.reading.tasks import NULL_TASK, START, TASKS, Naming, created_ns, node_of_path
+from workbench.reading.tasks import BY_UPDATE, NULL_TASK, START, TASKS, UPDATE, Naming, created_ns, node_of_path
 from workbench.reading.tasks import Place as TaskPlace
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import CheckpointRow, Place, Tables, WriteRow
@@ -144,7 +144,7 @@ class Thread:
         value, note = _decoded(row)
         if note:
             self.skipped.add("writes", note)
-        fields = {"task_id": row.task_id, "task_path": row.task_path, "node": node_of_path(row.task_path)}
+        fields = {"task_id": row.task_id, "task_path": row.task_path, "node": UPDATE if row.task_path.startswith(BY_UPDATE) else node_of_path(row.task_path)}
         return Write.made({**fields, "idx": row.idx, "channel": row.channel, "value": value, "note": note})
 
     def _note(self, row: Row) -> str | None:
@@ -190,7 +190,7 @@ class Thread:
             sent = serde.sends(write.value for write in parent if write.channel == TASKS)
             nodes: dict[str, str | None] = {}
             for task in tasks:
-                mine = [write for write in writes if write.task_id == task]
+                mine = [write for write in writes if write.task_id == task and not write.node]
                 where = TaskPlace(place[1], place[0], None if row is None or row.step is None else row.step + 1)
                 nodes[task] = naming.node(task, mine[0].task_path, where, sent) or _guess(mine, row, children[place], naming)
             self.writes[place] = [write if write.node else write.model_copy(update={"node": nodes.get(write.task_id)}) for write in writes]

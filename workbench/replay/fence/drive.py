@@ -20,6 +20,7 @@ from workbench.replay.fence.playback import Playback, plain
 from workbench.replay.fence.runner import Graph, Runner
 from workbench.replay.fence.supersteps import counted_from
 from workbench.replay.protocol import Later, Request, Resumed, Start
+from workbench.replay.recording.aftermath import update_id
 from workbench.replay.recording.configs import configured
 from workbench.replay.recording.contexts import rebuilt
 from workbench.replay.recording.tape import Call, CutOff, Divergence, Served
@@ -192,8 +193,12 @@ class Drive:
             return STOP
         done = self.later.popleft()
         self.places.ends.append(self._at() or "")
-        self.restarts = done.restarts
         self._in_stretch()
+        if self._needless(done):
+            self.restarts = 0
+            self.updates.leave_out(done)
+            return self._next_done()
+        self.restarts = done.restarts
         try:
             if done.kind != "update":
                 self.playback.tape.restart()
@@ -204,6 +209,10 @@ class Drive:
             return STOP
         self.held, self.paused = None, []
         return self._next("")
+
+    def _needless(self, done: Later) -> bool:
+        """Whether it put something in the place of what tasks were to write that failed in the recorded run, and have not here."""
+        return bool({update_id(one.task_id) for one in self.crashes if one.task_id} & {*done.tasks})
 
     def _begun(self, done: Later) -> Any:
         """What a start is given that begins a stretch, and where it is made. LostError where there is no such place."""

@@ -146,6 +146,12 @@ class Updates:
 
         return write
 
+    def leave_out(self, done: Later) -> None:
+        """Say that it is not put in: it stood for what failed then, and did not here."""
+        self.playback.tape.leave_out([] if done.step is None else [done.step])
+        where = "" if done.step is None else f" (step {done.step})"
+        self.playback.notes.append(f"what {UPDATE}{where} had put into the state was left out: it was put in for a task that failed then, and did not here")
+
     def tell(self, done: Later) -> None:
         """Write down that it was put in, and that it is doubtful where something before it is not as recorded."""
         doubtful = not self.playback.on_course

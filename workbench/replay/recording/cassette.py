@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from workbench.model import PASSED_ON, Cassette, Interaction, Json, Message, Run, Span, Step, ToolCall, Uncaptured
+from workbench.normalise.branches import UPDATED
 from workbench.replay.recording.asking import asked_in_calls, uncalled, undetermined
 from workbench.replay.recording.captured import Captured
 from workbench.replay.recording.handovers import handed_over
@@ -161,7 +162,8 @@ def message_in_state(run: Run, step: Step) -> Json:
     """The message that a model's answer or a tool's result became, as its task wrote it to the state; None where there is none."""
     if step.task_id is None:
         return None
-    written = [value for other in run.steps if other.task_id == step.task_id for value in _objects(other.changes) if "content" in value]
+    own = (other for other in run.steps if other.task_id == step.task_id and other.name != UPDATED)
+    written = [value for other in own for value in _objects(other.changes) if "content" in value]
     if step.kind == "tool":
         call_id = step.tool_call.call_id if step.tool_call else None
         return next((one for one in written if call_id and one.get("tool_call_id") == call_id), None)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 
 from workbench.model import Run, Span, Step
+from workbench.normalise.branches import UPDATED
 from workbench.normalise.forest import climb, without_circles
 from workbench.reading.threads import Place
 from workbench.replay.protocol import Crash
@@ -90,7 +91,7 @@ def ended_it(one: Step, following: Sequence[Step]) -> bool:
     if one.status != "error":
         return False
     beside = all(other.status == "error" or other.checkpoint_id in (None, one.checkpoint_id) or one.checkpoint_id is None for other in following)
-    return beside and not any(other.status == "ok" and other.task_id == one.task_id is not None for other in following)
+    return beside and not any(other.status == "ok" and other.task_id == one.task_id is not None and other.name != UPDATED for other in following)
 
 
 def spans_of_starts(run: Run, spans: Iterable[Span], attribute: str) -> dict[int, Span]:

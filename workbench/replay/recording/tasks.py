@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.model import Run
+from workbench.normalise.branches import UPDATED
 from workbench.reading import serde
 from workbench.reading.threads import Place, Tables, opened
 from workbench.reading.threads.states import state_of
@@ -59,7 +60,8 @@ def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses
     for step in run.steps:
         tasks = [part.rpartition(":")[2] for part in (step.namespace or "").split("|") if ":" in part]
         if step.task_id:
-            if step.task_id not in found.nodes or run.step(found.nodes[step.task_id][1]).status == "error":  # one that failed was started again
+            failed = step.task_id in found.nodes and run.step(found.nodes[step.task_id][1]).status == "error"
+            if step.task_id not in found.nodes or (failed and step.name != UPDATED):  # one that failed was started again
                 found.nodes[step.task_id] = step.node or step.name, step.index
             tasks.append(step.task_id)
             found.asked[step.task_id] += step.kind == "human" and step.tool_call is not None
