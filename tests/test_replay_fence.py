@@ -68,11 +68,34 @@ def test_stray() -> None:
     assert prove(stray) == "refused: these replace the methods that the fence patches, so their calls would pass it: __main__.Stray.run"
 
 
+class Odd(Exception):  # noqa: N818  # as some are called
+    """Says something of itself that its arguments don't tell."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    def __str__(self) -> str:
+        return f"{self.left} left"
+
+    def __repr__(self) -> str:
+        return f"Odd(left={self.left})"
+
+
 @pytest.mark.parametrize("text", ["TimeoutError: no answer after 1 s", "TimeoutError('no answer after 1 s')", "builtins.TimeoutError: no answer after 1 s"])
 def test_builtin_exception(text: str) -> None:
     """A recorded builtin error is raised again as itself."""
     raised = exception(text)
     assert (type(raised), str(raised)) == (TimeoutError, "no answer after 1 s")
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), KeyError(1), KeyError("it's"), ValueError("a", 1), ValueError(), FileNotFoundError(2, "none", "x"), Odd(3)])
+def test_an_exception_says_what_it_said(error: Exception) -> None:
+    """Whoever handles a recorded error finds what was found then: its type, and its text as it was written down, be that its own or its repr."""
+    told = exception(f"{type(error).__name__}: {error}")
+    assert (type(told).__name__, str(told), isinstance(told, type(error))) == (type(error).__name__, str(error), True)
+    shown = exception(repr(error))
+    assert (type(shown).__name__, repr(shown), isinstance(shown, type(error))) == (type(error).__name__, repr(error), True)
 
 
 def test_loaded_exception() -> None:

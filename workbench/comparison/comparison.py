@@ -13,6 +13,7 @@ from workbench.analysis.calls import MAX_DEPTH, VOLATILE_FIELD, VOLATILE_TEXT, p
 from workbench.analysis.effects import effects_of
 from workbench.comparison.difference import difference
 from workbench.model import Aligned, Aspect, Became, Comparison, Effect, EffectCount, Finding, Json, Run, Step, digest
+from workbench.reading.raised import said
 
 Ignored = Literal["ids", "times"]
 IGNORABLE: tuple[Ignored, ...] = ("ids", "times")
@@ -185,6 +186,7 @@ def parts(left: Step, right: Step, ignore: frozenset[Ignored] = frozenset()) -> 
 
 def _told(step: Step, ignore: frozenset[Ignored] = frozenset()) -> dict[str, Any]:
     told = step.model_dump(mode="json", include=set(COMPARED))
+    told["error"] = said(told["error"]) if told.get("error") else None
     if told.get("tool_call"):
         told["tool_call"] |= {"call_id": None}
     if told.get("output"):

@@ -6,12 +6,10 @@ already, made without running its constructor; else a look-alike of the same nam
 
 from __future__ import annotations
 
-import ast
 import builtins
 import contextlib
 import inspect
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from types import UnionType
@@ -24,13 +22,15 @@ from langgraph.types import Command, Send
 from workbench.model import Interaction, Json, Message
 from workbench.reading.kinds import is_json
 from workbench.reading.messages import messages_of
+from workbench.reading.raised import RAISED, literals
 from workbench.replay.fitting import MisfitError, fitted, mentions
 from workbench.replay.recording.captured import COMMAND
 
 UNTOLD = object()
 """Stands for what is not known with its types."""
 STATE_FIELDS = ("content", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "additional_kwargs", "id", "name")
-RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\)|:\s?(?P<message>.*))?\Z", re.DOTALL)
+SAID = "_workbench_said"
+"""Marks a class made for one recorded error."""
 
 
 def recorded_messages(messages: Sequence[BaseMessage]) -> tuple[Message, ...]:
@@ -161,22 +161,32 @@ def paired(value: Any, tool: BaseTool) -> Any:
 
 
 def exception(text: str) -> Exception:
-    """The exception that a recorded error tells of, from `TimeoutError: no answer` or `TimeoutError('no answer')`."""
+    """The exception that a recorded error tells of, from `TimeoutError: no answer` or `TimeoutError('no answer')`, which says that of itself again."""
     found = RAISED.match(text)
-    if found is None or not names_type(text):
+    bare = found is not None and found["message"] is None and found["arguments"] is None
+    if found is None or (bare and not found["type"].endswith(("Error", "Exception", "Timeout"))):
         return RuntimeError(text)
-    arguments = (found["message"],) if found["message"] is not None else _literals(found["arguments"])
-    raised = _unconstructed(_known_class(found["type"]) or _look_alike(found["type"].rpartition(".")[2]), arguments)
-    raised.args = arguments
-    if isinstance(raised, KeyError) and found["message"] is not None:  # which shows its argument as code writes it
-        raised.args = _literals(found["message"])
-    return raised
+    kind = _known_class(found["type"]) or _look_alike(found["type"].rpartition(".")[2])
+    if bare:
+        return _unconstructed(kind, ())
+    if found["message"] is None:
+        return _saying(kind, literals(found["arguments"]), "__repr__", text)
+    return _saying(kind, literals(found["message"]) if issubclass(kind, KeyError) else (found["message"],), "__str__", found["message"])
 
 
-def names_type(text: str) -> bool:
-    """Whether a recorded error names the type of what was raised."""
-    found = RAISED.match(text)
-    return found is not None and (found["message"] is not None or found["arguments"] is not None or found["type"].endswith(("Error", "Exception", "Timeout")))
+def _saying(kind: type[Exception], arguments: tuple[Any, ...], method: str, text: str) -> Exception:
+    """An exception of this class with these arguments, which says this of itself, whatever its class makes of them."""
+    raised = _unconstructed(kind, arguments)
+    with contextlib.suppress(Exception):  # the method is the user's code
+        if getattr(raised, method)() == text:
+            return raised
+    return _unconstructed(_said(kind, method, text), arguments)
+
+
+def _said(kind: type[Exception], method: str, text: str) -> type[Exception]:
+    """The class, but for what its exceptions say."""
+    own = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(kind.__name__, (kind,), {**own, SAID: True, method: lambda _: text})
 
 
 @cache
@@ -187,18 +197,8 @@ def _look_alike(name: str) -> type[Exception]:
 def _unconstructed(kind: type[Exception], arguments: tuple[Any, ...]) -> Exception:
     """An exception made without its class's own constructor, which is the user's code and may want what the recording lacks."""
     made: Exception = kind.__new__(kind, *arguments)
+    made.args = arguments
     return made
-
-
-def _literals(text: str | None) -> tuple[Any, ...]:
-    """The arguments in an exception's repr. Only literals are read; anything else is kept as text."""
-    if not text:
-        return ()
-    try:
-        found = ast.literal_eval(f"({text},)")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return (text,)
-    return tuple(found)
 
 
 def _known_class(name: str) -> type[Exception] | None:
@@ -207,7 +207,7 @@ def _known_class(name: str) -> type[Exception] | None:
     builtin = getattr(builtins, plain, None)
     if isinstance(builtin, type) and issubclass(builtin, Exception):
         return builtin
-    loaded = {kind for kind in _subclasses(Exception) if kind.__name__ == plain and kind.__module__ != __name__}
+    loaded = {kind for kind in _subclasses(Exception) if kind.__name__ == plain and kind.__module__ != __name__ and SAID not in vars(kind)}
     exact = {kind for kind in loaded if f"{kind.__module__}.{kind.__qualname__}" == name}
     meant = exact or loaded
     return next(iter(meant)) if len(meant) == 1 else None

@@ -203,9 +203,7 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
         now.note(seen, served, error=error)
         now.let_begin(served.interaction.step)
         raise
-    told = served.interaction.error
-    raised = answers.exception(told) if told is not None and answers.names_type(told) else told
-    now.note(seen, served, output=_output(result, served.interaction), error=raised)
+    now.note(seen, served, output=_output(result, served.interaction), error=served.interaction.error)  # handled before it was recorded: none is raised
     return result
 
 
