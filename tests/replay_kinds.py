@@ -60,6 +60,8 @@ class State(TypedDict, total=False):
     parts: Annotated[list[Any], lambda left, right: [*(left or []), *right]]
 
 
+DEEP = 150
+"""More than a stored value is looked into."""
 VALUES: dict[str, Any] = {
     "float": 1.25,
     "int": 3,
@@ -180,6 +182,13 @@ def pointed(state: State) -> State:
     return {"kept": [Point(1, "here")]}
 
 
+def nested(state: State) -> State:
+    kept: list[Any] = []
+    for _ in range(DEEP):
+        kept = [kept]
+    return {"kept": kept}
+
+
 def retrieved(state: State) -> State:
     return {"kept": Shelf().invoke("tea")}
 
@@ -219,5 +228,6 @@ def _sending() -> Any:
 
 
 sending = _sending()
+nesting = _built(nested)
 locking, pointing, metering_after = _built(changed, locked), _built(pointed), _built(changed, metered)
 citing, citing_after = _built(retrieved, cited), _built(changed, retrieved, cited)

@@ -68,6 +68,12 @@ def test_sets_have_no_order(name: str, tmp_path: Path) -> None:
         assert (failing(fork), fork.final_state()) == ([], run.final_state())
 
 
+def test_a_state_too_deep_to_be_looked_into(tmp_path: Path) -> None:
+    """It reloads as it was all the same."""
+    with recorded(tmp_path, "nesting") as run:
+        assert failing(forked(run, "nesting", execute=["*"])) == []
+
+
 def test_what_is_executed_and_writes_otherwise_fails_a_check(tmp_path: Path) -> None:
     """By name, where nothing was to be another."""
     with recorded(tmp_path, "drawing") as run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from langgraph.pregel import Pregel
 
 from workbench.model import digest
 from workbench.reading.kinds import of_packed
+from workbench.reading.serde import UndecodedError
 from workbench.replay.fence.overlay import decoding, serializer_of
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -48,4 +50,8 @@ def _reloaded(graph: Graph, database: str, config: RunnableConfig) -> dict[str, 
 
 
 def _digest(graph: Graph, values: dict[str, Any]) -> str:
-    return digest(of_packed(serializer_of(graph).dumps_typed(values)[1]))
+    packed = serializer_of(graph).dumps_typed(values)[1]
+    try:
+        return digest(of_packed(packed))
+    except UndecodedError:  # too large or too deep to be looked into
+        return hashlib.sha256(packed).hexdigest()
