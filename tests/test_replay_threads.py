@@ -298,6 +298,9 @@ def test_a_thread_kept_at_its_ends(tmp_path: Path, ledger: Path) -> None:
         assert run.steps == ()
         assert run.run.outcome.endswith("& two & noted two")
         assert any("7 super-steps left no checkpoint" in note for note in run.run.notes)
+        for wanted in (run.fork, run.foresee):
+            with pytest.raises(ForkError, match=r"^thread can't be re-run: 7 super-steps left no checkpoint .*durability='exit'"):
+                wanted(0, graph=graph_of())
 
 
 def test_no_fork_of_what_was_not_kept(tmp_path: Path, ledger: Path) -> None:

@@ -27,7 +27,7 @@ from workbench.replay.process.watch import Watch
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.scrubbing import configured
 from workbench.replay.unfinished import of as unfinished
-from workbench.replay.wishes import Wish, checked, named
+from workbench.replay.wishes import Wish, check_kept, checked, named
 from workbench.report import Report, run_report, static
 from workbench.report.cassettes import RunCassette
 from workbench.report.forecasts import Foreseen
@@ -214,6 +214,7 @@ class RecordedRun:
         # Written out here and in `simulate`, so that a notebook completes them: jedi 0.20 offers none of an unpacked TypedDict (PEP 692).
         given = {"tool_result": tool_result, "message": message, "state": state, "model": model, "system": system, "tools": tools}
         change = changed(given | {"answer": answer, "fault": fault, "http": http})
+        check_kept(self.run)
         self.run.step(at)
         self._reruns.check_context(context)
         databases = self._reruns.databases(trusted=trust)
@@ -260,6 +261,7 @@ class RecordedRun:
 
         ForkError for what can't be done, as `fork` raises it.
         """
+        check_kept(self.run)
         wanted, names = changed(change), tuple(sorted(live))
         reruns, spans = self._reruns, tuple(self._reruns.spans())
         reruns.check_context(context)

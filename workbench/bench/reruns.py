@@ -28,7 +28,7 @@ from workbench.replay.recording.captured import Captured
 from workbench.replay.shapes import ChangeError, shown
 from workbench.replay.sweeps import Cell, Ended, Plan, sweep
 from workbench.replay.unfinished import of as unfinished
-from workbench.replay.wishes import check_approved
+from workbench.replay.wishes import check_approved, check_kept
 from workbench.results.swept import Repetition
 from workbench.source import Source
 from workbench.store import Store
@@ -66,10 +66,7 @@ class Reruns:
 
     def recorded_in(self) -> list[Location]:
         """The same, trusted or not, to be read alone."""
-        if not any(step.checkpoint_id for step in self.run.steps):
-            raise ForkError(
-                f"{self.run.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too"
-            )
+        check_kept(self.run)
         found: list[Location] = []
         gone = []
         for source in map(location, self.run.sources):

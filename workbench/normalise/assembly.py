@@ -28,6 +28,8 @@ from workbench.normalise.written import Recorded
 AGENT_METADATA = ("agent_name", "assistant_id", "graph_id")
 VERSION = "service.version"
 STRANGERS_SHOWN, STEPS_SHOWN = 5, 20
+UNKEPT = "left no checkpoint"
+"""What a run's note says of super-steps that can't be re-run, though the thread's database was read."""
 USER, USER_ATTRIBUTES = "user.id", ("user.id", "enduser.id", "langfuse.user.id", "langfuse.trace.userId", "traceloop.association.properties.user_id")
 
 
@@ -184,7 +186,7 @@ def _unkept(ledger: Ledger) -> Iterable[str]:
     ]
     if count := sum(max(0, gap - 1) for gap in gaps):
         alone = "" if ledger.tasks else ", nor any task's writes: what was done in them is told by spans, where there are some"
-        yield f"{count} super-steps left no checkpoint (the thread keeps the state at a run's end only, durability='exit'){alone}; they can't be re-run"
+        yield f"{count} super-steps {UNKEPT} (the thread keeps the state at a run's end only, durability='exit'){alone}; they can't be re-run"
 
 
 def _branches(ledger: Ledger, steps: Iterable[Step]) -> Iterable[str]:

@@ -32,6 +32,7 @@ from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.cassette import record
 from workbench.replay.recording.cut import CutError
 from workbench.replay.recording.place import node_path
+from workbench.replay.wishes import check_kept
 
 MAX_THREAD_BYTES = 1 << 30
 TEMPLATE = '''"""The agent no longer does what it did in the recorded run {run}.
@@ -104,9 +105,11 @@ class Case(Value):
             raise CaseError(
                 f"{run.run_id} did not fail, and nothing of severity warning or more was found in it: there is no fault a test could wait for{hint}"
             )
-        first = next((step for step in run.steps if step.checkpoint_id), None)
-        if first is None or run.conversation_id is None:
-            raise CaseError(f"{run.run_id} was recorded without LangGraph checkpoints, so there is no state to run it again from")
+        try:
+            check_kept(run)
+        except ForkError as error:
+            raise CaseError(str(error)) from error
+        first = next(step for step in run.steps if step.checkpoint_id)
         with tempfile.TemporaryDirectory(prefix="workbench-case-") as folder:
             copied = Path(folder) / "thread.sqlite"
             try:

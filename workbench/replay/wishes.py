@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workbench.database import Location
 from workbench.model import PASSED_ON, Cassette, Change, Interaction, Json, Level, Run, Span, Step, canonical
+from workbench.normalise.assembly import UNKEPT
 from workbench.normalise.branches import UPDATED
 from workbench.replay import changes
 from workbench.replay.changes import MODEL
@@ -98,14 +99,22 @@ def checked(parent: Run, at: int, change: Change, live: Collection[str], spans: 
     except ChangeError as error:
         raise ForkError(str(error)) from error
     if step.checkpoint_id is None:
-        known = sorted((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
-        instead = "ingest the LangGraph checkpoint database of this run too"
-        if known:
-            instead = f"the nearest step that has one is {known[0].index} ({known[0].name})"
+        check_kept(parent)
+        nearest = min((one for one in parent.steps if one.checkpoint_id is not None), key=lambda one: abs(one.index - at))
+        instead = f"the nearest step that has one is {nearest.index} ({nearest.name})"
         raise ForkError(f"step {at} of {parent.run_id} ({step.name}) has no checkpoint to re-run from; {instead}")
     if change.kind != "none" and (tools := maybe_around(parent, step)) and step.index not in inside_tools(parent, spans):
         raise ForkError(_unplaced(parent, step, tools))
     return step
+
+
+def check_kept(parent: Run) -> None:
+    """ForkError for a run of which no step has a checkpoint, with the reason."""
+    if any(step.checkpoint_id for step in parent.steps):
+        return
+    if kept := next((note for note in parent.notes if UNKEPT in note), None):
+        raise ForkError(f"{parent.run_id} can't be re-run: {kept}")
+    raise ForkError(f"{parent.run_id} was recorded without LangGraph checkpoints, so there is no state to re-run from; ingest its checkpoint database too")
 
 
 def check_approved(names: Collection[str], live: Collection[str]) -> None:
