@@ -80,3 +80,12 @@ def _around(inner: Any) -> Any:
 
 working = _working()
 nesting = _around(_working())
+
+
+def made(config: RunnableConfig) -> Any:
+    """The graph that a platform makes for each start, by its config."""
+    tenant = config["configurable"]["tenant"]
+    return _of(lambda state: {"messages": [Hearing().invoke([HumanMessage(f"for {tenant}")])]})
+
+
+acme = made({"configurable": {"tenant": "acme"}})

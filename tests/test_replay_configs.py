@@ -94,6 +94,19 @@ def test_redacted(tmp_path: Path) -> None:
     assert said(anew) == said(run)
 
 
+@pytest.mark.parametrize("spans", [True, False], ids=["spans", "checkpoints"])
+def test_a_graph_made_by_the_config(tmp_path: Path, *, spans: bool) -> None:
+    """A function that makes the graph by the config, as on LangGraph's platform, is given that of the first start; that another one had another is told."""
+    made = {**ANY, "graph": f"{replay_configs.__name__}:made"}
+    with recorded(tmp_path, both, "acme", spans=spans) as run:
+        first = next(step.index for step in run.steps if step.name != "user")
+        anew = run.fork(first, **made)
+        assert said(anew) == ["heard for acme", "heard for acme"]
+        assert "1 of those after it had another, and run the same graph" in anew.receipt.notes[0]
+        again = run.fork(len(run.steps) - 1, **made)
+        assert said(again) == ["heard for acme", "heard for evil"]
+
+
 # ---- how far a start may go
 
 

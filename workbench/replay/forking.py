@@ -27,7 +27,7 @@ from workbench.replay.isolation import LEVELS
 from workbench.replay.process import parent as process
 from workbench.replay.process.parent import NotStartedError, ProcessError
 from workbench.replay.process.watch import Watch
-from workbench.replay.protocol import Answer, Request
+from workbench.replay.protocol import Answer, Request, Start
 from workbench.replay.receipts import Proof, receipt_of
 from workbench.replay.recording import cut as cutting
 from workbench.replay.recording.captured import Captured
@@ -213,7 +213,8 @@ def _heard(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
     """Have the request done, hear what is done, and have made live what may be."""
     terms = wish.terms
     scribe = terms.scribe(wish.run_id, wish.parent, request.steps)
-    outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt")
+    start = request.starts[0] if request.starts else Start()
+    outside = Outside(wish.graph, seconds=wish.seconds, output=work.folder / "outside.txt", start=start)
     with Broker(wish.parent, request.outside, scribe, outside, terms.approve, _meter(request)) as broker:
         told = read(work.told)
         told.asked, told.noted, told.began = partial(_answered, wish, cut, broker), scribe.told, scribe.causes.began

@@ -110,6 +110,10 @@ class Context(Value):
     """Those of them that were recorded with another value; None where nothing was recorded that they could be held against."""
 
 
+START = "WORKBENCH_START"
+"""The variable of the environment in which the process for live calls is told how the start was configured that the graph is made for."""
+
+
 class Start(Value):
     """What one start of a recorded run was configured with, as far as that is known."""
 

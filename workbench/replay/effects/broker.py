@@ -27,7 +27,7 @@ from workbench.replay.channel import ChannelError, Line
 from workbench.replay.effects.approvals import NOBODY, Approve, Question, Reply, nobody, reply_of
 from workbench.replay.effects.ledger import Causes, Ledger, Pages, Scribe
 from workbench.replay.process.parent import SWITCHES, module_paths
-from workbench.replay.protocol import Packed
+from workbench.replay.protocol import START, Packed, Start
 
 TRIES = 3
 LONGEST_WAIT_SECONDS = 20.0
@@ -79,6 +79,8 @@ class Outside:
     seconds: float = 120.0
     """How long one call may take. One that takes longer is stopped, and nobody knows whether it took effect."""
     output: Path = Path(os.devnull)
+    start: Start = field(default_factory=Start)
+    """How the start was configured for which the graph is made."""
     _process: subprocess.Popen[str] | None = None
 
     def call(self, question: Json) -> Json:
@@ -98,7 +100,7 @@ class Outside:
 
     def _started(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "workbench.replay.fence.outside", self.graph]
-        environment = {**os.environ, **SWITCHES, "PYTHONPATH": module_paths()}
+        environment = {**os.environ, **SWITCHES, "PYTHONPATH": module_paths(), START: self.start.model_dump_json()}
         with self.output.open("wb") as stream:
             return subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment, text=True, encoding="utf-8"

@@ -7,11 +7,12 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -21,20 +22,28 @@ from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
+from workbench.replay.protocol import Start
+from workbench.replay.recording.configs import configured
+
 HOOKS_DEEP = 4
 """How many functions deep the methods that a node was made around are looked for."""
 REFUSED_LATER = ("awrap_model_call", "awrap_tool_call")
 """The methods of LangChain's middleware that refuse in an event loop where their class only says how it is done directly."""
 _packages: set[str] = set()
 """The packages that graphs were loaded from, in this process."""
+_by_config: set[str] = set()
+"""The graphs that were made by the config of a start."""
 
 
 class GraphError(ValueError):
     """A graph that can't be loaded or doesn't fit. The message says what would be right."""
 
 
-def load(name: str) -> Pregel[Any, Any, Any, Any]:
-    """The compiled graph `module:attribute` or `path/to/file.py:attribute`: the graph itself, or what a function without arguments returns."""
+def load(name: str, start: Start) -> Pregel[Any, Any, Any, Any]:
+    """The compiled graph `module:attribute` or `path/to/file.py:attribute`: the graph itself, or what a function returns.
+
+    One that takes a config is given that of this start, as LangGraph's platform does.
+    """
     place, colon, attribute = name.rpartition(":")
     if not colon or not place or not attribute:
         raise GraphError(f"{name!r} names no graph: it should be module:attribute or path/to/file.py:attribute")
@@ -44,18 +53,43 @@ def load(name: str) -> Pregel[Any, Any, Any, Any]:
         near = _graphs_near(module, attribute)
         raise GraphError(f"{place} has no {attribute}" + (f"; it has {', '.join(near)}" if near else ""))
     if not isinstance(found, Pregel) and callable(found):
+        arguments = [configured(start, (), _refuse)] if _takes_config(found) else []
+        _by_config.update([name] if arguments else [])
         try:
-            found = found()
+            found = found(*arguments)
+        except GraphError:
+            raise
         except (Exception, SystemExit) as error:
-            raise GraphError(f"{name} was called without arguments to make the graph, and raised {type(error).__name__}: {error}") from error
+            given = "with the start's config" if arguments else "without arguments"
+            raise GraphError(f"{name} was called {given} to make the graph, and raised {type(error).__name__}: {error}") from error
     if not isinstance(found, Pregel):
         hint = (
             ": call its .compile()"
             if hasattr(found, "compile")
-            else "; it should be a compiled LangGraph graph, or a function without arguments that returns one"
+            else "; it should be a compiled LangGraph graph, or a function that returns one, of no arguments or of the config"
         )
         raise GraphError(f"{name} is of the type {type(found).__name__}{hint}")
     return found
+
+
+def _takes_config(factory: Callable[..., Any]) -> bool:
+    """Whether what makes a graph has to be given the config of a start, by the argument's name or type."""
+    try:
+        given = [one for one in signature(factory).parameters.values() if one.default is one.empty]
+    except (TypeError, ValueError):
+        return False
+    return len(given) == 1 and (given[0].name == "config" or "RunnableConfig" in str(given[0].annotation))
+
+
+def _refuse(why: str) -> None:
+    raise GraphError(f"{why}; the graph can't be made without it")
+
+
+def others_made(name: str, starts: Sequence[Start]) -> Iterator[str]:
+    """What there is to say of a graph that was made by the config of the first of these starts, where others had another."""
+    others = sum(one != starts[0] for one in starts)
+    if name in _by_config and others:
+        yield f"{name} made the graph for the config of the first start that is done again; {others} of those after it had another, and run the same graph"
 
 
 def _graphs_near(module: ModuleType, attribute: str) -> list[str]:

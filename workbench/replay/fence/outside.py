@@ -34,9 +34,10 @@ def main(graph: str) -> int:
     line = channel.take_over()
 
     from workbench.replay.fence import graphs  # noqa: PLC0415  # langgraph takes a second, and what loading prints must not be taken for a reply
+    from workbench.replay.protocol import START, Start  # noqa: PLC0415  # as above
 
     try:
-        loaded = graphs.load(graph)
+        loaded = graphs.load(graph, Start.model_validate_json(os.environ.pop(START, "{}")))
     except graphs.GraphError as error:
         channel.listen(line, lambda _, why=str(error): {"refused": why})  # type: ignore[misc]  # bound now, since `error` is gone later
         return 0

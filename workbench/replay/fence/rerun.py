@@ -28,7 +28,7 @@ from workbench.replay.fence.states import parts_of
 from workbench.replay.fence.stores import store_of
 from workbench.replay.fence.tripwire import Tripwire
 from workbench.replay.fence.tuples import Tuples
-from workbench.replay.protocol import Alteration, Answer, Request, Resumed
+from workbench.replay.protocol import Alteration, Answer, Request, Resumed, Start
 from workbench.replay.recording.configs import redacted_in
 from workbench.replay.recording.contexts import UNCHECKED, UNKNOWN, ContextError, others_of, rebuilt
 from workbench.replay.recording.course import Course
@@ -48,7 +48,7 @@ def rerun(request: Request, line: Line, wire: Tripwire, *, sandboxed: bool) -> A
     """Do what a request asks, and tell on the line what is done. The process must be shut in before, and watched by this tripwire."""
     try:
         fence.prove()
-        graph = graphs.load(request.graph)
+        graph = graphs.load(request.graph, request.starts[0] if request.starts else Start())
         graphs.check(graph, request.nodes, request.graph)
         graphs.check_channels(graph, recorded_channels(graph, request), request.graph)
         named.check(graph, request.unknown, request.graph)
@@ -105,6 +105,7 @@ def _said_before(graph: Graph, request: Request) -> Iterator[str]:
     """What there is to say of a re-run before it begins."""
     if store_of(graph) is not None:
         yield STORE
+    yield from graphs.others_made(request.graph, request.starts)
     yield from redacted_in(request.starts)
     yield from unrecorded(request.starts, graphs.sources())
     if graph.context_schema is not None and not request.contexts:
