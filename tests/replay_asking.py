@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import uuid
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -12,7 +13,9 @@ from langchain.agents.middleware import wrap_tool_call
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
+from langgraph.config import get_config
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
@@ -123,6 +126,51 @@ def flow(state: State) -> State:
     said, text = held(state["item"]).result(), drafted(state["item"]).result()
     to = interrupt("to whom?") if interrupt({"send this?": text}) == "yes" else ""
     return {"said": [said], "text": text, "to": to}
+
+
+@task
+def fetched(name: str, *, page: int = 1) -> str:
+    """Fetches, by nothing that is recorded."""
+    really(f"fetch {name}")
+    return f"{name}{page} {uuid.uuid4()}"
+
+
+def whose() -> str:
+    return str(get_config()["metadata"].get("thread_id"))
+
+
+@task
+def fetched_for(name: str) -> str:
+    """The same, for somebody whom its arguments don't name."""
+    really(f"fetch {name}")
+    return f"{name} for {whose()}"
+
+
+@task
+def fetched_so(name: str, config: RunnableConfig) -> str:
+    """The same, as it is configured."""
+    really(f"fetch {name}")
+    return f"{name} {len(config)}"
+
+
+@task
+def fetched_all(names: tuple[str, ...]) -> str:
+    """The same, with an argument that spans tell as another."""
+    really(f"fetch {names[0]}")
+    return names[0]
+
+
+def _reading(fetch: Any, given: Any = str) -> Any:
+    @entrypoint()
+    def reading(state: State) -> State:
+        """Fetches in the order in which it is told to."""
+        return {"said": [fetch(given(one)).result() for one in interrupt("in which order?")]}
+
+    return reading
+
+
+reading, reading_for, reading_so = (_reading(one) for one in (fetched, fetched_for, fetched_so))
+reading_all = _reading(fetched_all, tuple)
 
 
 class Sending(BaseChatModel):

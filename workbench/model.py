@@ -40,6 +40,8 @@ ConfidenceSource = Literal["logprobs", "self-report", "evaluation"]
 
 LAST_SAID = "workbench.last_message"
 """Metadata: the last message in the state of a thread that keeps nothing else of what was said in it."""
+RETURNED = "workbench.returned"
+"""Metadata: what a functional agent's `@entrypoint` returned, in the last of its starts that came to an end."""
 PASSED_ON = "passed on from inside"
 """The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
 HANDOFF = "handoff"
@@ -447,6 +449,15 @@ def _text_of(content: Json) -> str:
     return "".join(str(one.get("text") or "") if isinstance(one, dict) else str(one) for one in blocks)
 
 
+def _words_of(result: Json) -> str:
+    """A result as text; of messages, also of a state that holds nothing else, the last one's."""
+    state = result["messages"] if isinstance(result, dict) and result.keys() == {"messages"} else result
+    said = list(_said_by_agent(state))
+    if said and not said[-1].get("tool_calls"):
+        return _text_of(said[-1]["content"])
+    return result if isinstance(result, str) else canonical(result)
+
+
 ChangeKind = Literal["none", "tool_result", "state", "message", "model", "system", "tools", "answer", "fault", "http"]
 
 
@@ -534,23 +545,19 @@ class Run(Value):
 
     @property
     def result(self) -> Json:
-        """What a durable engine recorded as the result of the execution; None where it recorded none, and for a run of no such engine."""
-        return self.metadata.get("output") if "engine" in self.metadata else None
+        """What a durable engine recorded as the result of the execution, or a functional agent's `@entrypoint` returned; None where none was recorded."""
+        return self.metadata.get("output" if "engine" in self.metadata else RETURNED)
 
     @property
     def outcome(self) -> str:
         """What the run came to, in a word or the agent's last words: its final answer, else its status and last error.
 
-        Where a durable engine recorded the execution's result, that is it. Else it is the last message that a node of the graph wrote to the state,
+        Where a `result` was recorded, that is it: of messages the last. Else it is the last message that a node of the graph wrote to the state,
         whoever made it up; where none is recorded, what a model answered last.
         """
         if self.status == "ok":
-            result = self.result
-            return (
-                (result if isinstance(result, str) else canonical(result) if result is not None else self._last_words)
-                or self._last_said
-                or (f"continued as {self.metadata[CONTINUED_AS]}" if self.metadata.get(CONTINUED_AS) else "ended without an answer")
-            )
+            words = (self._last_words if self.result is None else _words_of(self.result)) or self._last_said
+            return words or (f"continued as {self.metadata[CONTINUED_AS]}" if self.metadata.get(CONTINUED_AS) else "ended without an answer")
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
 

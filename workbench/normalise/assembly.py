@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from workbench import semconv
-from workbench.model import LAST_SAID, Checkpoint, Json, Log, Reading, Run, Span, Step
+from workbench.model import LAST_SAID, RETURNED, Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.approvals import Asked, approvals_of, denied, steps_of_approvals
 from workbench.normalise.branches import Branches
 from workbench.normalise.forest import Forest
@@ -230,7 +230,9 @@ def _metadata(ledger: Ledger, forest: Forest) -> dict[str, Json]:
     version = _first(str(node.span.resource.get(VERSION) or "") for node in forest.tops)
     user = _first(str(node.span.attributes.get(key) or "") for key in USER_ATTRIBUTES for node in forest.tops)
     last = str(ledger.head.metadata.get(LAST_SAID) or "") if ledger.head else None
-    return {name: said for name, said in ((VERSION, version), (USER, user), (LAST_SAID, last)) if said} | _own(first)
+    told = {VERSION: version, USER: user, LAST_SAID: last}
+    returned = {} if ledger.returned is None else {RETURNED: ledger.returned}
+    return {name: said for name, said in told.items() if said} | returned | _own(first)
 
 
 def _own(first: Checkpoint | None) -> dict[str, Json]:

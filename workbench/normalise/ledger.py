@@ -18,6 +18,8 @@ INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
 SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))
 CONTROL = ("branch:", "start:", "__")
 RETURNED = "__return__"
+END, PREVIOUS = "__end__", "__previous__"
+"""The channels to which an `@entrypoint` writes what it returns, and what it keeps for its next start."""
 
 
 @dataclass(eq=False)
@@ -99,6 +101,12 @@ class Ledger:
         for task in self.tasks:
             answered[task.node == UPDATE].update(str(raw["tool_call_id"]) for raw in task.messages if raw.get("tool_call_id"))
         return frozenset(answered[True] - answered[False])
+
+    @property
+    def returned(self) -> Json:
+        """What a functional agent's `@entrypoint` returned in the last start that came to an end; None for any other graph."""
+        ended = (task for task in reversed(self.tasks) if not task.checkpoint.namespace and task.wrote(PREVIOUS))
+        return next((write.value for task in ended for write in task.outputs if write.channel == END), None)
 
     @property
     def head(self) -> Checkpoint | None:

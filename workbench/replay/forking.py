@@ -14,7 +14,8 @@ from pathlib import Path
 
 from workbench.analysis.effects import requests_of, with_declared
 from workbench.database import Location, location
-from workbench.model import Change, Checkpoint, Json, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
+from workbench.model import RETURNED, Change, Checkpoint, Json, LedgerEntry, Level, Receipt, Run, Span, Spent, Status, Step
+from workbench.normalise.ledger import Ledger
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
 from workbench.replay.assembly import Assembled, assemble
@@ -137,8 +138,9 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     copied, context = work.history, work.asked.context
     work.remove()
     parent, again = wish.parent, done_again(wish.parent, cut)
-    whole = assemble(parent, again, answer, cut, _checkpoints(scratch), wish.spans)
-    prefix, run = whole.prefix, _run(wish, answer, whole.steps, whole.prefix)
+    checkpoints = _checkpoints(scratch)
+    whole = assemble(parent, again, answer, cut, checkpoints, wish.spans)
+    prefix, run = whole.prefix, _run(wish, answer, whole.steps, whole.prefix, Ledger(checkpoints).returned)
     answer = answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole), *unmet(wish, run, answer.records))})
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
@@ -298,7 +300,7 @@ def _unasked(parent: Run, answer: Answer, whole: Assembled) -> list[str]:
     return [f"{len(left)} recorded calls were not made again: {listed(f'step {one} {parent.step(one).name}' for one in left)}"] if left else []
 
 
-def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Run:
+def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int, returned: Json) -> Run:
     parent, own = wish.parent, steps[prefix:]
     run = Run(
         run_id=wish.run_id,
@@ -317,6 +319,7 @@ def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int) -> Ru
         forked_from=parent.run_id,
         forked_at_step=wish.step.index,
         change=wish.change,
+        metadata={} if returned is None else {RETURNED: returned},
     )
     return with_declared(run, wish.terms.declared, first=prefix)
 

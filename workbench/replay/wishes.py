@@ -183,7 +183,7 @@ def keep_aside(wish: Wish, cut: Cut, request: Request) -> None:
     calls = {one.step for one in request.cassette.interactions if one.kind != "human"} | met
     asking = {one.step for one in request.cassette.interactions if one.questions}
     lacking = (asking | {one.step for one in request.cassette.missing}) - {one.index for one in wish.parent.steps if one.task_id in tasks}
-    set_aside(aftermath_of(wish.parent, cut), uses_of(wish.parent, calls, lacking), Path(request.recorded))
+    set_aside(aftermath_of(wish.parent, cut), uses_of(wish.parent, calls, lacking, wish.spans), Path(request.recorded))
 
 
 def aftermath_of(run: Run, cut: Cut) -> Aftermath:

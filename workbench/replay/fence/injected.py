@@ -103,15 +103,20 @@ def reads_context(tool: BaseTool) -> bool:
 
 def _codes(tool: BaseTool) -> Iterator[CodeType]:
     """A tool's own code: its bodies, what is defined in them, and the functions of its package that these name."""
+    return (code for _, code in walked(_bodies(tool)))
+
+
+def walked(bodies: Iterable[Callable[..., Any]]) -> Iterator[tuple[FunctionType, CodeType]]:
+    """The code of functions, what is defined in them, and that of the functions of their package which they name, each with the function it stands in."""
     seen: set[CodeType] = set()
-    left = [body for body in _bodies(tool) if isinstance(body, FunctionType)]
+    left = [body for body in bodies if isinstance(body, FunctionType)]
     while left:
         body = left.pop()
-        held = {**body.__globals__, **_closed_over(body)}
+        held = {**body.__globals__, **closed_over(body)}
         for code in _nested(body.__code__):
             if code not in seen:
                 seen.add(code)
-                yield code
+                yield body, code
                 left += [one for name in (*code.co_names, *code.co_freevars) if isinstance(one := held.get(name), FunctionType) and _same_package(one, body)]
 
 
@@ -122,7 +127,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(inner)
 
 
-def _closed_over(body: FunctionType) -> dict[str, Any]:
+def closed_over(body: FunctionType) -> dict[str, Any]:
     """What a function holds of those around it."""
     found = {}
     for name, cell in zip(body.__code__.co_freevars, body.__closure__ or (), strict=True):

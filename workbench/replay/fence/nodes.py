@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from langgraph.types import PregelExecutableTask, interrupt
 from workbench.model import Json, canonical
 from workbench.reading import kinds
 from workbench.reading.serde import MESSAGES, UndecodedError
-from workbench.replay.fence import answers, breakpoints, supersteps, tuples
+from workbench.replay.fence import answers, breakpoints, functions, supersteps, tuples
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
 from workbench.replay.fence.tuples import Tuples
@@ -41,14 +42,14 @@ from workbench.replay.recording.numbering import Numbers
 from workbench.replay.recording.place import graph_of, node_path
 from workbench.replay.recording.scrubbing import Scrubber
 from workbench.replay.recording.tape import Call, Unanswered
-from workbench.replay.recording.tasks import CONTAINING, MIXED, OPAQUE, Stored, Task, Tasks
+from workbench.replay.recording.tasks import CONTAINING, MIXED, OPAQUE, RETURNED, Stored, Task, Tasks
 from workbench.taps import threads
 
 HOOKS = ("run_with_retry", "arun_with_retry")
 PROBE = "workbench_probe"
-SEND, READ, CHECKPOINT_NS, RETURN = "__pregel_send", "__pregel_read", "checkpoint_ns", "__return__"
+SEND, READ, CHECKPOINT_NS = "__pregel_send", "__pregel_read", "checkpoint_ns"
 ERROR, INTERRUPT = "__error__", "__interrupt__"
-TELLING = {RETURN: "what it returned", "__end__": "what it returned", "__previous__": "what it keeps", "__pregel_tasks": "what it sends"}
+TELLING = {RETURNED: "what it returned", "__end__": "what it returned", "__previous__": "what it keeps", "__pregel_tasks": "what it sends"}
 """Channels of LangGraph's own that hold what a task has to say, in words."""
 
 
@@ -102,6 +103,11 @@ class Nodes:
     """The nodes that wrote other values than recorded, where those that they write now stand."""
     failures: set[str] = field(default_factory=set)
     """The recorded tasks that those repeat which failed since the graph was last started."""
+    used: Collection[int] = ()
+    """The steps whose recordings an earlier part of this re-run was served."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _served: set[str] = field(default_factory=set)
+    """The recorded tasks whose writes have stood for one."""
     _mixed: dict[str | None, tuple[Task, str | None]] = field(default_factory=dict)
     """Tasks whose code runs although their recorded writes could stand for it, by id: what they repeat, and where."""
     _below: dict[str, set[str]] = field(default_factory=dict)
@@ -135,9 +141,38 @@ class Nodes:
         """The task with the recorded writes as its body; None where it has to run."""
         if recorded is None or not self.course.holds(self._place(task)) or {task.name, "*"} & set(self.execute):
             return None
+        return self._standing(task, recorded, why)
+
+    def call_again(self, task: PregelExecutableTask) -> PregelExecutableTask | None:
+        """A `@task` off the recorded course, with the writes of the recorded call that was given the same; None where there is none, or it may read more.
+
+        Each recorded call is served once, but for one that the graph's cache would answer.
+        """
+        if not functions.is_call(task) or self.course.holds(self._place(task)) or {task.name, "*"} & set(self.execute):
+            return None
+        calls, given = self.tasks.calls(task.name), functions.arguments_of(task)
+        alike = [one for one in calls if given and functions.same(one.given, given) and self.tasks.returned(one)]
+        place = task_path_str(task.path), self.tasks.stretch
+        with self._lock:
+            left = [one for one in alike if task.cache_key is not None or self._is_left(one, place)]
+            if not left:
+                return None
+            found = min(left, key=lambda one: ((one.path, one.stretch) != place, one.stretch != self.tasks.stretch, one.recorded_step or 0))
+            self._served.add(found.task_id)
+        self.tasks.translated[task.id] = found.task_id
+        self.journal.tell({"task": [task.id, found.task_id]})
+        return self._standing(task, found, functions.SAME)
+
+    def _is_left(self, call: Task, place: tuple[str, int]) -> bool:
+        """Whether a recorded call was not served yet; before a kill it may have been in vain, and then is made again at its own place."""
+        return call.task_id not in self._served and (call.recorded_step not in self.used or (call.path, call.stretch) == place)
+
+    def _standing(self, task: PregelExecutableTask, recorded: Task, why: str) -> PregelExecutableTask | None:
+        """The task with the recorded writes as its body; None where these can't be read."""
         writes = self._decoded(recorded)
         if writes is None:
             return None
+        self._served.add(recorded.task_id)
         told, fails = self.asked.get(recorded.task_id, ()), self.crashes[recorded.task_id] > 0
         if not fails:
             self._note(task, recorded, why)
@@ -325,7 +360,7 @@ class _Body:
             raise answers.exception(str(self.error))
         configurable = config["configurable"]
         configurable[SEND](renamed(self.outputs, self.seen, configurable[READ]) if self.seen else self.outputs)
-        return next((value for channel, value in self.outputs if channel == RETURN), None)
+        return next((value for channel, value in self.outputs if channel == RETURNED), None)
 
     async def arun(self, given: Any, config: RunnableConfig) -> Any:
         """The same where the graph runs asynchronously."""
@@ -375,7 +410,7 @@ class _Probe:
     def instead(self, *_: Any, **__: Any) -> None:
         """Nothing stands in."""
 
-    compare = enter = stopped = failed = instead
+    compare = enter = stopped = failed = call_again = instead
 
 
 def probe() -> int:
@@ -400,9 +435,12 @@ def _begun(task: PregelExecutableTask) -> tuple[Task | None, PregelExecutableTas
     if _nodes is not None:
         _nodes.enter(task)
     recorded = _nodes.recorded(task) if _nodes else None
-    if _nodes is None or recorded is None:
+    if _nodes is None:
         return None, None
-    served = _nodes.stand_in(task, recorded) if recorded.role == OPAQUE else None
+    served = _nodes.stand_in(task, recorded) if recorded is not None and recorded.role == OPAQUE else None
+    served = served or _nodes.call_again(task)
+    if recorded is None:
+        return None, served
     if served is None:
         _nodes.begin(task, recorded)
     return recorded, served

@@ -193,6 +193,7 @@ def _nodes(request: Request, playback: Playback, graph: Graph, lost: list[str], 
         execute=request.execute,
         path=() if request.resumed else request.path,
         numbers=request.numbers,
+        used=request.resumed.used if request.resumed else (),
         asked=questions_of(request.cassette),
         crashes=Counter(task_id for _, task_id in {(one.start, one.task_id) for one in request.crashes} if task_id is not None),
     )

@@ -11,13 +11,13 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from workbench.model import Run
+from workbench.model import Run, Span
 from workbench.normalise.branches import UPDATED
 from workbench.reading import serde
 from workbench.reading.threads import Place, Tables, opened
@@ -26,10 +26,11 @@ from workbench.reading.threads.tables import RawWrite
 from workbench.replay.recording.aftermath import Aftermath, by_update, update_id
 from workbench.replay.recording.cut import Cut, lineage, parents_of
 from workbench.replay.recording.identities import Mentions, ids_in
+from workbench.semconv import read
 
 SCHEMA = """
 CREATE TABLE tasks (task_id TEXT PRIMARY KEY, namespace TEXT, step INTEGER, path TEXT, node TEXT, role TEXT, recorded_step INTEGER, asked INTEGER,
-    stretch INTEGER);
+    stretch INTEGER, given TEXT);
 CREATE TABLE writes (task_id TEXT, idx INTEGER, channel TEXT, type TEXT, value BLOB, PRIMARY KEY (task_id, idx, channel));
 CREATE TABLE seen (task_id TEXT PRIMARY KEY, ids TEXT);
 """
@@ -37,8 +38,12 @@ OPAQUE, MIXED, CONTAINING, NEVER = "opaque", "mixed", "containing", "never"
 """Roles: its writes stand for it, since it made no recorded call or not all of them can be served; its calls are served, and its writes only
 where that isn't enough; it ran other tasks, which are recorded themselves, and its writes are served where one of them fails that had not;
 its writes are never served, since it is the input or routes by channels that are no more."""
+RETURNED = "__return__"
+"""The channel to which a `@task` writes what it returned."""
 PULLED, START, CALLED = "~__pregel_pull, ", "__start__", "~__pregel_push, ~"
 """How the paths of tasks begin that are nodes and that other tasks called; the node that takes the input."""
+GIVEN = "input.value"
+"""The attribute in which a span tells what a task was given."""
 OLD_CHANNELS = ("start:",)
 """Channels that only older versions of LangGraph route by: a task that wrote to one can't be served to a newer one."""
 
@@ -52,9 +57,11 @@ class Uses:
     """How many questions each stopped to ask a person; of all but the last, the words are lost."""
     calling: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
+    given: dict[str, str] = field(default_factory=dict)
+    """What each was given, as its span tells it."""
 
 
-def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses:
+def uses_of(run: Run, served: Collection[int], lacking: Collection[int], spans: Iterable[Span] = ()) -> Uses:
     """Sort a run's tasks: `served` are the steps whose answers were captured (exchanges count for the step they belong to), `lacking` those not."""
     found = Uses()
     for step in run.steps:
@@ -69,7 +76,23 @@ def uses_of(run: Run, served: Collection[int], lacking: Collection[int]) -> Uses
             found.calling.update(tasks)
         if step.index in lacking and step.kind != "human" and step.task_id:
             found.lacking.add(step.task_id)
+    found.given = dict(_given(spans, {node for node, _ in found.nodes.values()}))
     return found
+
+
+def _given(spans: Iterable[Span], nodes: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What tasks of these nodes were given, by their ids, as the outermost spans in them tell it: the same for each attempt."""
+    every = {(one.trace_id, one.span_id): one for one in spans}
+    found: dict[str, set[str]] = {}
+    for span in every.values():
+        text = span.attributes.get(GIVEN)
+        if not isinstance(text, str) or span.name not in nodes:
+            continue
+        namespace, around = read(span).namespace or "", every.get((span.trace_id, span.parent_span_id or ""))
+        node, _, task = namespace.rpartition("|")[2].rpartition(":")
+        if node == span.name and not (around and read(around).namespace == namespace):
+            found.setdefault(task, set()).add(text)
+    return ((task, texts.pop()) for task, texts in found.items() if len(texts) == 1)
 
 
 def set_aside(aftermath: Aftermath, uses: Uses, target: Path) -> None:
@@ -92,8 +115,11 @@ def set_aside(aftermath: Aftermath, uses: Uses, target: Path) -> None:
         containing = _containing(tasks, places) | _keeping(tasks, places, cut)
         database.executemany("INSERT INTO seen VALUES (?, ?)", _seen(tables, cut.thread_id, tasks, meant))
         database.executemany(
-            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((*row, stretches.get(cut.root_at(tasks[str(row[0])][0]) or "", 0)) for row in _rows(tasks, places, uses, old, containing)),
+            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (*row, stretches.get(cut.root_at(tasks[str(row[0])][0]) or "", 0), uses.given.get(str(row[0])))
+                for row in _rows(tasks, places, uses, old, containing)
+            ),
         )
 
 
@@ -155,6 +181,8 @@ class Task:
     recorded_step: int | None
     asked: int
     stretch: int = 0
+    given: str | None = None
+    """What it was given, as its span tells it."""
 
 
 def written_channels(path: Path) -> dict[str, set[str]]:
@@ -181,6 +209,10 @@ class Tasks:
         for one in self._by_id.values():
             if not one.task_id.startswith(update_id("")):
                 self._at_place.setdefault((one.namespace, one.step, one.stretch), []).append(one)
+        self._calls: dict[str, list[Task]] = {}
+        for one in self._by_id.values():
+            if one.role == OPAQUE and one.given is not None and one.path.startswith(CALLED):
+                self._calls.setdefault(one.node, []).append(one)
         self.translated: dict[str, str] = {}
         """The recorded task's id, by that of the task of the re-run that repeats it."""
         self.stretch = 0
@@ -207,6 +239,14 @@ class Tasks:
         exact = [one for one in tasks if one.path == path]
         pathless = [one for one in tasks if not one.path and one.node == node]
         return exact[0] if exact else pathless[0] if len(pathless) == 1 else None
+
+    def calls(self, node: str) -> Sequence[Task]:
+        """The recorded calls of the `@task` of this name whose writes can stand for one, in no order."""
+        return self._calls.get(node, [])
+
+    def returned(self, task: Task) -> bool:
+        """Whether a call came to an end, and not to an error or a question."""
+        return not task.asked and any(channel == RETURNED for _, channel, *_ in self.writes(task))
 
     def one(self, task_id: str) -> Task:
         """The recorded task of this id. LookupError where there is none."""
