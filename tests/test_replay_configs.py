@@ -137,3 +137,17 @@ def test_each_start_has_its_own_limit(does: Callable[[Any], None], name: str, tm
             assert [row for row in wb.compare(run, replayed).comparison.rows if row.relation != "same"] == []
         changed = run.fork(1, **{**ANY, "graph": graph}, state={"done": 3})
         assert changed.run.status == "ok"
+
+
+def test_a_limit_that_nobody_recorded(tmp_path: Path) -> None:
+    """Where checkpoints alone tell of a start that met its limit, it ends where the state was then updated: not before, and not behind it."""
+
+    def correct(graph: Any) -> None:
+        with contextlib.suppress(GraphRecursionError):
+            graph.invoke({"done": 0}, {"configurable": THREAD, "recursion_limit": 2})
+        graph.update_state({"configurable": THREAD}, {"done": 1}, as_node="work")
+        graph.invoke(None, {"configurable": THREAD})
+
+    with recorded(tmp_path, correct, "working", spans=False) as run:
+        replayed = run.fork(0, graph=f"{replay_configs.__name__}:working", trust=True)
+        assert (replayed.receipt.clean, replayed.final_state()) == (True, run.final_state())

@@ -199,6 +199,7 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
     aftermath = aftermath_of(parent, cut)
     first = min(parent.step(one).invocation for one in again)
     restarts = resumes_of(parent, cut, first, aftermath.stretches)
+    later = tuple(_later(parent, cut, aftermath, restarts))
     asking = calls_that_asked(wish, cassette)
     opened = () if kind == "none" else tuple(around(inner, wish.step.index))
     opened += tuple(one.step for one in asking if one.name in wish.execute)
@@ -231,11 +232,11 @@ def request_of(wish: Wish, cut: Cut, folder: Path) -> Request:
         begun=dict(begun_at(parent, cut, first)),
         contexts=wish.contexts_from(first),
         loops=looped(wish.spans),
-        later=tuple(_later(parent, cut, aftermath, restarts)),
+        later=later,
         idle=aftermath.idle(),
         restarts=restarts[0],
         crashes=tuple(crashes_of(parent, again, first)),
-        stops=tuple(one for one in stops_of(parent) if one in again),
+        stops=tuple(one for one in sorted({*stops_of(parent), *_updated_after(parent, later)}) if one in again),
         waits=tuple(sorted(cutting.waits_before(cut, aftermath.newest))) if parent.status in ("interrupted", "running") else (),
         recorded=str(folder / "outside" / "recorded.sqlite"),
         execute=wish.execute,
@@ -258,6 +259,15 @@ def _later(parent: Run, cut: Cut, aftermath: Aftermath, restarts: Mapping[int, i
             firsts.setdefault(stretch, step.index)
     for number, one in enumerate(aftermath.later(restarts), 1):
         yield one.model_copy(update={"step": _told_by(one, parent), "first": firsts.get(number)})
+
+
+def _updated_after(parent: Run, later: Sequence[Later]) -> Iterator[int]:
+    """The steps after which the state was updated and the graph started again from there, where nothing else tells of that start."""
+    for one in later:
+        if one.kind == "update" and one.spot is None and one.restarts and one.step and one.first is not None:
+            before = parent.step(one.step - 1)
+            if parent.step(one.first).invocation == before.invocation and before.kind != "human":
+                yield before.index
 
 
 def calls_that_asked(wish: Wish, cassette: Cassette) -> list[Interaction]:
