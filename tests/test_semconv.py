@@ -638,7 +638,10 @@ def test_conventions_are_in_order_of_rank():
         ("rank = 1\nprefixes = []\nkinds = 1", "no entry 'kinds'; there are about, "),
         ("rank = 1\nprefixes = []\n[model]\ncolour = ['a']", "no field 'colour'; there are conversation_id, "),
         ("rank = 1\nprefixes = []\n[model]\nmodel = 'a'", "model should be a list of sources, found 'a'"),
-        ("rank = 1\nprefixes = []\n[model]\nmodel = ['a -> magic']", "no decoder 'magic'; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, json, "),
+        (
+            "rank = 1\nprefixes = []\n[model]\nmodel = ['a -> magic']",
+            "no decoder 'magic'; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, said as ROLE, json, ",
+        ),
         ("rank = 1\nprefixes = []\n[[kind]]\nsource = 'a'\nvalues = {b = 'chatter'}", "no kind 'chatter'; there are agent, "),
     ],
 )

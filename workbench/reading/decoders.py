@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from workbench.model import Json, Span
+from workbench.model import Json, Span, canonical
 from workbench.reading.documents import parse_json, parse_recurring, whole_characters
 from workbench.reading.messages import Fields, fields_of, message_of, tool_call_of
 from workbench.reading.python_literals import MAX_LITERAL_CHARACTERS, plain_literal, python_literal
@@ -34,6 +34,7 @@ ENUM = re.compile(r"<[A-Za-z_][\w.]*: ('[^'\\]*'|-?\d+)>")
 BEGINS_JSON = frozenset('{["-0123456789tfnNI')
 """How JSON begins, NaN and Infinity included."""
 CHOICE = "gen_ai.choice"
+NOTHING_SAID = frozenset(("", "null", "None", "{}", "[]"))
 WRAPPED = frozenset(("args", "kwargs", "inputs", "outputs", "input_str", "output"))
 """What wrappers of a call have beside the call's own arguments or result."""
 ENVELOPED = ("content", "raw_output", "blocks", "result", "error")
@@ -240,6 +241,22 @@ def _said_by_role(value: Json) -> Json:
     return {"role": role, "content": [{**block, "type": "tool_call"} if isinstance(block, dict) and tool_call_of(block) else block for block in blocks]}
 
 
+def _sum(value: Json) -> Json:
+    """The sum of an object's own whole numbers; None where it has none."""
+    counts = [count for count in value.values() if isinstance(count, int) and not isinstance(count, bool)] if isinstance(value, dict) else []
+    return sum(counts) if counts else None
+
+
+def _said_as(role: str) -> Callable[[Json], Json]:
+    """What stands where messages may and is none, a text or an object, as a message of this role; None for nothing said."""
+
+    def said(value: Json) -> Json:
+        text = canonical(value) if isinstance(value, dict) and value else value
+        return {"role": role, "content": text} if isinstance(text, str) and text.strip() not in NOTHING_SAID else None
+
+    return said
+
+
 def _after(prefix: str) -> Callable[[Json], Json]:
     """The rest of a text that starts with a prefix; None for any other."""
     return lambda value: value[len(prefix) :].strip() or None if isinstance(value, str) and value.startswith(prefix) else None
@@ -286,12 +303,13 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "event choice": _event_choice,
     "all": _all,
     "said by role": _said_by_role,
+    "sum": _sum,
     "whole call": _whole_call,
 }
-"""Decoders by name, beside `get PATH`, `lacks KEY`, `after PREFIX` and `before SUFFIX`. A ValueError of theirs means that this source has no value."""
+"""Decoders by name, beside `get PATH`, `lacks KEY`, `after PREFIX`, `before SUFFIX` and `said as ROLE`. A ValueError means that this source has no value."""
 
 
-WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before}
+WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before, "said": lambda role: _said_as(role.removeprefix("as "))}
 
 
 @cache
@@ -301,9 +319,9 @@ def source_of(text: str) -> Source:
     if not arrow:
         return Source(text, None, _origin(text), None if text.startswith(ASIDE) or text.endswith(".*") else text)
     name, _, argument = step.partition(" ")
-    decode = WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else DECODERS.get(step)
+    decode = DECODERS.get(step) or (WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else None)
     if decode is None:
-        raise ValueError(f"no decoder {step!r}; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, {', '.join(DECODERS)}")
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, said as ROLE, {', '.join(DECODERS)}")
     return Source(text, source_of(before), decode)
 
 
