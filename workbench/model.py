@@ -42,6 +42,8 @@ LAST_SAID = "workbench.last_message"
 """Metadata: the last message in the state of a thread that keeps nothing else of what was said in it."""
 RETURNED = "workbench.returned"
 """Metadata: what a functional agent's `@entrypoint` returned, in the last of its starts that came to an end."""
+ANSWERED = "workbench.answer"
+"""Metadata: what the agent's own span says it came to."""
 PASSED_ON = "passed on from inside"
 """The note of a step that repeats its subgraph's question or failure: what happened once is told once."""
 HANDOFF = "handoff"
@@ -553,10 +555,10 @@ class Run(Value):
         """What the run came to, in a word or the agent's last words: its final answer, else its status and last error.
 
         Where a `result` was recorded, that is it: of messages the last. Else it is the last message that a node of the graph wrote to the state,
-        whoever made it up; where none is recorded, what a model answered last.
+        whoever made it up; where none is recorded, what a model answered last, or where that was no answer, what the agent's own span says it came to.
         """
         if self.status == "ok":
-            words = (self._last_words if self.result is None else _words_of(self.result)) or self._last_said
+            words = (self._answered or self._last_words if self.result is None else _words_of(self.result)) or self._last_said
             return words or (f"continued as {self.metadata[CONTINUED_AS]}" if self.metadata.get(CONTINUED_AS) else "ended without an answer")
         errors = [step.error for step in self.steps if step.status == "error" and step.error]
         return f"{self.status}: {errors[-1]}" if errors and self.status == "error" else self.status
@@ -565,6 +567,12 @@ class Run(Value):
     def _last_said(self) -> str:
         """The last message of a state of which no step is known."""
         return str(self.metadata.get(LAST_SAID) or "") if not self.steps else ""
+
+    @property
+    def _answered(self) -> str:
+        """What the agent's span says it answered, where the last model call asked for calls: one that takes the answer is never run."""
+        asked = next((step for step in reversed(self.steps) if step.kind == "model"), None)
+        return str(self.metadata.get(ANSWERED) or "") if asked is None or asked.output is None or asked.output.tool_calls else ""
 
     @property
     def _last_words(self) -> str:

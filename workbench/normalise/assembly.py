@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from workbench import semconv
-from workbench.model import LAST_SAID, RETURNED, Checkpoint, Json, Log, Reading, Run, Span, Step
+from workbench.model import ANSWERED, LAST_SAID, RETURNED, Checkpoint, Json, Log, Reading, Run, Span, Step
 from workbench.normalise.approvals import Asked, approvals_of, denied, steps_of_approvals
 from workbench.normalise.branches import Branches
 from workbench.normalise.forest import Forest
@@ -230,9 +230,17 @@ def _metadata(ledger: Ledger, forest: Forest) -> dict[str, Json]:
     version = _first(str(node.span.resource.get(VERSION) or "") for node in forest.tops)
     user = _first(str(node.span.attributes.get(key) or "") for key in USER_ATTRIBUTES for node in forest.tops)
     last = str(ledger.head.metadata.get(LAST_SAID) or "") if ledger.head else None
-    told = {VERSION: version, USER: user, LAST_SAID: last}
+    told = {VERSION: version, USER: user, LAST_SAID: last, ANSWERED: None if ledger.checkpoints else _answer(forest)}
     returned = {} if ledger.returned is None else {RETURNED: ledger.returned}
     return {name: said for name, said in told.items() if said} | returned | _own(first)
+
+
+def _answer(forest: Forest) -> str | None:
+    """What the last of the outermost agents says it came to."""
+    agents = [node for node in forest.nodes.values() if node.reading.kind == "agent"]
+    outermost = (node for node in reversed(agents) if not any(above.reading.kind == "agent" for above in forest.above(node)))
+    output = next((node.reading.output for node in outermost), None)
+    return output.content if output and not output.tool_calls else None
 
 
 def _own(first: Checkpoint | None) -> dict[str, Json]:

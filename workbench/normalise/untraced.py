@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from workbench.model import HANDOFF, RAN_AGENT, Message, Step, ToolCall
 from workbench.normalise.forest import Forest, Node, slug
@@ -35,15 +35,18 @@ def with_untraced(steps: Sequence[Step], forest: Forest, denied: frozenset[str] 
     if any(step.kind == "tool" for step in steps):
         return list(steps)
     asked: dict[str, Asked] = {}
+    known: set[str | None] = set()
     latest: list[Asked] = []
     before: Step | None = None
     found: list[Step] = []
     for step in steps:
         if step.kind == "model":
             asked |= _asked_meanwhile(step, before)
+            known |= asked.keys()
             found.extend(_answered(step, asked, before, forest))
             waiting = [(call, origin) for call, origin in latest if call.call_id is None or call.call_id in asked]
             found.extend(_answered_in_order(step, waiting, before, forest))
+            found.extend(_answered_apart(step, [one for one in waiting if one[0].call_id], known, before, forest))
             latest = [(call, step) for call in (step.output.tool_calls if step.output else ()) if call.call_id not in denied]
             asked |= {call.call_id: (call, step) for call, _ in latest if call.call_id}
             before = step
@@ -144,6 +147,18 @@ def _answered_in_order(step: Step, latest: Sequence[Asked], before: Step | None,
         number = next((number for number, (call, _) in enumerate(waiting) if answer.name in (None, call.name)), None)
         if number is not None:
             call, origin = waiting.pop(number)
+            yield _noted(call, answer, origin, step, forest)
+
+
+def _answered_apart(step: Step, waiting: Sequence[Asked], known: Set[str | None], before: Step | None, forest: Forest) -> Iterator[Step]:
+    """The calls whose answers go by ids of another kind: in order, where as many answers are to calls nobody knows as calls wait for one.
+
+    OpenAI's Responses have an id for the item that asks and one for the call; some record the one of the question and the other of the answer.
+    """
+    new = _since_the_model_spoke(_new(step, before)) if before and waiting else ()
+    orphans = [message for message in new if message.role == "tool" and message.tool_call_id is not None and message.tool_call_id not in known]
+    if len(orphans) == len(waiting):
+        for (call, origin), answer in zip(waiting, orphans, strict=True):
             yield _noted(call, answer, origin, step, forest)
 
 
