@@ -640,7 +640,7 @@ def test_conventions_are_in_order_of_rank():
         ("rank = 1\nprefixes = []\n[model]\nmodel = 'a'", "model should be a list of sources, found 'a'"),
         (
             "rank = 1\nprefixes = []\n[model]\nmodel = ['a -> magic']",
-            "no decoder 'magic'; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, said as ROLE, json, ",
+            "no decoder 'magic'; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, is TEXT, said as ROLE, json, ",
         ),
         ("rank = 1\nprefixes = []\n[[kind]]\nsource = 'a'\nvalues = {b = 'chatter'}", "no kind 'chatter'; there are agent, "),
     ],

@@ -337,6 +337,8 @@ class Reading(Value):
     cost_usd: float | None = None
     error: str | None = None
     interrupted: bool = False
+    question: Json = None
+    """What a person was asked, where it paused for one."""
     attempt: int | None = None
     """Which attempt failed here, where the framework says that it will ask for another."""
     handoff: bool = False

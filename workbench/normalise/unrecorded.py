@@ -93,11 +93,15 @@ def _paused(node: Node) -> bool:
 
 def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
     """The question a span stopped to ask, and whether a later span of the same task or call went past it."""
-    later = next((other for other in forest.nodes.values() if _goes_past(other, node)), None)
+    call = _about_to_call(node, forest) if node.reading.kind == "agent" else None
+    later = next((other for other in forest.nodes.values() if _goes_past(other, node, call)), None)
     question, question_id = _asked(node)
+    question = node.reading.question if question is None else question
     decided = given.get(question_id or "", resumed_with(forest, later)) if later else None
     if node.reading.unreturned:
         later, decided = _decided(node, later, forest)
+    elif call and later:
+        decided = {"approved": True}
     fields = where(node, Place(task_of(node.reading.namespace), None, None, node.reading.node))
     fields |= {"started_ns": node.span.end_ns or node.span.start_ns, "ended_ns": later.span.start_ns if later else None}
     if node.reading.kind in CALLS:
@@ -108,10 +112,18 @@ def _pause(node: Node, forest: Forest, given: Mapping[str, Json]) -> Step:
         name="approval",
         node=node.reading.node,
         status="ok" if later else "interrupted",
-        tool_call=ToolCall(name=node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: question}),
+        tool_call=ToolCall(name=(call.name if call else None) or node.reading.tool_name or node.reading.node or node.span.name, arguments={QUESTION: question}),
         result=decided,
         **fields,
     )
+
+
+def _about_to_call(agent: Node, forest: Forest) -> ToolCall | None:
+    """The call that an agent stopped to ask about: the first that its last model asked for and that was not made before it stopped."""
+    below = sorted(forest.below(agent), key=lambda node: node.span.start_ns or 0)
+    asked = next((node.reading.output.tool_calls for node in reversed(below) if node.reading.kind == "model" and node.reading.output), ())
+    made = {node.reading.call_id for node in below if node.reading.kind == "tool"}
+    return next((call for call in asked if call.call_id and call.call_id not in made), None)
 
 
 def _decided(node: Node, made: Node | None, forest: Forest) -> tuple[Node | None, Json]:
@@ -139,11 +151,13 @@ def _asks_nothing(node: Node) -> bool:
     return any(event.attributes.get("exception.message") == NO_QUESTION for event in node.span.events)
 
 
-def _goes_past(other: Node, paused: Node) -> bool:
+def _goes_past(other: Node, paused: Node, call: ToolCall | None = None) -> bool:
     if other.key == paused.key or other.reading.interrupted or (other.span.start_ns or 0) < (paused.span.end_ns or 0):
         return False
     if task := task_of(paused.reading.namespace):
         return task == task_of(other.reading.namespace)
+    if call is not None:
+        return other.reading.kind == "tool" and other.reading.call_id == call.call_id
     if paused.reading.call_id:
         return paused.reading.call_id == other.reading.call_id
     if paused.reading.unreturned:

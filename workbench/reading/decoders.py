@@ -262,6 +262,11 @@ def _after(prefix: str) -> Callable[[Json], Json]:
     return lambda value: value[len(prefix) :].strip() or None if isinstance(value, str) and value.startswith(prefix) else None
 
 
+def _is(text: str) -> Callable[[Json], Json]:
+    """The text itself where the value is that; None for any other."""
+    return lambda value: text if value == text else None
+
+
 def _before(suffix: str) -> Callable[[Json], Json]:
     """The start of a text that ends with a suffix; None for any other."""
     return lambda value: value[: -len(suffix)].strip() or None if isinstance(value, str) and value.endswith(suffix) else None
@@ -306,10 +311,10 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "sum": _sum,
     "whole call": _whole_call,
 }
-"""Decoders by name, beside `get PATH`, `lacks KEY`, `after PREFIX`, `before SUFFIX` and `said as ROLE`. A ValueError means that this source has no value."""
+"""Decoders by name, beside those `WITH_ARGUMENT`. A ValueError of theirs means that this source has no value."""
 
 
-WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before, "said": lambda role: _said_as(role.removeprefix("as "))}
+WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before, "is": _is, "said": lambda role: _said_as(role.removeprefix("as "))}
 
 
 @cache
@@ -321,7 +326,7 @@ def source_of(text: str) -> Source:
     name, _, argument = step.partition(" ")
     decode = DECODERS.get(step) or (WITH_ARGUMENT[name](argument) if name in WITH_ARGUMENT else None)
     if decode is None:
-        raise ValueError(f"no decoder {step!r}; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, said as ROLE, {', '.join(DECODERS)}")
+        raise ValueError(f"no decoder {step!r}; there are: get PATH, lacks KEY, after PREFIX, before SUFFIX, is TEXT, said as ROLE, {', '.join(DECODERS)}")
     return Source(text, source_of(before), decode)
 
 
