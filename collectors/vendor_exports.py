@@ -14,7 +14,22 @@ from collections.abc import Iterable, Iterator
 from workbench.model import Json, Record, Span
 from workbench.plugins import Example
 from workbench.reading.span_objects import read_items, rows_of
-from workbench.reading.spans import MS, SECOND_NS, SPAN_DIGITS, TRACE_DIGITS, US, Fields, Said, State, any_time, decoded_once, made_id, span_of
+from workbench.reading.spans import (
+    MS,
+    OF_TRACE,
+    SECOND_NS,
+    SPAN_DIGITS,
+    TRACE_DIGITS,
+    US,
+    Fields,
+    Said,
+    State,
+    any_time,
+    decoded_once,
+    made_id,
+    span_of,
+    text_of,
+)
 from workbench.source import Source
 
 LISTS = ("data", "spans", "calls", "items", "results", "value", "hits")
@@ -52,14 +67,18 @@ NO_PARENT = frozenset({"undefined", "0", "null", "None"})
 MARKS = frozenset(
     {"start_ns", "op_name", "span_data", "span_attributes", "operation_Id", "trace.trace_id", "trace.id", "@timestamp", "guid", "subsegments", "error_info"}
 ) | {"total_estimated_cost"}
+OF_AGENTS = frozenset({"object", "id", "workflow_name", "group_id"})
+"""What a whole trace of OpenAI Agents' has."""
 OTHERS = frozenset({"run_type", "dotted_order", "observations", "projectId", "resource", "resource_spans", "kind"})
 """Fields of exports that have readers of their own."""
 
 
 def accepts(source: Source) -> bool:
-    """Whether the file begins with a row that has a trace's id, its own and a start, and a field that only one of these vendors has."""
+    """Whether the file begins with a row that has ids of a trace and its own, a start and a field that only one of these vendors has, or an Agents' trace."""
     keys = [{key for at, key in source.outline if at == place} for place in PLACES]
-    return any(known & {*TRACES} and known & {*IDS} and known & {*STARTS, "metrics"} and known & MARKS and not known & OTHERS for known in keys)
+    return any(
+        known >= OF_AGENTS or (known & {*TRACES} and known & {*IDS} and known & {*STARTS, "metrics"} and known & MARKS and not known & OTHERS) for known in keys
+    )
 
 
 def collect(source: Source) -> Iterable[Record]:
@@ -70,17 +89,15 @@ def collect(source: Source) -> Iterable[Record]:
 def _items(document: Json) -> Iterator[Json]:
     """Each row, and after it those nested in it; a document is of bounded depth."""
     rows = [row["_source"] if isinstance(row, dict) and isinstance(row.get("_source"), dict) else row for row in _rows(document)]
-    groups = {row.get("id"): row.get("group_id") for row in rows if _is_trace(row)}
-    waiting = [row for row in rows if not _is_trace(row)][::-1]
+    waiting = rows[::-1]
     while waiting:
         row = waiting.pop()
-        group = groups.get(_first(row, TRACES)) if isinstance(row, dict) else None
-        yield {**row, "conversation_id": group} if group else row
+        yield row
         waiting.extend(reversed(list(_below(row))))
 
 
 def _is_trace(row: Json) -> bool:
-    """Whether a row is a whole trace of OpenAI Agents': it has no times, and says which conversation its spans belong to."""
+    """Whether a row is a whole trace of OpenAI Agents': it has no times, and says what it is called and which conversation it belongs to."""
     return isinstance(row, dict) and row.get("object") == "trace"
 
 
@@ -116,7 +133,22 @@ def _first(row: Fields, paths: Iterable[str]) -> Json:
     return next((value for path in paths if (value := _at(row, path)) not in (None, "") and not isinstance(value, dict | list)), None)
 
 
+def _of_trace(row: Fields, said: Said) -> Span:
+    """A record of a whole trace, which may come before its spans or after them, or in another file."""
+    told: Fields = {"openai_agents.trace": {key: value for key, value in row.items() if value is not None}}
+    trace = text_of(row.get("id"))
+    return span_of(
+        said,
+        trace_id=made_id(trace, TRACE_DIGITS),
+        span_id=made_id(f"record of {trace}", SPAN_DIGITS),
+        name=row.get("workflow_name"),
+        attributes={**told, OF_TRACE: told},
+    )
+
+
 def _span(row: Fields, said: Said) -> Span:
+    if _is_trace(row):
+        return _of_trace(row, said)
     span_id = made_id(_first(row, IDS), SPAN_DIGITS)
     label = f"span {span_id}"
     parent = _first(row, PARENTS)
@@ -225,6 +257,7 @@ _AGENTS: Fields = {
     "span_data": {"type": "function", "name": "book", "input": '{"n": 1}', "output": "done"},
     "error": None,
 }
+_AGENTS_TRACE: Fields = {"object": "trace", "id": "trace_1", "workflow_name": "orders", "group_id": "g", "metadata": None}
 _INSIGHTS: Fields = {
     "timestamp": "2026-03-01T09:00:00Z",
     "id": "0a1b",
@@ -254,7 +287,8 @@ EXAMPLES = (
     Example("llmobs.json", json.dumps([{"event_type": "span", "spans": [_DATADOG]}, {"event_type": "span", "spans": [_DATADOG]}]).encode(), {"Span": 2}),
     Example("opik.json", json.dumps({"content": [], "spans": [_OPIK]}).encode(), {"Span": 1}),
     Example("weave.jsonl", json.dumps(_WEAVE).encode() + b"\n" + json.dumps(_WEAVE).encode(), {"Span": 2}),
-    Example("agents.json", json.dumps({"data": [{"object": "trace", "id": "trace_1", "group_id": "g"}, _AGENTS]}).encode(), {"Span": 1}),
+    Example("agents.json", json.dumps({"data": [_AGENTS, _AGENTS_TRACE]}).encode(), {"Span": 2}),
+    Example("agents.jsonl", b"\n".join(json.dumps(row).encode() for row in (_AGENTS_TRACE, _AGENTS)), {"Span": 2}),
     Example("insights.json", json.dumps([_INSIGHTS]).encode(), {"Span": 1}),
     Example("elastic.json", json.dumps({"hits": {"hits": [_ELASTIC]}}).encode(), {"Span": 1}),
     Example("segments.json", json.dumps(_XRAY | {"subsegments": [{"id": "b2", "name": "tool", "start_time": 1772355600.6}]}).encode(), {"Span": 2}),

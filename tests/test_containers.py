@@ -728,3 +728,18 @@ def test_the_sizes_in_a_footer_are_those_that_polars_wrote(tmp_path: Path, group
     assert footers.oversized(path) is None
     path.write_bytes(path.read_bytes()[:-20])
     assert footers.oversized(path) is None
+
+
+def test_an_agents_trace_is_told_by_a_record_of_its_own(tmp_path: Path):
+    """Its conversation and name stand there, before its spans, after them or in another file; and its run is found by the vendor's id of it."""
+    trace = {"object": "trace", "id": "trace_1", "workflow_name": "orders", "group_id": "thread-7"}
+    span = {"object": "trace.span", "id": "span_1", "trace_id": "trace_1", "started_at": "2026-03-01T09:00:00Z", "ended_at": "2026-03-01T09:00:01Z"}
+    data = {"type": "custom", "name": "task", "data": {"sdk_span_type": "task"}}
+    lone = {**span, "id": "span_2", "trace_id": "trace_2"}
+    sources = [written(tmp_path, f"{number}.jsonl", row | ({"span_data": data} if row is not trace else {})) for number, row in enumerate((span, lone, trace))]
+    with Store.open(tmp_path / "w.db") as store:
+        ingest(store, [source.path for source in sources])
+        assert store.resolve("trace_1") == "thread-7"
+        told, other = store.run("thread-7"), store.run("trace_2")
+        assert (told.conversation_id, told.root_name, told.span_count) == ("thread-7", "orders", 1)
+        assert (other.conversation_id, other.root_name) == (None, "task")

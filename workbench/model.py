@@ -311,6 +311,8 @@ class Reading(Value):
     kind: Literal["model", "tool", "human", "retrieval", "embedding", "agent", "node", "plumbing", "other"] = "other"
     """`plumbing` is HTTP, RPC and the like: what an agent's call went through, no move of the agent."""
     conversation_id: str | None = None
+    trace_name: str | None = None
+    """What its trace is called, where that is told apart from the name of the span at its top."""
     agent: str | None = None
     node: str | None = None
     namespace: str | None = None

@@ -177,6 +177,7 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
     **dict.fromkeys(
         (
             "conversation_id",
+            "trace_name",
             "agent",
             "node",
             "namespace",
@@ -215,11 +216,12 @@ FIELDS: dict[str, Callable[[Json], Any]] = {
 }
 """What a convention may map, and how a source's value becomes the field's.
 
-`instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces; `status` is a tool's own word on how it went,
-"error" or other; `unreturned` is there where nothing stands for a result, `unaware` where the span's own status says nothing of what failed below it;
-`handoff` names the agent that takes over; `pause` is there where it waits for a person, `question` is what that one is asked; `positional` are arguments
-without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source and `reasoning` go into the
-output; `status_text` says why, where `status` says that it failed. Where `tools` is mapped, `schemas` is read from the same sources.
+`trace_name` is what its trace is called; `instructions` goes in front of the messages; `answer.*` are the parts of an answer that is recorded in pieces;
+`status` is a tool's own word on how it went, "error" or other; `unreturned` is there where nothing stands for a result, `unaware` where the span's own status
+says nothing of what failed below it; `handoff` names the agent that takes over; `pause` is there where it waits for a person, `question` is what that one is
+asked; `positional` are arguments without names, which `parameters` has in order; `evaluation` is an evaluator's score of the answer; `confidence`, its source
+and `reasoning` go into the output; `status_text` says why, where `status` says that it failed. Where `tools` is mapped, `schemas` is read from the same
+sources.
 """
 DISPATCHED = 2
 """How many arguments a dispatcher has, such as browser-use's: which tool, and what that is given."""

@@ -128,9 +128,11 @@ def _agent(forest: Forest, ledger: Ledger) -> str | None:
 
 
 def _root_name(forest: Forest) -> str | None:
-    """The root span's name; where the root is plumbing (HTTP, RPC), that of the agent's own root below it."""
+    """The trace's name, or else the root span's; where the root is plumbing (HTTP, RPC), that of the agent's own root below it."""
     if not forest.tops:
         return None
+    if told := _first(node.reading.trace_name for node in forest.tops):
+        return told
     root = next((node for node in forest.tops if node.span.parent_span_id is None), forest.tops[0])
     if root.reading.kind != "plumbing":
         return root.span.name

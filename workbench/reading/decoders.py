@@ -247,8 +247,9 @@ def _sum(value: Json) -> Json:
     return sum(counts) if counts else None
 
 
-def _said_as(role: str) -> Callable[[Json], Json]:
-    """What stands where messages may and is none, a text or an object, as a message of this role; None for nothing said."""
+def _said(as_role: str) -> Callable[[Json], Json]:
+    """What stands where messages may and is none, a text or an object, as a message of a role, given as `as ROLE`; None for nothing said."""
+    role = as_role.removeprefix("as ")
 
     def said(value: Json) -> Json:
         text = canonical(value) if isinstance(value, dict) and value else value
@@ -314,7 +315,7 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
 """Decoders by name, beside those `WITH_ARGUMENT`. A ValueError of theirs means that this source has no value."""
 
 
-WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before, "is": _is, "said": lambda role: _said_as(role.removeprefix("as "))}
+WITH_ARGUMENT = {"get": _get, "lacks": _lacks, "after": _after, "before": _before, "is": _is, "said": _said}
 
 
 @cache

@@ -19,6 +19,7 @@ from workbench.model import (
     canonical,
 )
 from workbench.overview import Overview, overview_of, step_columns
+from workbench.reading.spans import TRACE_DIGITS, made_id
 from workbench.store import contents, searching
 from workbench.store.migrations import StoreError
 from workbench.store.opened import Opened
@@ -32,6 +33,7 @@ from workbench.store.rows import (
     NEWEST_REVISION,
     OLDEST_FIRST,
     RUN,
+    SPAN,
     STEP,
     column,
     columns_of,
@@ -174,7 +176,7 @@ class Derived(Opened):
         return next(self.runs([self.resolve(run_id)]))
 
     def resolve(self, run_id: str) -> str:
-        """The full id of a run, given it or a start of it that no other run but its own forks shares."""
+        """The full id of a run, given it, a start of it that no other run but its own forks shares, or the id of a trace in it, as its vendor spells it."""
         with self._engine.connect() as connection:
             if column(connection, select(RUN.c.run_id).where(RUN.c.run_id == run_id).limit(1)):
                 return run_id
@@ -184,12 +186,21 @@ class Derived(Opened):
         meant = [one for one in starts if one.rpartition("~")[0] not in starts]  # a fork begins as the run it is of
         if run_id and len(meant) == 1:
             return meant[0]
+        if (of_trace := self._run_of_trace(run_id)) in known:
+            return str(of_trace)
         if not known:
             raise RunNotFoundError(f"there is no run {run_id!r}: {self.path} holds none; `workbench ingest PATH --store {self.path}` adds some")
         recorded = known[: len(known) - len(forks)]
         near = starts[:NAMES_SHOWN] or [*get_close_matches(run_id, recorded, n=3), *get_close_matches(run_id, forks, n=3)][:3]
         said = f"it could be any of {', '.join(near)}" if starts else f"the nearest is {' or '.join(near)}" if near else f"it holds {_some(known)}"
         raise RunNotFoundError(f"there is no run {run_id!r} in {self.path}; {said}")
+
+    def _run_of_trace(self, trace: str) -> str | None:
+        """The id that the run of a trace would have: that of its conversation, else its own. None for what can be no trace's."""
+        trace_id = made_id(trace, TRACE_DIGITS)
+        with self._engine.connect() as connection:
+            named = column(connection, select(SPAN.c.conversation_id).where(SPAN.c.trace_id == trace_id, SPAN.c.conversation_id.is_not(None)).limit(1))
+        return named[0] if named else trace_id
 
     def _run(self, connection: Connection, run_id: str) -> tuple[Run, str]:
         """A run and its revision. DamagedRunError where it can't be put together."""
