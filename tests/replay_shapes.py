@@ -38,6 +38,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langchain_core.tools import InjectedToolCallId, tool
+from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime, tools_condition
@@ -938,7 +939,33 @@ APPROVED = Command(resume={"decisions": [{"type": "approve"}]})
 REJECTED = Command(resume={"decisions": [{"type": "approve"}, {"type": "reject", "message": "too far"}]})
 EDITED = Command(resume={"decisions": [{"type": "edit", "edited_action": {"name": "book", "args": {"city": "Uji"}}}]})
 
+
+def _handling() -> Any:
+    """Nodes that fail, sent and not, whose error handlers go on; the last one's stands for every node that has none."""
+
+    def seat(given: State) -> Any:
+        return {"said": seats.invoke({"city": given["city"]})}
+
+    def books_instead(given: State, error: NodeError) -> Any:
+        instead = when.invoke({"city": given["city"], "at": "noon"})
+        return Command(goto="plain", update={"cities": [f"{error.node}: {error.error!r}, {error.error}: {instead}"]})
+
+    def plain(_: State) -> Any:
+        raise KeyError("Uji")
+
+    def shrugs(_: State, error: NodeError) -> Any:
+        return {"said": f"{error.node}: {error.error!r}, {error.error}"}
+
+    builder = StateGraph(State)
+    builder.add_node("seat", seat, error_handler=books_instead)
+    builder.add_node("plain", plain)
+    builder.set_node_defaults(error_handler=shrugs)
+    builder.add_conditional_edges(START, lambda _: [Send("seat", {"city": city}) for city in ("Kyoto", "Nara")], ["seat"])
+    return builder.compile()
+
+
 SHAPES: dict[str, Callable[[], Shape]] = {
+    "handling": lambda: Shape(_handling(), given=({"city": "Kyoto"},)),
     "sync": lambda: Shape(looping([KYOTO], [NARA])),
     "async": lambda: Shape(_later(), way="ainvoke"),
     "streaming": lambda: Shape(looping([KYOTO], model=Streaming), way="stream"),

@@ -137,3 +137,18 @@ def test_a_call_that_hands_over_is_replayed(tmp_path: Path, ledger: Path) -> Non
             assert differing(run, forked) == []
             assert (forked.receipt.clean, forked.receipt.calls.halted, forked.outcome) == (True, 0, run.outcome)
         assert ledger.read_text() == before
+
+
+def test_a_failure_that_is_handled(tmp_path: Path) -> None:
+    """A node that failed and its error handler are two steps, each by its name, and both are done again; what follows sees the same error."""
+    with recorded("handling", tmp_path) as run:
+        steps = [(step.node, step.status) for step in run.steps]
+        sent = [("seat", "error"), ("seat", "error"), ("__error_handler__seat", "ok"), ("__error_handler__seat", "ok")]
+        assert sorted(map(str, steps[:4])) == sorted(map(str, sent))
+        assert steps[4:] == [("plain", "error"), ("__default_error_handler__", "ok")]
+        assert [run.run.status, {step.invocation for step in run.steps}] == ["ok", {0}]
+        for at in range(len(run.steps)):
+            forked = run.fork(at, graph=graph_of("handling"), trust=True)
+            assert differing(run, forked) == []
+            assert forked.receipt.clean, str(forked.receipt)
+            assert forked.final_state()["said"] == run.final_state()["said"] == "plain: KeyError('Uji'), 'Uji'"

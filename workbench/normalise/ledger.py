@@ -12,10 +12,10 @@ from functools import cached_property
 from workbench.model import Checkpoint, Json, Step, Write
 from workbench.normalise.recorded import messages_in
 from workbench.reading import serde
-from workbench.reading.tasks import INPUT, NULL_TASK, START, TASKS, UPDATE, index_of_path
+from workbench.reading.tasks import ERROR_SOURCE, INPUT, NULL_TASK, START, TASKS, UPDATE, index_of_path
 
 INTERRUPT, RESUME, ERROR = "__interrupt__", "__resume__", "__error__"
-SIGNALS = frozenset((INTERRUPT, RESUME, ERROR))
+SIGNALS = frozenset((INTERRUPT, RESUME, ERROR, ERROR_SOURCE))
 CONTROL = ("branch:", "start:", "__")
 RETURNED = "__return__"
 END, PREVIOUS = "__end__", "__previous__"
@@ -218,7 +218,7 @@ def depth_of(namespace: str) -> int:
 
 
 def _tasks(checkpoint: Checkpoint) -> Iterator[Task]:
-    """The tasks in the order of their paths, those that stopped last: the others finished before the graph did stop. After them what people put in."""
+    """The tasks in the order of their paths, those that stopped it last: the others finished before it did. After them what people put in."""
     grouped: dict[tuple[str, str | None], list[Write]] = defaultdict(list)
     for write in checkpoint.writes:
         if write.task_id != NULL_TASK:
@@ -226,7 +226,7 @@ def _tasks(checkpoint: Checkpoint) -> Iterator[Task]:
     tasks = [
         Task(task_id or None, next((write.node for write in writes if write.node), None), checkpoint, tuple(writes)) for (task_id, _), writes in grouped.items()
     ]
-    yield from sorted(tasks, key=lambda task: (task.node == UPDATE, task.wrote(INTERRUPT) or task.wrote(ERROR)))
+    yield from sorted(tasks, key=lambda task: (task.node == UPDATE, task.wrote(INTERRUPT) or (task.wrote(ERROR) and not task.wrote(ERROR_SOURCE))))
 
 
 def _apart(write: Write) -> str | None:

@@ -25,6 +25,13 @@ BY_UPDATE = "~__interrupt__, "
 """How the paths begin of what `update_state` wrote, also where it finished a node's task under that one's id."""
 PULL, PUSH, TASKS = "__pregel_pull", "__pregel_push", "__pregel_tasks"
 PULLED = f"~{PULL}, "
+ERROR_SOURCE = "__error_source_node__"
+"""The channel in which a failed task names its node, where an error handler takes over."""
+NODE_ERROR = "node_error_handler"
+HANDLES = f", {NODE_ERROR}, 0000000000"
+"""How the path of an error handler's task ends, behind that of the task that failed."""
+HANDLER, EVERY_HANDLER = "__error_handler__", "__default_error_handler__"
+"""How the node of one node's error handler begins, before the name of that; and the node of one that is every node's."""
 NULL_TASK = "00000000-0000-0000-0000-000000000000"
 SORTABLE = re.compile(r"([0-9a-f]{8})-?([0-9a-f]{4})-?6([0-9a-f]{3})-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 """A version 6 UUID, with its time in units of 100 ns."""
@@ -62,8 +69,16 @@ def created_ns(checkpoint_id: str) -> int | None:
 
 
 def node_of_path(task_path: str) -> str | None:
-    """The node that a `task_path` spells out: `~__pregel_pull, plan` is plan. None for a Send or a call, whose path has only numbers."""
-    return task_path.removeprefix(PULLED) if task_path.startswith(PULLED) else None
+    """The node that a `task_path` spells out: `~__pregel_pull, plan` is plan.
+
+    None for a Send or a call, whose path has only numbers, and for an error handler, whose path is that of what failed.
+    """
+    return task_path.removeprefix(PULLED) if task_path.startswith(PULLED) and not task_path.endswith(HANDLES) else None
+
+
+def handles_errors(node: str | None) -> bool:
+    """Whether a node is the error handler of others."""
+    return node is not None and (node.startswith(HANDLER) or node == EVERY_HANDLER)
 
 
 def task_of(namespace: str | None) -> str | None:
@@ -72,7 +87,9 @@ def task_of(namespace: str | None) -> str | None:
 
 
 def index_of_path(task_path: str) -> int | None:
-    """The number of the Send that a `task_path` spells out: `~__pregel_push, 0000000002, 0000000000` is 2."""
+    """The number of the Send that a `task_path` spells out: `~__pregel_push, 0000000002, 0000000000` is 2. None for an error handler."""
+    if task_path.endswith(HANDLES):
+        return None
     parts = task_path.removeprefix(f"~{PUSH}, ").split(", ")
     return int(parts[0]) if task_path.startswith(f"~{PUSH}, ") and parts[0].isdigit() else None
 
@@ -122,6 +139,15 @@ class Naming:
         if found:
             self.known[task] = found
         return found
+
+    def handler(self, task: str, failed: Mapping[str, str], place: Place) -> str | None:
+        """The node of an error handler's task, by the tasks that failed there, each with its node. None where none fits."""
+        for failed_id, node in failed.items():
+            around = f"{place.namespace}|{node}:{failed_id}".removeprefix("|")
+            for name in (f"{HANDLER}{node}", EVERY_HANDLER):
+                if Place(place.checkpoint_id, around, place.step).fits(task, name, (PUSH, NODE_ERROR, failed_id)):
+                    return name
+        return None
 
     def _by_hash(self, task: str, path: str, place: Place, sent: Sequence[str]) -> str | None:
         index = index_of_path(path)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from workbench.model import LAST_SAID, Checkpoint, Json, Skip, Write
 from workbench.reading import serde
-from workbench.reading.tasks import BY_UPDATE, NULL_TASK, START, TASKS, UPDATE, Naming, created_ns, node_of_path
+from workbench.reading.tasks import BY_UPDATE, ERROR_SOURCE, HANDLES, NULL_TASK, START, TASKS, UPDATE, Naming, created_ns, node_of_path
 from workbench.reading.tasks import Place as TaskPlace
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import CheckpointRow, Place, Tables, WriteRow
@@ -192,7 +192,10 @@ class Thread:
             for task in tasks:
                 mine = [write for write in writes if write.task_id == task and not write.node]
                 where = TaskPlace(place[1], place[0], None if row is None or row.step is None else row.step + 1)
-                nodes[task] = naming.node(task, mine[0].task_path, where, sent) or _guess(mine, row, children[place], naming)
+                failed = {write.task_id: str(write.value) for write in writes if write.channel == ERROR_SOURCE} if mine[0].task_path.endswith(HANDLES) else {}
+                nodes[task] = (
+                    naming.handler(task, failed, where) or naming.node(task, mine[0].task_path, where, sent) or _guess(mine, row, children[place], naming)
+                )
             self.writes[place] = [write if write.node else write.model_copy(update={"node": nodes.get(write.task_id)}) for write in writes]
 
     def _naming(self) -> Naming:

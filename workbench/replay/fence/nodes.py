@@ -31,6 +31,7 @@ from langgraph.types import PregelExecutableTask, interrupt
 from workbench.model import Json, canonical
 from workbench.reading import kinds
 from workbench.reading.serde import MESSAGES, UndecodedError
+from workbench.reading.tasks import ERROR_SOURCE
 from workbench.replay.fence import answers, breakpoints, functions, supersteps, tuples
 from workbench.replay.fence.breakpoints import Pause
 from workbench.replay.fence.journal import Journal, Seen
@@ -348,7 +349,7 @@ class _Body:
 
     def __init__(self, writes: list[tuple[int, str, Any]], asked: Sequence[Json], seen: Ids, *, fails: bool) -> None:
         self.seen, self.fails = seen, fails
-        self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0]
+        self.outputs = [(channel, value) for idx, channel, value in writes if idx >= 0 and channel != ERROR_SOURCE]
         self.error = next((value for _, channel, value in writes if channel == ERROR), None)
         self.questions = list(_questions(writes, asked))
 

@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from workbench.model import Run, Span, Step
 from workbench.normalise.branches import UPDATED
 from workbench.normalise.forest import climb, without_circles
+from workbench.reading.tasks import handles_errors
 from workbench.reading.threads import Place
 from workbench.replay.protocol import Crash
 from workbench.replay.recording.cut import Cut
@@ -91,7 +92,10 @@ def ended_it(one: Step, following: Sequence[Step]) -> bool:
     if one.status != "error":
         return False
     beside = all(other.status == "error" or other.checkpoint_id in (None, one.checkpoint_id) or one.checkpoint_id is None for other in following)
-    return beside and not any(other.status == "ok" and other.task_id == one.task_id is not None and other.name != UPDATED for other in following)
+    handled = any(handles_errors(other.node) and (other.namespace, other.checkpoint_id) == (one.namespace, one.checkpoint_id) for other in following)
+    return (
+        beside and not handled and not any(other.status == "ok" and other.task_id == one.task_id is not None and other.name != UPDATED for other in following)
+    )
 
 
 def spans_of_starts(run: Run, spans: Iterable[Span], attribute: str) -> dict[int, Span]:

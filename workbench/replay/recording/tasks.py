@@ -20,6 +20,7 @@ from typing import Any
 from workbench.model import Run, Span
 from workbench.normalise.branches import UPDATED
 from workbench.reading import serde
+from workbench.reading.tasks import node_of_path
 from workbench.reading.threads import Place, Tables, opened
 from workbench.reading.threads.states import state_of
 from workbench.reading.threads.tables import RawWrite
@@ -128,7 +129,7 @@ def _rows(
 ) -> Iterator[tuple[object, ...]]:
     for task_id, (place, path) in tasks.items():
         node, recorded = uses.nodes.get(task_id.removeprefix(update_id("")), ("", None))
-        node = path.removeprefix(PULLED) if path.startswith(PULLED) else node
+        node = node_of_path(path) or node
         never, mixed = task_id in old or node == START, task_id in uses.calling and task_id not in uses.lacking
         role = NEVER if never else CONTAINING if task_id in containing else MIXED if mixed else OPAQUE
         yield task_id, place[0], places[place] + 1, path, node, role, recorded, uses.asked[task_id]
