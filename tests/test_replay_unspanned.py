@@ -18,6 +18,7 @@ from tests import replay_shapes
 from tests.replay_shapes import SHAPES
 from workbench.model import Change
 from workbench.replay import ForkError
+from workbench.replay.assembly import CALLS_UNKNOWN
 from workbench.replay.protocol import Answer
 from workbench.replay.receipts import CHECKS, Proof
 
@@ -92,6 +93,21 @@ def test_a_model_of_plain_checkpoints_thinks_anew_where_nothing_changes(insistin
     fork = forked(insisting, 1, live=[live], approve=["Insistent"] if ":" in live else ())
     steps = [step.index for step in insisting.steps[1:] if step.kind == "model" or step.name == "concludes"]
     assert (fork.receipt.calls.live, fork.receipt.clean) == (len(steps), True)
+
+
+def test_a_node_that_runs_stands_beside_its_calls(insisting: wb.RecordedRun) -> None:
+    """A node whose recorded calls nobody knows faces itself where it runs in a fork; its calls, which are there alone, are told as such."""
+    fork = forked(insisting, 1, live=["model"])
+    at = next(step.index for step in insisting.steps if step.name == "concludes")
+    rows = wb.compare(insisting, fork).comparison.rows
+    facing = next(fork.step(row.right) for row in rows if row.left == at and row.right is not None)
+    assert (facing.kind, facing.name, facing.changes.keys()) == ("node", "concludes", insisting.step(at).changes.keys())
+    alone = [fork.step(row.right) for row in rows if row.left is None and row.right is not None]
+    assert [(step.kind, step.node, CALLS_UNKNOWN in step.notes) for step in alone] == [("model", "concludes", True)]
+    assert [row for row in rows if row.relation == "removed"] == []
+    assert [note for note in fork.receipt.notes if "concludes" in note] == [
+        "what concludes called was not recorded: 1 calls stand in this fork alone, which a comparison shows as added"
+    ]
 
 
 def test_a_live_model_that_nobody_asked_is_told(insisting: wb.RecordedRun) -> None:

@@ -21,6 +21,9 @@ from workbench.replay.recording.nesting import around, inside_tools, tasks_of
 
 CARRIED = {"model": ("name", "model", "output", "decision", "tokens", "cost_usd"), "retrieval": ("name", "result")}
 """What a served step takes over from the recording: the answer was that very one, and spans of a re-run tell less than an instrumentor's."""
+CALLS = frozenset(("model", "tool", "retrieval"))
+CALLS_UNKNOWN = "what its node called then was not recorded"
+"""The note of a re-run's steps whose node is known as a whole in the recording, from checkpoints alone."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def assemble(parent: Run, again: Collection[int], answer: Answer, cut: Cut, chec
     own = list(_told_of(own, parent, questions))
     before = min((one.step.invocation for one in own if one.record), default=0)
     held = _held(own, parent, again, answer, spans)
-    own = list(_uncalled(list(_with_held(own, held, parent)), parent, answer))
+    own = list(_beside_nodes(list(_uncalled(list(_with_held(own, held, parent)), parent, answer)), parent))
     first = min((parent.step(index).invocation for index in again), default=0)
     steps = [
         one if isinstance(one, Step) else _told(one, parent).model_copy(update={"invocation": _invocation(one, parent, first - before)})
@@ -117,6 +120,29 @@ def _uncalled(own: Sequence[Own], parent: Run, answer: Answer) -> Iterator[Own]:
             yield replace(one, step=one.step.model_copy(update={"notes": (UNCALLED,)}))
         else:
             yield one
+
+
+def _beside_nodes(own: Sequence[Own], parent: Run) -> Iterator[Own]:
+    """The steps, each call of a node with a note where checkpoints alone tell of that, and behind them such a step of the node as the recording has."""
+    nodes = {one.task_id: one for one in parent.steps if one.kind == "node" and one.span_id is None}
+    asking = () if any(one.span_id for one in parent.steps) else (one.task_id for one in parent.of_kind("human") if one.tool_call)
+    told = {one.task_id for one in parent.steps if one.kind in CALLS and CALLS_UNKNOWN not in one.notes}
+    untold = {*nodes, *asking} - told - {one.task for one in own if one.step.kind == "node"}
+    for one in own:
+        if one.task not in untold or one.step.kind not in CALLS or one.held is not None:
+            yield one
+            continue
+        node = nodes.get(one.task) if one.step.changes else None  # which stand with the last step of a task that came to its end
+        step = one.step.model_copy(update={"notes": (*one.step.notes, CALLS_UNKNOWN), "changes": {} if node else one.step.changes})
+        yield replace(one, step=step)
+        if node is not None:
+            yield Own(_whole_of(one.step, node), None, one.task)
+
+
+def _whole_of(call: Step, node: Step) -> Step:
+    """The step of a node, as the recording has one, where the last of its calls stands."""
+    own = {name: getattr(call, name) for name in ("namespace", "checkpoint_id", "task_id", "changes", "invocation", "depth", "ended_ns")}
+    return node.model_copy(update={**own, "started_ns": call.ended_ns})
 
 
 def _updates(answer: Answer, parent: Run) -> dict[str | None, CallRecord]:

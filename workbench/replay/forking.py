@@ -18,7 +18,7 @@ from workbench.model import RETURNED, Change, Checkpoint, Json, LedgerEntry, Lev
 from workbench.normalise.ledger import Ledger
 from workbench.plugins import collector_of
 from workbench.reading.threads import opened
-from workbench.replay.assembly import Assembled, assemble
+from workbench.replay.assembly import CALLS_UNKNOWN, Assembled, assemble
 from workbench.replay.budget import Meter
 from workbench.replay.changes import MODEL
 from workbench.replay.channel import ChannelError
@@ -141,7 +141,7 @@ def _finished(wish: Wish, cut: Cut, answer: Answer, work: Unfinished, scratch: P
     checkpoints = _checkpoints(scratch)
     whole = assemble(parent, again, answer, cut, checkpoints, wish.spans)
     prefix, run = whole.prefix, _run(wish, answer, whole.steps, whole.prefix, Ledger(checkpoints).returned)
-    answer = answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole), *unmet(wish, run, answer.records))})
+    answer = answer.model_copy(update={"notes": (*answer.notes, *_unasked(parent, answer, whole), *_untold(run), *unmet(wish, run, answer.records))})
     intact = before == _hashes([location(one) for one in before], cut.thread_id)
     history = copied, cutting.history(scratch, wish.run_id, cut)
     entries = wish.terms.ledger.entries(run_id=wish.run_id)
@@ -298,6 +298,13 @@ def _unasked(parent: Run, answer: Answer, whole: Assembled) -> list[str]:
     """What was recorded, and neither made again nor part of what was served as a whole."""
     left = [one for one in answer.left if one not in whole.standing]
     return [f"{len(left)} recorded calls were not made again: {listed(f'step {one} {parent.step(one).name}' for one in left)}"] if left else []
+
+
+def _untold(run: Run) -> list[str]:
+    """What a comparison shows as added, for the recording tells nothing of the like."""
+    alone = [step.node or step.name for step in run.steps if CALLS_UNKNOWN in step.notes]
+    says = f"{len(alone)} calls stand in this fork alone, which a comparison shows as added"
+    return [f"what {listed(alone)} called was not recorded: {says}"] if alone else []
 
 
 def _run(wish: Wish, answer: Answer, steps: tuple[Step, ...], prefix: int, returned: Json) -> Run:
