@@ -346,7 +346,7 @@ def test_no_database(folder: Path, ledger: Path) -> None:
         recording.fork(1, databases=[])
     steps = tuple(step.model_copy(update={"checkpoint_id": None}) for step in recording.run.steps)
     spans_alone = Recording(Run(run_id="spans alone", steps=steps), recording.database, recording.graph)
-    with pytest.raises(ForkError, match="ingest the LangGraph checkpoint database"):
+    with pytest.raises(ForkError, match="no state to re-run from; ingest its checkpoint database too"):
         spans_alone.fork(1)
 
 
