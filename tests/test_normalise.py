@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from collectors import langgraph_sqlite
 from workbench.model import Checkpoint, Conversation, Log, Message, Run, Span, SpanEvent, Step, Tokens, ToolCall, Write
@@ -213,6 +213,35 @@ def test_an_error_beside_a_question_ends_the_run(tmp_path: Path) -> None:
 
     (mended,) = run_graph(tmp_path / "b.sqlite", {"ask": ask, "breaks": breaks_once}, edges, {"notes": []}, None)
     assert mended.status == "interrupted"
+
+
+def test_a_call_that_was_sent_to_a_node_of_ones_own_keeps_its_arguments(tmp_path: Path) -> None:
+    """One that failed is the call that the packet holds; one that a fork made again has what the model asked for, though it was answered already."""
+    fails = iter((True, False, False))
+
+    def look(_: Any) -> Chat:
+        if next(fails):
+            raise ValueError("no line")
+        return act({})
+
+    graph = StateGraph(Chat).add_node("think", think).add_node("look", look).add_edge(START, "think")
+    graph.add_conditional_edges("think", lambda state: [Send(call["name"], {"call": call}) for call in state["messages"][-1].tool_calls], ["look"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.sqlite", check_same_thread=False)) as connection:
+        compiled = graph.compile(checkpointer=SqliteSaver(connection))
+
+        def told() -> list[tuple[str, str, Any]]:
+            connection.commit()
+            checkpoints = [one for one in langgraph_sqlite.collect(Source(tmp_path / "a.sqlite")) if isinstance(one, Checkpoint)]
+            (run,) = normalise([], checkpoints)
+            return [(step.name, step.status, step.tool_call and step.tool_call.arguments) for step in run.steps if step.kind == "tool"]
+
+        with contextlib.suppress(ValueError):
+            compiled.invoke({"messages": [HumanMessage("where is it?")]}, THREAD)
+        connection.execute("PRAGMA journal_mode = DELETE")
+        assert told() == [("look", "error", {"at": "it"})]
+        compiled.invoke(None, THREAD)
+        compiled.invoke(None, next(one.config for one in compiled.get_state_history(THREAD) if one.next == ("look",)))
+        assert told() == [("look", status, {"at": "it"}) for status in ("error", "ok", "ok")]
 
 
 def test_the_second_question_of_a_task_waits_after_the_first_is_answered(tmp_path: Path) -> None:

@@ -54,8 +54,10 @@ def model_of(raw: dict[str, Json]) -> str | None:
 
 
 def asked_of(packet: Json) -> ToolCall | None:
-    """The one call a tool node was sent to make: `[{"name": …, "args": …}]`, or with the state around it. None for any other packet."""
-    inner = packet.get("tool_call") if isinstance(packet, dict) else packet[0] if isinstance(packet, list) and len(packet) == 1 else None
+    """The one call a tool node was sent to make: `[{"name": …, "args": …}]`, with the state around it, or alone under a key. None for any other packet."""
+    around = packet.get("tool_call") if isinstance(packet, dict) else None
+    alone = list(packet.values() if isinstance(packet, dict) else packet) if isinstance(packet, dict | list) and len(packet) == 1 else [None]
+    inner = around or alone[0]
     return tool_call_of(inner) if isinstance(inner, dict) and "args" in inner else None
 
 

@@ -49,9 +49,11 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
     """Tool steps with the arguments the model gave, and its call's id, where their own record lost them.
 
     A call is answered by the nearest tool step after it with its id, else with its tool and the same arguments. Ids may repeat: the nearest
-    unanswered call wins. Of equal calls that stop to ask a person, each is that of one task.
+    unanswered call wins; where none is, a step without arguments made one again, as a fork of the thread does. Of equal calls that stop to ask a
+    person, each is that of one task.
     """
     open_calls: list[ToolCall] = []
+    made_before: dict[str | None, ToolCall] = {}
     waiting: dict[str | None, ToolCall] = {}
     known: set[str | None] = set()
     apart = _numbered_apart(steps)
@@ -71,11 +73,14 @@ def with_arguments(steps: Sequence[Step]) -> list[Step]:
         if number is None and HANDOFF in step.notes and (number := _transfer(open_calls, call)) is not None:
             call = open_calls[number]
         if number is None:
-            found.append(step)
+            again = made_before.get(call.call_id) if call.arguments is None and call.raw is None else None
+            found.append(step.model_copy(update={"tool_call": _completed(call, again)}) if again and again.name == call.name else step)
             continue
         asked = open_calls[number] if step.status == "interrupted" else open_calls.pop(number)
         if step.status == "interrupted":
             waiting[step.task_id] = asked
+        elif asked.call_id is not None:
+            made_before[asked.call_id] = asked
         found.append(step.model_copy(update={"tool_call": _completed(call, asked)}))
     return found
 

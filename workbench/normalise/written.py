@@ -74,7 +74,7 @@ class Recorded:
         humans = list(self._humans(task, spans))
         steps = [*self._waiting_step(task, steps), *humans, *steps]
         if task.wrote(ERROR) and not _ends_in_error(steps):
-            steps.append(self._failed(task, spans))
+            steps.insert(0 if task.outputs else len(steps), self._failed(task, spans))  # one that wrote something did so when it was done again
         if not steps or (task.wrote(ERROR) and task.outputs and all(step.status == "error" for step in steps)):
             steps.append(self._node(task, spans))
         return steps
