@@ -710,6 +710,24 @@ def test_a_tower_of_spans_is_read_in_reasonable_time() -> None:
     assert len(only(spans).steps) == 1
 
 
+def test_an_agent_that_answers_by_a_tool_came_to_what_its_span_says() -> None:
+    """And an agent that it asked gave that back; words after which tools ran, such as code, are no answer, but a state of a graph isn't either."""
+
+    def agent(number: int, name: str, said: str, **fields: Any) -> Span:
+        return span(number, "AGENT", name, attributes={"output.value": said}, **fields)
+
+    boss = agent(1, "boss.run", "Paris is sunny.", parent=None, took=90)
+    asks = llm(2, calls=[("c1", "clerk", {"task": "weather"})], parent=1, at=1)
+    clerk = agent(3, "clerk.run", "sunny", parent=1, at=3, took=9)
+    answers = [llm(4, calls=[("c2", "final_answer", {"answer": "sunny"})], parent=3, at=4), llm(5, calls=[("c3", "final_answer", {})], parent=1, at=20)]
+    run = only([boss, asks, clerk, *answers])
+    assert run.outcome == "Paris is sunny."
+    assert [step.result for step in run.steps if step.name == "clerk"] == ["sunny"]
+    code = [llm(2, "final_answer(look())", parent=1, at=1), tool(3, "look", "{}", "sunny", parent=1, at=3)]
+    assert only([agent(1, "coder.run", "sunny", parent=None, took=9), *code]).outcome == "sunny"
+    assert only([agent(1, "graph", '{"messages": []}', parent=None, took=9), asks]).outcome == "ended without an answer"
+
+
 # ---- chat logs
 
 

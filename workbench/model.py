@@ -574,9 +574,10 @@ class Run(Value):
 
     @property
     def _answered(self) -> str:
-        """What the agent's span says it answered, where the last model call asked for calls: one that takes the answer is never run."""
-        asked = next((step for step in reversed(self.steps) if step.kind == "model"), None)
-        return str(self.metadata.get(ANSWERED) or "") if asked is None or asked.output is None or asked.output.tool_calls else ""
+        """What the agent's span says it answered, where the model's last words are none: it asked for calls, or tools ran what it wrote."""
+        last = next((step for step in reversed(self.steps) if step.kind in ("model", "tool")), None)
+        answers = last is not None and last.kind == "model" and last.output is not None and not last.output.tool_calls
+        return "" if answers else str(self.metadata.get(ANSWERED) or "")
 
     @property
     def _last_words(self) -> str:

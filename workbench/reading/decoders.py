@@ -135,6 +135,16 @@ def opened(value: Json) -> Json:
     return value
 
 
+def _quoted(value: Json) -> Json:
+    """The text that stands in quotes as JSON writes it; None for any other."""
+    return found if isinstance(value, str) and value[:1] == value[-1:] == '"' and isinstance(found := _json(value), str) else None
+
+
+def _plain(value: Json) -> Json:
+    """Text that is no JSON object or list; None for what is."""
+    return value if isinstance(value, str) and opened(value) is value else None
+
+
 def _tool_message(value: Json) -> Json:
     """The fields of a tool message in any dialect's envelope; None for anything else."""
     if isinstance(value, dict) and value.keys() == {"id", "name", "response"}:  # Gemini's
@@ -297,6 +307,8 @@ DECODERS: dict[str, Callable[[Json], Json]] = {
     "json": _json,
     "python": python_literal,
     "opened": opened,
+    "quoted": _quoted,
+    "plain": _plain,
     "tool message": _tool_message,
     "failed": _failed,
     "text blocks": _text_blocks,
