@@ -148,7 +148,7 @@ def locked(state: State) -> State:
 def drawn(state: State) -> State:
     """Differs by chance from run to run, beside what a model says."""
     said = model.invoke([HumanMessage("draw")]).text
-    return {"said": f"{said} {random.getrandbits(64)}"}
+    return {"said": f"{said} {random.getrandbits(32)}"}
 
 
 def metered(state: State) -> State:
@@ -211,13 +211,13 @@ picturing_after, drawing, tagging = _built(changed, pictured), _built(drawn, tol
 @task
 def think(asked: str) -> str:
     """Differs by chance, as what it is called by does."""
-    return f"{model.invoke([HumanMessage(asked)]).text} {random.getrandbits(64)}"
+    return f"{model.invoke([HumanMessage(asked)]).text} {random.getrandbits(32)}"
 
 
 @entrypoint()
 def flowing(state: State, *, previous: Any = None) -> dict[str, Any]:
     said = think(state["asked"]).result()
-    return {"said": model.invoke([HumanMessage(f"about {said}")]).text, "drawn": random.getrandbits(64)}
+    return {"said": model.invoke([HumanMessage(f"about {said}")]).text, "drawn": random.getrandbits(32)}
 
 
 def _sending() -> Any:

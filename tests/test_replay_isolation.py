@@ -210,7 +210,7 @@ def test_settings(text: str, says: str, tmp_path: Path) -> None:
 def test_risk(tools: list[str], outside: tuple[str, ...], risk: str) -> None:
     """A run is as risky as what its tools do, and critical when one may be called for real; without settings every risk gets the process sandbox."""
     calls = tuple(Interaction(kind="tool", name=name, node_path="", arguments={}, result=1, step=0) for name in tools)
-    fields = {"run_id": "r", "graph": "m:g", "folder": "/f", "database": "/d", "witness": "/w", "seconds": 1, "steps": (), "cut": ("", "c"), "configurable": {}}
+    fields = {"run_id": "r", "graph": "m:g", "folder": "/f", "database": "/d", "witness": "/w", "seconds": 1, "steps": (), "cut": ("", "c")}
     assert risk_of(Request(cassette=Cassette(run_id="r", interactions=calls), outside=outside, **fields)) == risk
     assert risk_of(Request(cassette=Cassette(run_id="r", interactions=calls), declared=dict.fromkeys(tools, "read-only"), **fields)) == "low"
     assert risk_of(Request(cassette=Cassette(run_id="r", interactions=calls), declared=dict.fromkeys(tools, "idempotent"), **fields)) == "high"

@@ -23,6 +23,7 @@ from workbench.replay import ForkError, trust
 from workbench.replay.changes import check
 from workbench.replay.fence import graphs
 from workbench.replay.fence.graphs import GraphError
+from workbench.replay.protocol import Start
 from workbench.replay.shapes import ChangeError
 from workbench.replay.trust import UntrustedError
 from workbench.sketch import sketch
@@ -205,9 +206,9 @@ def test_channel_gone_in_a_subgraph() -> None:
 def test_a_graph_that_is_missing() -> None:
     """Where a module has no such graph, its graphs are named and nothing else it holds, but for a function of a like name, which may make one."""
     with pytest.raises(GraphError, match=r"travel_agent has no missing; it has graph$"):
-        graphs.load("sample_traces.travel_agent:missing")
+        graphs.load("sample_traces.travel_agent:missing", Start())
     with pytest.raises(GraphError, match=r"travel_agent has no traveling; it has graph, travelling$"):
-        graphs.load("sample_traces.travel_agent:traveling")
+        graphs.load("sample_traces.travel_agent:traveling", Start())
 
 
 def test_a_fault_at_a_node() -> None:

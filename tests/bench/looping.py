@@ -71,7 +71,7 @@ def replayed(request: Request) -> Spent:
 
     Drive.through = timed  # type: ignore[method-assign]
     with Path(os.devnull).open("w") as nowhere, Path(os.devnull).open() as nothing:
-        answer = rerun(request, Line(nothing, nowhere), Tripwire([Path(request.folder)], []))
+        answer = rerun(request, Line(nothing, nowhere), Tripwire([Path(request.folder)], []), sandboxed=True)
     if answer.ended != "done":
         raise SystemExit(f"the re-run ended otherwise: {answer.ended}: {answer.says}")
     return took[0]
