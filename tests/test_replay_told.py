@@ -34,6 +34,7 @@ def tell(path: Path, calls: list[list[BaseMessage]]) -> Journal:
         journal.note(seen, "served", from_step=1)
     assert told.records == journal.records
     assert told.spans == journal.spans
+    told.close()
     return journal
 
 

@@ -226,6 +226,7 @@ def _heard(wish: Wish, cut: Cut, request: Request, work: Unfinished) -> Answer:
             answer = process.ask(request, work.folder, told.hear, lambda: broker.waited, wish.watch)
         finally:
             scribe.flush()
+            told.close()
     if answer.ended == "stopped":
         answer = _stopped(answer, told, broker.meter.now(), wish)
     if isinstance(terms.budget, Meter):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -46,6 +47,7 @@ class Told:
     sandboxed: bool = False
     met: bool = False
     """Whether it told that it met the change, besides what the records say."""
+    _lines: IO[str] | None = None
     meter: Meter = field(default_factory=Meter)
     """What its live model calls took that have ended, those too that were taken back since."""
 
@@ -53,13 +55,20 @@ class Told:
         """Keep what was said; reply to what was asked."""
         if ASK in said:
             return self.asked(said[ASK])
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(said) + "\n")
+        self._lines = self._lines or self.path.open("a", encoding="utf-8")
+        self._lines.write(json.dumps(said) + "\n")
+        self._lines.flush()
         self.take_in(said)
         if "start" in said:
             self.began()
         self.note(said)
         return None
+
+    def close(self) -> None:
+        """Nothing more is told."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
     def note(self, said: dict[str, Json]) -> None:
         """Hand on the call that a line tells of."""

@@ -210,6 +210,8 @@ def _served_tool(tool: BaseTool, seen: Seen, tool_call_id: str | None, recorded:
 def _result(now: Playback, tool: BaseTool, seen: Seen, tool_call_id: str | None, served: Served) -> Any:
     """What the tool returned, with its types."""
     one = served.interaction
+    if tool_call_id and one.message is not None and one.message.get("artifact") is None:
+        return answers.tool_result(one, tool, tool_call_id)  # its message says all there is
     kept = (wholes.message(now, one) if one.message is not None else None) or UNTOLD
     return answers.tool_result(one, tool, tool_call_id, wholes.returned(now, seen, one) if kept is UNTOLD and not one.error else kept)
 

@@ -195,6 +195,7 @@ def written_channels(path: Path) -> dict[str, set[str]]:
     return found
 
 
+KEPT_TASKS = 16
 Stored = tuple[int, str, str | None, bytes | None]
 """A write: idx, channel, type and value, undecoded."""
 
@@ -205,6 +206,8 @@ class Tasks:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(f"file:{path}?immutable=1", uri=True, check_same_thread=False)
         self._lock = threading.Lock()
+        self._known: dict[str, list[Stored]] = {}
+        """What tasks wrote that were looked at just now: that is asked for several times while one is done again."""
         self._at_place: dict[tuple[str, int, int], list[Task]] = {}
         self._by_id = {one.task_id: one for one in starmap(Task, self._rows("SELECT * FROM tasks ORDER BY rowid DESC"))}
         for one in self._by_id.values():
@@ -260,7 +263,12 @@ class Tasks:
 
     def writes(self, task: Task) -> list[Stored]:
         """What a task wrote, in order; errors, interrupts and answers to them have negative indexes."""
-        return self._rows("SELECT idx, channel, type, value FROM writes WHERE task_id = ? ORDER BY idx", task.task_id)
+        if (known := self._known.get(task.task_id)) is None:
+            known = self._rows("SELECT idx, channel, type, value FROM writes WHERE task_id = ? ORDER BY idx", task.task_id)
+            if len(self._known) >= KEPT_TASKS:
+                self._known.clear()
+            self._known[task.task_id] = known
+        return list(known)
 
     def seen(self, task: Task) -> dict[str, list[str | None]]:
         """The ids of the messages that a task saw, by channel, where it meant some of them by their ids."""
