@@ -91,4 +91,5 @@ def test_tokens_of_what_had_ended(tmp_path: Path) -> None:
     journal.note(seen, "served", output={"type": "ai", "content": "hello", "usage_metadata": usage})
     journal.note(seen, "live", output={"type": "ai", "content": "hello", "usage_metadata": {"input_tokens": "many"}})
     journal.note(seen, "live", error=TimeoutError("no answer"))
+    told.close()
     assert (told.meter.spent.model_calls, told.meter.spent.tokens) == (3, Tokens(input=10, output=5, total=15))
